@@ -1,0 +1,3 @@
+"""Train SDXL LoRAs on captioned pixel-art sprites."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,61 @@
+"""PEFT's LoRA on a UNet: where it goes, how large it is, and the weights it changes."""
+
+from collections.abc import Sequence
+
+import torch
+from diffusers import UNet2DConditionModel
+from peft import LoraConfig
+from peft.tuners.lora.layer import LoraLayer
+from torch import Tensor, nn
+
+from spritelora.errors import ConfigError
+
+ADAPTER = "default"
+
+
+def match_targets(unet: nn.Module, endings: Sequence[str]) -> list[str]:
+    """Paths of the linear and convolution layers whose path ends in one of `endings`, whole names only.
+
+    Raises ConfigError for an ending that matches no layer.
+    """
+    layers = [name for name, module in unet.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+    matched = {e: [n for n in layers if n == e or n.endswith(f".{e}")] for e in endings}
+    if idle := [e for e, names in matched.items() if not names]:
+        examples = sorted({n.rpartition(".")[2] for n in layers if not n.rpartition(".")[2].isdigit()})
+        raise ConfigError(f"targets.modules: {', '.join(idle)} matches no layer; layers end in {', '.join(examples)}")
+    wanted = {n for names in matched.values() for n in names}
+    return [n for n in layers if n in wanted]
+
+
+def add_lora(
+    unet: UNet2DConditionModel, targets: list[str], rank: int, alpha: float, dropout: float, seed: int
+) -> None:
+    """Put a LoRA that changes nothing yet on the layers `targets`, in fp32, its numbers a function of `seed`."""
+    config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=targets)  # pyright: ignore
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        unet.add_adapter(config, adapter_name=ADAPTER)
+    for parameter in adapter_parameters(unet):
+        parameter.data = parameter.data.float()
+
+
+def lora_layers(unet: nn.Module) -> dict[str, LoraLayer]:
+    """Every adapted layer by its path in the UNet."""
+    return {name: module for name, module in unet.named_modules() if isinstance(module, LoraLayer)}
+
+
+def adapter_parameters(unet: nn.Module) -> list[nn.Parameter]:
+    """The trainable parameters."""
+    return [p for p in unet.parameters() if p.requires_grad]
+
+
+def factors(layer: LoraLayer) -> tuple[Tensor, Tensor, float]:
+    """Down and up weights of a layer's LoRA and its alpha."""
+    down, up = layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight
+    return down.detach(), up.detach(), float(layer.lora_alpha[ADAPTER])  # pyright: ignore
+
+
+@torch.no_grad()
+def live_delta(layer: LoraLayer) -> Tensor:
+    """What PEFT adds to the layer's weight, in fp32 and the weight's shape."""
+    return layer.get_delta_weight(ADAPTER).float()  # pyright: ignore

@@ -1,0 +1,60 @@
+"""The metadata that ComfyUI, A1111 and model browsers read from a LoRA file."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+SDXL_CHANNELS = (320, 640, 1280)
+
+
+@dataclass(frozen=True)
+class LoraFacts:
+    """What the metadata says about a LoRA. `settings`: further ss_* entries, by name without the prefix."""
+
+    title: str
+    base_name: str
+    base_channels: tuple[int, ...]
+    prediction: str
+    resolution: int
+    rank: int
+    alpha: float
+    captions: Sequence[str]
+    settings: Mapping[str, object]
+
+
+def describe(facts: LoraFacts) -> dict[str, str]:
+    """Metadata entries, all strings.
+
+    A1111 hides a LoRA whose `ss_base_model_version` does not start with `sdxl_`.
+    """
+    version = "sdxl_base_v1-0" if facts.base_channels == SDXL_CHANNELS else "sdxl_spritelora_tiny"
+    tags = Counter(t.strip() for c in facts.captions for t in c.split(",") if t.strip())
+    kohya = {
+        "v2": False,
+        "base_model_version": version,
+        "sd_model_name": facts.base_name,
+        "network_module": "networks.lora",
+        "network_dim": facts.rank,
+        "network_alpha": facts.alpha,
+        "output_name": facts.title,
+        "resolution": f"({facts.resolution}, {facts.resolution})",
+        "num_train_images": len(facts.captions),
+        "tag_frequency": json.dumps({"sprites": dict(tags.most_common())}),
+        **facts.settings,
+    }
+    spec = {
+        "sai_model_spec": "1.0.1",
+        "architecture": "stable-diffusion-xl-v1-base/lora",
+        "implementation": "https://github.com/Stability-AI/generative-models",
+        "title": facts.title,
+        "date": datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="seconds"),
+        "resolution": f"{facts.resolution}x{facts.resolution}",
+        "prediction_type": "v" if facts.prediction == "v_prediction" else "epsilon",
+        "tags": "pixel art, sprite",
+    }
+    return {
+        **{f"ss_{name}": str(value) for name, value in kohya.items()},
+        **{f"modelspec.{name}": value for name, value in spec.items()},
+    }

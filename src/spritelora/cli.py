@@ -1,0 +1,253 @@
+"""The one way a command starts: Hydra composes, the strict loader checks, the task runs."""
+
+import fcntl
+import functools
+import inspect
+import logging
+import os
+import re
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, TypeVar
+
+import hydra
+import omegaconf
+from hydra.conf import HydraConf
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from spritelora.config.command_line import (
+    CommandLine,
+    check_group_options,
+    force_open_keys,
+    list_groups,
+    quote,
+    quote_free_text,
+    split,
+)
+from spritelora.config.fields import open_keys, text_keys
+from spritelora.config.help import render_help
+from spritelora.config.invocation import Invocation
+from spritelora.config.strict import load, schema_paths, suggest
+from spritelora.errors import ConfigError, SpriteLoraError, TrainingError
+
+T = TypeVar("T")
+Rewrite = Callable[[Sequence[str], bool], list[str]]
+
+IS_HYDRA_1_3 = hydra.__version__.startswith("1.3")
+HYDRA_VERSION: dict[str, Any] = {"version_base": "1.3"} if IS_HYDRA_1_3 else {}
+LOCK = ".lock"
+
+getattr(OmegaConf, "register_new_resolver" if omegaconf.__version__.startswith("2.3") else "register_resolver")(
+    "run_dir",
+    lambda default, output: output or default,
+    replace=True,
+)
+
+
+def keep_overrides(overrides: Sequence[str], is_multirun: bool) -> list[str]:  # noqa: ARG001
+    """The rewriting of a command that has none of its own."""
+    return list(overrides)
+
+
+class BarSafeHandler(logging.StreamHandler[Any]):
+    """Writes log lines above a progress bar instead of through it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from tqdm import tqdm
+
+        tqdm.write(self.format(record), file=sys.stderr)
+
+
+def command(
+    config_path: str, config_name: str, schema: type[T], rewrite: Rewrite = keep_overrides
+) -> Callable[[Callable[[T, Invocation], Any]], Callable[[], None]]:
+    """Decorate a function of settings and invocation so that it runs from `key=value` arguments.
+
+    `config_path`: folder of the configuration, relative to the decorated function's file. `rewrite` may
+    change the overrides before they are checked.
+    """
+
+    def decorate(task: Callable[[T, Invocation], Any]) -> Callable[[], None]:
+        config_dir = (Path(inspect.getfile(task)).parent / config_path).resolve()
+
+        @functools.wraps(task)
+        def main() -> None:
+            signal.signal(signal.SIGTERM, _exit_on_sigterm)
+            try:
+                _start(task, config_dir, config_name, schema, rewrite)
+            except (SpriteLoraError, HydraException, OmegaConfBaseException) as error:
+                status = error.exit_status if isinstance(error, SpriteLoraError) else ConfigError.exit_status
+                print(f"error: {explain(error, schema)}", file=sys.stderr)  # noqa: T201
+                sys.exit(status)
+            except BrokenPipeError:  # the reader of our output, such as `head`, has had enough
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                sys.exit(1)
+            except KeyboardInterrupt:
+                print("interrupted", file=sys.stderr)  # noqa: T201
+                sys.exit(128 + signal.SIGINT)
+
+        return main
+
+    return decorate
+
+
+def explain(error: Exception, schema: type[Any]) -> str:
+    """The error in the user's terms, without Hydra's advice to add '+', which would hide a typo."""
+    cause = error.__cause__ or error.__context__ or error
+    if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key:
+        file = re.match(r"In '(.*?)'", str(error))
+        where = f" in conf/{file[1]}.yaml" if file else ""
+        return f"unknown key '{cause.full_key}'{where}: {suggest(cause.full_key, _all_paths(schema))}"
+    if isinstance(cause, OmegaConfBaseException) and cause.full_key:
+        return f"{cause.full_key}: {str(cause).splitlines()[0]}"
+    if isinstance(error, HydraException):
+        return str(error).partition("\nSee ")[0].partition("\nConfig search path")[0].strip()
+    return str(error)
+
+
+def _exit_on_sigterm(_signal: int, _frame: FrameType | None) -> None:
+    sys.exit(128 + signal.SIGTERM)
+
+
+def _start(
+    task: Callable[[T, Invocation], Any], config_dir: Path, name: str, schema: type[T], rewrite: Rewrite
+) -> None:
+    ConfigStore.instance().store(name=f"{name}_schema", node=schema)
+    line = split(sys.argv[1:], list(schema_paths(schema)), list_groups(config_dir))
+    groups = _groups(config_dir, line)
+    check_group_options(line.overrides, groups)
+    settled = force_open_keys(rewrite(line.overrides, line.is_multirun), open_keys(schema))
+    line = CommandLine(line.flags, quote_free_text(settled, text_keys(schema)))
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises; it does not print and exit
+    if not line.is_about_hydra:
+        for overrides in _jobs_to_check(line):
+            config = compose_config(config_dir, name, overrides, line.config_dirs)
+            if line.wants_help:
+                print(render_help(sys.modules[task.__module__].__doc__ or "", schema, groups, config))  # noqa: T201
+                return
+            load(config, schema)
+    sys.argv[1:] = [*line.flags, *line.overrides]
+    _run(task, config_dir, name, schema, _folders_named(line.overrides))
+
+
+def _run(
+    task: Callable[[T, Invocation], Any], config_dir: Path, name: str, schema: type[T], users_folders: set[Path]
+) -> None:
+    failures: list[SpriteLoraError] = []
+
+    def job(raw: DictConfig) -> Any:
+        settings = HydraConfig.get()
+        is_sweep = settings.mode == RunMode.MULTIRUN
+        run_dir = Path(settings.runtime.output_dir)
+        call = Invocation(run_dir, tuple(settings.overrides.task), Path(settings.sweep.dir).name if is_sweep else None)
+        try:
+            with _claimed(run_dir):
+                return task(load(raw, schema), call)
+        except SpriteLoraError as error:
+            if is_sweep:
+                logging.getLogger(__name__).error("error: %s", error)
+                raise
+            failures.append(error)  # raised outside Hydra, which would print a line of its own first
+        finally:
+            if run_dir.resolve() not in users_folders:
+                _remove_if_unused(run_dir, f"{settings.job.name}.log")
+
+    hydra.main(config_path=str(config_dir), config_name=name, **HYDRA_VERSION)(job)()
+    if failures:
+        raise failures[0]
+
+
+@contextmanager
+def _claimed(run_dir: Path) -> Iterator[None]:
+    """Hold a run directory against other processes; the claim ends with the process, however that ends."""
+    with (run_dir / LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise TrainingError(f"{run_dir}: another process is writing this run; wait for it, or stop it") from error
+        except OSError:
+            pass  # a file system without locks
+        yield
+
+
+def _folders_named(overrides: list[str]) -> set[Path]:
+    """Folders the user named to be written into that exist: they stay, whatever happens."""
+    named = [o.partition("=")[2].strip("'\"") for o in overrides if o.startswith(("output=", "hydra.run.dir="))]
+    return {Path(n).resolve() for n in named if Path(n).is_dir()}
+
+
+def _groups(config_dir: Path, line: CommandLine) -> dict[str, list[str]]:
+    groups = list_groups(config_dir)
+    for folder in line.config_dirs:
+        for group, options in list_groups(folder).items():
+            groups[group] = [*groups.get(group, []), *options]
+    return groups
+
+
+def compose_config(config_dir: Path, name: str, overrides: list[str], more_dirs: Sequence[Path] = ()) -> DictConfig:
+    """The configuration that overrides give, with options from `more_dirs` too; Hydra's state is left as it was."""
+    if more_dirs:
+        places = ",".join(quote(f"file://{folder.resolve()}") for folder in more_dirs)
+        overrides = [*overrides, f"hydra.searchpath=[{places}]"]
+    with hydra.initialize_config_dir(str(config_dir), **HYDRA_VERSION):
+        config = hydra.compose(name, overrides)
+    GlobalHydra.instance().clear()
+    return config
+
+
+def _jobs_to_check(line: CommandLine) -> list[list[str]]:
+    """Overrides of the jobs that together use every choice of a sweep; of the one job of a single run."""
+    parsed = OverridesParser.create().parse_overrides(line.overrides)
+    if not line.is_multirun:
+        for override in parsed:
+            if override.is_sweep_override():
+                raise ConfigError(f"'{override.input_line}' holds several values: add -m to sweep over them")
+        return [line.overrides]
+    choices = [_choices(o) for o in parsed]
+    first = [c[0] for c in choices]
+    others = [[*first[:i], option, *first[i + 1 :]] for i, c in enumerate(choices) for option in c[1:]]
+    return [first, *others]
+
+
+def _choices(override: Override) -> list[str]:
+    if not override.is_sweep_override():
+        return [str(override.input_line)]
+    key = override.get_key_element()
+    if override.is_interval_sweep():
+        interval: Any = override.value()
+        return [f"{key}={interval.start}", f"{key}={interval.end}"]
+    return [f"{key}={value}" for value in override.sweep_string_iterator()]
+
+
+def _all_paths(schema: type[Any]) -> list[str]:
+    hydra_keys = OmegaConf.structured(HydraConf)
+    return [*schema_paths(schema), *(f"hydra.{p}" for p in _config_paths(hydra_keys))]
+
+
+def _config_paths(node: DictConfig, prefix: str = "") -> list[str]:
+    paths: list[str] = []
+    for key in node:
+        paths.append(f"{prefix}{key}")
+        if not OmegaConf.is_missing(node, key) and isinstance(child := node._get_node(key), DictConfig):
+            paths += _config_paths(child, f"{prefix}{key}.") if child._content is not None else []
+    return paths
+
+
+def _remove_if_unused(run_dir: Path, log_name: str) -> None:
+    """Remove the folder of a run that ended before it wrote anything, so that bad input leaves nothing behind."""
+    if run_dir.is_dir() and {p.name for p in run_dir.iterdir()} <= {".hydra", log_name, LOCK}:
+        logging.shutdown()
+        shutil.rmtree(run_dir, ignore_errors=True)

@@ -1,0 +1,174 @@
+"""What a user types, made ready for Hydra's grammar: flags first, free text quoted, habits answered."""
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from spritelora.errors import ConfigError
+
+HYDRA_SWITCHES = {
+    "--help", "-h", "--hydra-help", "--version", "--resolve", "--run", "-r", "--multirun", "-m",
+    "--shell-completion", "-sc",
+}  # fmt: skip
+HYDRA_OPTIONS = {
+    "--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd",
+    "--experimental-rerun",
+}  # fmt: skip
+HYDRA_OPTIONAL = {"--info": "all", "-i": "all"}
+
+HABITS = {
+    "dataset": "data.path",
+    "model": "model.path",
+    "rank": "lora.rank",
+    "alpha": "lora.alpha",
+    "lr": "optim.lr",
+    "learning-rate": "optim.lr",
+    "steps": "trainer.max_steps",
+    "batch-size": "trainer.batch_size",
+}
+NUMBERS_OF_GROUPS = {"lr": "optim.lr", "steps": "trainer.max_steps", "lora": "lora.rank"}
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """A command line split into Hydra's flags and the overrides."""
+
+    flags: list[str]
+    overrides: list[str]
+
+    @property
+    def wants_help(self) -> bool:
+        return "--help" in self.flags or "-h" in self.flags
+
+    @property
+    def is_multirun(self) -> bool:
+        return "--multirun" in self.flags or "-m" in self.flags
+
+    @property
+    def config_dirs(self) -> list[Path]:
+        """Folders with options of the user's own."""
+        pairs = zip(self.flags, [*self.flags, ""][1:], strict=True)
+        named = [(*flag.partition("="), value) for flag, value in pairs]
+        return [Path(joined or value) for name, _, joined, value in named if name in ("--config-dir", "-cd")]
+
+    @property
+    def is_about_hydra(self) -> bool:
+        return bool({"--hydra-help", "--version", "--shell-completion", "-sc"} & set(self.flags))
+
+
+def split(arguments: Sequence[str], keys: Sequence[str], groups: Mapping[str, list[str]]) -> CommandLine:
+    """Separate flags from overrides, for hydra-core 1.3 fails on overrides before `-m`.
+
+    Raises ConfigError for a flag that is not Hydra's, naming the override among `keys` and
+    `groups` to type instead.
+    """
+    flags: list[str] = []
+    overrides: list[str] = []
+    rest = list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        name = argument.partition("=")[0]
+        if not argument.startswith("-"):
+            overrides.append(argument)
+        elif name in HYDRA_SWITCHES:
+            flags.append(argument)
+        elif name in HYDRA_OPTIONS:
+            flags += [argument] if "=" in argument else [argument, *rest[:1]]
+            rest = rest if "=" in argument else rest[1:]
+        elif name in HYDRA_OPTIONAL:
+            flags.append(argument)
+            if rest and "=" not in rest[0]:
+                flags.append(rest.pop(0))
+        else:
+            raise ConfigError(_habit_answer(argument, rest, keys, groups))
+    return CommandLine(flags, overrides)
+
+
+def _habit_answer(flag: str, rest: list[str], keys: Sequence[str], groups: Mapping[str, list[str]]) -> str:
+    name, _, value = flag.lstrip("-").partition("=")
+    if not value and rest and not rest[0].startswith("-"):
+        value = rest[0]
+    key = name if value in groups.get(name, []) else HABITS.get(name, name.replace("-", "_"))
+    if key not in keys and key not in groups:
+        leaves = {k.rpartition(".")[2]: k for k in keys}
+        close = difflib.get_close_matches(key, list(leaves), 1)
+        if not close:
+            return f"unknown option '{flag}': settings are typed key=value without dashes; --help lists the keys"
+        key = leaves[close[0]]
+    return f"unknown option '--{name}': settings are typed key=value without dashes: {key}={value or '...'}"
+
+
+def quote_free_text(overrides: Sequence[str], text_keys: Mapping[str, bool]) -> list[str]:
+    """Quote the values of free-text keys, so that commas, equals signs and spaces mean themselves.
+
+    `text_keys`: key to whether it holds a list. A value that starts with a quote, and a list in brackets,
+    is left to Hydra's grammar; `null` unsets the key.
+    """
+    quoted: list[str] = []
+    for override in overrides:
+        name, equals, value = override.partition("=")
+        is_list = text_keys.get(name.lstrip("+"))
+        if not equals or is_list is None or value in ("", "null") or value[0] in "'\"" or (is_list and value[0] == "["):
+            quoted.append(override)
+        else:
+            text = quote(value)
+            quoted.append(f"{name}=[{text}]" if is_list else f"{name}={text}")
+    return quoted
+
+
+def force_open_keys(overrides: Sequence[str], open_keys: Sequence[str]) -> list[str]:
+    """Let Hydra add entries below keys that hold any mapping, as in `optim.args.amsgrad=true`, without a typed `+`."""
+    return [
+        f"++{o}" if o.startswith(tuple(f"{k}{end}" for k in open_keys for end in (".", "="))) else o for o in overrides
+    ]
+
+
+def quote(text: str) -> str:
+    """`text` as a quoted string of Hydra's grammar that means exactly `text`."""
+    escaped = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), text)
+    return "'" + re.sub(r"(\\*)\$\{", lambda m: m[1] * 2 + "\\${", escaped) + "'"
+
+
+def list_groups(config_dir: Path) -> dict[str, list[str]]:
+    """Every config group below `config_dir` with its options, in natural order."""
+    groups: dict[str, list[str]] = {}
+    for file in sorted(config_dir.glob("*/*.yaml"), key=lambda f: _natural(f.stem)):
+        groups.setdefault(file.parent.name, []).append(file.stem)
+    return dict(sorted(groups.items()))
+
+
+def _natural(name: str) -> list[tuple[int, float, str]]:
+    """A sort key under which rank8 precedes rank16, and lr5e-5 precedes lr1e-4."""
+    parts = re.split(r"(\d+(?:e-?\d+)?)", name)
+    return [(0, float(p), "") if p[:1].isdigit() else (1, 0.0, p) for p in parts if p]
+
+
+def check_group_options(overrides: Sequence[str], groups: Mapping[str, list[str]]) -> None:
+    """Raise ConfigError for words without `=`, and for a number or an unknown name given to a group."""
+    for override in overrides:
+        name, equals, value = override.partition("=")
+        name = name.lstrip("+")
+        if not equals and not name.startswith("~"):
+            raise ConfigError(f"'{override}' is not a setting: settings are typed key=value")
+        if name not in groups or "(" in value or "[" in value:
+            continue
+        for option in (part.strip().strip("'\"") for part in value.split(",")):
+            if problem := _option_problem(name, option, groups[name]):
+                raise ConfigError(problem)
+
+
+def _option_problem(group: str, option: str, options: list[str]) -> str | None:
+    if option in options:
+        return None
+    names = ", ".join(options)
+    if option in ("null", ""):
+        return f"'{group}' takes the name of an option ({names}); for the default, leave it out"
+    if re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?", option, re.IGNORECASE):
+        key = NUMBERS_OF_GROUPS.get(group)
+        remedy = f"; for any number: {key}={option}" if key else ""
+        return f"'{group}' takes the name of an option ({names}), got the number {option}{remedy}"
+    close = difflib.get_close_matches(option, options, 1)
+    hint = f"did you mean '{group}={close[0]}'?" if close else "it has"
+    return f"'{group}' has no option '{option}': {hint} (options: {names})"

@@ -1,0 +1,83 @@
+"""How a configuration key is declared: default, meaning, limits, and whether it is free text."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, get_type_hints
+
+from omegaconf import MISSING
+
+
+def key(
+    default: Any = MISSING,
+    help: str = "",
+    *,
+    text: bool = False,
+    at_least: float | None = None,
+    above: float | None = None,
+    at_most: float | None = None,
+    multiple_of: int | None = None,
+    targets: tuple[str, ...] = (),
+) -> Any:
+    """Declare a dataclass field that is a configuration key.
+
+    `text`: the value is free text (a prompt, a path) and is taken literally from the command line.
+    `at_least`, `above`, `at_most`, `multiple_of`: limits that `limit_problem` checks; of a list, `at_least` counts
+    its entries. `targets`: beginnings of the names that a `_target_` may have.
+    """
+    limits = {"at_least": at_least, "above": above, "at_most": at_most, "multiple_of": multiple_of}
+    metadata = {"help": help, "text": text, "targets": targets, "limits": limits}
+    if isinstance(default, list | dict):
+        value: Any = default  # pyright: ignore[reportUnknownVariableType]
+        return dataclasses.field(default_factory=lambda: value.copy(), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def section(kind: type[Any], help: str = "") -> Any:
+    """Declare a dataclass field that holds the keys of `kind`."""
+    return dataclasses.field(default_factory=kind, metadata={"help": help})
+
+
+def walk_schema(schema: type[Any], prefix: str = "") -> Iterator[tuple[str, "dataclasses.Field[Any]", Any]]:
+    """Every key and section of a schema: dotted path, field, type; a section before its keys."""
+    hints = get_type_hints(schema)
+    for field in dataclasses.fields(schema):
+        kind = hints[field.name]
+        yield prefix + field.name, field, kind
+        if dataclasses.is_dataclass(kind):
+            yield from walk_schema(kind, f"{prefix}{field.name}.")  # pyright: ignore[reportArgumentType]
+
+
+def text_keys(schema: type[Any]) -> dict[str, bool]:
+    """Dotted paths of the free-text keys; the value says whether the key holds a list."""
+    return {
+        path: str(kind).startswith("list")
+        for path, field, kind in walk_schema(schema)
+        if field.metadata.get("text", False)
+    }
+
+
+def open_keys(schema: type[Any]) -> list[str]:
+    """Dotted paths of the keys that hold any mapping."""
+    return [path for path, _, kind in walk_schema(schema) if str(kind).startswith("dict")]
+
+
+def limit_problem(path: str, limits: Mapping[str, float | None], value: Any) -> str | None:
+    """What is wrong with a number outside its limits, or with a list that is too short, or None."""
+    if isinstance(value, list):
+        shortest = limits.get("at_least")
+        is_short = shortest is not None and len(value) < shortest  # pyright: ignore[reportUnknownArgumentType]
+        return f"{path} must have at least {shortest} entry" if is_short else None
+    if not isinstance(value, int | float):
+        return None
+    kept: dict[str, Callable[[float], bool]] = {
+        "at_least": lambda limit: value >= limit,
+        "above": lambda limit: value > limit,
+        "at_most": lambda limit: value <= limit,
+        "multiple_of": lambda limit: value % limit == 0,
+    }
+    for name, holds in kept.items():
+        limit = limits.get(name)
+        if limit is not None and not holds(limit):
+            words = name.replace("_", " ").replace("multiple", "a multiple")
+            return f"{path} must be {words} {limit}, got {value}"
+    return None

@@ -1,0 +1,41 @@
+"""The text of `--help`: what can be typed, with the values as composed."""
+
+import dataclasses
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from spritelora.config.fields import walk_schema
+
+WIDTH = 110
+
+
+def render_help(purpose: str, schema: type[Any], groups: Mapping[str, list[str]], config: DictConfig) -> str:
+    """Purpose, groups with their options, and every key with its value and meaning."""
+    lines = [purpose.strip(), "", "Groups, typed group=option; -m sweeps over several, as in -m lora=rank8,rank16:"]
+    width = max(map(len, groups), default=0)
+    for group, options in groups.items():
+        lines += _indented(group, ", ".join(options), width)
+    lines += ["", "Keys, typed key=value (free text is taken literally), with their values now:"]
+    for path, field, kind in walk_schema(schema):
+        if not dataclasses.is_dataclass(kind):
+            lines += _indented(f"{path}={_shown(config, path)}", field.metadata["help"], 44)
+    lines += ["", "--cfg job prints the whole configuration; --hydra-help lists Hydra's own flags."]
+    return "\n".join(lines)
+
+
+def _shown(config: DictConfig, path: str) -> str:
+    value = OmegaConf.select(config, path, throw_on_missing=False)
+    if isinstance(value, DictConfig):
+        value = value.get("_target_", "{}")
+    return getattr(value, "name", None) or ("null" if value is None else str(value))
+
+
+def _indented(head: str, text: str, width: int) -> list[str]:
+    indent = " " * (width + 4)
+    body = textwrap.wrap(text, WIDTH - width - 4) or [""]
+    if len(head) > width:
+        return [f"  {head}", *(f"{indent}{line}" for line in body)]
+    return [f"  {head:<{width}}  {body[0]}", *(f"{indent}{line}" for line in body[1:])]

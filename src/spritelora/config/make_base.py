@@ -1,0 +1,29 @@
+"""Configuration of `scripts/make_base.py`: everything that the embedded base depends on."""
+
+from dataclasses import dataclass
+
+from spritelora.config.fields import key
+
+
+@dataclass
+class MakeBaseConfig:
+    """How the embedded base is made."""
+
+    output: str = key("src/spritelora/assets/tiny-sdxl", "diffusers folder to write", text=True)
+    work: str = key(
+        "outputs/make_base", "folder of the unfinished training; run again with it to go on from there", text=True
+    )
+    seed: int = key(0, "seed of the weights, the sprites and every step", at_least=0)
+    threads: int | None = key(None, "CPU threads; unset: torch's own choice", at_least=1)
+    num_sprites: int = key(
+        12000, "sprites drawn and encoded once; captions are written anew at every step", at_least=64
+    )
+    num_steps: int = key(
+        4100, "steps of UNet and text encoders; on a GPU 12000 are better and take minutes", at_least=1
+    )
+    batch_size: int = key(24, "sprites a step", at_least=1)
+    learning_rate: float = key(6e-4, "highest learning rate, after the warm-up; 1.2e-3 diverges", above=0)
+    judge_steps: int = key(1200, "steps of the classifier that judges the samples", at_least=1)
+    samples_per_pair: int = key(4, "judged images of each subject in each colour", at_least=1)
+    sampling_steps: int = key(20, "denoising steps of those images", at_least=1, at_most=1000)
+    guidance: float = key(2.0, "classifier-free guidance of those images", at_least=1)

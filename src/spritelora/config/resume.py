@@ -1,0 +1,91 @@
+"""Where a run writes, and which settings `resume=` brings back, settled before Hydra composes."""
+
+import json
+import re
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+
+from spritelora.config.command_line import NUMBERS_OF_GROUPS
+from spritelora.errors import ConfigError, ResumeError
+
+RECORD = "run.json"
+STATE_FOLDER = "training_state"
+CHECKPOINT_PATTERN = re.compile(r"checkpoint_(step_(\d+)|final)$")
+
+
+def replay_overrides(overrides: Sequence[str], is_multirun: bool) -> list[str]:
+    """Put the recorded overrides of the resumed run before those typed now, and settle the run directory.
+
+    Raises ConfigError for an `output` that holds files, ResumeError for a `resume` that is no run.
+    """
+    typed = {_key(o): o for o in overrides}
+    output = _value(typed.get("output"))
+    resume = _value(typed.get("resume"))
+    if resume is None:
+        if output is not None and _is_occupied(Path(output)):
+            raise ConfigError(f"output={output} is not an empty folder: choose another, or go on with resume={output}")
+        return list(overrides)
+    source = Path(resume).expanduser()
+    record = read_record(source)
+    recorded = {_key(o): o for o in cast(list[str], record["overrides"])}
+    recorded = {k: o for k, o in recorded.items() if not _is_replaced(k, typed)}
+    settled = list({**recorded, **typed}.values())
+    if not is_run(source):
+        return settled
+    if is_multirun:
+        raise ConfigError(
+            f"resume={resume} goes on in one folder, so -m cannot sweep over it; name a checkpoint instead"
+        )
+    if output is not None:
+        raise ConfigError(
+            f"resume={resume} continues in that run's own folder: leave out output=, "
+            f"or name one of its checkpoints to start a new run"
+        )
+    stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    return [*settled, f"output={source}", f"hydra.output_subdir=.hydra/resumed_{stamp}"]
+
+
+def is_run(folder: Path) -> bool:
+    """Whether `folder` is a run directory."""
+    return (folder / RECORD).is_file()
+
+
+def read_record(source: Path) -> dict[str, Any]:
+    """The record of a run directory, or the copy kept in a checkpoint.
+
+    Raises ResumeError where `source` is neither.
+    """
+    if not source.is_dir():
+        raise ResumeError(f"resume={source}: no such folder; give a run directory or one of its checkpoints")
+    file = source / RECORD if is_run(source) else source / STATE_FOLDER / RECORD
+    if not file.is_file():
+        raise ResumeError(f"resume={source}: neither a run directory ({RECORD}) nor a checkpoint ({STATE_FOLDER}/)")
+    try:
+        record = json.loads(file.read_text())
+        if not isinstance(record["overrides"], list) or not isinstance(record["settings"], dict):
+            raise TypeError("overrides or settings are missing")
+    except (ValueError, KeyError, TypeError) as error:
+        raise ResumeError(f"{file}: not a run record ({error}); resume from one of the run's checkpoints") from error
+    return cast(dict[str, Any], record)
+
+
+def _is_replaced(recorded: str, typed: Collection[str]) -> bool:
+    """Whether a recorded override gives way to what was typed: a typed group replaces the keys that it sets too."""
+    groups = {key for key in typed if "." not in key}
+    set_by_groups = {NUMBERS_OF_GROUPS[g] for g in groups if g in NUMBERS_OF_GROUPS}
+    return recorded in ("output", "resume") or recorded.partition(".")[0] in groups or recorded in set_by_groups
+
+
+def _key(override: str) -> str:
+    return override.partition("=")[0].lstrip("+~")
+
+
+def _value(override: str | None) -> str | None:
+    value = override.partition("=")[2].strip("'\"") if override else ""
+    return None if value in ("", "null") else value
+
+
+def _is_occupied(folder: Path) -> bool:
+    return folder.exists() and (not folder.is_dir() or any(folder.iterdir()))

@@ -1,0 +1,173 @@
+"""Every key of `train` that a user can set: its type, its meaning and its limits."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from omegaconf import MISSING
+
+from spritelora.config.fields import key, section
+
+
+class Prediction(Enum):
+    """What the UNet predicts; `auto` reads it from the model's scheduler."""
+
+    auto = "auto"
+    epsilon = "epsilon"
+    v_prediction = "v_prediction"
+
+
+class Device(Enum):
+    """Where training runs; `auto` takes a CUDA device where there is one."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Precision(Enum):
+    """Arithmetic of the training step.
+
+    `auto`: `mixed16` on a GPU, `fp32` on a CPU. `mixed16`: 16-bit autocast, bf16 where the device has
+    it, else fp16 with loss scaling.
+    """
+
+    auto = "auto"
+    mixed16 = "mixed16"
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
+
+
+class SaveDtype(Enum):
+    """Number format of the exported LoRA weights."""
+
+    fp16 = "fp16"
+    bf16 = "bf16"
+    fp32 = "fp32"
+
+
+@dataclass
+class ModelConfig:
+    """The base model that the LoRA is trained on."""
+
+    path: str | None = key(None, "diffusers folder or hub id of an SDXL model; unset: the embedded base", text=True)
+    resolution: int = key(MISSING, "side of the square training images in pixels", at_least=32, multiple_of=32)
+    prediction: Prediction = key(Prediction.auto, "what the UNet predicts; auto: as the model's scheduler says")
+    adam_lr: float = key(MISSING, "learning rate that suits this base with Adam at alpha/rank 1", above=0)
+
+
+@dataclass
+class DataConfig:
+    """The captioned sprites."""
+
+    path: str | None = key(None, "folder of sprites with same-stem .txt captions; unset: the demo set", text=True)
+    limit: int | None = key(None, "train on a seeded choice of this many sprites", at_least=1)
+    holdout: float = key(0.1, "share of the sprites kept for the validation loss", at_least=0, at_most=0.5)
+    matte: str = key("auto", "colour under transparent pixels, #rrggbb; auto: one that no sprite has", text=True)
+    cache: str = key("~/.cache/spritelora", "folder of the latents and text embeddings computed once", text=True)
+
+
+@dataclass
+class LoraConfig:
+    """Size and strength of the adapter."""
+
+    rank: int = key(MISSING, "rank of every adapted layer", at_least=1)
+    alpha: float | None = key(None, "strength; deltas are scaled by alpha/rank; unset: equal to the rank", above=0)
+    dropout: float = key(0.0, "share of adapter inputs dropped in training", at_least=0, at_most=0.9)
+    save_dtype: SaveDtype = key(SaveDtype.fp16, "number format of lora.safetensors")
+
+    @property
+    def settled_alpha(self) -> float:
+        """Alpha as given, or equal to the rank."""
+        return float(self.rank) if self.alpha is None else self.alpha
+
+
+@dataclass
+class TargetsConfig:
+    """The UNet layers that get an adapter."""
+
+    modules: list[str] = key(MISSING, "endings of layer names, for example to_q or ff.net.2", at_least=1)
+
+
+@dataclass
+class OptimConfig:
+    """The optimizer and its rate."""
+
+    _target_: str = key(MISSING, "optimizer class", targets=("torch.optim.", "bitsandbytes.optim."))
+    lr: float = key(MISSING, "learning rate", above=0)
+    weight_decay: float = key(0.01, "weight decay", at_least=0)
+    betas: list[float] | None = key(None, "running-average factors; unset: the optimizer's own")
+    args: dict[str, Any] = key({}, "further arguments of the optimizer class")
+
+
+@dataclass
+class ObjectiveConfig:
+    """What the training loss asks for."""
+
+    noise_offset: float = key(0.0, "size of a per-channel constant added to the noise", at_least=0)
+
+
+@dataclass
+class TrainerConfig:
+    """The training loop; steps are optimizer steps."""
+
+    max_steps: int = key(MISSING, "optimizer steps of the whole run", at_least=1)
+    batch_size: int = key(MISSING, "sprites in one forward pass", at_least=1)
+    accumulate: int = key(1, "forward passes added up for one optimizer step", at_least=1)
+    clip_norm: float = key(1.0, "largest gradient norm; 0: no clipping", at_least=0)
+    save_every: int = key(MISSING, "steps between checkpoints; 0: only the final one", at_least=0)
+    sample_every: int = key(MISSING, "steps between sample images; 0: none", at_least=0)
+    validate_every: int = key(MISSING, "steps between validation losses; 0: only first and last", at_least=0)
+    log_every: int = key(MISSING, "steps between logged losses", at_least=1)
+
+
+@dataclass
+class ValidationConfig:
+    """The fixed-noise validation loss on held-out sprites."""
+
+    bands: int = key(4, "timestep bands, equal parts of the noise schedule", at_least=1, at_most=20)
+    draws: int = key(2, "noise draws for each sprite and band", at_least=1)
+
+
+@dataclass
+class HardwareConfig:
+    """Device, precision and memory savings."""
+
+    device: Device = key(Device.auto, "where to train")
+    precision: Precision = key(Precision.auto, "arithmetic of the training step")
+    gradient_checkpointing: bool = key(False, "recompute activations in the backward pass: less memory, slower")
+    threads: int | None = key(None, "CPU threads; unset: torch's own choice", at_least=1)
+
+
+@dataclass
+class SamplerConfig:
+    """The sample images."""
+
+    steps: int = key(MISSING, "denoising steps", at_least=1, at_most=1000)
+    guidance: float = key(MISSING, "classifier-free guidance; 1: none", at_least=1)
+    prompts: list[str] = key(MISSING, "prompts, the same at every step", text=True, at_least=1)
+    negative_prompt: str = key("", "what guidance moves away from", text=True)
+    seed: int = key(0, "seed of the start noise", at_least=0)
+
+
+@dataclass
+class TrainConfig:
+    """Settings of one training run."""
+
+    seed: int = key(0, "seed of adapter, data order and noise", at_least=0)
+    output: str | None = key(None, "run directory; unset: outputs/train/<date>_<time>", text=True)
+    resume: str | None = key(None, "run directory to continue, or checkpoint to start a new run from", text=True)
+    model: ModelConfig = section(ModelConfig)
+    data: DataConfig = section(DataConfig)
+    lora: LoraConfig = section(LoraConfig)
+    targets: TargetsConfig = section(TargetsConfig)
+    optim: OptimConfig = section(OptimConfig)
+    schedule: Any = key(MISSING, "learning-rate curve", targets=("spritelora.training.schedules.",))
+    objective: ObjectiveConfig = section(ObjectiveConfig)
+    weighting: Any = key(MISSING, "loss weight by timestep", targets=("spritelora.diffusion.weighting.",))
+    trainer: TrainerConfig = section(TrainerConfig)
+    validation: ValidationConfig = section(ValidationConfig)
+    hardware: HardwareConfig = section(HardwareConfig)
+    sampler: SamplerConfig = section(SamplerConfig)
+    logger: Any = key(MISSING, "where metrics and samples go", targets=("spritelora.training.loggers.",))

@@ -1,0 +1,97 @@
+"""What a training step is given, as a pure function of the seed and the sample positions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from spritelora.diffusion.draws import draw_band_noise, draw_training_noise, sample_order
+from spritelora.sdxl.latents import time_ids
+from spritelora.sdxl.text import TextEmbedding
+
+
+class Batch(NamedTuple):
+    """One forward pass: latents and noise (B, 4, h, w), channel constants (B, 4, 1, 1), timesteps (B,).
+
+    Text states (B, 77, D), pooled (B, D2), time ids (B, 6), and each sample's place in the data set (B,).
+    """
+
+    latents: Tensor
+    noise: Tensor
+    constants: Tensor
+    timesteps: Tensor
+    states: Tensor
+    pooled: Tensor
+    time_ids: Tensor
+    indices: Tensor
+
+
+@dataclass(frozen=True)
+class EncodedSet:
+    """Sprites as the UNet sees them: latents (4, h, w) and text embeddings, by place."""
+
+    names: Sequence[str]
+    latents: Sequence[Tensor]
+    texts: Sequence[TextEmbedding]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+@lru_cache(maxsize=2)
+def _order(seed: int, epoch: int, num_samples: int) -> list[int]:
+    return sample_order(seed, epoch, num_samples).tolist()
+
+
+def training_batch(encoded: EncodedSet, seed: int, positions: Sequence[int], num_timesteps: int) -> Batch:
+    """The batch of the given positions in the endless data order."""
+    places = [divmod(p, len(encoded)) for p in positions]
+    indices = [_order(seed, epoch, len(encoded))[place] for epoch, place in places]
+    shape = tuple(encoded.latents[0].shape)
+    draws = [draw_training_noise(seed, p, shape, num_timesteps) for p in positions]
+    noise, constants, timesteps = (torch.stack(parts) for parts in zip(*draws, strict=True))
+    return _assemble(encoded, indices, noise, constants, timesteps)
+
+
+def validation_batches(
+    encoded: EncodedSet, bands: Sequence[tuple[int, int]], draws: int, size: int
+) -> list[list[Batch]]:
+    """For each timestep band the batches of all sprites, `draws` times, with noise that never changes."""
+    return [_band_batches(encoded, band, draws, size) for band in bands]
+
+
+def timestep_bands(count: int, num_timesteps: int) -> list[tuple[int, int]]:
+    """The noise schedule in equal parts, each [first, last)."""
+    edges = [round(i * num_timesteps / count) for i in range(count + 1)]
+    return list(pairwise(edges))
+
+
+def _band_batches(encoded: EncodedSet, band: tuple[int, int], draws: int, size: int) -> list[Batch]:
+    positions = range(len(encoded) * draws)
+    shape = tuple(encoded.latents[0].shape)
+    batches: list[Batch] = []
+    for chunk in (positions[i : i + size] for i in range(0, len(positions), size)):
+        drawn = [draw_band_noise(p, shape, band) for p in chunk]
+        noise, timesteps = (torch.stack(parts) for parts in zip(*drawn, strict=True))
+        constants = torch.zeros(len(chunk), shape[0], 1, 1)
+        batches.append(_assemble(encoded, [p % len(encoded) for p in chunk], noise, constants, timesteps))
+    return batches
+
+
+def _assemble(encoded: EncodedSet, indices: list[int], noise: Tensor, constants: Tensor, timesteps: Tensor) -> Batch:
+    texts = [encoded.texts[i] for i in indices]
+    latents = torch.stack([encoded.latents[i] for i in indices])
+    return Batch(
+        latents=latents,
+        noise=noise,
+        constants=constants,
+        timesteps=timesteps,
+        states=torch.stack([t.states for t in texts]),
+        pooled=torch.stack([t.pooled for t in texts]),
+        time_ids=time_ids(8 * latents.shape[-1]).repeat(len(indices), 1),
+        indices=torch.tensor(indices),
+    )

@@ -1,0 +1,71 @@
+"""Results of frozen parts, kept on disk under a name that is a hash of all they depend on."""
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from spritelora.errors import CacheError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is kept under one key: tensors, and notes about how they came to be."""
+
+    tensors: dict[str, Tensor]
+    notes: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Cache:
+    """A folder of entries; any number of processes may read and write it at once."""
+
+    folder: Path
+
+    def find(self, kind: str, key: str) -> Entry | None:
+        """The entry of that kind and key, None where there is none; a damaged one is reported and made again."""
+        file = self._file(kind, key)
+        try:
+            with safe_open(file, framework="pt") as stored:
+                tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+                return Entry(tensors, dict(stored.metadata() or {}))
+        except FileNotFoundError:
+            return None
+        except (SafetensorError, OSError) as error:
+            log.warning("cache entry %s is damaged (%s) and is made again", file, error)
+            return None
+
+    def store(
+        self, kind: str, key: str, tensors: Mapping[str, Tensor], notes: Mapping[str, str] | None = None
+    ) -> Entry:
+        """Keep an entry; it appears whole or not at all. Raises CacheError where it cannot be written."""
+        file = self._file(kind, key)
+        partial = file.with_name(f".{file.name}.{os.getpid()}")
+        entry = Entry(dict(tensors), dict(notes or {}))
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_bytes(save(entry.tensors, metadata=entry.notes))
+            partial.replace(file)
+        except OSError as error:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise CacheError(f"{file}: cannot be written ({error}); free space or set data.cache=FOLDER") from error
+        return entry
+
+    def _file(self, kind: str, key: str) -> Path:
+        return self.folder / kind / key[:2] / f"{key}.safetensors"
+
+
+def content_key(**parts: object) -> str:
+    """A hash of named values; any difference in any of them gives another key."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,100 @@
+"""Sprites and prompts through SDXL's frozen parts, once: what the cache holds is not computed again."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from spritelora.data.cache import Cache, Entry, content_key
+from spritelora.sdxl.base import PARTS, BaseModel, fingerprint, load_vae
+from spritelora.sdxl.latents import encode_image
+from spritelora.sdxl.text import TextEmbedding, TextEncoders, cut_text
+from spritelora.sprites.folder import CaptionedSprite, training_image
+
+log = logging.getLogger(__name__)
+
+ENCODING_VERSION = 1
+"""Raised whenever the same input would be encoded to other numbers."""
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """The frozen parts of one base model behind a cache, used on one device and freed after each use."""
+
+    base: BaseModel
+    cache: Cache
+    device: torch.device
+
+    def latents(self, sprites: Sequence[CaptionedSprite], side_px: int, matte: tuple[int, int, int]) -> list[Tensor]:
+        """The latents of each sprite, (4, side_px/8, side_px/8) fp32."""
+        vae_hash = self._fingerprint("vae")
+
+        def key(sprite: CaptionedSprite) -> str:
+            return content_key(
+                version=ENCODING_VERSION, vae=vae_hash, image=sprite.sha256, side_px=side_px, matte=matte
+            )
+
+        def compute(missing: list[CaptionedSprite]) -> Callable[[CaptionedSprite], Entry]:
+            vae = load_vae(self.base, self.device)
+            log.info("encoding %d sprites at %d px", len(missing), side_px)
+            return lambda s: self.cache.store(
+                "latents", key(s), {"latents": encode_image(vae, training_image(s, side_px, matte), s.name)}
+            )
+
+        return [e.tensors["latents"] for e in self._entries("latents", list(sprites), key, compute)]
+
+    def texts(self, prompts: Sequence[str]) -> dict[str, TextEmbedding]:
+        """The embedding of each prompt; prompts longer than the model reads are named in a warning."""
+        hashes = {part: self._fingerprint(part) for part in PARTS if part.startswith("text")}
+        hashes |= {part: self._fingerprint(part) for part in ("tokenizer", "tokenizer_2")}
+
+        def key(prompt: str) -> str:
+            return content_key(version=ENCODING_VERSION, prompt=prompt, **hashes)
+
+        def compute(missing: list[str]) -> Callable[[str], Entry]:
+            encoders = TextEncoders(self.base, self.device, torch.float32)
+            log.info("encoding %d captions", len(missing))
+
+            def encode(prompt: str) -> Entry:
+                text = encoders.encode(prompt)
+                cut = cut_text(encoders.tokenizers[0], prompt)
+                tensors = {"states": text.states, "pooled": text.pooled}
+                return self.cache.store("texts", key(prompt), tensors, {"cut": cut} if cut else None)
+
+            return encode
+
+        distinct = list(dict.fromkeys(prompts))
+        entries = dict(zip(distinct, self._entries("texts", distinct, key, compute), strict=True))
+        _warn_of_cuts(entries)
+        return {p: TextEmbedding(e.tensors["states"], e.tensors["pooled"]) for p, e in entries.items()}
+
+    def _entries(
+        self,
+        kind: str,
+        items: list,
+        key: Callable[..., str],
+        compute: Callable[[list], Callable[..., Entry]],
+    ) -> list[Entry]:
+        """The entry of each item; `compute` is called once, with the items that are missing, where any are."""
+        found = [self.cache.find(kind, key(item)) for item in items]
+        missing = [item for item, entry in zip(items, found, strict=True) if entry is None]
+        if not missing:
+            return [e for e in found if e is not None]
+        encode = compute(missing)
+        bar = tqdm(missing, unit=kind[:-1], leave=False, disable=None)
+        made = iter([encode(item) for item in bar])
+        return [entry or next(made) for entry in found]
+
+    def _fingerprint(self, part: str) -> str:
+        return fingerprint(self.base, part, self.cache.folder / "hashes")
+
+
+def _warn_of_cuts(entries: dict[str, Entry]) -> None:
+    cut = {prompt: e.notes["cut"] for prompt, e in entries.items() if "cut" in e.notes}
+    for prompt, lost in list(cut.items())[:5]:
+        log.warning("caption over 77 tokens: '%s...' loses its end '%s'", prompt[:40], lost)
+    if len(cut) > 5:
+        log.warning("%d captions in all are over 77 tokens and lose their ends: shorten them", len(cut))

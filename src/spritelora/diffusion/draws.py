@@ -1,0 +1,38 @@
+"""Random numbers as pure functions of (seed, stream, position), so that no run depends on its history."""
+
+import hashlib
+
+import torch
+from torch import Tensor
+
+
+def derive_seed(seed: int, stream: str, position: int) -> int:
+    """A seed of its own for every use of randomness, in [0, 2^63)."""
+    digest = hashlib.sha256(f"{seed}/{stream}/{position}".encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
+def generator(seed: int, stream: str, position: int) -> torch.Generator:
+    """A CPU generator whose numbers depend on its three arguments alone."""
+    return torch.Generator().manual_seed(derive_seed(seed, stream, position))
+
+
+def sample_order(seed: int, epoch: int, num_samples: int) -> Tensor:
+    """The order of all samples in one pass over them, (num_samples,)."""
+    return torch.randperm(num_samples, generator=generator(seed, "order", epoch))
+
+
+def draw_training_noise(
+    seed: int, position: int, shape: tuple[int, ...], num_timesteps: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Noise of `shape` (C, h, w), a constant per channel (C, 1, 1), and a timestep, for one sample position."""
+    source = generator(seed, "noise", position)
+    noise = torch.randn(shape, generator=source)
+    constants = torch.randn((shape[0], 1, 1), generator=source)
+    return noise, constants, torch.randint(num_timesteps, (), generator=source)
+
+
+def draw_band_noise(position: int, shape: tuple[int, ...], band: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Noise of `shape` (C, h, w) and a timestep in [band[0], band[1]), for one validation position of any run."""
+    source = generator(0, f"validation {band}", position)
+    return torch.randn(shape, generator=source), torch.randint(*band, (), generator=source)

@@ -1,0 +1,38 @@
+"""Every error a user can cause. The message says what was found, where, and what to do."""
+
+
+class SpriteLoraError(Exception):
+    """Base of all errors that end a command with one `error: ...` line and no traceback."""
+
+    exit_status = 1
+
+
+class ConfigError(SpriteLoraError):
+    """The command line or a configuration file is wrong."""
+
+    exit_status = 2
+
+
+class DatasetError(SpriteLoraError):
+    """A data set, an image or a caption cannot be used."""
+
+
+class CacheError(SpriteLoraError):
+    """A cache entry cannot be written or read."""
+
+
+class WeightsError(SpriteLoraError):
+    """A base model or a LoRA file is not what it should be."""
+
+
+class TrainingError(SpriteLoraError):
+    """Training cannot go on."""
+
+
+class ResumeError(SpriteLoraError):
+    """A run or a checkpoint cannot be continued."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of a library's error, or its kind where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

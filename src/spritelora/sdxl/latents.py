@@ -1,0 +1,46 @@
+"""Images to latents and back, through the autoencoder in fp32."""
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from numpy.typing import NDArray
+from torch import Tensor
+
+from spritelora.errors import WeightsError
+
+
+@torch.no_grad()
+def encode_image(vae: AutoencoderKL, image: NDArray[np.uint8], name: str) -> Tensor:
+    """The scaled mean of the posterior of one image.
+
+    `image`: (H, W, 3) RGB. Returns (4, H/8, W/8) fp32 on the CPU. Raises WeightsError naming the image where the
+    autoencoder gives values that are not finite.
+    """
+    pixels = torch.from_numpy(image).permute(2, 0, 1)[None].to(vae.device, torch.float32) / 127.5 - 1
+    with torch.autocast(vae.device.type, enabled=False):  # the SDXL VAE overflows fp16
+        latents = vae.encode(pixels).latent_dist.mean * vae.config.scaling_factor  # pyright: ignore
+    if not torch.isfinite(latents).all():
+        raise WeightsError(f"{name}: the autoencoder gives values that are not finite; use an fp32 or fp16-fix VAE")
+    return latents[0].float().cpu()
+
+
+@torch.no_grad()
+def decode_latents(vae: AutoencoderKL, latents: Tensor) -> NDArray[np.uint8]:
+    """Images of scaled latents, one at a time. `latents`: (B, 4, h, w). Returns (B, 8h, 8w, 3) RGB.
+
+    Raises WeightsError where an image has values that are not finite.
+    """
+    with torch.autocast(vae.device.type, enabled=False):  # the SDXL VAE overflows fp16
+        images = [vae.decode(z[None].to(vae.device).float() / vae.config.scaling_factor).sample[0] for z in latents]  # pyright: ignore
+    decoded = torch.stack(images)
+    if not torch.isfinite(decoded).all():
+        raise WeightsError("a sample image has values that are not finite: the UNet or the autoencoder overflows")
+    return ((decoded.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+
+
+def time_ids(side_px: int) -> Tensor:
+    """SDXL's size conditioning of a square image that was neither resized nor cropped, (6,) fp32.
+
+    Order: original height and width, crop top and left, target height and width.
+    """
+    return torch.tensor([side_px, side_px, 0, 0, side_px, side_px], dtype=torch.float32)

@@ -1,0 +1,55 @@
+"""Sampling with a UNet in memory: start noise from seeds, classifier-free guidance, Euler's method."""
+
+from collections.abc import Sequence
+
+import torch
+from diffusers import UNet2DConditionModel
+from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
+from torch import Tensor
+
+from spritelora.diffusion.draws import generator
+from spritelora.sdxl.latents import time_ids
+from spritelora.sdxl.text import TextEmbedding
+
+
+def call_unet(
+    unet: UNet2DConditionModel, noisy: Tensor, timesteps: Tensor, text: Tensor, conditions: dict[str, Tensor]
+) -> Tensor:
+    """SDXL's UNet on a batch. `noisy`: (B, 4, h, w); `timesteps`: (B,); `text`: (B, 77, D)."""
+    return unet(noisy, timesteps, encoder_hidden_states=text, added_cond_kwargs=conditions, return_dict=False)[0]
+
+
+def start_noise(seed: int, count: int, side_px: int) -> Tensor:
+    """Standard normal latents, the i-th a function of (seed, i) alone. (count, 4, side_px/8, side_px/8)."""
+    shape = (4, side_px // 8, side_px // 8)
+    return torch.stack([torch.randn(shape, generator=generator(seed, "sample", i)) for i in range(count)])
+
+
+@torch.no_grad()
+def sample_latents(
+    unet: UNet2DConditionModel,
+    scheduler: EulerDiscreteScheduler,
+    prompts: Sequence[TextEmbedding],
+    negative: TextEmbedding,
+    noise: Tensor,
+    steps: int,
+    guidance: float,
+) -> Tensor:
+    """Denoise one latent for each prompt. `noise`: (B, 4, h, w). Returns scaled latents like it, in fp32 on the CPU."""
+    device, dtype = unet.device, unet.dtype
+    doubled = [*prompts, *[negative] * len(prompts)] if guidance > 1 else list(prompts)
+    text = torch.stack([p.states for p in doubled]).to(device, dtype)
+    pooled = torch.stack([p.pooled for p in doubled]).to(device, dtype)
+    sizes = time_ids(8 * noise.shape[-1]).repeat(len(doubled), 1).to(device)
+    conditions = {"text_embeds": pooled, "time_ids": sizes}
+    scheduler.set_timesteps(steps, device=device)
+    latents = noise.to(device) * scheduler.init_noise_sigma
+    for timestep in scheduler.timesteps:
+        inputs = latents.repeat(len(doubled) // len(prompts), 1, 1, 1)
+        noisy = scheduler.scale_model_input(inputs, timestep).to(dtype)
+        predicted = call_unet(unet, noisy, timestep.expand(len(doubled)), text, conditions).float()
+        if guidance > 1:
+            wanted, unwanted = predicted.chunk(2)
+            predicted = unwanted + guidance * (wanted - unwanted)
+        latents = scheduler.step(predicted, timestep, latents, return_dict=False)[0]  # pyright: ignore
+    return latents.float().cpu()

@@ -1,0 +1,128 @@
+"""Image files as sprites: any mode read without loss, matte under alpha, whole-factor enlargement."""
+
+import math
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from spritelora.errors import DatasetError
+
+Pixels = NDArray[np.uint8]
+
+MAX_PIXELS = 64 * 1024 * 1024
+LATENT_PX = 8
+
+
+def read_sprite(file: Path) -> Pixels:
+    """Read an image file, the first frame of an animated one.
+
+    Returns RGBA, (H, W, 4). 16-bit grey is scaled, not clipped. Raises DatasetError that names the file for
+    anything that cannot be decoded whole or has more than `MAX_PIXELS` pixels.
+    """
+    try:
+        if file.stat().st_size == 0:
+            raise DatasetError(f"{file}: empty file (0 bytes); replace or remove it")
+        with (
+            warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning),
+            Image.open(file) as image,
+        ):
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise DatasetError(
+                    f"{file}: {width}x{height} px is over the limit of {MAX_PIXELS:,} pixels; "
+                    f"a sprite is far smaller: cut it up or remove it"
+                )
+            image.load()
+            return to_rgba(ImageOps.exif_transpose(image))
+    except Image.DecompressionBombError as error:
+        raise DatasetError(f"{file}: image bomb, not decoded ({error}); remove it") from error
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError) as error:
+        reason = str(error).replace(str(file), "").replace("''", "").strip() or type(error).__name__
+        raise DatasetError(f"{file}: corrupt or not an image ({reason}); replace or remove it") from error
+
+
+def to_rgba(image: Image.Image) -> Pixels:
+    """An image of any mode as RGBA, (H, W, 4)."""
+    if image.mode.startswith("I"):
+        grey16 = np.asarray(image).astype(np.int64)
+        grey = np.clip((grey16 + 128) // 257, 0, 255).astype(np.uint8)
+        transparent = grey16 == image.info.get("transparency", -1)
+        return np.dstack([grey, grey, grey, np.where(transparent, 0, 255).astype(np.uint8)])
+    return np.asarray(image.convert("RGBA"))
+
+
+def visible_colours(sprite: Pixels) -> NDArray[np.uint32]:
+    """The distinct colours of pixels that are not fully transparent, packed as 0xRRGGBB, sorted."""
+    packed = sprite[..., :3].astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
+    return np.unique(packed[sprite[..., 3] > 0])
+
+
+def parse_colour(text: str) -> tuple[int, int, int]:
+    """A colour written `#rrggbb`. Raises ValueError for anything else."""
+    if not re.fullmatch(r"#[0-9a-fA-F]{6}", text):
+        raise ValueError(f"a colour is written #rrggbb, got '{text}'")
+    return int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)
+
+
+def apply_matte(sprite: Pixels, matte: tuple[int, int, int]) -> Pixels:
+    """Lay an RGBA sprite over an opaque colour; colour hidden under alpha 0 vanishes.
+
+    Returns RGB, (H, W, 3).
+    """
+    colour, alpha = sprite[..., :3].astype(np.uint32), sprite[..., 3:].astype(np.uint32)
+    under = np.array(matte, dtype=np.uint32)
+    return ((colour * alpha + under * (255 - alpha) + 127) // 255).astype(np.uint8)
+
+
+def scale_nearest(image: Pixels, factor: int) -> Pixels:
+    """Repeat every pixel `factor` times along both axes. `image`: (H, W, C)."""
+    return image.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def exact_scale(image: Pixels) -> int:
+    """The largest k for which the image is a nearest enlargement by k, with cells starting at its corner.
+
+    `image`: (H, W, C). Colour changes of such an image lie on multiples of k only.
+    """
+    height, width = image.shape[:2]
+    rows = np.flatnonzero((image[1:] != image[:-1]).any(axis=(1, 2))) + 1
+    columns = np.flatnonzero((image[:, 1:] != image[:, :-1]).any(axis=(0, 2))) + 1
+    return math.gcd(height, width, *rows.tolist(), *columns.tolist())
+
+
+def without_hidden_colour(sprite: Pixels) -> Pixels:
+    """An RGBA sprite whose fully transparent pixels are all alike."""
+    return sprite * (sprite[..., 3:] > 0)
+
+
+def check_fits(image: Pixels, side_px: int) -> None:
+    """Raise ValueError unless the native pixels of an image fit a square. `image`: (H, W, C)."""
+    height, width = image.shape[:2]
+    if max(height, width) > side_px:
+        scale = exact_scale(image)
+        if max(height, width) // scale > side_px:
+            raise ValueError(f"{width // scale}x{height // scale} native pixels do not fit {side_px}x{side_px}")
+
+
+def fit_square(image: Pixels, side_px: int, matte: tuple[int, int, int]) -> Pixels:
+    """Enlarge an RGB sprite by the largest whole factor that fits, and pad it with the matte.
+
+    An image larger than the square is first brought back to its native pixels, if it is a clean enlargement.
+    `image`: (H, W, 3). Returns (side_px, side_px, 3). Raises ValueError where the native sprite does not fit.
+    """
+    check_fits(image, side_px)
+    if max(image.shape[:2]) > side_px:
+        scale = exact_scale(image)
+        image = image[::scale, ::scale]
+    height, width = image.shape[:2]
+    factor = side_px // max(height, width)
+    enlarged = scale_nearest(image, factor)
+    square = np.empty((side_px, side_px, 3), dtype=np.uint8)
+    square[:] = matte
+    top, left = ((side_px - n * factor) // 2 // LATENT_PX * LATENT_PX for n in (height, width))
+    square[top : top + height * factor, left : left + width * factor] = enlarged
+    return square

@@ -1,0 +1,103 @@
+"""What a run says before its first step and after its last."""
+
+import logging
+from pathlib import Path
+
+from spritelora.config.schema import TrainConfig
+from spritelora.training.checkpoints import LORA_FILE
+from spritelora.training.hardware import Hardware
+from spritelora.training.probe import StepCost
+from spritelora.training.run_log import SUMMARY
+
+log = logging.getLogger(__name__)
+
+USUAL_PASSES = (50, 100)
+FORWARD_SHARE = 0.35
+"""Time of a forward pass without gradients, of that of a forward and backward pass."""
+
+
+def announce_adapter(config: TrainConfig, num_layers: int, num_parameters: int, bytes_per_weight: int) -> None:
+    """Say how large the LoRA is and how strong its steps are."""
+    alpha = config.lora.settled_alpha
+    log.info(
+        "LoRA rank %d, alpha %g: %.2f M trainable parameters in %d layers; file about %.1f MB",
+        config.lora.rank,
+        alpha,
+        num_parameters / 1e6,
+        num_layers,
+        num_parameters * bytes_per_weight / 1e6,
+    )
+    log.info(
+        "%s at rate %.3g, alpha/rank %.3g (a rate acts through alpha/rank: compare both between trainers)",
+        config.optim._target_.rpartition(".")[2],
+        config.optim.lr,
+        alpha / config.lora.rank,
+    )
+
+
+def announce_state_bits(share: float | None) -> None:
+    """Say how much of an 8-bit optimizer's state is really in 8 bits."""
+    if share is not None:
+        log.info(
+            "8-bit optimizer states for %.1f %% of the parameters (tensors under 4,096 elements stay fp32)", 100 * share
+        )
+
+
+def announce_plan(
+    config: TrainConfig, hardware: Hardware, cost: StepCost, num_training: int, num_held_out: int, first_step: int
+) -> None:
+    """Say how often each sprite is seen, how long the run will take and what memory it needs."""
+    trainer = config.trainer
+    seen = trainer.max_steps * trainer.batch_size * trainer.accumulate
+    log.info(
+        "%d steps of %d sprites: %.0f passes over each of %d (usual: %d to %d)",
+        trainer.max_steps,
+        trainer.batch_size * trainer.accumulate,
+        seen / num_training,
+        num_training,
+        *USUAL_PASSES,
+    )
+    log.info(
+        "%s, %s: about %.2g s a step, %s in all; peak memory about %.1f GB",
+        hardware.name,
+        hardware.precision.value,
+        cost.pass_s * trainer.accumulate,
+        duration(predicted_s(config, cost, num_held_out or num_training, first_step)),
+        cost.peak_gb,
+    )
+
+
+def predicted_s(config: TrainConfig, cost: StepCost, num_validation: int, first_step: int) -> float:
+    """Seconds that training, validation losses and samples will take from `first_step` on, by the cost of one pass."""
+    trainer, sampler = config.trainer, config.sampler
+    training = (trainer.max_steps - first_step) * trainer.accumulate
+    forward = cost.pass_s * FORWARD_SHARE / trainer.batch_size
+    images = num_validation * config.validation.bands * config.validation.draws
+    validations = _num_events(first_step, trainer.max_steps, trainer.validate_every)
+    calls = len(sampler.prompts) * sampler.steps * (2 if sampler.guidance > 1 else 1)
+    drawings = _num_events(first_step, trainer.max_steps, trainer.sample_every) if trainer.sample_every else 0
+    return training * cost.pass_s + forward * (validations * images + drawings * calls)
+
+
+def _num_events(first_step: int, last_step: int, every: int) -> int:
+    """How often something is done that comes before the first step, every `every` steps (0: not) and at the end."""
+    return len({first_step, last_step, *(range(first_step, last_step, every) if every else ())})
+
+
+def announce_results(run_dir: Path, elapsed_s: float, first_loss: float, last_loss: float, has_samples: bool) -> None:
+    """Say where the LoRA, the samples and the metrics are."""
+    log.info("done in %s; validation loss %.4f -> %.4f", duration(elapsed_s), first_loss, last_loss)
+    log.info("LoRA:    %s", run_dir / "checkpoint_final" / LORA_FILE)
+    if has_samples:
+        log.info("samples: %s", run_dir / "samples" / "contact_sheet.png")
+    log.info("metrics: %s", run_dir / SUMMARY)
+
+
+def duration(seconds: float) -> str:
+    """A length of time as people say it: 45 s, 2 min 10 s, 3 h 05 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -1,0 +1,167 @@
+"""The parts of a training run, each built from the settings it uses."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import get_class
+from torch.optim import Optimizer
+
+from spritelora.adapters.export import write_lora
+from spritelora.adapters.lora import add_lora, match_targets
+from spritelora.adapters.metadata import LoraFacts, describe
+from spritelora.config.schema import OptimConfig, SamplerConfig, SaveDtype, TrainConfig, ValidationConfig
+from spritelora.data.batch import Batch, EncodedSet, timestep_bands, validation_batches
+from spritelora.data.encode import Encoder
+from spritelora.errors import ConfigError, first_line
+from spritelora.sdxl.base import BaseModel, Unet, load_scheduler, load_unet, load_vae, read_alphas, read_prediction
+from spritelora.sdxl.latents import decode_latents
+from spritelora.sdxl.text import TextEmbedding
+from spritelora.sprites.folder import CaptionedSprite
+from spritelora.tasks.training_set import TrainingSet
+from spritelora.training.hardware import Hardware
+from spritelora.training.module import LoraModule, Objective
+from spritelora.training.optimizer import build_optimizer
+from spritelora.training.samples import SamplePlan
+
+log = logging.getLogger(__name__)
+
+SAVE_DTYPE = {SaveDtype.fp16: torch.float16, SaveDtype.bf16: torch.bfloat16, SaveDtype.fp32: torch.float32}
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """All that comes out of the frozen encoders."""
+
+    training: EncodedSet
+    held_out: EncodedSet
+    prompts: list[TextEmbedding]
+    negative: TextEmbedding
+
+
+def encode_all(encoder: Encoder, sprites: TrainingSet, side_px: int, sampler: SamplerConfig) -> Encoded:
+    """Encode sprites, captions and sample prompts; what the cache holds is not computed again."""
+    everything = [*sprites.training, *sprites.held_out]
+    names = [s.name for s in everything]
+    latents = dict(zip(names, encoder.latents(everything, side_px, sprites.matte), strict=True))
+    texts = encoder.texts([*(s.caption for s in everything), *sampler.prompts, sampler.negative_prompt])
+
+    def encoded(part: list[CaptionedSprite]) -> EncodedSet:
+        return EncodedSet([s.name for s in part], [latents[s.name] for s in part], [texts[s.caption] for s in part])
+
+    negative = texts[sampler.negative_prompt]
+    if not sampler.negative_prompt and encoder.base.zeros_for_empty_prompt:
+        negative = TextEmbedding(torch.zeros_like(negative.states), torch.zeros_like(negative.pooled))
+    return Encoded(encoded(sprites.training), encoded(sprites.held_out), [texts[p] for p in sampler.prompts], negative)
+
+
+def build_unet(config: TrainConfig, base: BaseModel, hardware: Hardware) -> Unet:
+    """The frozen UNet with a new adapter, on the training device."""
+    unet = load_unet(base, hardware.base_dtype)
+    targets = match_targets(unet, config.targets.modules)
+    add_lora(unet, targets, config.lora.rank, config.lora.settled_alpha, config.lora.dropout, config.seed)
+    if config.hardware.gradient_checkpointing:
+        unet.enable_gradient_checkpointing()
+    return unet.train().to(hardware.device)  # pyright: ignore
+
+
+def build_module(config: TrainConfig, base: BaseModel, unet: Unet) -> LoraModule:
+    """The UNet with its objective, optimizer and schedule."""
+    prediction = read_prediction(base, config.model.prediction)
+    weighting = _build(config.weighting)
+    objective = Objective(read_alphas(base), prediction, weighting, config.objective.noise_offset)
+    schedule, max_steps = _build(config.schedule), config.trainer.max_steps
+    kind, settings = find_optimizer(config.optim), optimizer_settings(config.optim)
+    return LoraModule(
+        unet,
+        objective,
+        make_optimizer=lambda parameters: build_optimizer(kind, parameters, **settings),
+        rate_share=lambda step: schedule(step, max_steps),
+        seed=config.seed,
+    )
+
+
+def _build(component: dict[str, Any]) -> Any:
+    arguments = {name: value for name, value in component.items() if name != "_target_"}
+    return get_class(component["_target_"])(**arguments)
+
+
+def find_optimizer(optim: OptimConfig) -> type[Optimizer]:
+    """The optimizer class that was picked. Raises ConfigError where there is none of that name."""
+    try:
+        kind = get_class(optim._target_)
+    except Exception as error:  # Hydra wraps every failing import in an error of its own
+        raise ConfigError(f"optim._target_={optim._target_}: {first_line(error)}") from error
+    if not issubclass(kind, Optimizer):
+        raise ConfigError(f"optim._target_={optim._target_} is not an optimizer class")
+    return kind
+
+
+def optimizer_settings(optim: OptimConfig) -> dict[str, Any]:
+    """The arguments of `build_optimizer` besides class and parameters."""
+    return {"lr": optim.lr, "weight_decay": optim.weight_decay, "betas": optim.betas, "arguments": optim.args}
+
+
+def build_validation(
+    validation: ValidationConfig, encoded: Encoded, num_timesteps: int, batch_size: int
+) -> dict[str, list[Batch]]:
+    """Validation batches by the name of their timestep band, from the held-out sprites where there are any."""
+    if not len(encoded.held_out):
+        log.info("nothing held out (that needs 10 sprites): the validation loss is that of the training sprites")
+    measured = encoded.held_out if len(encoded.held_out) else encoded.training
+    bands = timestep_bands(validation.bands, num_timesteps)
+    batches = validation_batches(measured, bands, validation.draws, batch_size)
+    return {f"{first}_{last}": b for (first, last), b in zip(bands, batches, strict=True)}
+
+
+def build_sample_plan(config: TrainConfig, base: BaseModel, encoded: Encoded, hardware: Hardware) -> SamplePlan:
+    """What the sample images show, and how they are drawn; the autoencoder is loaded for each drawing alone."""
+    sampler = config.sampler
+    return SamplePlan(
+        prompts=sampler.prompts,
+        texts=encoded.prompts,
+        negative=encoded.negative,
+        steps=sampler.steps,
+        guidance=sampler.guidance,
+        seed=sampler.seed,
+        side_px=config.model.resolution,
+        scheduler=load_scheduler(base, read_prediction(base, config.model.prediction)),
+        decode=lambda latents: decode_latents(load_vae(base, hardware.device), latents),
+        batch_size=config.trainer.batch_size,
+    )
+
+
+def make_exporter(
+    config: TrainConfig, base: BaseModel, unet: Unet, captions: list[str], title: str
+) -> Callable[[Path, int], None]:
+    """A function that writes the LoRA file for a step."""
+
+    def export(file: Path, step: int) -> None:
+        facts = LoraFacts(
+            title=title,
+            base_name=base.folder.name if Path(base.name).expanduser().is_dir() else base.name,
+            base_channels=tuple(unet.config["block_out_channels"]),
+            prediction=read_prediction(base, config.model.prediction).value,
+            resolution=config.model.resolution,
+            rank=config.lora.rank,
+            alpha=config.lora.settled_alpha,
+            captions=captions,
+            settings={
+                "learning_rate": config.optim.lr,
+                "optimizer": config.optim._target_,
+                "seed": config.seed,
+                "steps": step,
+                "max_train_steps": config.trainer.max_steps,
+                "batch_size_per_device": config.trainer.batch_size,
+                "gradient_accumulation_steps": config.trainer.accumulate,
+                "network_dropout": config.lora.dropout,
+                "noise_offset": config.objective.noise_offset,
+                "min_snr_gamma": config.weighting.get("gamma"),
+            },
+        )
+        write_lora(file, unet, SAVE_DTYPE[config.lora.save_dtype], describe(facts))
+
+    return export

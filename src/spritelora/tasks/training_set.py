@@ -1,0 +1,78 @@
+"""The sprites of a run, read and checked before torch is imported, so that a mistake is answered at once."""
+
+import hashlib
+import logging
+import os
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from spritelora.config.schema import DataConfig
+from spritelora.errors import ConfigError
+from spritelora.sprites.drawing import draw_demo_set
+from spritelora.sprites.folder import CaptionedSprite, data_hash, read_folder, set_matte
+from spritelora.sprites.image import parse_colour
+from spritelora.sprites.split import choose_subset, hold_out
+
+log = logging.getLogger(__name__)
+
+SPLIT_SEED = 0
+"""The same sprites are held out whatever the run's seed, so that validation losses of runs compare."""
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Sprites to train on, sprites held out (none below ten), and the colour under their transparency."""
+
+    training: list[CaptionedSprite]
+    held_out: list[CaptionedSprite]
+    matte: tuple[int, int, int]
+
+    @property
+    def hash(self) -> str:
+        """A fingerprint of all images, captions and the split."""
+        return data_hash([*self.training, *self.held_out])
+
+
+def read_training_set(config: DataConfig, side_px: int) -> TrainingSet:
+    """Read the sprites that `config` names; the demo set where it names none."""
+    folder = Path(config.path).expanduser() if config.path else demo_folder(Path(config.cache).expanduser())
+    sprites = choose_subset(read_folder(folder, side_px), config.limit, SPLIT_SEED)
+    matte = _matte(config.matte, sprites)
+    training, held_out = hold_out(sprites, config.holdout, SPLIT_SEED)
+    log.info(
+        "%s: %d sprites to train on, %d held out, matte #%02x%02x%02x",
+        folder.name if config.path else "demo set",
+        len(training),
+        len(held_out),
+        *matte,
+    )
+    return TrainingSet(training, held_out, matte)
+
+
+def demo_folder(cache: Path) -> Path:
+    """The demo set as a folder of images and captions, drawn on first use."""
+    pairs = draw_demo_set()
+    content = hashlib.sha256(b"".join(image.tobytes() + caption.encode() for image, caption in pairs)).hexdigest()
+    folder = cache / f"demo-set-{content[:8]}"
+    if folder.is_dir():
+        return folder
+    partial = cache / f".{folder.name}.{os.getpid()}"
+    partial.mkdir(parents=True, exist_ok=True)
+    for number, (image, caption) in enumerate(pairs):
+        image.save(partial / f"{number:03d}.png")
+        (partial / f"{number:03d}.txt").write_text(caption + "\n")
+    with suppress(OSError):  # another process was first
+        partial.rename(folder)
+    shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def _matte(asked: str, sprites: list[CaptionedSprite]) -> tuple[int, int, int]:
+    if asked == "auto":
+        return set_matte(sprites)
+    try:
+        return parse_colour(asked)
+    except ValueError as error:
+        raise ConfigError(f"data.matte: {error}, or auto") from error

@@ -1,0 +1,176 @@
+"""What happens at optimizer steps: numbers, progress bar, validation loss. Samples and checkpoints have modules of
+their own.
+"""
+
+import math
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from tqdm import tqdm
+
+from spritelora.data.batch import Batch
+from spritelora.errors import TrainingError
+from spritelora.training.hardware import peak_memory_gb
+from spritelora.training.module import LoraModule
+from spritelora.training.run_log import RunLog
+
+SMOOTHING = 0.95
+
+
+class StepCallback(pl.Callback):
+    """A callback that is told of whole optimizer steps, counted from 1."""
+
+    def on_optimizer_step(self, trainer: pl.Trainer, module: LoraModule, step: int) -> None:
+        """Called after optimizer step number `step`."""
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
+            self.on_optimizer_step(trainer, pl_module, trainer.global_step)
+
+
+class StepMeter(StepCallback):
+    """Measures every step, logs every `log_every`-th and shows a progress bar; a loss that is no number ends the run.
+
+    The logged loss is the mean since the last logged one. `batch_size`: images of one forward pass over all processes.
+    """
+
+    def __init__(self, run_log: RunLog, log_every: int, batch_size: int, show_bar: bool = True) -> None:
+        self.run_log, self.log_every, self.batch_size, self.show_bar = run_log, log_every, batch_size, show_bar
+        self.losses: list[torch.Tensor] = []
+        self.passes = 0
+        self.smoothed = math.nan
+        self.waited_s = 0.0
+        self.bar: tqdm[Any] | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        total = trainer.max_steps
+        mininterval = 0.2 if _is_terminal() else 10.0
+        bar_format = "{l_bar}{bar:20}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
+        self.bar = tqdm(
+            total=total,
+            initial=trainer.global_step,
+            desc="training",
+            mininterval=mininterval,
+            bar_format=bar_format,
+            disable=not self.show_bar,
+        )
+        self._restart_clock()
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        self.waited_s += time.perf_counter() - self.batch_ended
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.losses.append(outputs["loss"].detach())
+        self.passes += 1
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        self.batch_ended = time.perf_counter()
+
+    def on_optimizer_step(self, trainer: pl.Trainer, module: LoraModule, step: int) -> None:
+        assert self.bar is not None
+        self.bar.update()
+        if step % self.log_every and step != trainer.max_steps:
+            return
+        elapsed_s = time.perf_counter() - self.window_started
+        accumulate = trainer.accumulate_grad_batches
+        loss = float(torch.stack(self.losses).mean()) * accumulate
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"the loss became {loss} within the {self.log_every} steps before step {step}; start a new run with "
+                f"a lower optim.lr (the checkpoints of this one stay in {self.run_log.run_dir})"
+            )
+        steps = self.passes / accumulate
+        values = {
+            "loss": loss,
+            "lr": trainer.optimizers[0].param_groups[0]["initial_lr"] * module.rate_share(step - 1),
+            "step_time_s": elapsed_s / steps,
+            "images_per_s": self.passes * self.batch_size / elapsed_s,
+            "data_wait_share": self.waited_s / elapsed_s,
+            "peak_gb": peak_memory_gb(module.device),
+        }
+        self.run_log.log(step, values)
+        self._show(values, steps)
+        self.losses = []
+        self._restart_clock()
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        self.on_train_end(trainer, pl_module)
+
+    def pause(self) -> float:
+        """A moment before work that is no training, to be given to `go_on` after it."""
+        return time.perf_counter()
+
+    def go_on(self, paused: float) -> None:
+        """Leave the time since `paused` out of the step time."""
+        away = time.perf_counter() - paused
+        self.window_started += away
+        self.batch_ended += away
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"losses": [float(x) for x in self.losses], "smoothed": self.smoothed}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.losses = [torch.tensor(x) for x in state_dict["losses"]]
+        self.smoothed = state_dict["smoothed"]
+
+    def _show(self, values: dict[str, float], steps: float) -> None:
+        assert self.bar is not None
+        keep = SMOOTHING**steps
+        self.smoothed = (
+            values["loss"] if math.isnan(self.smoothed) else keep * self.smoothed + (1 - keep) * values["loss"]
+        )
+        self.bar.set_postfix_str(
+            f"loss {self.smoothed:.4f}, lr {values['lr']:.2e}, {values['step_time_s']:.3g} s/step, "
+            f"{values['images_per_s']:.3g} images/s, {values['data_wait_share']:.0%} waiting for data, "
+            f"peak {values['peak_gb']:.2f} GB",
+            refresh=False,
+        )
+
+    def _restart_clock(self) -> None:
+        self.passes = 0
+        self.waited_s = 0.0
+        self.window_started = self.batch_ended = time.perf_counter()
+
+
+class FixedNoiseValidation(StepCallback):
+    """The unweighted loss of held-out sprites by timestep band, with noise that is the same at every step and run."""
+
+    def __init__(self, run_log: RunLog, meter: StepMeter, batches: Mapping[str, Sequence[Batch]], every: int) -> None:
+        self.run_log, self.meter, self.batches, self.every = run_log, meter, batches, every
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        if not self.run_log.has("validation_loss"):
+            self._measure(trainer, pl_module, trainer.global_step)
+
+    def on_optimizer_step(self, trainer: pl.Trainer, module: LoraModule, step: int) -> None:
+        if step == trainer.max_steps or (self.every and step % self.every == 0):
+            self._measure(trainer, module, step)
+
+    def _measure(self, trainer: pl.Trainer, module: LoraModule, step: int) -> None:
+        paused = self.meter.pause()
+        module.unet.eval()
+        with torch.no_grad(), trainer.precision_plugin.forward_context():
+            losses = {band: self._mean_loss(module, batches) for band, batches in self.batches.items()}
+        module.unet.train()
+        mean = sum(losses.values()) / len(losses)
+        self.run_log.log(step, {"validation_loss": mean, **{f"validation_loss_{b}": x for b, x in losses.items()}})
+        self.meter.go_on(paused)
+
+    def _mean_loss(self, module: LoraModule, batches: Sequence[Batch]) -> float:
+        total = sum(
+            float(module.objective.plain_loss(module.unet, Batch(*(t.to(module.device) for t in batch))))
+            * len(batch.indices)
+            for batch in batches
+        )
+        return total / sum(len(batch.indices) for batch in batches)
+
+
+def _is_terminal() -> bool:
+    return sys.stderr.isatty()

@@ -1,0 +1,55 @@
+"""What a run computes on, settled from what was asked for and what is there."""
+
+from dataclasses import dataclass
+
+import torch
+
+from spritelora.config.schema import Device, Precision
+from spritelora.errors import ConfigError
+
+LIGHTNING_PRECISION = {Precision.fp32: "32-true", Precision.bf16: "bf16-mixed", Precision.fp16: "16-mixed"}
+BASE_DTYPE = {Precision.fp32: torch.float32, Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Device and precision of a run, both settled."""
+
+    device: torch.device
+    precision: Precision
+    name: str
+
+    @property
+    def base_dtype(self) -> torch.dtype:
+        """Number format of the frozen base; the adapter is always fp32."""
+        return BASE_DTYPE[self.precision]
+
+
+def choose_hardware(device: Device, precision: Precision) -> Hardware:
+    """Settle what is left to choose. Raises ConfigError for what this machine does not have."""
+    has_cuda = torch.cuda.is_available()
+    if device is Device.cuda and not has_cuda:
+        raise ConfigError("hardware.device=cuda: torch sees no CUDA device here; use hardware=cpu, or a CUDA build")
+    use_cuda = has_cuda and device is not Device.cpu
+    has_bf16 = not use_cuda or torch.cuda.is_bf16_supported(including_emulation=False)
+    if precision is Precision.auto:
+        precision = Precision.mixed16 if use_cuda else Precision.fp32
+    if precision is Precision.mixed16:
+        precision = Precision.bf16 if has_bf16 else Precision.fp16
+    if precision is Precision.fp16 and not use_cuda:
+        raise ConfigError("hardware.precision=fp16 needs a GPU; a CPU trains in fp32 or bf16")
+    if precision is Precision.bf16 and not has_bf16:
+        raise ConfigError("hardware.precision=bf16: this GPU has no bf16; use hardware.precision=fp16")
+    name = torch.cuda.get_device_name() if use_cuda else f"CPU, {torch.get_num_threads()} thread(s)"
+    return Hardware(torch.device("cuda" if use_cuda else "cpu"), precision, name)
+
+
+def peak_memory_gb(device: torch.device) -> float:
+    """The most memory held so far in GB: on the GPU by torch, on a CPU by the whole process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    import resource
+    import sys
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9

@@ -1,0 +1,94 @@
+"""The LightningModule around the UNet: what one training step computes."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from spritelora.config.schema import Prediction
+from spritelora.data.batch import Batch
+from spritelora.diffusion.draws import derive_seed
+from spritelora.diffusion.objective import Weighting, add_noise, offset_noise, prediction_target, weighted_loss
+from spritelora.diffusion.schedule import signal_to_noise
+from spritelora.errors import ResumeError
+from spritelora.sdxl.base import Unet
+from spritelora.sdxl.sample import call_unet
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What the loss asks for. `alphas`: cumulative, (T,) float64."""
+
+    alphas: Tensor
+    prediction: Prediction
+    weighting: Weighting
+    noise_offset: float
+
+    def loss(self, unet: Unet, batch: Batch) -> Tensor:
+        """The training loss of a batch, a scalar."""
+        alphas = self.alphas[batch.timesteps.cpu()]
+        weights = self.weighting(signal_to_noise(alphas), self.prediction)
+        noise = offset_noise(batch.noise, batch.constants, self.noise_offset)
+        return self._error(unet, batch, noise, alphas, weights)
+
+    def plain_loss(self, unet: Unet, batch: Batch) -> Tensor:
+        """The unweighted loss of a batch, comparable between objectives."""
+        alphas = self.alphas[batch.timesteps.cpu()]
+        return self._error(unet, batch, batch.noise, alphas, torch.ones_like(alphas))
+
+    def _error(self, unet: Unet, batch: Batch, noise: Tensor, alphas: Tensor, weights: Tensor) -> Tensor:
+        device, dtype = batch.latents.device, unet.dtype
+        alphas, weights = alphas.to(device, torch.float32), weights.to(device, torch.float32)
+        noisy = add_noise(batch.latents, noise, alphas)
+        conditions = {"text_embeds": batch.pooled.to(dtype), "time_ids": batch.time_ids}
+        predicted = call_unet(unet, noisy.to(dtype), batch.timesteps, batch.states.to(dtype), conditions)
+        return weighted_loss(predicted, prediction_target(batch.latents, noise, alphas, self.prediction), weights)
+
+
+class LoraModule(pl.LightningModule):
+    """Trains the adapter of a frozen UNet; its state is the adapter alone."""
+
+    def __init__(
+        self,
+        unet: Unet,
+        objective: Objective,
+        make_optimizer: Callable[[list[torch.nn.Parameter]], Optimizer],
+        rate_share: Callable[[int], float],
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.strict_loading = False
+        self.unet = unet
+        self.objective = objective
+        self.make_optimizer = make_optimizer
+        self.rate_share = rate_share
+        self.seed = seed
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        accumulate = self.trainer.accumulate_grad_batches
+        number = self.trainer.global_step * accumulate + batch_idx % accumulate
+        torch.manual_seed(derive_seed(self.seed, "dropout", number))
+        return self.objective.loss(self.unet, batch)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.make_optimizer([p for p in self.parameters() if p.requires_grad])
+        return [optimizer], [{"scheduler": LambdaLR(optimizer, self.rate_share), "interval": "step"}]
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+        return {name: p.detach() for name, p in self.named_parameters() if p.requires_grad}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        own = self.state_dict()
+        if different := {n for n in own.keys() | state_dict.keys() if _shape(own, n) != _shape(state_dict, n)}:
+            raise ResumeError(f"the checkpoint's adapter is another one: {sorted(different)[0]} and more differ")
+        for name, tensor in own.items():
+            tensor.copy_(state_dict[name])
+
+
+def _shape(state: Mapping[str, Tensor], name: str) -> tuple[int, ...] | None:
+    return tuple(state[name].shape) if name in state else None

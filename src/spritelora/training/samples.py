@@ -1,0 +1,106 @@
+"""Sample images during training: the same prompts and start noise at every step, saved without loss."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import wrap
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from spritelora.sdxl.base import Sampler
+from spritelora.sdxl.sample import sample_latents, start_noise
+from spritelora.sdxl.text import TextEmbedding
+from spritelora.training.callbacks import StepCallback, StepMeter
+from spritelora.training.module import LoraModule
+from spritelora.training.run_log import RunLog
+
+SHEET_SIDE_PX, LABEL_PX, HEADER_PX = 128, 60, 32
+
+
+@dataclass(frozen=True)
+class SamplePlan:
+    """What to sample: prompts with their embeddings, and how."""
+
+    prompts: Sequence[str]
+    texts: Sequence[TextEmbedding]
+    negative: TextEmbedding
+    steps: int
+    guidance: float
+    seed: int
+    side_px: int
+    scheduler: Sampler
+    decode: Callable[[Tensor], NDArray[np.uint8]]
+    batch_size: int
+
+    def draw(self, module: LoraModule) -> NDArray[np.uint8]:
+        """One image for each prompt, (N, side_px, side_px, 3)."""
+        noise = start_noise(self.seed, len(self.prompts), self.side_px)
+        starts = range(0, len(self.prompts), self.batch_size)
+        parts = [slice(i, i + self.batch_size) for i in starts]
+        latents = [
+            sample_latents(
+                module.unet, self.scheduler, self.texts[p], self.negative, noise[p], self.steps, self.guidance
+            )
+            for p in parts
+        ]
+        return self.decode(torch.cat(latents))
+
+
+class Samples(StepCallback):
+    """Draws the plan before the first step, every `every` steps and at the end; `every` = 0: never."""
+
+    def __init__(self, run_log: RunLog, meter: StepMeter, plan: SamplePlan, every: int) -> None:
+        self.run_log, self.meter, self.plan, self.every = run_log, meter, plan, every
+        self.folder = run_log.run_dir / "samples"
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: LoraModule) -> None:  # pyright: ignore
+        if self.every and trainer.global_step == 0:
+            self._draw(trainer, pl_module, 0)
+
+    def on_optimizer_step(self, trainer: pl.Trainer, module: LoraModule, step: int) -> None:
+        if self.every and (step % self.every == 0 or step == trainer.max_steps):
+            self._draw(trainer, module, step)
+
+    def _draw(self, trainer: pl.Trainer, module: LoraModule, step: int) -> None:
+        paused = self.meter.pause()
+        module.unet.eval()
+        with trainer.precision_plugin.forward_context():
+            images = self.plan.draw(module)
+        module.unet.train()
+        folder = self.folder / f"step_{step:06d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        files = [folder / f"{i:02d}_{slug(p)}.png" for i, p in enumerate(self.plan.prompts)]
+        for image, file in zip(images, files, strict=True):
+            Image.fromarray(image).save(file)
+        contact_sheet(self.folder, self.plan.prompts).save(self.folder / "contact_sheet.png")
+        self.run_log.log_images(step, self.plan.prompts, files)
+        self.meter.go_on(paused)
+
+
+def slug(text: str) -> str:
+    """A short file name made of the words of a prompt."""
+    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:48] or "prompt"
+
+
+def contact_sheet(folder: Path, prompts: Sequence[str]) -> Image.Image:
+    """All samples of a run on one sheet: a row for each step, a column for each prompt."""
+    rows = [row for step in sorted(folder.glob("step_*")) if (row := sorted(step.glob("*.png")))]
+    columns = max([len(prompts), *map(len, rows)])
+    sheet = Image.new("RGB", (LABEL_PX + SHEET_SIDE_PX * columns, HEADER_PX + SHEET_SIDE_PX * len(rows)), "white")
+    pen = ImageDraw.Draw(sheet)
+    for x, prompt in enumerate(prompts):
+        pen.multiline_text((LABEL_PX + x * SHEET_SIDE_PX + 4, 2), "\n".join(wrap(prompt, 20)[:2]), fill="black")
+    for y, row in enumerate(rows):
+        top = HEADER_PX + y * SHEET_SIDE_PX
+        pen.text((4, top + SHEET_SIDE_PX // 2), f"step {int(row[0].parent.name[5:])}", fill="black")
+        for x, file in enumerate(row):
+            with Image.open(file) as image:
+                tile = image.resize((SHEET_SIDE_PX, SHEET_SIDE_PX), Image.Resampling.NEAREST)
+            sheet.paste(tile, (LABEL_PX + x * SHEET_SIDE_PX, top))
+    return sheet

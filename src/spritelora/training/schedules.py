@@ -1,0 +1,60 @@
+"""Learning-rate curves: the share of the rate at each optimizer step, after a linear warm-up.
+
+A new one is a frozen dataclass here and a file in conf/schedule.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+from spritelora.config.fields import key
+
+
+class Schedule(Protocol):
+    """Share of the learning rate, in [0, 1], for step 0 to max_steps - 1."""
+
+    def __call__(self, step: int, max_steps: int) -> float: ...
+
+
+def warmup(step: int, warmup_steps: int) -> float:
+    """Rises by equal parts from the first step, which is not lost at zero, to 1 at step `warmup_steps` - 1."""
+    return min(1.0, (step + 1) / max(1, warmup_steps))
+
+
+def progress(step: int, warmup_steps: int, max_steps: int) -> float:
+    """How far a step is between the end of the warm-up (0) and the end of the run (1)."""
+    return min(1.0, max(0.0, (step - warmup_steps) / max(1, max_steps - warmup_steps)))
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The full rate."""
+
+    warmup_steps: int = key(0, "steps of the rise to the full rate", at_least=0)
+
+    def __call__(self, step: int, max_steps: int) -> float:
+        return warmup(step, self.warmup_steps)
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Falls in a straight line to `final_share` of the rate."""
+
+    warmup_steps: int = key(0, "steps of the rise to the full rate", at_least=0)
+    final_share: float = key(0.0, "share of the rate left at the end", at_least=0, at_most=1)
+
+    def __call__(self, step: int, max_steps: int) -> float:
+        fall = (1 - self.final_share) * progress(step, self.warmup_steps, max_steps)
+        return warmup(step, self.warmup_steps) * (1 - fall)
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """Falls along half a cosine to `final_share` of the rate. Source: Loshchilov and Hutter 2017, arXiv:1608.03983."""
+
+    warmup_steps: int = key(0, "steps of the rise to the full rate", at_least=0)
+    final_share: float = key(0.0, "share of the rate left at the end", at_least=0, at_most=1)
+
+    def __call__(self, step: int, max_steps: int) -> float:
+        fall = (1 - math.cos(math.pi * progress(step, self.warmup_steps, max_steps))) / 2
+        return warmup(step, self.warmup_steps) * (1 - (1 - self.final_share) * fall)

@@ -1,0 +1,140 @@
+"""What is frozen is computed once, and every batch is a pure function of seed and position."""
+
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+
+from spritelora.data.batch import EncodedSet, timestep_bands, training_batch, validation_batches
+from spritelora.data.cache import Cache, content_key
+from spritelora.data.encode import Encoder
+from spritelora.data.module import BatchStream
+from spritelora.errors import CacheError
+from spritelora.sdxl.base import BaseModel
+from spritelora.sdxl.text import TextEmbedding
+from spritelora.sprites.folder import read_folder
+
+CPU = torch.device("cpu")
+WHITE = (255, 255, 255)
+
+
+@pytest.fixture
+def encoder(base: BaseModel, tmp_path: Path) -> Encoder:
+    return Encoder(base, Cache(tmp_path / "cache"), CPU)
+
+
+def test_a_second_encoding_computes_nothing(
+    encoder: Encoder, sprite_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    sprites = read_folder(sprite_folder, 128)
+    captions = [s.caption for s in sprites]
+    first = encoder.latents(sprites, 128, WHITE), encoder.texts(captions)
+    assert "encoding 12 sprites" in caplog.text
+    files = {p: p.stat().st_mtime_ns for p in encoder.cache.folder.rglob("*.safetensors")}
+    caplog.clear()
+    again = encoder.latents(sprites, 128, WHITE), encoder.texts(captions)
+    assert "encoding" not in caplog.text
+    assert {p: p.stat().st_mtime_ns for p in encoder.cache.folder.rglob("*.safetensors")} == files
+    assert all(torch.equal(a, b) for a, b in zip(first[0], again[0], strict=True))
+    assert all(torch.equal(first[1][c].states, again[1][c].states) for c in captions)
+
+
+def test_what_changes_is_encoded_again_and_alone(encoder: Encoder, sprite_folder: Path, caplog) -> None:
+    sprites = read_folder(sprite_folder, 128)
+    encoder.latents(sprites, 128, WHITE)
+    (sprite_folder / "sprite_03.png").write_bytes((sprite_folder / "sprite_04.png").read_bytes())
+    caplog.set_level(logging.INFO)
+    latents = encoder.latents(read_folder(sprite_folder, 128), 128, WHITE)
+    assert "encoding" not in caplog.text  # the bytes are those of a sprite that is known
+    assert torch.equal(latents[3], latents[4])
+    encoder.latents(sprites, 128, (0, 0, 0))
+    assert "encoding 12 sprites" in caplog.text
+
+
+def test_a_damaged_entry_is_reported_and_made_again(encoder: Encoder, caplog: pytest.LogCaptureFixture) -> None:
+    text = encoder.texts(["pixel art, key"])["pixel art, key"]
+    (file,) = encoder.cache.folder.glob("texts/*/*.safetensors")
+    file.write_bytes(file.read_bytes()[:100])
+    again = encoder.texts(["pixel art, key"])["pixel art, key"]
+    assert f"{file} is damaged" in caplog.text
+    assert torch.equal(text.states, again.states)
+
+
+def test_a_pickle_named_as_an_entry_is_not_executed(encoder: Encoder, tmp_path: Path) -> None:
+    import pickle
+
+    class Evil:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "executed",))
+
+    encoder.texts(["pixel art, key"])
+    (file,) = encoder.cache.folder.glob("texts/*/*.safetensors")
+    file.write_bytes(pickle.dumps(Evil()))
+    encoder.texts(["pixel art, key"])
+    assert not (tmp_path / "executed").exists()
+
+
+def test_captions_over_the_limit_are_named(encoder: Encoder, caplog: pytest.LogCaptureFixture) -> None:
+    long = "pixel art " * 40 + "key"
+    for _ in range(2):  # from the encoder, then from the cache
+        caplog.clear()
+        encoder.texts([long])
+        assert "loses its end" in caplog.text
+        assert "key'" in caplog.text
+
+
+def test_a_cache_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(CacheError, match=r"cannot be written .*data\.cache=FOLDER"):
+        Cache(tmp_path / "file").store("texts", "ab" * 32, {"x": torch.ones(1)})
+
+
+def test_any_difference_gives_another_key() -> None:
+    keys = {content_key(a=1, b="x"), content_key(a=2, b="x"), content_key(a=1, b="y"), content_key(a=1, b="x", c=None)}
+    assert len(keys) == 4
+    assert content_key(a=1, b="x") == content_key(b="x", a=1)
+
+
+def encoded_set(size: int) -> EncodedSet:
+    torch.manual_seed(0)
+    texts = [TextEmbedding(torch.randn(77, 8), torch.randn(4)) for _ in range(size)]
+    return EncodedSet([f"{i}.png" for i in range(size)], [torch.randn(4, 4, 4) for _ in range(size)], texts)
+
+
+def test_a_sample_does_not_depend_on_its_batch() -> None:
+    encoded = encoded_set(7)
+    whole = training_batch(encoded, 0, range(12), 1000)
+    for parts in ([range(0, 6), range(6, 12)], [range(i, i + 1) for i in range(12)]):
+        batches = [training_batch(encoded, 0, part, 1000) for part in parts]
+        for field in whole._fields:
+            assert torch.equal(torch.cat([getattr(b, field) for b in batches]), getattr(whole, field))
+
+
+def test_every_pass_shows_every_sample_once() -> None:
+    indices = training_batch(encoded_set(7), 0, range(21), 1000).indices.tolist()
+    assert [sorted(indices[i : i + 7]) for i in (0, 7, 14)] == [list(range(7))] * 3
+
+
+def test_a_stream_can_start_anywhere_and_processes_share_it() -> None:
+    encoded = encoded_set(7)
+    alone = BatchStream(encoded, 0, 4, 1000, start=0, rank=0, world_size=1)
+    batches = [b for b, _ in zip(alone, range(6), strict=False)]
+    later = next(iter(BatchStream(encoded, 0, 4, 1000, start=5, rank=0, world_size=1)))
+    assert torch.equal(later.noise, batches[5].noise)
+    shares = [next(iter(BatchStream(encoded, 0, 2, 1000, start=3, rank=r, world_size=2))) for r in range(2)]
+    assert torch.equal(torch.cat([s.noise for s in shares]), batches[3].noise)
+    assert torch.equal(torch.cat([s.indices for s in shares]), batches[3].indices)
+
+
+def test_validation_noise_is_fixed_and_in_its_band() -> None:
+    encoded = encoded_set(5)
+    bands = timestep_bands(4, 1000)
+    assert bands == [(0, 250), (250, 500), (500, 750), (750, 1000)]
+    first, again = (validation_batches(encoded, bands, draws=2, size=s) for s in (4, 3))
+    for band, batches, others in zip(bands, first, again, strict=True):
+        timesteps = torch.cat([b.timesteps for b in batches])
+        assert len(timesteps) == 10
+        assert (int(timesteps.min()) >= band[0], int(timesteps.max()) < band[1]) == (True, True)
+        assert torch.equal(torch.cat([b.noise for b in batches]), torch.cat([b.noise for b in others]))

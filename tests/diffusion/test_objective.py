@@ -1,0 +1,94 @@
+"""The maths agrees with published values and with diffusers' schedulers."""
+
+import pytest
+import torch
+from diffusers import DDPMScheduler
+
+from spritelora.config.schema import Prediction
+from spritelora.diffusion.draws import draw_band_noise, draw_training_noise, generator, sample_order
+from spritelora.diffusion.objective import add_noise, offset_noise, prediction_target, weighted_loss
+from spritelora.diffusion.schedule import cumulative_alphas, signal_to_noise
+from spritelora.diffusion.weighting import MinSNR, Uniform
+
+GOLDEN = [
+    (0, 0.99915000, 1175.47, 0.004254, 0.004250),
+    (250, 0.67379263, 2.06553, 1.0, 0.673793),
+    (500, 0.27633268, 0.38185, 1.0, 0.276333),
+    (999, 0.00466010, 0.00468192, 1.0, 0.004660),
+]
+
+
+@pytest.mark.parametrize(("t", "abar", "snr", "min_snr_eps", "min_snr_v"), GOLDEN)
+def test_schedule_and_min_snr_have_their_golden_values(
+    t: int, abar: float, snr: float, min_snr_eps: float, min_snr_v: float
+) -> None:
+    alphas = cumulative_alphas()[t : t + 1]
+    assert float(alphas) == pytest.approx(abar, abs=5e-9)
+    ratio = signal_to_noise(alphas)
+    assert float(ratio) == pytest.approx(snr, rel=5e-6)
+    assert float(MinSNR(5.0)(ratio, Prediction.epsilon)) == pytest.approx(min_snr_eps, abs=5e-7)
+    assert float(MinSNR(5.0)(ratio, Prediction.v_prediction)) == pytest.approx(min_snr_v, abs=5e-7)
+    assert float(Uniform()(ratio, Prediction.epsilon)) == 1.0
+
+
+def sdxl_scheduler() -> DDPMScheduler:
+    return DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
+
+
+def test_noising_and_velocity_equal_diffusers() -> None:
+    torch.manual_seed(0)
+    latents, noise = torch.randn(8, 4, 16, 16), torch.randn(8, 4, 16, 16)
+    timesteps = torch.tensor([0, 1, 100, 250, 500, 750, 998, 999])
+    scheduler, alphas = sdxl_scheduler(), cumulative_alphas()[timesteps].float()
+    assert torch.allclose(add_noise(latents, noise, alphas), scheduler.add_noise(latents, noise, timesteps), atol=2e-6)
+    velocity = prediction_target(latents, noise, alphas, Prediction.v_prediction)
+    assert torch.allclose(velocity, scheduler.get_velocity(latents, noise, timesteps), atol=2e-6)
+    assert prediction_target(latents, noise, alphas, Prediction.epsilon) is noise
+
+
+def test_the_loss_is_weighted_after_the_mean_over_each_sample() -> None:
+    target = torch.zeros(2, 4, 3, 3)
+    predicted = torch.stack([torch.full((4, 3, 3), 2.0), torch.full((4, 3, 3), 3.0)])
+    loss = weighted_loss(predicted, target, torch.tensor([0.5, 0.1]))
+    assert float(loss) == pytest.approx((0.5 * 4 + 0.1 * 9) / 2)
+
+
+def test_noise_offset_is_one_constant_for_each_channel() -> None:
+    noise, constants = torch.randn(2, 4, 8, 8), torch.randn(2, 4, 1, 1)
+    shifted = offset_noise(noise, constants, 0.05)
+    assert torch.allclose(shifted - noise, (0.05 * constants).expand_as(noise), atol=1e-6)
+    assert torch.equal(offset_noise(noise, constants, 0.0), noise)
+
+
+def test_draws_depend_on_their_arguments_alone() -> None:
+    torch.manual_seed(1)
+    first = draw_training_noise(3, 17, (4, 8, 8), 1000)
+    torch.manual_seed(2)
+    again = draw_training_noise(3, 17, (4, 8, 8), 1000)
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    for seed, position in ((4, 17), (3, 18)):
+        assert not torch.equal(first[0], draw_training_noise(seed, position, (4, 8, 8), 1000)[0])
+    assert not torch.equal(
+        torch.randn(4, generator=generator(0, "a", 0)), torch.randn(4, generator=generator(0, "b", 0))
+    )
+
+
+def test_draws_are_normal_and_uniform() -> None:
+    draws = [draw_training_noise(0, i, (4, 8, 8), 1000) for i in range(2000)]
+    noise = torch.stack([d[0] for d in draws])
+    timesteps = torch.stack([d[2] for d in draws]).float()
+    assert abs(float(noise.mean())) < 0.01
+    assert float(noise.std()) == pytest.approx(1, abs=0.01)
+    assert float(timesteps.mean()) == pytest.approx(499.5, abs=25)
+    assert (float(timesteps.min()) < 10, float(timesteps.max()) > 989) == (True, True)
+
+
+def test_every_pass_is_a_new_permutation() -> None:
+    orders = [sample_order(0, epoch, 50) for epoch in range(3)]
+    assert all(sorted(order.tolist()) == list(range(50)) for order in orders)
+    assert not torch.equal(orders[0], orders[1])
+
+
+def test_band_noise_stays_in_its_band() -> None:
+    timesteps = [int(draw_band_noise(i, (4, 2, 2), (250, 500))[1]) for i in range(300)]
+    assert (min(timesteps) >= 250, max(timesteps) < 500) == (True, True)

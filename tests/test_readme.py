@@ -1,0 +1,39 @@
+"""What the README tells people to type is right."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, run_train
+
+README = (ROOT / "README.md").read_text()
+COMMANDS = re.findall(r"^\s*python train\.py (.*)$", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_passes_the_door(command: str, tmp_path: Path) -> None:
+    run = tmp_path / "<date>_<time>"
+    checkpoint = run / "checkpoint_step_500" / "training_state"
+    checkpoint.mkdir(parents=True)
+    for folder in (run, checkpoint):
+        (folder / "run.json").write_text('{"overrides": ["lora=rank16"], "settings": {}}')
+    words = re.findall(r'(?:[^\s"]|"[^"]*")+', command.replace("outputs/train", str(tmp_path)))
+    arguments = [w.replace('"', "") for w in words]
+    if arguments[0] == "-m":
+        arguments = [a.partition(",")[0] for a in arguments[1:]]  # a sweep itself is run by tests/tasks
+    result = run_train(*arguments, *([] if "--cfg" in command else ["--cfg", "job"]))
+    assert result.returncode == 0, result.stderr
+    if "resume=" in command:
+        assert "rank: 16" in result.stdout
+
+
+def test_the_table_of_the_guides_flags_is_complete() -> None:
+    for flag in ("dataset", "output", "model", "rank", "alpha", "lr", "steps", "batch-size", "resume"):
+        assert re.search(rf"^\| `--{flag} ", README, re.MULTILINE)
+
+
+def test_make_targets_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"^make (\w+)$", README, re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
