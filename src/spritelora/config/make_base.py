@@ -13,6 +13,9 @@ class MakeBaseConfig:
     work: str = key(
         "outputs/make_base", "folder of the unfinished training; run again with it to go on from there", text=True
     )
+    start: str | None = key(
+        None, "folder of a base whose UNet and text encoders training starts from; unset: random weights", text=True
+    )
     seed: int = key(0, "seed of the weights, the sprites and every step", at_least=0)
     threads: int | None = key(None, "CPU threads; unset: torch's own choice", at_least=1)
     num_sprites: int = key(

@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 
 from spritelora.config.make_base import MakeBaseConfig
-from spritelora.sdxl.tiny import TinySdxl, build_tiny, write_parts
+from spritelora.sdxl.tiny import TinySdxl, build_tiny, load_denoiser, write_parts
 from spritelora.sdxl.tiny_sample import load_pipeline
 from spritelora.training.base.card import write_card
-from spritelora.training.base.denoiser import train_denoiser
+from spritelora.training.base.denoiser import initialise_unet, train_denoiser
 from spritelora.training.base.figures import Sampling, measure
 from spritelora.training.base.judge import train_judge
 from spritelora.training.base.loop import StepPlan
@@ -40,6 +40,10 @@ def make_base(config: MakeBaseConfig) -> None:
 def train_parts(config: MakeBaseConfig, work: Path, device: torch.device) -> TinySdxl:
     """Train the UNet and the text encoders. Returns the parts with averaged weights, in fp32."""
     parts = build_tiny(config.seed)
+    if config.start is None:
+        initialise_unet(parts.unet)
+    else:
+        load_denoiser(parts, Path(config.start))
     parts.vae.to(device).eval().requires_grad_(False)
     for module in (parts.unet, parts.text_encoder, parts.text_encoder_2):
         module.to(device)

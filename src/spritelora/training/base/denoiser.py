@@ -68,7 +68,6 @@ def train_denoiser(
 ) -> None:
     """Train UNet and text encoders to predict the noise in `latents` (N, 4, 16, 16), which `specs` describe."""
     device = next(parts.unet.parameters()).device
-    initialise_unet(parts.unet)
     parts.unet.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     signal_share = parts.scheduler.alphas_cumprod.to(device)
     num_timesteps = len(signal_share)
