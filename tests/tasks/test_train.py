@@ -42,7 +42,7 @@ def test_a_run_directory_holds_what_the_contract_says(train_quickly) -> None:
     for step in (0, 2, 4):
         (image,) = (run / "samples" / f"step_{step:06d}").glob("*.png")
         assert Image.open(image).size == (128, 128)
-    assert Image.open(run / "samples" / "contact_sheet.png").size == (60 + 128, 32 + 3 * 128)
+    assert Image.open(run / "samples" / "contact_sheet.png").size == (96 + 3 * 128 + 12 + 128, 20 + 128)
     record = read_record(run)
     assert record["settings"]["lora"]["rank"] == 8
     assert record["data"] == {**record["data"], "num_training": 11, "num_held_out": 1}

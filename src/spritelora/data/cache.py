@@ -3,9 +3,7 @@
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from spritelora.errors import CacheError
+from spritelora.files import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -50,15 +49,11 @@ class Cache:
     ) -> Entry:
         """Keep an entry; it appears whole or not at all. Raises CacheError where it cannot be written."""
         file = self._file(kind, key)
-        partial = file.with_name(f".{file.name}.{os.getpid()}")
         entry = Entry(dict(tensors), dict(notes or {}))
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_bytes(save(entry.tensors, metadata=entry.notes))
-            partial.replace(file)
+            write_whole(file, save(entry.tensors, metadata=entry.notes))
         except OSError as error:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
             raise CacheError(f"{file}: cannot be written ({error}); free space or set data.cache=FOLDER") from error
         return entry
 

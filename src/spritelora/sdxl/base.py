@@ -3,7 +3,6 @@
 import hashlib
 import inspect
 import json
-import os
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -20,6 +19,7 @@ from torch import Tensor
 from spritelora.config.schema import Prediction
 from spritelora.diffusion.schedule import cumulative_alphas
 from spritelora.errors import WeightsError, first_line
+from spritelora.files import write_whole
 
 Unet = UNet2DConditionModel
 Sampler = EulerDiscreteScheduler
@@ -229,7 +229,5 @@ def _file_hash(file: Path, memo: Path) -> str:
     with file.open("rb") as stream:
         value = hashlib.file_digest(stream, "sha256").hexdigest()
     memo.mkdir(parents=True, exist_ok=True)
-    partial = note.with_suffix(f".{os.getpid()}")
-    partial.write_text(value)
-    partial.replace(note)
+    write_whole(note, value)
     return value

@@ -20,8 +20,9 @@ from spritelora.errors import ConfigError, first_line
 from spritelora.sdxl.base import BaseModel, Unet, load_scheduler, load_unet, load_vae, read_alphas, read_prediction
 from spritelora.sdxl.latents import decode_latents
 from spritelora.sdxl.text import TextEmbedding
-from spritelora.sprites.folder import CaptionedSprite
+from spritelora.sprites.folder import CaptionedSprite, training_image
 from spritelora.tasks.training_set import TrainingSet
+from spritelora.training.contact_sheet import similar_captions
 from spritelora.training.hardware import Hardware
 from spritelora.training.module import LoraModule, Objective
 from spritelora.training.optimizer import build_optimizer
@@ -117,17 +118,22 @@ def build_validation(
     return {f"{first}_{last}": b for (first, last), b in zip(bands, batches, strict=True)}
 
 
-def build_sample_plan(config: TrainConfig, base: BaseModel, encoded: Encoded, hardware: Hardware) -> SamplePlan:
+def build_sample_plan(
+    config: TrainConfig, base: BaseModel, sprites: TrainingSet, encoded: Encoded, hardware: Hardware
+) -> SamplePlan:
     """What the sample images show, and how they are drawn; the autoencoder is loaded for each drawing alone."""
     sampler = config.sampler
+    nearest = similar_captions(sampler.prompts, [sprite.caption for sprite in sprites.training])
+    side_px = config.model.resolution
     return SamplePlan(
         prompts=sampler.prompts,
         texts=encoded.prompts,
         negative=encoded.negative,
+        references=[training_image(sprites.training[i], side_px, sprites.matte) for i in nearest],
         steps=sampler.steps,
         guidance=sampler.guidance,
         seed=sampler.seed,
-        side_px=config.model.resolution,
+        side_px=side_px,
         scheduler=load_scheduler(base, read_prediction(base, config.model.prediction)),
         decode=lambda latents: decode_latents(load_vae(base, hardware.device), latents),
         batch_size=config.trainer.batch_size,

@@ -21,6 +21,7 @@ from spritelora.data.cache import Cache
 from spritelora.data.encode import Encoder
 from spritelora.data.module import SpriteData
 from spritelora.errors import ResumeError, TrainingError, first_line
+from spritelora.files import write_whole
 from spritelora.sdxl.base import BaseModel, find_base
 from spritelora.sdxl.embedded import embedded_base
 from spritelora.tasks import assemble
@@ -41,7 +42,7 @@ from spritelora.training.loggers import RunIdentity
 from spritelora.training.module import LoraModule
 from spritelora.training.optimizer import eight_bit_share, probe_optimizer
 from spritelora.training.probe import measure_step
-from spritelora.training.run_log import RunLog, write_whole
+from spritelora.training.run_log import RunLog
 from spritelora.training.samples import Samples
 from spritelora.training.state_files import StateFiles
 
@@ -163,7 +164,7 @@ def _train(
         meter = StepMeter(run_log, settings.log_every, settings.batch_size)
         num_timesteps = len(module.objective.alphas)
         validation = assemble.build_validation(config.validation, encoded, num_timesteps, settings.batch_size)
-        plan = assemble.build_sample_plan(config, prepared.base, encoded, prepared.hardware)
+        plan = assemble.build_sample_plan(config, prepared.base, prepared.sprites, encoded, prepared.hardware)
         captions = [s.caption for s in prepared.sprites.training]
         export = assemble.make_exporter(config, prepared.base, module.unet, captions, title=run_dir.name)
         stop = StopRequest()

@@ -14,9 +14,10 @@ from safetensors import SafetensorError, safe_open
 
 from spritelora.config.resume import CHECKPOINT_PATTERN, RECORD, STATE_FOLDER
 from spritelora.errors import ResumeError, TrainingError
+from spritelora.files import write_whole
 from spritelora.training.callbacks import StepCallback, StepMeter
 from spritelora.training.module import LoraModule
-from spritelora.training.run_log import RunLog, write_whole
+from spritelora.training.run_log import RunLog
 from spritelora.training.state_files import STRUCTURE, TENSORS, sync
 
 log = logging.getLogger(__name__)

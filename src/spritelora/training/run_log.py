@@ -10,6 +10,8 @@ from typing import Any
 from PIL import Image
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 
+from spritelora.files import write_whole
+
 LINES, SUMMARY = "metrics.jsonl", "training_metrics.json"
 
 
@@ -70,13 +72,6 @@ class RunLog:
         write_whole(self.run_dir / SUMMARY, json.dumps(_without_nan(content), indent=1) + "\n")
         if isinstance(self.logger, WandbLogger) and status != "running":
             self.logger.experiment.summary.update({"status": status, **self.summary})
-
-
-def write_whole(file: Path, text: str) -> None:
-    """Replace a file's content; a reader sees the old or the new, never a part."""
-    partial = file.with_name(f".{file.name}.partial")
-    partial.write_text(text)
-    partial.replace(file)
 
 
 def _read_lines(file: Path) -> list[dict[str, Any]]:

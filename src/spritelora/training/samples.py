@@ -3,33 +3,34 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from textwrap import wrap
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 from torch import Tensor
 
 from spritelora.sdxl.base import Sampler
 from spritelora.sdxl.sample import sample_latents, start_noise
 from spritelora.sdxl.text import TextEmbedding
 from spritelora.training.callbacks import StepCallback, StepMeter
+from spritelora.training.contact_sheet import contact_sheet
 from spritelora.training.module import LoraModule
 from spritelora.training.run_log import RunLog
-
-SHEET_SIDE_PX, LABEL_PX, HEADER_PX = 128, 60, 32
 
 
 @dataclass(frozen=True)
 class SamplePlan:
-    """What to sample: prompts with their embeddings, and how."""
+    """What to sample: prompts with their embeddings, and how.
+
+    `references`: for each prompt a training image to show beside its samples, (side_px, side_px, 3).
+    """
 
     prompts: Sequence[str]
     texts: Sequence[TextEmbedding]
     negative: TextEmbedding
+    references: Sequence[NDArray[np.uint8]]
     steps: int
     guidance: float
     seed: int
@@ -78,7 +79,7 @@ class Samples(StepCallback):
         files = [folder / f"{i:02d}_{slug(p)}.png" for i, p in enumerate(self.plan.prompts)]
         for image, file in zip(images, files, strict=True):
             Image.fromarray(image).save(file)
-        contact_sheet(self.folder, self.plan.prompts).save(self.folder / "contact_sheet.png")
+        contact_sheet(self.folder, self.plan.prompts, self.plan.references).save(self.folder / "contact_sheet.png")
         self.run_log.log_images(step, self.plan.prompts, files)
         self.meter.go_on(paused)
 
@@ -86,21 +87,3 @@ class Samples(StepCallback):
 def slug(text: str) -> str:
     """A short file name made of the words of a prompt."""
     return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:48] or "prompt"
-
-
-def contact_sheet(folder: Path, prompts: Sequence[str]) -> Image.Image:
-    """All samples of a run on one sheet: a row for each step, a column for each prompt."""
-    rows = [row for step in sorted(folder.glob("step_*")) if (row := sorted(step.glob("*.png")))]
-    columns = max([len(prompts), *map(len, rows)])
-    sheet = Image.new("RGB", (LABEL_PX + SHEET_SIDE_PX * columns, HEADER_PX + SHEET_SIDE_PX * len(rows)), "white")
-    pen = ImageDraw.Draw(sheet)
-    for x, prompt in enumerate(prompts):
-        pen.multiline_text((LABEL_PX + x * SHEET_SIDE_PX + 4, 2), "\n".join(wrap(prompt, 20)[:2]), fill="black")
-    for y, row in enumerate(rows):
-        top = HEADER_PX + y * SHEET_SIDE_PX
-        pen.text((4, top + SHEET_SIDE_PX // 2), f"step {int(row[0].parent.name[5:])}", fill="black")
-        for x, file in enumerate(row):
-            with Image.open(file) as image:
-                tile = image.resize((SHEET_SIDE_PX, SHEET_SIDE_PX), Image.Resampling.NEAREST)
-            sheet.paste(tile, (LABEL_PX + x * SHEET_SIDE_PX, top))
-    return sheet

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from spritelora.errors import TrainingError
+from spritelora.files import write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -69,9 +70,7 @@ class Trained:
             tensors[f"average.{name}"] = self.average[name].contiguous()
             for key, moment in self.optimizer.state[value].items():
                 tensors[f"{key}.{name}"] = moment.contiguous()
-        partial = path.with_suffix(".partial")
-        save_file(tensors, partial, {"num_steps_taken": str(self.num_steps_taken)})
-        partial.replace(path)
+        write_whole(path, save(tensors, {"num_steps_taken": str(self.num_steps_taken)}))
 
     @torch.no_grad()
     def load(self, path: Path) -> None:
