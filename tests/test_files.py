@@ -1,8 +1,5 @@
 """A file is the old one or the new one."""
 
-import os
-from pathlib import Path
-
 import pytest
 
 from spritelora.files import write_whole
@@ -22,5 +19,5 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     (target / "kept").write_text("x")
     with pytest.raises(OSError, match="folder"):
         write_whole(target, "new")
-    assert os.listdir(tmp_path) == ["folder"]
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
     assert (target / "kept").read_text() == "x"
