@@ -1,6 +1,6 @@
 """A file is the old one or the new one."""
 
-import pytest
+from pathlib import Path
 
 from spritelora.files import write_whole
 
