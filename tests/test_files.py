@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from spritelora.files import write_whole
 
 
