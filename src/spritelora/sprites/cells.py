@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,14 +113,15 @@ def _is_regular(runs: list[tuple[int, int]]) -> bool:
 def _grid_by_gaps(mask: Mask) -> list[Cell]:
     """Cells that divide the sheet evenly and that hardly a sprite crosses: the most occupied, then the largest."""
     height, width = int(mask.shape[0]), int(mask.shape[1])
-    beside, above = _touching(mask), _touching(mask.T).T
+    filled = _sums(_sums(mask).T).T
+    beside, above = _sums(_touching(mask)), _sums(_touching(mask.T))
     best: tuple[int, int, int, int] | None = None
     for cell_h in _divisors(height):
         for cell_w in _divisors(width):
-            occupied = _by_cell(mask, cell_w, cell_h)
-            lines_x = np.logical_or.reduceat(beside[:, cell_w:-1:cell_w], np.arange(0, height, cell_h), axis=0)
-            lines_y = np.logical_or.reduceat(above[cell_h:-1:cell_h], np.arange(0, width, cell_w), axis=1)
-            if _is_apart(lines_x, occupied) and _is_apart(lines_y.T, occupied.T):
+            occupied = np.diff(np.diff(filled[::cell_h, ::cell_w], axis=0), axis=1) > 0
+            lines_x = np.diff(beside[::cell_h, cell_w:-1:cell_w], axis=0) > 0
+            lines_y = np.diff(above[::cell_w, cell_h:-1:cell_h], axis=0) > 0
+            if _is_apart(lines_x, occupied) and _is_apart(lines_y, occupied.T):
                 candidate = (int(occupied.sum()), cell_w * cell_h, cell_w, cell_h)
                 best = max(best or candidate, candidate)
     if best is None or best[0] < 2 or _num_large(mask) > PIECES_PER_CELL * best[0]:
@@ -149,10 +151,9 @@ def _even_cells(shape: tuple[int, ...], cell_w: int, cell_h: int) -> list[Cell]:
     ]
 
 
-def _by_cell(mask: Mask, cell_w: int, cell_h: int) -> Mask:
-    height, width = int(mask.shape[0]), int(mask.shape[1])
-    blocks = mask.reshape(height // cell_h, cell_h, width // cell_w, cell_w)
-    return np.asarray(blocks.any(axis=(1, 3)), dtype=np.bool_)
+def _sums(counts: NDArray[Any]) -> NDArray[np.int64]:
+    """Sums down each column, from no row to all of them: (H + 1, W)."""
+    return np.pad(np.cumsum(counts, axis=0, dtype=np.int64), ((1, 0), (0, 0)))
 
 
 def _divisors(length: int) -> list[int]:
