@@ -92,6 +92,7 @@ def test_an_image_of_one_cell_is_whole(tmp_path: Path) -> None:
     [
         ((16, 40), SheetLayout((16, 16)), "40x16 px is no whole number of cells of 16x16 px, margin 0, spacing 0"),
         ((16, 40), SheetLayout((64, 16)), "40x16 px is smaller than cells of 64x16 px"),
+        ((300, 300), SheetLayout((1, 1)), "300x300 px has 90,000 cells of 1x1 px, .* over the limit of 65,536"),
         ((32, 32), SheetLayout((16, 16), margin=20), "32x32 px is smaller than cells of 16x16 px, margin 20"),
         ((32, 49), SheetLayout((16, 16), spacing=2), "49x32 px is no whole number of cells of 16x16 px, margin 0, sp"),
     ],
@@ -165,13 +166,14 @@ def test_a_small_part_beside_a_sprite_stays_with_it(tmp_path: Path) -> None:
     assert [c.pixels.shape[:2] for c in cuts] == [(22, 16), (25, 21)]
 
 
-@pytest.mark.parametrize("kind", ["one sprite", "noise", "flat", "specks"])
+@pytest.mark.parametrize("kind", ["one sprite", "noise", "flat", "specks", "huge"])
 def test_what_is_no_sheet_is_refused(kind: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     pixels = {
         "one sprite": draw_cutouts(1)[0],
         "noise": rng.integers(0, 255, (128, 128, 4), dtype=np.uint8) | np.array([0, 0, 0, 255], np.uint8),
         "flat": np.full((64, 64, 4), 255, np.uint8),
+        "huge": np.zeros((4096, 4097, 4), np.uint8),
         "specks": np.where(rng.random((1200, 1200, 1)) < 0.3, 255, 0).astype(np.uint8).repeat(4, axis=2),
     }[kind]
     with pytest.raises(DatasetError, match="name the cells, such as sheet=32x32") as error:

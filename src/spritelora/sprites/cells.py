@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from spritelora.sprites.image import Pixels
 from spritelora.sprites.pieces import Box, Mask, find_pieces, join_pieces
 
-SMALLEST_CELL_PX = 4
+SMALLEST_CELL_PX = 8
+MAX_CELLS = 65_536
+MAX_SEARCHED_PIXELS = 4096 * 4096
 TOUCHING_SHARE = 0.5
 """Of the borders along one line of a grid, how many may be crossed: neighbours that touch, and no more."""
 
@@ -44,6 +46,8 @@ def grid_cells(image: Pixels, cell: tuple[int, int], margin: int, spacing: int) 
     given = f"cells of {cell[0]}x{cell[1]} px, margin {margin}, spacing {spacing}"
     if columns < 1 or rows < 1:
         raise ValueError(f"{width}x{height} px is smaller than {given}")
+    if columns * rows > MAX_CELLS:
+        raise ValueError(f"{width}x{height} px has {columns * rows:,} {given}, over the limit of {MAX_CELLS:,}")
     right, below = (margin + n * (c + spacing) - spacing for n, c in zip((columns, rows), cell, strict=True))
     rest = (image[:, right : max(right, width - margin)], image[below : max(below, height - margin)])
     if not all(is_flat(part) for part in rest):
@@ -64,11 +68,16 @@ def find_cells(image: Pixels) -> list[Cell]:
     The gaps are fully transparent, or of the colour that most of the sheet's edge has. Raises ValueError where no gaps
     tell two sprites apart.
     """
+    height, width = image.shape[:2]
+    if height * width > MAX_SEARCHED_PIXELS:
+        raise ValueError(
+            f"{width}x{height} px is over the limit of {MAX_SEARCHED_PIXELS:,} pixels for a search of gaps; "
+            f"name the cells, such as sheet=32x32"
+        )
     for mask in _foregrounds(image):
         cells = _full_cells(mask) or _grid_by_gaps(mask) or _scattered(mask)
-        if len(cells) > 1:
+        if 1 < len(cells) <= MAX_CELLS:
             return cells
-    height, width = image.shape[:2]
     raise ValueError(f"no gaps between sprites were found in {width}x{height} px; name the cells, such as sheet=32x32")
 
 
@@ -151,9 +160,9 @@ def _even_cells(shape: tuple[int, ...], cell_w: int, cell_h: int) -> list[Cell]:
     ]
 
 
-def _sums(counts: NDArray[Any]) -> NDArray[np.int64]:
+def _sums(counts: NDArray[Any]) -> NDArray[np.int32]:
     """Sums down each column, from no row to all of them: (H + 1, W)."""
-    return np.pad(np.cumsum(counts, axis=0, dtype=np.int64), ((1, 0), (0, 0)))
+    return np.pad(np.cumsum(counts, axis=0, dtype=np.int32), ((1, 0), (0, 0)))
 
 
 def _divisors(length: int) -> list[int]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 Mask = NDArray[np.bool_]
 
-MAX_RUNS = 400_000
+MAX_RUNS = 1_500_000
 MAX_PIECES = 10_000
 NEAR_PX = 2
 SMALL_SHARE = 0.1
