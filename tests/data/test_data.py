@@ -1,6 +1,7 @@
 """What is frozen is computed once, and every batch is a pure function of seed and position."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,23 @@ def test_a_sample_does_not_depend_on_its_batch() -> None:
 def test_every_pass_shows_every_sample_once() -> None:
     indices = training_batch(encoded_set(7), 0, range(21), 1000).indices.tolist()
     assert [sorted(indices[i : i + 7]) for i in (0, 7, 14)] == [list(range(7))] * 3
+
+
+def test_a_pass_shows_each_sample_as_often_as_it_repeats() -> None:
+    encoded = replace(encoded_set(4), repeats=[3, 1, 2, 1])
+    indices = training_batch(encoded, 0, range(21), 1000).indices.tolist()
+    passes = [indices[i : i + 7] for i in (0, 7, 14)]
+    assert [sorted(p) for p in passes] == [[0, 0, 0, 1, 2, 2, 3]] * 3
+    assert len({tuple(p) for p in passes}) == 3
+    later = training_batch(encoded, 0, range(9, 12), 1000)
+    assert later.indices.tolist() == indices[9:12]
+    assert len(validation_batches(encoded, [(0, 1000)], draws=1, size=8)[0][0].indices) == 4
+
+
+def test_one_repeat_is_no_repeat() -> None:
+    plain = training_batch(encoded_set(7), 3, range(12), 1000)
+    once = training_batch(replace(encoded_set(7), repeats=[1] * 7), 3, range(12), 1000)
+    assert all(torch.equal(a, b) for a, b in zip(plain, once, strict=True))
 
 
 def test_a_stream_can_start_anywhere_and_processes_share_it() -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -32,11 +32,20 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class EncodedSet:
-    """Sprites as the UNet sees them: latents (4, h, w) and text embeddings, by place."""
+    """Sprites as the UNet sees them: latents (4, h, w) and text embeddings, by place.
+
+    `repeats`: how often a pass over the set draws each; once where it is empty. Validation counts each once.
+    """
 
     names: Sequence[str]
     latents: Sequence[Tensor]
     texts: Sequence[TextEmbedding]
+    repeats: Sequence[int] = ()
+
+    @cached_property
+    def drawn(self) -> list[int]:
+        """The place of each sample of a pass, before it is shuffled."""
+        return [i for i, n in enumerate(self.repeats or [1] * len(self)) for _ in range(n)]
 
     def __len__(self) -> int:
         return len(self.names)
@@ -49,8 +58,9 @@ def _order(seed: int, epoch: int, num_samples: int) -> list[int]:
 
 def training_batch(encoded: EncodedSet, seed: int, positions: Sequence[int], num_timesteps: int) -> Batch:
     """The batch of the given positions in the endless data order."""
-    places = [divmod(p, len(encoded)) for p in positions]
-    indices = [_order(seed, epoch, len(encoded))[place] for epoch, place in places]
+    pass_length = len(encoded.drawn)
+    places = [divmod(p, pass_length) for p in positions]
+    indices = [encoded.drawn[_order(seed, epoch, pass_length)[place]] for epoch, place in places]
     shape = tuple(encoded.latents[0].shape)
     draws = [draw_training_noise(seed, p, shape, num_timesteps) for p in positions]
     noise, constants, timesteps = (torch.stack(parts) for parts in zip(*draws, strict=True))

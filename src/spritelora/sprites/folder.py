@@ -1,9 +1,9 @@
 """A folder of sprites with side-car captions, checked whole before anything is made of it."""
 
 import hashlib
-from collections import Counter
+import logging
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,10 @@ from spritelora.sprites.image import (
     without_hidden_colour,
 )
 from spritelora.sprites.matte import choose_matte, unite_colours
+from spritelora.sprites.names import printable
+from spritelora.sprites.sources import IMAGE_SUFFIXES, MAX_LISTED, Source, as_line, refuse, survey_folder
 
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"}
-MAX_LISTED = 10
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class CaptionedSprite:
     """An image file, its caption and what was learned when the file was checked.
 
     `name`: path below the data set's folder. `sha256`: of the file's bytes. `colours`: visible ones, packed.
+    `repeats`: how often a pass over the set shows it. `group`: what belongs together in a split.
     """
 
     file: Path
@@ -36,6 +38,8 @@ class CaptionedSprite:
     caption: str
     sha256: str
     colours: NDArray[np.uint32]
+    repeats: int = 1
+    group: str = ""
 
 
 def read_folder(folder: Path, side_px: int) -> list[CaptionedSprite]:
@@ -44,20 +48,25 @@ def read_folder(folder: Path, side_px: int) -> list[CaptionedSprite]:
     Raises DatasetError that names every bad file and the remedy.
     """
     if not folder.is_dir():
-        raise DatasetError(f"{folder}: no such folder; data.path names a folder of images with .txt captions")
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and not _is_hidden(p, folder))
-    if not files:
+        raise DatasetError(
+            f"{printable(folder)}: no such folder; data.path names a folder of images with .txt captions"
+        )
+    found = survey_folder(folder)
+    if not found.sources and not found.errors:
         kinds = " ".join(sorted(s[1:] for s in IMAGE_SUFFIXES))
-        raise DatasetError(f"{folder}: no images found ({kinds}); data.path names the folder that holds them")
-    _refuse(folder, [*_stem_problems(files, folder), *_caption_problems(files, folder)])
+        raise DatasetError(
+            f"{printable(folder)}: no images found ({kinds}); data.path names the folder that holds them"
+        )
+    refuse(folder, [*(as_line(p) for p in found.errors), *_caption_problems(found.sources)])
     sprites: list[CaptionedSprite] = []
     problems: list[str] = []
-    for file in files:
+    for source in found.sources:
         try:
-            sprites.append(_read_one(file, folder, side_px))
+            sprites.append(_read_one(source, side_px))
         except DatasetError as error:
             problems.append(str(error))
-    _refuse(folder, problems)
+    refuse(folder, problems)
+    _warn(folder, [as_line(p) for p in found.problems])
     return sprites
 
 
@@ -79,58 +88,40 @@ def data_hash(sprites: list[CaptionedSprite]) -> str:
     return digest.hexdigest()
 
 
-def _read_one(file: Path, folder: Path, side_px: int) -> CaptionedSprite:
-    pixels = read_sprite(file)
+def _read_one(source: Source, side_px: int) -> CaptionedSprite:
+    pixels = read_sprite(source.file)
     try:
         check_fits(without_hidden_colour(pixels), side_px)
     except ValueError as error:
         raise DatasetError(
-            f"{file}: {error}; sprites are never shrunk by fractions: "
+            f"{printable(source.file)}: {error}; sprites are never shrunk by fractions: "
             f"raise model.resolution, cut the image up, or bring it to its native size"
         ) from error
     return CaptionedSprite(
-        file=file,
-        name=file.relative_to(folder).as_posix(),
-        caption=_read_caption(file),
-        sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
+        file=source.file,
+        name=source.name,
+        caption=source.caption or "",
+        sha256=hashlib.sha256(source.file.read_bytes()).hexdigest(),
         colours=visible_colours(pixels),
+        repeats=source.repeats,
+        group=source.group,
     )
 
 
-def _read_caption(image: Path) -> str:
-    return " ".join(image.with_suffix(".txt").read_text(encoding="utf-8-sig").split())
-
-
-def _stem_problems(files: list[Path], folder: Path) -> list[str]:
-    counts = Counter(f.with_suffix("") for f in files)
-    return [
-        f"{stem.relative_to(folder)}: {n} images of this name would share one caption; rename all but one"
-        for stem, n in counts.items()
-        if n > 1
-    ]
-
-
-def _caption_problems(files: list[Path], folder: Path) -> list[str]:
+def _caption_problems(sources: list[Source]) -> list[str]:
     problems: list[str] = []
-    for file in files:
-        caption = file.with_suffix(".txt")
-        name = caption.relative_to(folder)
-        try:
-            if not _read_caption(file):
-                problems.append(f"{name}: empty caption; write what the sprite shows, such as: pixel art, red potion")
-        except FileNotFoundError:
-            problems.append(f"{name}: missing; write one line that says what {file.name} shows")
-        except (OSError, UnicodeDecodeError) as error:
-            problems.append(f"{name}: cannot be read as UTF-8 text ({error})")
+    for source in sources:
+        image = PurePosixPath(source.name)
+        caption = printable(image.with_suffix(".txt"))
+        if source.caption is None:
+            problems.append(f"{caption}: missing; write one line that says what {printable(image.name)} shows")
+        elif not source.caption:
+            problems.append(f"{caption}: empty caption; write what the sprite shows, such as: pixel art, red potion")
     return problems
 
 
-def _is_hidden(file: Path, folder: Path) -> bool:
-    return any(part.startswith(".") for part in file.relative_to(folder).parts)
-
-
-def _refuse(folder: Path, problems: list[str]) -> None:
-    if problems:
-        more = [f"... and {len(problems) - MAX_LISTED} more"] if len(problems) > MAX_LISTED else []
-        listed = "\n  ".join([*problems[:MAX_LISTED], *more])
-        raise DatasetError(f"{folder}: {len(problems)} problem(s) found, nothing was written\n  {listed}")
+def _warn(folder: Path, warnings: list[str]) -> None:
+    for warning in warnings[:MAX_LISTED]:
+        log.warning("%s: %s", printable(folder.name), warning)
+    if len(warnings) > MAX_LISTED:
+        log.warning("%s: %d warnings in all", printable(folder.name), len(warnings))

@@ -2,7 +2,10 @@
 
 import math
 import re
+import stat
 import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -10,39 +13,104 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from spritelora.errors import DatasetError
+from spritelora.sprites.names import printable
 
 Pixels = NDArray[np.uint8]
 
 MAX_PIXELS = 64 * 1024 * 1024
+MAX_SIDE_PX = 16_384
+MAX_FILE_BYTES = 256 * 1024 * 1024
 LATENT_PX = 8
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
+"""What is decoded, and nothing else: Pillow would hand an EPS file to Ghostscript, whatever its name."""
+
+EXTENSIONS = {
+    ".png": "PNG", ".apng": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP", ".gif": "GIF",
+}  # fmt: skip
+MARKS = {
+    "PNG": re.compile(rb"\x89PNG\r\n\x1a\n"),
+    "JPEG": re.compile(rb"\xff\xd8\xff"),
+    "WEBP": re.compile(rb"RIFF.{4}WEBP", re.DOTALL),
+    "BMP": re.compile(rb"BM"),
+    "GIF": re.compile(rb"GIF8[79]a"),
+}
+"""How a file of each format begins."""
 
 
 def read_sprite(file: Path) -> Pixels:
     """Read an image file, the first frame of an animated one.
 
     Returns RGBA, (H, W, 4). 16-bit grey is scaled, not clipped. Raises DatasetError that names the file for
-    anything that cannot be decoded whole or has more than `MAX_PIXELS` pixels.
+    anything that cannot be decoded whole or is over a limit.
+    """
+    with open_image(file) as image:
+        image.load()
+        return to_rgba(ImageOps.exif_transpose(image))
+
+
+@contextmanager
+def open_image(file: Path) -> Generator[Image.Image, None, None]:
+    """Open an image file of a stranger, by its content and not by its name.
+
+    Raises DatasetError that names the file for what is no regular file, no image of `FORMATS`, damaged, or over a
+    limit; also for what goes wrong while it is open.
     """
     try:
-        if file.stat().st_size == 0:
-            raise DatasetError(f"{file}: empty file (0 bytes); replace or remove it")
-        with (
-            warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning),
-            Image.open(file) as image,
-        ):
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise DatasetError(
-                    f"{file}: {width}x{height} px is over the limit of {MAX_PIXELS:,} pixels; "
-                    f"a sprite is far smaller: cut it up or remove it"
-                )
-            image.load()
-            return to_rgba(ImageOps.exif_transpose(image))
+        _check_file(file)
+        with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
+            with Image.open(file, formats=FORMATS) as image:
+                _check_size(file, image.size)
+                if image.format == "PNG":
+                    image.verify()  # load() compares no checksum: a flipped bit would become other pixels
+            with Image.open(file, formats=FORMATS) as image:
+                yield image
+    except DatasetError:
+        raise
     except Image.DecompressionBombError as error:
-        raise DatasetError(f"{file}: image bomb, not decoded ({error}); remove it") from error
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError) as error:
-        reason = str(error).replace(str(file), "").replace("''", "").strip() or type(error).__name__
-        raise DatasetError(f"{file}: corrupt or not an image ({reason}); replace or remove it") from error
+        raise DatasetError(f"{printable(file)}: image bomb, not decoded ({error}); remove it") from error
+    except Exception as error:  # decoders raise whatever a stranger's bytes lead them to
+        if "MAX_TEXT" in str(error):
+            raise DatasetError(f"{printable(file)}: a text or profile in it unpacks to over 1 MB; remove it") from error
+        reason = str(error).replace(repr(str(file)), "").replace(str(file), "").strip() or type(error).__name__
+        raise DatasetError(
+            f"{printable(file)}: corrupt or not an image ({printable(reason)}); replace or remove it"
+        ) from error
+
+
+def _check_file(file: Path) -> None:
+    status = file.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise DatasetError(f"{printable(file)}: corrupt or not an image (no regular file); remove it")
+    if status.st_size == 0:
+        raise DatasetError(f"{printable(file)}: empty file (0 bytes); replace or remove it")
+    if status.st_size > MAX_FILE_BYTES:
+        raise DatasetError(f"{printable(file)}: {status.st_size:,} bytes is over the limit of {MAX_FILE_BYTES:,}")
+
+
+def _check_size(file: Path, size: tuple[int, int]) -> None:
+    width, height = size
+    if width * height > MAX_PIXELS:
+        raise DatasetError(
+            f"{printable(file)}: {width}x{height} px is over the limit of {MAX_PIXELS:,} pixels; "
+            f"a sprite is far smaller: cut it up or remove it"
+        )
+    if max(size) > MAX_SIDE_PX:
+        raise DatasetError(
+            f"{printable(file)}: {width}x{height} px has a side over the limit of {MAX_SIDE_PX:,} px; "
+            f"a sprite is far smaller: cut it up or remove it"
+        )
+
+
+def disguise_of(file: Path) -> str | None:
+    """The format a file's first bytes show where its extension says another, None where both agree or none shows."""
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(12)
+    except OSError:
+        return None
+    shown = next((name for name, mark in MARKS.items() if mark.match(head)), None)
+    return shown if shown is not None and shown != EXTENSIONS.get(file.suffix.lower()) else None
 
 
 def to_rgba(image: Image.Image) -> Pixels:

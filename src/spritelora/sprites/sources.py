@@ -1,9 +1,32 @@
 """The image files of a folder with what stands beside them: captions, repeats, groups."""
 
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"}
+from spritelora.errors import DatasetError
+from spritelora.sprites.findings import Finding, Severity
+from spritelora.sprites.groups import group_names
+from spritelora.sprites.image import disguise_of
+from spritelora.sprites.names import printable
+from spritelora.sprites.sidecars import (
+    MANIFEST,
+    METADATA_FILES,
+    differing,
+    manifest_sources,
+    metadata_captions,
+    read_side_captions,
+)
+from spritelora.sprites.walk import IMAGE_SUFFIXES, UNREAD_SUFFIXES, walk_folder
+
+__all__ = ["IMAGE_SUFFIXES", "Found", "Source", "as_line", "find_sources", "refuse", "survey_folder"]
+
+MAX_LISTED = 10
+MAX_REPEATS = 1000
+KOHYA_FOLDER = re.compile(r"(0|[1-9]\d*)_(.+)", re.DOTALL)
+"""A leading zero counts folders (`01_knights`), it does not repeat them."""
 
 
 @dataclass(frozen=True)
@@ -12,6 +35,7 @@ class Source:
 
     `name`: path below the folder. `caption`: None where there is none. `repeats`: how often an epoch shows it.
     `group`: what belongs together (a character, a sheet, a folder), for splits that must not separate it.
+    `class_words`: what a kohya folder's name says its images show; empty elsewhere.
     """
 
     file: Path
@@ -19,16 +43,180 @@ class Source:
     caption: str | None
     repeats: int
     group: str
+    class_words: str = ""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The usable images of a folder, sorted by name, and all findings about it; an image with an error is left out."""
+
+    sources: list[Source]
+    problems: list[Finding]
+
+    @property
+    def errors(self) -> list[Finding]:
+        """The findings that keep an image out."""
+        return [p for p in self.problems if p.severity is Severity.error]
 
 
 def find_sources(folder: Path) -> list[Source]:
-    """All image files below a folder, sorted by name; hidden ones are left out."""
-    found: list[Source] = []
-    for file in sorted(folder.rglob("*")):
-        name = file.relative_to(folder)
-        if file.suffix.lower() not in IMAGE_SUFFIXES or any(part.startswith(".") for part in name.parts):
+    """All image files below a folder, sorted by name; hidden ones are left out.
+
+    Raises DatasetError that names every problem `survey_folder` counts as an error.
+    """
+    found = survey_folder(folder)
+    refuse(folder, [as_line(p) for p in found.errors])
+    return found.sources
+
+
+def as_line(finding: Finding) -> str:
+    """A finding as a message prints it."""
+    return f"{printable(finding.file)}: {finding.message}" if finding.file else finding.message
+
+
+def refuse(folder: Path, problems: Sequence[str]) -> None:
+    """Raise DatasetError that lists problems, unless there are none."""
+    if problems:
+        more = [f"... and {len(problems) - MAX_LISTED} more"] if len(problems) > MAX_LISTED else []
+        listed = "\n  ".join([*problems[:MAX_LISTED], *more])
+        raise DatasetError(f"{printable(folder)}: {len(problems)} problem(s) found, nothing was written\n  {listed}")
+
+
+def survey_folder(folder: Path) -> Found:
+    """What a folder holds, good and bad.
+
+    Captions come from `.txt`, `.caption`, `metadata.jsonl` and `metadata.csv`, in this order; folders named
+    `10_knight` repeat their images 10 times. Raises DatasetError where there is no such folder.
+    """
+    if not folder.is_dir():
+        raise DatasetError(f"{printable(folder)}: no such folder; name a folder of images")
+    walked = walk_folder(folder)
+    present = set(walked.files)
+    images = {f.relative_to(folder).as_posix(): f for f in walked.files if f.suffix.lower() in IMAGE_SUFFIXES}
+    tables, table_problems = _read_tables(folder, walked.files, set(images))
+    captions, caption_problems = _read_captions(images, present, tables)
+    problems = [
+        *walked.problems,
+        *_unread(walked.files),
+        *_repeat_problems(images),
+        *_stem_problems(images),
+        *table_problems,
+        *caption_problems,
+        *_disguises(images),
+    ]
+    bad = {p.file for p in problems if p.severity is Severity.error}
+    good = [n for n in images if n not in bad and not any(str(parent) in bad for parent in PurePosixPath(n).parents)]
+    origins, origin_problems = _read_manifests(folder, walked.files)
+    groups = group_names([origins.get(name, name) for name in good])
+    sources = [_source(images[n], n, captions.get(n), group) for n, group in zip(good, groups, strict=True)]
+    return Found(sources, [*problems, *origin_problems])
+
+
+def _source(file: Path, name: str, caption: str | None, group: str) -> Source:
+    repeats, class_words = _kohya(name)
+    return Source(file, name, caption, repeats, group, class_words)
+
+
+def _kohya(name: str) -> tuple[int, str]:
+    """Repeats and class words by the innermost folder that kohya would read: 1 and none where there is none."""
+    for part in reversed(PurePosixPath(name).parent.parts):
+        match = KOHYA_FOLDER.fullmatch(part)
+        if match:
+            return int(match[1][:9]), " ".join(match[2].replace("_", " ").split())
+    return 1, ""
+
+
+def _repeat_problems(images: Iterable[str]) -> list[Finding]:
+    counts = {name: _kohya(name)[0] for name in images}
+    return [
+        Finding(
+            "repeats",
+            Severity.error,
+            name,
+            f"its folder asks for {count:,} repeats, 1 to {MAX_REPEATS:,} can be had; rename the folder",
+        )
+        for name, count in counts.items()
+        if not 1 <= count <= MAX_REPEATS
+    ]
+
+
+def _stem_problems(images: Iterable[str]) -> list[Finding]:
+    stems: dict[PurePosixPath, list[str]] = defaultdict(list)
+    for name in images:
+        stems[PurePosixPath(name).with_suffix("")].append(name)
+    return [
+        Finding(
+            "stem",
+            Severity.error,
+            name,
+            f"{len(names)} images of this name would share one caption "
+            f"({', '.join(printable(PurePosixPath(n).name) for n in names)}); rename all but one",
+        )
+        for names in stems.values()
+        if len(names) > 1
+        for name in names
+    ]
+
+
+def _unread(files: Iterable[Path]) -> list[Finding]:
+    counts = Counter(f.suffix.lower() for f in files if f.suffix.lower() in UNREAD_SUFFIXES)
+    kinds = ", ".join(f"{n} {suffix}" for suffix, n in sorted(counts.items()))
+    return [Finding("unread", Severity.warning, "", f"{kinds} not read; export as PNG")] if counts else []
+
+
+def _disguises(images: dict[str, Path]) -> list[Finding]:
+    found = {name: disguise_of(file) for name, file in images.items()}
+    return [
+        Finding(
+            "disguised",
+            Severity.warning,
+            name,
+            f"is a {true} file by its content and is read as one; "
+            + ("JPEG artefacts may be in it" if true == "JPEG" else "name it so"),
+        )
+        for name, true in found.items()
+        if true is not None
+    ]
+
+
+Tables = list[tuple[str, dict[str, str]]]
+
+
+def _read_tables(folder: Path, files: Iterable[Path], images: set[str]) -> tuple[Tables, list[Finding]]:
+    tables: Tables = []
+    problems: list[Finding] = []
+    for file in files:
+        if file.name in METADATA_FILES:
+            captions, found = metadata_captions(folder, file, images)
+            tables.append((file.relative_to(folder).as_posix(), captions))
+            problems.extend(found)
+    return sorted(tables, key=lambda t: METADATA_FILES.index(PurePosixPath(t[0]).name)), problems
+
+
+def _read_manifests(folder: Path, files: Iterable[Path]) -> tuple[dict[str, str], list[Finding]]:
+    origins: dict[str, str] = {}
+    problems: list[Finding] = []
+    for file in files:
+        if file.name == MANIFEST:
+            found, bad = manifest_sources(folder, file)
+            origins |= found
+            problems.extend(bad)
+    return origins, problems
+
+
+def _read_captions(images: dict[str, Path], present: set[Path], tables: Tables) -> tuple[dict[str, str], list[Finding]]:
+    captions: dict[str, str] = {}
+    problems: list[Finding] = []
+    for name, image in images.items():
+        try:
+            given = [(file.name, text) for file, text in read_side_captions(image, present)]
+        except ValueError as error:
+            problems.append(Finding("caption", Severity.error, name, str(error)))
             continue
-        text = file.with_suffix(".txt")
-        caption = " ".join(text.read_text(encoding="utf-8-sig").split()) if text.is_file() else None
-        found.append(Source(file, name.as_posix(), caption, 1, name.parent.as_posix()))
-    return found
+        given += [(table, texts[name]) for table, texts in tables if name in texts]
+        if given:
+            captions[name] = given[0][1]
+            message = differing(given)
+            if message:
+                problems.append(Finding("caption", Severity.warning, name, message))
+    return captions, problems

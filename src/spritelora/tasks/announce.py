@@ -1,6 +1,7 @@
 """What a run says before its first step and after its last."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from spritelora.config.schema import TrainConfig
@@ -44,17 +45,20 @@ def announce_state_bits(share: float | None) -> None:
 
 
 def announce_plan(
-    config: TrainConfig, hardware: Hardware, cost: StepCost, num_training: int, num_held_out: int, first_step: int
+    config: TrainConfig, hardware: Hardware, cost: StepCost, repeats: Sequence[int], num_held_out: int, first_step: int
 ) -> None:
-    """Say how often each sprite is seen, how long the run will take and what memory it needs."""
+    """Say how often each sprite is seen, how long the run will take and what memory it needs.
+
+    `repeats`: of each training sprite, how often a pass over the set draws it.
+    """
     trainer = config.trainer
     seen = trainer.max_steps * trainer.batch_size * trainer.accumulate
     log.info(
-        "%d steps of %d sprites: %.0f passes over each of %d (usual: %d to %d)",
+        "%d steps of %d sprites: %s passes over each of %d (usual: %d to %d)",
         trainer.max_steps,
         trainer.batch_size * trainer.accumulate,
-        seen / num_training,
-        num_training,
+        passes_over_each(seen, repeats),
+        len(repeats),
         *USUAL_PASSES,
     )
     log.info(
@@ -62,9 +66,15 @@ def announce_plan(
         hardware.name,
         hardware.precision.value,
         cost.pass_s * trainer.accumulate,
-        duration(predicted_s(config, cost, num_held_out or num_training, first_step)),
+        duration(predicted_s(config, cost, num_held_out or len(repeats), first_step)),
         cost.peak_gb,
     )
+
+
+def passes_over_each(seen: int, repeats: Sequence[int]) -> str:
+    """How often each sprite is seen when `seen` are drawn: one number, or the least and the most by their repeats."""
+    least, most = (f"{seen * n / sum(repeats):.0f}" for n in (min(repeats), max(repeats)))
+    return least if least == most else f"{least} to {most}"
 
 
 def predicted_s(config: TrainConfig, cost: StepCost, num_validation: int, first_step: int) -> float:

@@ -51,7 +51,12 @@ def encode_all(encoder: Encoder, sprites: TrainingSet, side_px: int, sampler: Sa
     texts = encoder.texts([*(s.caption for s in everything), *sampler.prompts, sampler.negative_prompt])
 
     def encoded(part: list[CaptionedSprite]) -> EncodedSet:
-        return EncodedSet([s.name for s in part], [latents[s.name] for s in part], [texts[s.caption] for s in part])
+        return EncodedSet(
+            [s.name for s in part],
+            [latents[s.name] for s in part],
+            [texts[s.caption] for s in part],
+            [s.repeats for s in part],
+        )
 
     negative = texts[sampler.negative_prompt]
     if not sampler.negative_prompt and encoder.base.zeros_for_empty_prompt:

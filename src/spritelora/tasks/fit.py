@@ -147,7 +147,7 @@ def _announce(config: TrainConfig, prepared: Prepared, first_step: int) -> None:
     batch = training_batch(encoded.training, config.seed, range(config.trainer.batch_size), num_timesteps)
     autocast = torch.autocast(hardware.device.type, hardware.base_dtype, hardware.base_dtype != torch.float32)
     cost = measure_step(module, batch, autocast)
-    announce_plan(config, hardware, cost, len(encoded.training), len(encoded.held_out), first_step)
+    announce_plan(config, hardware, cost, encoded.training.repeats, len(encoded.held_out), first_step)
 
 
 def _train(

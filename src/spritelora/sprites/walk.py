@@ -1,0 +1,100 @@
+"""The files of a folder from a stranger: links that lead out, loops, pipes and unreadable folders are named."""
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from spritelora.sprites.findings import Finding, Severity
+
+IMAGE_SUFFIXES = {".png", ".apng", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"}
+TEXT_SUFFIXES = {".txt", ".caption", ".json", ".jsonl", ".csv"}
+UNREAD_SUFFIXES = {
+    ".ase", ".aseprite", ".avif", ".dds", ".heic", ".ico", ".jxl", ".kra", ".pcx", ".psd", ".svg", ".tga", ".tif",
+    ".tiff", ".xcf",
+}  # fmt: skip
+"""Pictures of other programs: never read, and never passed over in silence."""
+
+
+@dataclass(frozen=True)
+class Walked:
+    """The regular files below a folder, sorted by path, hidden ones left out, and what could not be taken."""
+
+    files: list[Path]
+    problems: list[Finding]
+
+
+def walk_folder(folder: Path) -> Walked:
+    """List a folder without leaving it: links to files of the folder are taken, links to its folders are not."""
+    files: list[Path] = []
+    problems: list[Finding] = []
+    root = folder.resolve()
+    waiting = [folder]
+    while waiting:
+        current = waiting.pop()
+        try:
+            entries = [e for e in os.scandir(current) if not e.name.startswith(".")]
+        except OSError as error:
+            problems.append(_error(folder, current, "unreadable", f"the folder cannot be read ({error.strerror})"))
+            continue
+        for entry in entries:
+            path = Path(entry.path)
+            problem = _entry_problem(entry, root, folder)
+            if problem is not None:
+                problems.append(problem)
+            elif entry.is_dir(follow_symlinks=False):
+                waiting.append(path)
+            elif entry.is_file():
+                files.append(path)
+    return Walked(sorted(files), sorted(problems, key=lambda p: p.file))
+
+
+def _entry_problem(entry: "os.DirEntry[str]", root: Path, folder: Path) -> Finding | None:
+    """Why an entry cannot be taken, None where it can or where nobody would ask for it."""
+    path = Path(entry.path)
+    suffix = path.suffix.lower()
+    matters = suffix in IMAGE_SUFFIXES | TEXT_SUFFIXES
+    try:
+        entry.name.encode()
+    except UnicodeEncodeError:
+        return _error(folder, path, "name", "the name is not UTF-8; rename it") if matters else None
+    if entry.is_symlink():
+        return _link_problem(path, root, folder, matters)
+    if entry.is_dir(follow_symlinks=False):
+        is_odd = suffix in IMAGE_SUFFIXES
+        return _error(folder, path, "not-a-file", "a folder with the name of an image; rename it") if is_odd else None
+    if matters and not entry.is_file(follow_symlinks=False):
+        kind = stat.filemode(entry.stat(follow_symlinks=False).st_mode)[0]
+        named = {"p": "a pipe", "s": "a socket", "c": "a device", "b": "a device"}.get(kind, "special")
+        return _error(folder, path, "not-a-file", f"{named}, not a file; remove it")
+    return None
+
+
+def _link_problem(path: Path, root: Path, folder: Path, matters: bool) -> Finding | None:
+    try:
+        target = path.resolve()
+    except (OSError, RuntimeError):  # RuntimeError before Python 3.13
+        return _error(folder, path, "link", "a link that leads to itself; remove it")
+    if not target.is_relative_to(root):
+        if matters or target.is_dir():
+            return _error(
+                folder, path, "link", "a link that leads out of the folder; copy what it shows into the folder"
+            )
+        return None
+    if target.is_dir():
+        message = "a link to a folder of this same set is not followed: its images are found where they are"
+        return Finding("link", Severity.warning, _name(folder, path), message)
+    if matters and not target.exists():
+        kind = "corrupt or not an image" if path.suffix.lower() in IMAGE_SUFFIXES else "cannot be read"
+        return _error(folder, path, "link", f"{kind} (a link to nothing); replace or remove it")
+    if matters and not target.is_file():
+        return _error(folder, path, "not-a-file", "a link to what is no file; remove it")
+    return None
+
+
+def _error(folder: Path, path: Path, kind: str, message: str) -> Finding:
+    return Finding(kind, Severity.error, _name(folder, path), message)
+
+
+def _name(folder: Path, path: Path) -> str:
+    return path.relative_to(folder).as_posix()
