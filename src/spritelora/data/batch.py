@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from spritelora.diffusion.draws import draw_band_noise, draw_training_noise, sample_order
+from spritelora.diffusion.draws import choose_variant, draw_band_noise, draw_training_noise, sample_order
 from spritelora.sdxl.latents import time_ids
 from spritelora.sdxl.text import TextEmbedding
 
@@ -32,14 +32,28 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class EncodedSet:
-    """Sprites as the UNet sees them: latents (4, h, w) and text embeddings, by place."""
+    """Sprites as the UNet sees them: latents (4, h, w) and text embeddings, by place.
+
+    `more`: the further variants of each sprite; empty where there are none of any.
+    """
 
     names: Sequence[str]
     latents: Sequence[Tensor]
     texts: Sequence[TextEmbedding]
+    more: Sequence[Sequence[tuple[Tensor, TextEmbedding]]] = ()
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def shown(self, place: int, seed: int, position: int) -> tuple[Tensor, TextEmbedding]:
+        """The variant of the sprite at `place` that a position of the data order shows."""
+        more = self.more[place] if self.more else ()
+        variant = choose_variant(seed, position, 1 + len(more))
+        return more[variant - 1] if variant else self.drawn(place)
+
+    def drawn(self, place: int) -> tuple[Tensor, TextEmbedding]:
+        """The sprite at `place` as it was drawn."""
+        return self.latents[place], self.texts[place]
 
 
 @lru_cache(maxsize=2)
@@ -54,7 +68,8 @@ def training_batch(encoded: EncodedSet, seed: int, positions: Sequence[int], num
     shape = tuple(encoded.latents[0].shape)
     draws = [draw_training_noise(seed, p, shape, num_timesteps) for p in positions]
     noise, constants, timesteps = (torch.stack(parts) for parts in zip(*draws, strict=True))
-    return _assemble(encoded, indices, noise, constants, timesteps)
+    shown = [encoded.shown(i, seed, p) for i, p in zip(indices, positions, strict=True)]
+    return _assemble(shown, indices, noise, constants, timesteps)
 
 
 def validation_batches(
@@ -78,20 +93,26 @@ def _band_batches(encoded: EncodedSet, band: tuple[int, int], draws: int, size: 
         drawn = [draw_band_noise(p, shape, band) for p in chunk]
         noise, timesteps = (torch.stack(parts) for parts in zip(*drawn, strict=True))
         constants = torch.zeros(len(chunk), shape[0], 1, 1)
-        batches.append(_assemble(encoded, [p % len(encoded) for p in chunk], noise, constants, timesteps))
+        indices = [p % len(encoded) for p in chunk]
+        batches.append(_assemble([encoded.drawn(i) for i in indices], indices, noise, constants, timesteps))
     return batches
 
 
-def _assemble(encoded: EncodedSet, indices: list[int], noise: Tensor, constants: Tensor, timesteps: Tensor) -> Batch:
-    texts = [encoded.texts[i] for i in indices]
-    latents = torch.stack([encoded.latents[i] for i in indices])
+def _assemble(
+    shown: Sequence[tuple[Tensor, TextEmbedding]],
+    indices: list[int],
+    noise: Tensor,
+    constants: Tensor,
+    timesteps: Tensor,
+) -> Batch:
+    latents = torch.stack([latent for latent, _ in shown])
     return Batch(
         latents=latents,
         noise=noise,
         constants=constants,
         timesteps=timesteps,
-        states=torch.stack([t.states for t in texts]),
-        pooled=torch.stack([t.pooled for t in texts]),
+        states=torch.stack([text.states for _, text in shown]),
+        pooled=torch.stack([text.pooled for _, text in shown]),
         time_ids=time_ids(8 * latents.shape[-1]).repeat(len(indices), 1),
         indices=torch.tensor(indices),
     )
