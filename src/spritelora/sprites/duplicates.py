@@ -18,7 +18,7 @@ NEAR_SHARE = 0.04
 SHARED_HASHES = 3
 """Of the 16 numbers of two sketches, how many must be alike before pixels are compared.
 
-Two sprites with 4 % of the pixels changed share about 0.6 of their runs, and miss this once in 10,000 times.
+Two sprites with 4 % of the pixels changed share about 0.6 of their runs, and miss this about once in 10,000 times.
 """
 
 LATEST = 12
