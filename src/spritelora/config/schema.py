@@ -57,6 +57,27 @@ class ModelConfig:
     adam_lr: float = key(MISSING, "learning rate that suits this base with Adam at alpha/rank 1", above=0)
 
 
+class Split(Enum):
+    """What the hold-out keeps together.
+
+    `group`: a character, sheet or folder, by the sprite's folder and its name without the number at its end; sets
+    whose groups are too large for that are split by sprite. `sprite`: nothing.
+    """
+
+    group = "group"
+    sprite = "sprite"
+
+
+@dataclass
+class AugmentConfig:
+    """Variants that keep every native pixel: the training sprites are shown in them in turn."""
+
+    flip: bool = key(False, "mirror sprites; left and right change places in their captions")
+    shift: int = key(0, "move sprites by up to this many native pixels within their padding", at_least=0, at_most=8)
+    turn: bool = key(False, "turn sprites by right angles, for tiles; not those whose caption names a direction")
+    variants: int = key(16, "the most variants of one sprite, itself among them; more cost time and memory", at_least=1)
+
+
 @dataclass
 class DataConfig:
     """The captioned sprites."""
@@ -64,6 +85,8 @@ class DataConfig:
     path: str | None = key(None, "folder of sprites with same-stem .txt captions; unset: the demo set", text=True)
     limit: int | None = key(None, "train on a seeded choice of this many sprites", at_least=1)
     holdout: float = key(0.1, "share of the sprites kept for the validation loss", at_least=0, at_most=0.5)
+    split: Split = key(Split.group, "what the hold-out keeps together: group (character, sheet, folder) or sprite")
+    augment: AugmentConfig = section(AugmentConfig)
     matte: str = key("auto", "colour under transparent pixels, #rrggbb; auto: one that no sprite has", text=True)
     cache: str = key("~/.cache/spritelora", "folder of the latents and text embeddings computed once", text=True)
 

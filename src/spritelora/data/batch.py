@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from spritelora.diffusion.draws import draw_band_noise, draw_training_noise, sample_order
+from spritelora.diffusion.draws import choose_variant, draw_band_noise, draw_training_noise, sample_order
 from spritelora.sdxl.latents import time_ids
 from spritelora.sdxl.text import TextEmbedding
 
@@ -34,21 +34,33 @@ class Batch(NamedTuple):
 class EncodedSet:
     """Sprites as the UNet sees them: latents (4, h, w) and text embeddings, by place.
 
-    `repeats`: how often a pass over the set draws each; once where it is empty. Validation counts each once.
+    `repeats`: how often a pass over the set shows each; once where it is empty. Validation counts each once.
+    `more`: the further variants of each sprite; empty where there are none of any.
     """
 
     names: Sequence[str]
     latents: Sequence[Tensor]
     texts: Sequence[TextEmbedding]
     repeats: Sequence[int] = ()
-
-    @cached_property
-    def drawn(self) -> list[int]:
-        """The place of each sample of a pass, before it is shuffled."""
-        return [i for i, n in enumerate(self.repeats or [1] * len(self)) for _ in range(n)]
+    more: Sequence[Sequence[tuple[Tensor, TextEmbedding]]] = ()
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @cached_property
+    def one_pass(self) -> list[int]:
+        """The place of each sample of a pass, before it is shuffled."""
+        return [i for i, n in enumerate(self.repeats or [1] * len(self)) for _ in range(n)]
+
+    def shown(self, place: int, seed: int, position: int) -> tuple[Tensor, TextEmbedding]:
+        """The variant of the sprite at `place` that a position of the data order shows."""
+        more = self.more[place] if self.more else ()
+        variant = choose_variant(seed, position, 1 + len(more))
+        return more[variant - 1] if variant else self.plain(place)
+
+    def plain(self, place: int) -> tuple[Tensor, TextEmbedding]:
+        """The sprite at `place`, not varied."""
+        return self.latents[place], self.texts[place]
 
 
 @lru_cache(maxsize=2)
@@ -58,13 +70,14 @@ def _order(seed: int, epoch: int, num_samples: int) -> list[int]:
 
 def training_batch(encoded: EncodedSet, seed: int, positions: Sequence[int], num_timesteps: int) -> Batch:
     """The batch of the given positions in the endless data order."""
-    pass_length = len(encoded.drawn)
+    pass_length = len(encoded.one_pass)
     places = [divmod(p, pass_length) for p in positions]
-    indices = [encoded.drawn[_order(seed, epoch, pass_length)[place]] for epoch, place in places]
+    indices = [encoded.one_pass[_order(seed, epoch, pass_length)[place]] for epoch, place in places]
     shape = tuple(encoded.latents[0].shape)
     draws = [draw_training_noise(seed, p, shape, num_timesteps) for p in positions]
     noise, constants, timesteps = (torch.stack(parts) for parts in zip(*draws, strict=True))
-    return _assemble(encoded, indices, noise, constants, timesteps)
+    shown = [encoded.shown(i, seed, p) for i, p in zip(indices, positions, strict=True)]
+    return _assemble(shown, indices, noise, constants, timesteps)
 
 
 def validation_batches(
@@ -88,20 +101,26 @@ def _band_batches(encoded: EncodedSet, band: tuple[int, int], draws: int, size: 
         drawn = [draw_band_noise(p, shape, band) for p in chunk]
         noise, timesteps = (torch.stack(parts) for parts in zip(*drawn, strict=True))
         constants = torch.zeros(len(chunk), shape[0], 1, 1)
-        batches.append(_assemble(encoded, [p % len(encoded) for p in chunk], noise, constants, timesteps))
+        indices = [p % len(encoded) for p in chunk]
+        batches.append(_assemble([encoded.plain(i) for i in indices], indices, noise, constants, timesteps))
     return batches
 
 
-def _assemble(encoded: EncodedSet, indices: list[int], noise: Tensor, constants: Tensor, timesteps: Tensor) -> Batch:
-    texts = [encoded.texts[i] for i in indices]
-    latents = torch.stack([encoded.latents[i] for i in indices])
+def _assemble(
+    shown: Sequence[tuple[Tensor, TextEmbedding]],
+    indices: list[int],
+    noise: Tensor,
+    constants: Tensor,
+    timesteps: Tensor,
+) -> Batch:
+    latents = torch.stack([latent for latent, _ in shown])
     return Batch(
         latents=latents,
         noise=noise,
         constants=constants,
         timesteps=timesteps,
-        states=torch.stack([t.states for t in texts]),
-        pooled=torch.stack([t.pooled for t in texts]),
+        states=torch.stack([text.states for _, text in shown]),
+        pooled=torch.stack([text.pooled for _, text in shown]),
         time_ids=time_ids(8 * latents.shape[-1]).repeat(len(indices), 1),
         indices=torch.tensor(indices),
     )

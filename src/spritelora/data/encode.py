@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from spritelora.data.cache import Cache, Entry, content_key
 from spritelora.sdxl.base import PARTS, BaseModel, fingerprint, load_vae
 from spritelora.sdxl.latents import encode_image
 from spritelora.sdxl.text import TextEmbedding, TextEncoders, cut_text
+from spritelora.sprites.augment import Variant, show_variant
 from spritelora.sprites.folder import CaptionedSprite, training_image
 
 log = logging.getLogger(__name__)
@@ -28,23 +29,37 @@ class Encoder:
     cache: Cache
     device: torch.device
 
-    def latents(self, sprites: Sequence[CaptionedSprite], side_px: int, matte: tuple[int, int, int]) -> list[Tensor]:
-        """The latents of each sprite, (4, side_px/8, side_px/8) fp32."""
+    def latents(
+        self,
+        sprites: Sequence[CaptionedSprite],
+        side_px: int,
+        matte: tuple[int, int, int],
+        variants: Sequence[Variant] | None = None,
+    ) -> list[Tensor]:
+        """The latents of each sprite, (4, side_px/8, side_px/8) fp32. `variants`: one of each, None as drawn."""
         vae_hash = self._fingerprint("vae")
+        shown = variants or [Variant()] * len(sprites)
 
-        def key(sprite: CaptionedSprite) -> str:
-            return content_key(
-                version=ENCODING_VERSION, vae=vae_hash, image=sprite.sha256, side_px=side_px, matte=matte
-            )
+        def key(item: tuple[CaptionedSprite, Variant]) -> str:
+            sprite, variant = item
+            parts = {"version": ENCODING_VERSION, "vae": vae_hash, "image": sprite.sha256}
+            # What is shown as drawn has the key of a run without variants.
+            more = {} if variant == Variant() else {"variant": asdict(variant)}
+            return content_key(**parts, side_px=side_px, matte=matte, **more)
 
-        def compute(missing: list[CaptionedSprite]) -> Callable[[CaptionedSprite], Entry]:
+        def compute(missing: list) -> Callable[[tuple[CaptionedSprite, Variant]], Entry]:
             vae = load_vae(self.base, self.device)
             log.info("encoding %d sprites at %d px", len(missing), side_px)
-            return lambda s: self.cache.store(
-                "latents", key(s), {"latents": encode_image(vae, training_image(s, side_px, matte), s.name)}
-            )
 
-        return [e.tensors["latents"] for e in self._entries("latents", list(sprites), key, compute)]
+            def encode(item: tuple[CaptionedSprite, Variant]) -> Entry:
+                sprite, variant = item
+                image = show_variant(training_image(sprite, side_px, matte), variant, matte)
+                return self.cache.store("latents", key(item), {"latents": encode_image(vae, image, sprite.name)})
+
+            return encode
+
+        items = list(zip(sprites, shown, strict=True))
+        return [e.tensors["latents"] for e in self._entries("latents", items, key, compute)]
 
     def texts(self, prompts: Sequence[str]) -> dict[str, TextEmbedding]:
         """The embedding of each prompt; prompts longer than the model reads are named in a warning."""

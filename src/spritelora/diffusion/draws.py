@@ -22,6 +22,11 @@ def sample_order(seed: int, epoch: int, num_samples: int) -> Tensor:
     return torch.randperm(num_samples, generator=generator(seed, "order", epoch))
 
 
+def choose_variant(seed: int, position: int, num_variants: int) -> int:
+    """Which of a sample's variants is shown at a position, in [0, num_variants)."""
+    return derive_seed(seed, "variant", position) % num_variants
+
+
 def draw_training_noise(
     seed: int, position: int, shape: tuple[int, ...], num_timesteps: int
 ) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,5 +1,6 @@
 """Which sprites are trained on and which are held out."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -18,10 +19,44 @@ def choose_subset(items: Sequence[T], limit: int | None, seed: int) -> list[T]:
     return [items[i] for i in sorted(chosen.tolist())]
 
 
-def hold_out(items: Sequence[T], share: float, seed: int) -> tuple[list[T], list[T]]:
-    """Split into training and held-out items, at least one held out; below 10 items none is."""
+def hold_out(
+    items: Sequence[T], share: float, seed: int, groups: Sequence[str] | None = None
+) -> tuple[list[T], list[T]]:
+    """Split into training and held-out items, at least one held out; below 10 items none is.
+
+    `groups`: of each item; those of one group stay together, unless every choice of whole groups is far from the
+    share (see `hold_out_groups`): then items are held out one by one, as without groups.
+    """
     if share == 0 or len(items) < SMALLEST_SET:
         return list(items), []
     count = max(1, round(share * len(items)))
-    held = set(np.random.default_rng(seed).permutation(len(items))[:count].tolist())
+    order: list[int] = np.random.default_rng(seed).permutation(len(items)).tolist()
+    held = hold_out_groups(groups, order, count) if groups is not None else None
+    held = set(order[:count]) if held is None else held
     return [x for i, x in enumerate(items) if i not in held], [x for i, x in enumerate(items) if i in held]
+
+
+def hold_out_groups(groups: Sequence[str], order: Sequence[int], count: int) -> set[int] | None:
+    """The places of about `count` items in whole groups, taken as `order` meets them; None where groups are too large.
+
+    First only groups that fit into the count are taken. Where those make up less than half of it, groups may go over
+    it: to twice the count or a quarter of the items, and never over half of them.
+    """
+    largest = min(len(groups) // 2, max(2 * count, len(groups) // 4))
+    for room in (count, largest):
+        held = _fill(groups, order, count, room)
+        if 2 * len(held) >= count:
+            return held
+    return None
+
+
+def _fill(groups: Sequence[str], order: Sequence[int], count: int, room: int) -> set[int]:
+    """The places of the groups that `order` meets first and that fit into `room`, until `count` items are held."""
+    sizes = Counter(groups)
+    chosen: set[str] = set()
+    num_held = 0
+    for group in dict.fromkeys(groups[place] for place in order):
+        if num_held < count and num_held + sizes[group] <= room:
+            chosen.add(group)
+            num_held += sizes[group]
+    return {place for place, group in enumerate(groups) if group in chosen}

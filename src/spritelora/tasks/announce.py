@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spritelora.config.schema import TrainConfig
+from spritelora.sprites.passes import USUAL_PASSES
 from spritelora.training.checkpoints import LORA_FILE
 from spritelora.training.hardware import Hardware
 from spritelora.training.probe import StepCost
@@ -12,7 +13,6 @@ from spritelora.training.run_log import SUMMARY
 
 log = logging.getLogger(__name__)
 
-USUAL_PASSES = (50, 100)
 FORWARD_SHARE = 0.35
 """Time of a forward pass without gradients, of that of a forward and backward pass."""
 

@@ -1,13 +1,14 @@
 """The parts of a training run, each built from the settings it uses."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from hydra.utils import get_class
+from torch import Tensor
 from torch.optim import Optimizer
 
 from spritelora.adapters.export import write_lora
@@ -20,6 +21,7 @@ from spritelora.errors import ConfigError, first_line
 from spritelora.sdxl.base import BaseModel, Unet, load_scheduler, load_unet, load_vae, read_alphas, read_prediction
 from spritelora.sdxl.latents import decode_latents
 from spritelora.sdxl.text import TextEmbedding
+from spritelora.sprites.augment import vary_caption
 from spritelora.sprites.folder import CaptionedSprite, training_image
 from spritelora.tasks.training_set import TrainingSet
 from spritelora.training.contact_sheet import similar_captions
@@ -48,20 +50,30 @@ def encode_all(encoder: Encoder, sprites: TrainingSet, side_px: int, sampler: Sa
     everything = [*sprites.training, *sprites.held_out]
     names = [s.name for s in everything]
     latents = dict(zip(names, encoder.latents(everything, side_px, sprites.matte), strict=True))
-    texts = encoder.texts([*(s.caption for s in everything), *sampler.prompts, sampler.negative_prompt])
+    further = [(s, v) for s, variants in zip(sprites.training, sprites.variants, strict=True) for v in variants[1:]]
+    captions = [*(s.caption for s in everything), *(vary_caption(s.caption, v) for s, v in further)]
+    texts = encoder.texts([*captions, *sampler.prompts, sampler.negative_prompt])
 
-    def encoded(part: list[CaptionedSprite]) -> EncodedSet:
+    def encoded(part: list[CaptionedSprite], more: Sequence[Sequence[tuple[Tensor, TextEmbedding]]] = ()) -> EncodedSet:
         return EncodedSet(
             [s.name for s in part],
             [latents[s.name] for s in part],
             [texts[s.caption] for s in part],
             [s.repeats for s in part],
+            more,
         )
 
+    varied = iter(encoder.latents([s for s, _ in further], side_px, sprites.matte, [v for _, v in further]))
+    more = [
+        [(next(varied), texts[vary_caption(sprite.caption, variant)]) for variant in variants[1:]]
+        for sprite, variants in zip(sprites.training, sprites.variants, strict=True)
+    ]
     negative = texts[sampler.negative_prompt]
     if not sampler.negative_prompt and encoder.base.zeros_for_empty_prompt:
         negative = TextEmbedding(torch.zeros_like(negative.states), torch.zeros_like(negative.pooled))
-    return Encoded(encoded(sprites.training), encoded(sprites.held_out), [texts[p] for p in sampler.prompts], negative)
+    return Encoded(
+        encoded(sprites.training, more), encoded(sprites.held_out), [texts[p] for p in sampler.prompts], negative
+    )
 
 
 def build_unet(config: TrainConfig, base: BaseModel, hardware: Hardware) -> Unet:

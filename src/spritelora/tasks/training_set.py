@@ -8,10 +8,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from spritelora.config.schema import DataConfig
+from spritelora.config.schema import AugmentConfig, DataConfig, Split
 from spritelora.errors import ConfigError
+from spritelora.sprites.augment import Augmentation, Variant, list_variants, names_direction
 from spritelora.sprites.drawing import draw_demo_set
-from spritelora.sprites.folder import CaptionedSprite, data_hash, read_folder, set_matte
+from spritelora.sprites.folder import CaptionedSprite, data_hash, read_folder, set_matte, training_image
 from spritelora.sprites.image import parse_colour
 from spritelora.sprites.split import choose_subset, hold_out
 
@@ -23,11 +24,15 @@ SPLIT_SEED = 0
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Sprites to train on, sprites held out (none below ten), and the colour under their transparency."""
+    """Sprites to train on, sprites held out (none below ten), and the colour under their transparency.
+
+    `variants`: how each sprite to train on is shown, as drawn first.
+    """
 
     training: list[CaptionedSprite]
     held_out: list[CaptionedSprite]
     matte: tuple[int, int, int]
+    variants: list[list[Variant]]
 
     @property
     def hash(self) -> str:
@@ -40,7 +45,8 @@ def read_training_set(config: DataConfig, side_px: int) -> TrainingSet:
     folder = Path(config.path).expanduser() if config.path else demo_folder(Path(config.cache).expanduser())
     sprites = choose_subset(read_folder(folder, side_px), config.limit, SPLIT_SEED)
     matte = _matte(config.matte, sprites)
-    training, held_out = hold_out(sprites, config.holdout, SPLIT_SEED)
+    groups = [s.group for s in sprites] if config.split is Split.group else None
+    training, held_out = hold_out(sprites, config.holdout, SPLIT_SEED, groups)
     log.info(
         "%s: %d sprites to train on, %d held out, matte #%02x%02x%02x",
         folder.name if config.path else "demo set",
@@ -48,7 +54,7 @@ def read_training_set(config: DataConfig, side_px: int) -> TrainingSet:
         len(held_out),
         *matte,
     )
-    return TrainingSet(training, held_out, matte)
+    return TrainingSet(training, held_out, matte, _variants(config.augment, training, side_px, matte))
 
 
 def demo_folder(cache: Path) -> Path:
@@ -67,6 +73,21 @@ def demo_folder(cache: Path) -> Path:
         partial.rename(folder)
     shutil.rmtree(partial, ignore_errors=True)
     return folder
+
+
+def _variants(
+    config: AugmentConfig, sprites: list[CaptionedSprite], side_px: int, matte: tuple[int, int, int]
+) -> list[list[Variant]]:
+    augmentation = Augmentation(config.flip, config.shift, config.turn, config.variants)
+    if not augmentation.is_on:
+        return [[Variant()] for _ in sprites]
+    variants = [list_variants(training_image(s, side_px, matte), s.caption, matte, augmentation) for s in sprites]
+    num_variants = sum(len(v) for v in variants)
+    # A latent has 4 channels of 1/64 of the pixels, in fp32: a quarter of a byte for each pixel.
+    log.info("%d variants of %d sprites, %.2g GB", num_variants, len(sprites), num_variants * side_px**2 / 4e9)
+    if config.turn and (fixed := sum(names_direction(s.caption) for s in sprites)):
+        log.warning("%d sprites are not turned, for their captions name a direction", fixed)
+    return variants
 
 
 def _matte(asked: str, sprites: list[CaptionedSprite]) -> tuple[int, int, int]:

@@ -1,0 +1,28 @@
+"""How long to train on a set: passes over each sprite, and the steps that they take."""
+
+from dataclasses import dataclass
+
+USUAL_PASSES = (50, 100)
+"""How often a sprite is shown in a usual run. Source: the guide."""
+
+
+@dataclass(frozen=True)
+class PassesAdvice:
+    """Optimizer steps that show each sprite 50 and 100 times."""
+
+    num_sprites: int
+    sprites_per_step: int
+    fewest_steps: int
+    most_steps: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.num_sprites:,} sprites, {self.sprites_per_step} a step: {USUAL_PASSES[0]} to {USUAL_PASSES[1]} "
+            f"passes are {self.fewest_steps:,} to {self.most_steps:,} steps (trainer.max_steps={self.most_steps})"
+        )
+
+
+def passes_advice(num_sprites: int, sprites_per_step: int = 1) -> PassesAdvice:
+    """The steps of a usual run. `num_sprites`: with repeats. `sprites_per_step`: batch size times accumulation."""
+    fewest, most = (-(-num_sprites * passes // sprites_per_step) for passes in USUAL_PASSES)
+    return PassesAdvice(num_sprites, sprites_per_step, fewest, most)
