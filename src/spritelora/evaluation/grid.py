@@ -93,10 +93,12 @@ def find_pitch(edges: Edges) -> float:
 
 def _refine(edges: Edges, pitch: float, size: int) -> float:
     """The most coherent pitch within one step of the spectrum around a peak; a whole one wins a draw."""
-    near = size / (size / pitch + np.linspace(-1, 1, 41))
-    best = max(near, key=lambda p: phase_at(edges, p).coherence)
-    whole = float(round(pitch))
-    return whole if phase_at(edges, whole).coherence >= phase_at(edges, best).coherence - 1e-6 else float(best)
+    near = np.append(size / (size / pitch + np.linspace(-1, 1, 41)), round(pitch))
+    lengths = np.zeros(len(near))
+    for profile in (edges.across.sum(0), edges.down.sum(0)):
+        lengths += np.abs(np.exp(2j * math.pi * np.arange(1, len(profile) + 1) / near[:, None]) @ profile)
+    best = int(lengths.argmax())
+    return float(near[-1] if lengths[-1] >= lengths[best] * (1 - 1e-6) else near[best])
 
 
 def phase_at(edges: Edges, pitch_px: float) -> Phase:

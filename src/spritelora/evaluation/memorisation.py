@@ -16,7 +16,7 @@ Spectrum = NDArray[np.complex64]
 
 FLIPS = ("", "left-right", "upside down", "left-right and upside down")
 
-MEMORISED_BELOW = 0.2
+MEMORISED_BELOW = 0.25
 """The distance below which an image passes for a copy. docs/metrics.md has the planted cases that set it."""
 
 CANDIDATES_AT_ONCE = 16
@@ -71,7 +71,7 @@ class SpriteIndex:
         if max(native.shape[:2]) > self.side_px:
             raise DatasetError(
                 f"memorisation: an image of {native.shape[1]}x{native.shape[0]} native pixels, but the training "
-                f"sprites have at most {self.side_px}x{self.side_px}; pass the sprites as they were padded for training"
+                f"sprites have at most {self.side_px}x{self.side_px}; give the sprites as they were padded for training"
             )
         spectrum = _spectrum(self._on_canvas(native))
         magnitudes = _magnitudes(spectrum)
@@ -125,7 +125,7 @@ def _mirror_rows(spectra: Spectrum) -> Spectrum:
 
 
 def _flips(spectra: Spectrum) -> Spectrum:
-    """The spectra of pictures (..., side, side // 2 + 1) turned over as in `FLIPS`, about row and column 0: (4, ...)."""
+    """The spectra of pictures (..., side, side // 2 + 1) turned over as in `FLIPS`, about row and column 0."""
     upside_down = _mirror_rows(spectra)
     return np.stack([spectra, np.conj(upside_down), upside_down, np.conj(spectra)])
 

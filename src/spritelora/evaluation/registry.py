@@ -61,7 +61,7 @@ METRICS: dict[str, Metric] = _by_name(
     ),
     Metric("palette_distance", "palette distance", "OKLab", LOWER, 0, 1, 4, "from each colour to the training set's"),
     Metric("palette_coverage", "palette coverage", "", HIGHER, 0, 1, 3, "share of the training set's colours present"),
-    Metric("seam", "seam", "OKLab", LOWER, 0, 1, 4, "for tiles: jump at the wrap-around beyond the steps inside"),
+    Metric("seam", "seam", "OKLab", LOWER, 0, 1, 4, "for tiles: jump at the wrap-around beyond any inside"),
     Metric(
         "copy_distance", "nearest training sprite", "", NEITHER, 0, 1, 3, "0: a copy; flips and shifts do not count"
     ),

@@ -42,7 +42,7 @@ def in_between_share(lab: LabImage, across: Steps, down: Steps) -> float:
 
 
 def find_background(native: Pixels) -> NDArray[np.uint8] | None:
-    """The colour (3,) that most of a sprite's border has, or None where no colour, within the visible, has half of it."""
+    """The colour (3,) that, or hardly another, half of a sprite's border has; None where there is no such colour."""
     border = np.concatenate([native[0], native[-1], native[1:-1, 0], native[1:-1, -1]])
     colours, counts = count_colours(border)
     commonest = colours[counts.argmax()]
@@ -75,12 +75,13 @@ def _touches(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def seam(native_lab: LabImage) -> float:
-    """How much more an image differs across its own wrap-around than inside: the mean over both directions, in OKLab.
+    """How much more an image differs across its own wrap-around than across any line inside: the larger of two ways.
 
-    0 (repeats without a seam, or any sprite on a plain background) to about 1. `native_lab`: (h, w, 3), snapped.
+    Differences are means over a line between native pixels, in OKLab. 0 (repeats without a seam, and any sprite on a
+    plain background) to 1. `native_lab`: (h, w, 3), snapped.
     """
     excesses = []
     for image in (native_lab, native_lab.swapaxes(0, 1)):
-        inside = np.linalg.norm(image[1:] - image[:-1], axis=-1).mean() if len(image) > 1 else 0.0
+        inside = np.linalg.norm(image[1:] - image[:-1], axis=-1).mean(axis=1).max(initial=0)
         excesses.append(max(0.0, float(np.linalg.norm(image[0] - image[-1], axis=-1).mean() - inside)))
-    return sum(excesses) / 2
+    return max(excesses)

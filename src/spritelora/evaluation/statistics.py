@@ -65,6 +65,8 @@ class Comparison:
 def compare_paired(metric: Metric, first: Values, second: Values, seed: int = 0) -> Comparison:
     """Compare a metric on pairs of images, (N,) each; pairs with a NaN are left out and not counted.
 
+    A difference is shown where the interval leaves out 0 and the mean difference is not lost in the metric's digits.
+
     The interval is the bias-corrected and accelerated bootstrap's (BCa) for the mean difference, from `NUM_RESAMPLES`
     resamples of pairs; the same seed gives the same ends. Source: Efron 1987, Better Bootstrap Confidence Intervals,
     JASA 82. Raises SpriteLoraError for sets of different sizes.
@@ -77,11 +79,21 @@ def compare_paired(metric: Metric, first: Values, second: Values, seed: int = 0)
     both = np.isfinite(first) & np.isfinite(second)
     first, second = first[both], second[both]
     if not len(first):
-        return Comparison(metric, *(math.nan,) * 5, 0, Outcome.TOO_FEW)
+        nan = math.nan
+        return Comparison(metric, nan, nan, nan, nan, nan, 0, Outcome.TOO_FEW)
     differences = second - first
     low, high = bootstrap_interval(differences, seed) if len(differences) >= LEAST_PAIRS else (math.nan, math.nan)
-    means = float(first.mean()), float(second.mean()), float(differences.mean())
-    return Comparison(metric, *means, low, high, len(differences), _outcome(metric, low, high))
+    difference = float(differences.mean())
+    return Comparison(
+        metric=metric,
+        first=float(first.mean()),
+        second=float(second.mean()),
+        difference=difference,
+        low=low,
+        high=high,
+        num_pairs=len(differences),
+        outcome=_outcome(metric, difference, low, high),
+    )
 
 
 def compare_all(first: Mapping[str, Values], second: Mapping[str, Values], seed: int = 0) -> dict[str, Comparison]:
@@ -112,10 +124,10 @@ def _bca_level(side: float, bias: float, acceleration: float) -> float:
     return NORMAL.cdf(bias + z / (1 - acceleration * z))
 
 
-def _outcome(metric: Metric, low: float, high: float) -> Outcome:
+def _outcome(metric: Metric, difference: float, low: float, high: float) -> Outcome:
     if math.isnan(low):
         return Outcome.TOO_FEW
-    if low <= 0 <= high:
+    if low <= 0 <= high or abs(difference) < 0.5 * 10**-metric.digits:
         return Outcome.NO_DIFFERENCE
     risen = low > 0
     if metric.direction is Direction.NEITHER:
