@@ -5,6 +5,7 @@ import pytest
 
 from spritelora.evaluation.colours import (
     MOST_COLOURS,
+    VISIBLE,
     Palette,
     count_visible_colours,
     image_oklab,
@@ -52,6 +53,17 @@ def test_colours_that_look_alike_count_as_one_and_no_more_than_a_file_holds() ->
     )
     assert count_visible_colours(noisy.astype(np.uint8)) == 3
     assert count_visible_colours(RNG.integers(0, 256, (64, 64, 3), np.uint8)) == MOST_COLOURS
+
+
+def test_colours_are_merged_the_most_frequent_first() -> None:
+    native = RNG.integers(90, 130, (40, 40, 3), np.uint8)
+    colours, counts = slow.count_colours(native)
+    kept: list[np.ndarray] = []
+    for lab in slow.to_oklab(colours[np.argsort(-counts, kind="stable")]):
+        if all(np.linalg.norm(lab - earlier) > VISIBLE for earlier in kept):
+            kept.append(lab)
+    assert 20 < len(kept) < MOST_COLOURS
+    assert count_visible_colours(native) == len(kept)
 
 
 def test_a_palette_is_at_distance_0_from_itself() -> None:

@@ -125,6 +125,11 @@ def test_a_fringe_of_half_a_cell_is_a_halo_of_its_own_strength() -> None:
     assert values["snap_residual"] == pytest.approx(16 / 64**2, abs=1e-5)
 
 
+def test_a_mottled_background_is_one_too() -> None:
+    native = draw_native(1, seed=4)[0].astype(int) - np.random.default_rng(0).integers(0, 9, (16, 16, 1))
+    assert measure_image(enlarge(np.clip(native, 0, 255).astype(np.uint8)), BLACK, Grid(8)).values["halo"] == 0
+
+
 def test_a_tile_that_repeats_has_no_seam_and_its_cutting_has() -> None:
     phase = np.arange(16) / 16 * 2 * np.pi
     wave = ((np.sin(phase)[:, None] + np.cos(phase)[None]) * 60 + 128).astype(np.uint8)
@@ -164,3 +169,12 @@ def test_large_images_are_measured_in_a_third_of_a_second() -> None:
         return time.process_time() - start
 
     assert min(elapsed_s() for _ in range(4)) < 0.3
+
+
+def test_sixteen_small_images_are_measured_well_within_a_second() -> None:
+    sprites = draw_native(16, seed=0)
+    reference, rng = Reference(palette_of(sprites), SpriteIndex(sprites)), np.random.default_rng(0)
+    images = [np.clip(enlarge(s) + rng.normal(0, 2, (128, 128, 3)), 0, 255).astype(np.uint8) for s in sprites]
+    start = time.process_time()
+    measure_images(images, reference, Grid(8))
+    assert time.process_time() - start < 0.5

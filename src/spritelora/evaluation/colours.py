@@ -16,6 +16,9 @@ VISIBLE = 0.02
 MOST_COLOURS = 256
 """What an indexed PNG holds."""
 
+BLOCK = 32
+"""Colours that are settled among themselves before the rest is held against them."""
+
 COLOURS_AT_ONCE = 2_000_000
 """Distances held in memory at a time."""
 
@@ -80,7 +83,17 @@ def count_visible_colours(native: Pixels) -> int:
     left = to_oklab(colours[np.argsort(-counts, kind="stable")]).astype(np.float32)
     found = 0
     while len(left) and found < MOST_COLOURS:
-        found += 1
-        away = left - left[0]
-        left = left[np.einsum("nc,nc->n", away, away) > VISIBLE**2]
-    return found
+        block, left = left[:BLOCK], left[BLOCK:]
+        alike = (_squared_distances(block, block) <= VISIBLE**2).tolist()
+        kept: list[int] = []
+        for number, row in enumerate(alike):
+            if not any(row[earlier] for earlier in kept):
+                kept.append(number)
+        found += len(kept)
+        left = left[_squared_distances(left, block[kept]).min(axis=1) > VISIBLE**2]
+    return min(found, MOST_COLOURS)
+
+
+def _squared_distances(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Of colours (N, 3) and (K, 3) in OKLab: (N, K)."""
+    return (first**2).sum(1)[:, None] + (second**2).sum(1) - 2 * first @ second.T

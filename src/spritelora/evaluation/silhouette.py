@@ -9,9 +9,12 @@ from spritelora.evaluation.cells import split_cells
 from spritelora.evaluation.colours import VISIBLE, LabImage
 from spritelora.evaluation.grid import Grid
 from spritelora.sprites.image import Pixels
-from spritelora.sprites.palette import count_colours, to_oklab
+from spritelora.sprites.palette import to_oklab
 
 Steps = NDArray[np.float32]
+
+PLAIN = 0.1
+"""The OKLab distance to the background's colour within which a cell is background, for many come out mottled."""
 
 SAME_WAY = 0.9
 """Cosine of two steps that go on in one direction."""
@@ -38,20 +41,20 @@ def in_between_share(lab: LabImage, across: Steps, down: Steps) -> float:
         straight = np.einsum("nc,nc->n", into, out) > SAME_WAY * steps[row, column] * steps[row, column + 1]
         betweens[row[straight], column[straight] + 1] = True
     total = np.count_nonzero(edge)
-    return np.count_nonzero(between) / total if total else math.nan
+    return float(np.count_nonzero(between) / total) if total else math.nan
 
 
 def find_background(native: Pixels) -> NDArray[np.uint8] | None:
-    """The colour (3,) that, or hardly another, half of a sprite's border has; None where there is no such colour."""
+    """The colour (3,) around a sprite: the median of the border's, where half of the border is `PLAIN`, else None."""
     border = np.concatenate([native[0], native[-1], native[1:-1, 0], native[1:-1, -1]])
-    colours, counts = count_colours(border)
-    commonest = colours[counts.argmax()]
-    close = np.linalg.norm(to_oklab(colours) - to_oklab(commonest), axis=1) <= 2 * VISIBLE
-    return commonest if 2 * counts[close].sum() >= counts.sum() else None
+    colour = np.median(border, axis=0).round().astype(np.uint8)
+    close = np.linalg.norm(to_oklab(border) - to_oklab(colour), axis=1) <= PLAIN
+    return colour if 2 * np.count_nonzero(close) >= len(close) else None
 
 
 def halo(lab: LabImage, native: Pixels, native_lab: LabImage, grid: Grid) -> float:
-    """Colour that spills over the silhouette: the mean OKLab distance to the background in its cells at the sprite.
+    """Colour that spills over the silhouette: in the background's cells at the sprite, the mean OKLab distance of
+    a pixel to its own cell's colour.
 
     0 to about 0.5. NaN where the image has no plain background, or nothing on it. `native`: the snapped image, whose
     cells decide what is background; a fringe as wide as a cell is a colour of the sprite, and for `palette_distance`.
@@ -59,8 +62,7 @@ def halo(lab: LabImage, native: Pixels, native_lab: LabImage, grid: Grid) -> flo
     background = find_background(native)
     if background is None:
         return math.nan
-    colour = to_oklab(background).astype(np.float32)
-    empty = np.linalg.norm(native_lab - colour, axis=-1) <= 2 * VISIBLE
+    empty = np.linalg.norm(native_lab - to_oklab(background).astype(np.float32), axis=-1) <= PLAIN
     rim = empty & _touches(~empty)
     if not rim.any():
         return math.nan
