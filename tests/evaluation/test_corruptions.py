@@ -6,6 +6,7 @@
 import re
 import sys
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -52,11 +53,15 @@ def largest_harm(metric: str) -> float:
 
 def documented() -> dict[tuple[str, str], str]:
     """The cells of the page's table by metric and fault."""
-    lines = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
-    header = next(line for line in lines if all(fault in line for fault in CORRUPTIONS))
-    faults = [cell.strip() for cell in header.strip("|").split("|")][1:]
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[lines.index(header) + 1 :]]
-    return {(row[0].strip("`"), fault): cell for row in rows for fault, cell in zip(faults, row[1:], strict=False)}
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith(f"| metric | {next(iter(CORRUPTIONS))}"))
+    header, _, *rows = [split_row(line) for line in takewhile(lambda line: line.startswith("|"), lines[start:])]
+    return {(row[0], fault): cell for row in rows for fault, cell in zip(header[1:], row[1:], strict=True)}
+
+
+def split_row(line: str) -> list[str]:
+    """The cells of a line of a Markdown table."""
+    return [cell.strip(" `") for cell in line.strip("|").split("|")]
 
 
 @pytest.mark.parametrize("fault", CORRUPTIONS)
@@ -74,6 +79,17 @@ def test_what_rises_and_what_stays_flat_is_as_the_page_says(metric: str, fault: 
         assert outcome in (Outcome.WORSE, Outcome.HIGHER)
         assert share > SLIGHT
         assert float(cell.strip("*")) == pytest.approx(harm(metric, fault), rel=0.1)
+
+
+def test_the_page_defines_every_metric_of_the_registry() -> None:
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    defined = {cells[0]: cells for cells in map(split_row, lines) if len(cells) == 5}
+    for name, metric in METRICS.items():
+        _, unit, better, span, definition = defined[name]
+        assert (unit, better) == (metric.unit, str(metric.direction).split()[0])
+        high = "" if metric.high is None else f"{metric.high:g}"
+        assert span == f"{metric.low:g} to {high}".strip()
+        assert len(definition) > 40
 
 
 def test_every_metric_has_a_fault_that_it_finds() -> None:
