@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spritelora.sprites.edges import (
+    NOISE_STEP,
     Grid,
     Packed,
     Profile,
@@ -22,17 +23,19 @@ from spritelora.sprites.image import Pixels
 MIN_CONFIDENCE = 0.9
 """A factor above 1 is reported from this confidence on."""
 
-SHARP_FACTORS = range(3, 33)
+SHARP_FACTORS = range(3, 129)
 """Factors sought under JPEG noise; cells of two pixels are lost in it."""
 
-SOFT_FACTORS = range(5, 33)
+SOFT_FACTORS = range(5, 129)
 """Factors sought where edges are spread over two boundaries."""
+
+DETAIL_TO_NOISE = 1.5
 
 MIN_CELLS = 5
 """An image that is not flat has at least so many native pixels along each axis, or it is no guess."""
 
 FEW_COLOURS, MANY_COLOURS = 96, 768
-"""A drawn sprite at native size has at most the first number of colours for full confidence, a photograph the second."""
+"""Colours up to which an image at native size may be drawn for certain, and from which on it is a photograph."""
 
 SAMPLED_PIXELS = 1 << 16
 
@@ -100,12 +103,37 @@ def fit_scale(profiles: tuple[Profile, Profile], factors: range, width: int) -> 
         return None
     shares = {factor: min(grid.share for grid in pair) for factor, pair in grids.items()}
     best = max(shares.values())
-    factor = max(factor for factor, share in shares.items() if share >= best - 0.03)
+    coarsest = max(factor for factor, share in shares.items() if share >= best - 0.03)
+    factor = finest_detail(profiles, grids, coarsest)
+    if factor != coarsest:
+        shares = {f: share for f, share in shares.items() if f % factor or f == factor}
     confidence = grid_confidence(profiles, grids[factor], factor, shares)
     if confidence < MIN_CONFIDENCE:
         return None
     x, y = (grid.offset for grid in grids[factor])
     return NativeScale(factor, (x, y), confidence, False)
+
+
+def finest_detail(profiles: tuple[Profile, Profile], grids: dict[int, list[Grid]], coarsest: int) -> int:
+    """The grid that a few smaller details need, such as single pixels on a sprite of twice enlarged ones.
+
+    It divides the coarsest one, and both axes have a line of it that stands out from what lies between its lines.
+    """
+    for factor in sorted((f for f in grids if coarsest % f == 0 and f < coarsest), reverse=True):
+        if all(
+            stands_out(profile, grid.offset, coarsest, factor)
+            for profile, grid in zip(profiles, grids[coarsest], strict=True)
+        ):
+            return factor
+    return coarsest
+
+
+def stands_out(profile: Profile, offset: int, coarse: int, fine: int) -> bool:
+    """Whether the fine grid has, beyond the coarse one, a line far above the noise between its lines."""
+    places = np.arange(len(profile)) - offset
+    detail = profile[(places % fine == 0) & (places % coarse != 0)].max(initial=0.0)
+    noise = profile[places % fine != 0].max(initial=0.0)
+    return bool(detail > DETAIL_TO_NOISE * noise and detail >= fine * NOISE_STEP)
 
 
 def grid_confidence(
@@ -159,9 +187,7 @@ def to_native(image: Pixels, scale: NativeScale) -> Pixels:
         return image[rows[:, None], columns]
     margin = max(1, scale.factor // 4)
     inner = np.arange(margin, scale.factor - margin)
-    columns, rows = (
-        np.clip(s[:, None] + inner, 0, n - 1) for s, n in zip(starts, image.shape[1::-1], strict=True)
-    )
+    columns, rows = (np.clip(s[:, None] + inner, 0, n - 1) for s, n in zip(starts, image.shape[1::-1], strict=True))
     cells = image[rows[:, None, :, None], columns[None, :, None, :]]
     return cell_medians(cells.reshape(len(rows), len(columns), -1, 4))
 
