@@ -1,5 +1,6 @@
 """Where the colours of an image change along its rows and columns, and which regular grid those places lie on."""
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -44,6 +45,12 @@ def change_positions(packed: Packed) -> NDArray[np.intp]:
 def spacing(positions: NDArray[np.intp]) -> int:
     """The greatest common divisor of the distances between positions, 0 where there are fewer than two."""
     return math.gcd(*np.diff(positions).tolist())
+
+
+def distance(first: NDArray[np.integer], second: NDArray[np.integer]) -> NDArray[np.int16]:
+    """How far colours are apart in their largest channel, alpha included where there is one. Both: (..., C)."""
+    steps = np.abs(first.astype(np.int16) - second)
+    return functools.reduce(np.maximum, (steps[..., channel] for channel in range(steps.shape[-1])))
 
 
 def edge_planes(image: Pixels) -> list[Plane]:

@@ -12,6 +12,7 @@ from spritelora.sprites.edges import (
     Packed,
     Profile,
     change_positions,
+    distance,
     edge_planes,
     edge_profile,
     fit_grid,
@@ -22,6 +23,9 @@ from spritelora.sprites.image import Pixels
 
 MIN_CONFIDENCE = 0.9
 """A factor above 1 is reported from this confidence on."""
+
+MIN_LINES = 3
+"""Along each axis edges lie on so many lines of the grid, or it is no guess: a lone square shows nothing."""
 
 SHARP_FACTORS = range(3, 129)
 """Factors sought under JPEG noise; cells of two pixels are lost in it."""
@@ -78,7 +82,7 @@ def detect_flat(packed: Packed) -> NativeScale | None:
     """
     columns, rows = change_positions(packed), change_positions(packed.T)
     factor = math.gcd(spacing(columns), spacing(rows))
-    if factor < 2 or min(len(columns), len(rows)) < 2:
+    if factor < 2 or min(len(columns), len(rows)) < MIN_LINES:
         return None
     confidence = 1 - factor ** (-(len(columns) + len(rows) - 2) / 2)
     if confidence < MIN_CONFIDENCE:
@@ -141,7 +145,7 @@ def grid_confidence(
 ) -> float:
     """How sure a grid is: by the share of edges it keeps, its lines that bear any, and its nearest rival."""
     lines = [int((p[g.offset :: factor] > 0).sum()) for p, g in zip(profiles, grids, strict=True)]
-    if min(lines) < 3:
+    if min(lines) < MIN_LINES:
         return 0.0
     rival = max((share for f, share in shares.items() if factor % f and share < shares[factor]), default=0.0)
     evidence = 1 - factor ** (-(sum(lines) - 2) / 2)
@@ -151,9 +155,9 @@ def grid_confidence(
 
 
 def drawn_confidence(image: Pixels, packed: Packed) -> float:
-    """How much an image without enlargement looks drawn: few colours, flat places, hard steps. 0 for noise, gradients.
+    """How much an image without enlargement looks drawn: few colours, flat places, hard steps.
 
-    Of a large image every second, third, ... row is read.
+    0 for noise, gradients and photographs. Of a large image every second, third, ... row is read.
     """
     stride = 1 + packed.size // SAMPLED_PIXELS
     rows, colours = packed[::stride], image[::stride]
@@ -162,10 +166,11 @@ def drawn_confidence(image: Pixels, packed: Packed) -> float:
         return 0.0
     count = 1 + int(np.count_nonzero(visible[1:] != visible[:-1]))
     few = min(1.0, max(0.0, math.log(MANY_COLOURS / count) / math.log(MANY_COLOURS / FEW_COLOURS)))
-    changed = np.nonzero(rows[:, 1:] != rows[:, :-1])
-    steps = np.abs(colours[:, 1:][changed].astype(np.int16) - colours[:, :-1][changed]).max(axis=1, initial=0)
+    different = rows[:, 1:] != rows[:, :-1]
+    flat = 1 - float(different.mean()) if different.size else 0.0
+    steps = distance(colours[:, 1:][different], colours[:, :-1][different])
     hard = float((steps >= SOFT_STEP).mean()) if len(steps) else 0.0
-    return few * hard * min(1.0, 2 * (1 - count / visible.size))
+    return few * hard * min(1.0, 2 * (1 - count / visible.size)) * min(1.0, 5 * flat)
 
 
 def cell_starts(length: int, factor: int, offset: int) -> NDArray[np.intp]:

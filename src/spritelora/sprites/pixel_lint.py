@@ -6,25 +6,28 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spritelora.sprites.edges import pack_colours
+from spritelora.sprites.edges import Packed, distance, pack_colours
 from spritelora.sprites.findings import Finding, Severity
 from spritelora.sprites.image import Pixels, visible_colours
 from spritelora.sprites.mixels import find_coarse_part
 from spritelora.sprites.native import NativeScale, cell_starts, to_native
+from spritelora.sprites.smoothing import lone_mixtures, small_steps, soft_borders
 
 SPRITE_PX = 128
 """An image with more native pixels than this along an axis, and no sign of having been drawn, is a photograph."""
 
 MAX_COLOURS = 64
+"""Drawn sprites have 4 to 32 colours; with more than 64 they are painted, blurred or of mixed origin."""
 
 MIN_RUNS, MIN_CELLS = 24, 10
 """Runs of one colour that must lack single pixels, and native pixels along an axis, to speak of an enlargement."""
 
-CONTRAST = 48
-"""Colours this far apart, in the largest channel, make an edge that can be softened."""
-
 NOISE = 24
 """A JPEG moves colours by less than this within a native pixel; other detail moves them by more."""
+
+
+Found = tuple[str, Severity, str]
+"""Kind, severity and message of a finding, its file not yet named."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +37,14 @@ class View:
     image: Pixels
     scale: NativeScale
     native: Pixels
-    packed: NDArray[np.uint32]
+    packed: Packed
 
 
 def lint_image(name: str, image: Pixels, scale: NativeScale) -> list[Finding]:
     """All findings of one image, at most one of a kind. `image`: RGBA, (H, W, 4); `scale`: as `detect_scale` found."""
     native = to_native(image, scale)
     view = View(image, scale, native, pack_colours(native))
-    if is_photograph(view):
+    if is_unreadable(view):
         kinds = [photograph(view), *half_transparent(view)]
     else:
         noise, uneven = jpeg_noise(view), uneven_scale(view)
@@ -52,21 +55,19 @@ def lint_image(name: str, image: Pixels, scale: NativeScale) -> list[Finding]:
     return [Finding(kind, severity, name, message) for kind, severity, message in kinds]
 
 
-Found = tuple[str, Severity, str]
-
-
-def is_photograph(view: View) -> bool:
+def is_unreadable(view: View) -> bool:
     """Whether a large image has neither a scale nor the look of something drawn pixel by pixel."""
     return view.scale.factor == 1 and max(view.image.shape[:2]) > SPRITE_PX and view.scale.confidence < 0.5
 
 
 def photograph(view: View) -> Found:
-    """The finding `photograph`."""
+    """The finding `photograph`, or `uncertain-scale` where an image has too few colours to be one."""
     height, width = view.image.shape[:2]
-    message = (
-        f"no native pixels found in {width}x{height} px: a photograph or a painting? Shrink it by hand or remove it"
-    )
-    return "photograph", Severity.error, message
+    if len(visible_colours(view.native)) <= MAX_COLOURS:
+        message = f"{width}x{height} px with too few edges to tell its native pixels: shrink it to them by hand"
+        return "uncertain-scale", Severity.warning, message
+    message = f"no native pixels in {width}x{height} px, a photograph or a painting: redraw it small, or remove it"
+    return "photograph", Severity.warning, message
 
 
 def half_transparent(view: View) -> Iterator[Found]:
@@ -74,9 +75,10 @@ def half_transparent(view: View) -> Iterator[Found]:
     count = int(((view.native[..., 3] > 0) & (view.native[..., 3] < 255)).sum())
     if count:
         message = (
-            f"{count} native pixels are half transparent; the matte's colour will show through: set alpha to 0 or 255"
+            f"{count} native pixels are half transparent: the matte's colour will show through; "
+            f"unless that is meant (a shadow, a glow), set alpha to 0 or 255"
         )
-        yield "half-transparent", Severity.warning, message
+        yield "half-transparent", Severity.note, message
 
 
 def too_many_colours(view: View) -> Iterator[Found]:
@@ -105,7 +107,7 @@ def uneven_scale(view: View) -> Found | None:
     return "uncertain-scale", Severity.warning, message
 
 
-def run_lengths(packed: NDArray[np.uint32]) -> NDArray[np.intp]:
+def run_lengths(packed: Packed) -> NDArray[np.intp]:
     """How many pixels of one colour follow each other along the rows, runs at the image's border left out."""
     rows, columns = np.nonzero(packed[:, 1:] != packed[:, :-1])
     return np.diff(columns)[np.diff(rows) == 0]
@@ -123,7 +125,7 @@ def inner_differences(view: View) -> NDArray[np.int16]:
     (x, column), (y, row) = axes
     seen, flat = view.image[y[:, None], x], view.native[row[:, None], column]
     visible = (seen[..., 3] > 0) & (flat[..., 3] > 0)
-    return np.abs(seen[..., :3].astype(np.int16) - flat[..., :3]).max(axis=2)[visible]
+    return distance(seen, flat)[visible]
 
 
 def jpeg_noise(view: View) -> Found | None:
@@ -141,25 +143,13 @@ def jpeg_noise(view: View) -> Found | None:
     return "jpeg", Severity.warning, message
 
 
-def small_steps(native: Pixels) -> float:
-    """Of all opaque neighbours of nearly one colour, the share that is not exactly of one colour."""
-    colour, solid = native[..., :3].astype(np.int16), native[..., 3] == 255
-    steps: list[NDArray[np.int16]] = []
-    for now, before in ((np.s_[:, 1:], np.s_[:, :-1]), (np.s_[1:], np.s_[:-1])):
-        step = np.abs(colour[now] - colour[before]).max(axis=2)
-        steps.append(step[solid[now] & solid[before]])
-    near = np.concatenate(steps)
-    near = near[near <= 8]
-    return float((near > 0).mean()) if near.size else 0.0
-
-
 def antialiased(view: View) -> Iterator[Found]:
     """The finding `antialiased`: colours between those on both sides of an edge."""
     if view.scale.exact:
         soft, edges = lone_mixtures(view.native, view.packed)
         is_soft = soft >= 12 and soft >= 0.1 * edges
     else:
-        soft, edges = soft_borders(view)
+        soft, edges = soft_borders(view.image, view.native, view.scale)
         is_soft = soft >= 0.2 * edges and soft > 0
     if is_soft:
         message = (
@@ -169,63 +159,13 @@ def antialiased(view: View) -> Iterator[Found]:
         yield "antialiased", Severity.warning, message
 
 
-def is_between(first: NDArray[np.int16], middle: NDArray[np.int16], last: NDArray[np.int16]) -> NDArray[np.bool_]:
-    """Where a colour is a mixture of two others that contrast. All: (..., 3)."""
-    way, part = (last - first).astype(np.float32), (middle - first).astype(np.float32)
-    share = (way * part).sum(axis=-1) / np.maximum((way * way).sum(axis=-1), 1)
-    off = np.abs(part - share[..., None] * way).max(axis=-1)
-    return (np.abs(way).max(axis=-1) >= CONTRAST) & (share > 0.15) & (share < 0.85) & (off <= 10)
-
-
-def lone_mixtures(native: Pixels, packed: NDArray[np.uint32]) -> tuple[int, int]:
-    """How many opaque pixels mix their two neighbours in a colour used at most twice, and how many edges there are.
-
-    A shading ramp lies between its neighbours too, but an artist uses its colours again and again.
-    """
-    _, index, counts = np.unique(packed, return_inverse=True, return_counts=True)
-    lone = (counts[index] <= 2).reshape(packed.shape) & (native[..., 3] == 255)
-    colour, solid = native[..., :3].astype(np.int16), native[..., 3] == 255
-    mixed, edges = np.zeros(packed.shape, dtype=bool), 0
-    for pixels, own, rare, opaque in (
-        (colour, mixed, lone, solid),
-        (colour.swapaxes(0, 1), mixed.T, lone.T, solid.T),
-    ):
-        found = is_between(pixels[:-2], pixels[1:-1], pixels[2:])
-        own[1:-1] |= found & rare[1:-1] & opaque[:-2] & opaque[2:]
-        edges += int((np.abs(pixels[1:] - pixels[:-1]).max(axis=2) >= CONTRAST // 2).sum())
-    return int(mixed.sum()), edges
-
-
-def soft_borders(view: View) -> tuple[int, int]:
-    """How many places where two contrasting native pixels meet have a mixture beside them, and how many there are.
-
-    Counted along rows and along columns.
-    """
-    (x, y), factor = view.scale.offset, view.scale.factor
-    along_rows = soft_columns(view.image, view.native, (x, y), factor)
-    along_columns = soft_columns(view.image.swapaxes(0, 1), view.native.swapaxes(0, 1), (y, x), factor)
-    return along_rows[0] + along_columns[0], along_rows[1] + along_columns[1]
-
-
-def soft_columns(image: Pixels, native: Pixels, offset: tuple[int, int], factor: int) -> tuple[int, int]:
-    """`soft_borders` along the rows only."""
-    borders = cell_starts(image.shape[1], factor, offset[0])[1:]
-    rows = (np.arange(image.shape[0]) - offset[1]) // factor + (1 if offset[1] else 0)
-    left, right = native[rows, :-1].astype(np.int16), native[rows, 1:].astype(np.int16)
-    meet = (left[..., 3] == 255) & (right[..., 3] == 255)
-    meet &= np.abs(left - right)[..., :3].max(axis=2) >= CONTRAST
-    left, right = left[meet][:, :3], right[meet][:, :3]
-    before, after = (image[:, borders + shift, :3][meet].astype(np.int16) for shift in (-1, 0))
-    soft = is_between(left, before, right) | is_between(left, after, right)
-    return int(soft.sum()), int(meet.sum())
-
-
 def mixels(view: View, is_noisy: bool) -> Iterator[Found]:
     """The finding `mixels`: parts drawn in larger or smaller pixels than the rest, or off its grid."""
     advice = "redraw it on one grid"
     if not view.scale.exact:
-        share = float((inner_differences(view) > 2 * NOISE).mean())
-        if share > (0.02 if is_noisy else 0.0005):
+        differences = inner_differences(view)
+        share = float((differences > 2 * NOISE).mean()) if differences.size else 0.0
+        if share > (0.02 if is_noisy else 0.0002):
             message = f"{share:.1%} of the native pixels' inside has finer detail or lies off their grid: {advice}"
             yield "mixels", Severity.warning, message
     elif not is_noisy and (part := find_coarse_part(view.packed)):
