@@ -70,7 +70,8 @@ def fit_sprite(size: Pair, factor: int, shapes: Sequence[Pair]) -> Fit:
     """
     holding = [s for s in shapes if size[0] * factor <= s[0] and size[1] * factor <= s[1]]
     if not holding:
-        raise ValueError(f"{size[0]}x{size[1]} sprite pixels times {factor} do not fit {shapes[0][0]}x{shapes[0][1]}")
+        times = f" times {factor}" if factor > 1 else ""
+        raise ValueError(f"{size[0]}x{size[1]} sprite pixels{times} do not fit {shapes[0][0]}x{shapes[0][1]}")
     canvas = min(holding, key=lambda s: abs(np.log(s[0] / s[1] / (size[0] / size[1]))))
     return Fit((factor, factor), _centred(size, (factor, factor), canvas), canvas)
 

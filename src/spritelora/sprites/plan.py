@@ -141,10 +141,11 @@ def _pieces(
     size = sprite.native_size
     if not options.pad:
         return [Piece(number, sprite.tag, (0, 0), size, stretch_sprite(size, shapes))]
-    own = whole_cells(largest_factor(size, shapes)) if factor is None else factor
-    if options.tile and largest_factor(size, shapes) < max(own, 1):
+    largest = largest_factor(size, shapes)
+    own = whole_cells(largest) if factor is None else factor
+    if options.tile and largest < max(own, 1):
         return _tiles(number, sprite, own or tiling_factor([], shapes), options.side_px)
-    return [Piece(number, sprite.tag, (0, 0), size, fit_sprite(size, own or 1, shapes))]
+    return [Piece(number, sprite.tag, (0, 0), size, fit_sprite(size, own if largest else 1, shapes))]
 
 
 def _tiles(number: int, sprite: SurveyedSprite, factor: int, side_px: int) -> list[Piece]:
