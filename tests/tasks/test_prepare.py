@@ -288,12 +288,16 @@ def test_stretching_says_so(sprite_folder: Path, tmp_path: Path, caplog: pytest.
     assert record["factor"] == [8, 18]
 
 
-def test_a_flat_sprite_among_others_of_its_size_keeps_it(sprite_folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("enlarged", [1, 4])
+def test_flat_and_blocky_sprites_have_the_scale_of_others_of_their_size(
+    enlarged: int, sprite_folder: Path, tmp_path: Path
+) -> None:
     save(np.full((16, 16, 3), 90, dtype=np.uint8), sprite_folder / "flat.png")
+    save(draw_sprite(60, 8)[..., :3].repeat(2, 0).repeat(2, 1), sprite_folder / "blocky.png")
     for file in sprite_folder.glob("*.png"):
-        Image.fromarray(read_sprite(file).repeat(4, 0).repeat(4, 1)).save(file)
+        Image.fromarray(read_sprite(file).repeat(enlarged, 0).repeat(enlarged, 1)).save(file)
     run(sprite_folder, tmp_path / "out")
-    assert {(*r["native_size"], r["source_scale"]) for r in records(tmp_path / "out")} == {(16, 16, 4)}
+    assert {(*r["native_size"], r["source_scale"]) for r in records(tmp_path / "out")} == {(16, 16, enlarged)}
 
 
 def test_a_scale_that_is_not_there_is_an_error(sprite_folder: Path, tmp_path: Path) -> None:

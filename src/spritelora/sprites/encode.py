@@ -9,7 +9,7 @@ from spritelora.sprites.fit import Fit, draw_on_canvas
 from spritelora.sprites.image import Pixels
 
 COMPRESSION = 6
-"""Of zlib, by measurement: see docs/benchmarks.md."""
+"""Of zlib, by measurement: docs/benchmarks.md."""
 
 MOST_PALETTE_COLOURS = 256
 

@@ -49,7 +49,8 @@ class NativeSprite:
 class SurveyedSprite:
     """One sprite of a file. `image_size`, `native_size`: x before y. `colours`: visible ones, packed.
 
-    `prepared`: its record where it was read from a folder that prepare wrote.
+    `cells_px`: the largest flat cells, from its corner on, that it could be made of. `prepared`: its record where it
+    was read from a folder that prepare wrote.
     """
 
     tag: str
@@ -58,6 +59,7 @@ class SurveyedSprite:
     native_size: tuple[int, int]
     scale: NativeScale
     colours: NDArray[np.uint32]
+    cells_px: int = 1
     prepared: PreparedSprite | None = None
 
 
@@ -107,8 +109,9 @@ def read_natives(source: Source, reading: Reading, sprites: Sequence[SurveyedSpr
 def settle_scales(files: Sequence[SurveyedFile]) -> list[SurveyedFile]:
     """Let images of one size share one scale where nearly all of them do.
 
-    A sprite drawn in blocks, or of one colour, looks like the enlargement of a smaller one; beside others of its
-    size it is seen for what it is: where three quarters are enlarged by m, so is one that looks enlarged by 2 m.
+    A sprite drawn in blocks looks like the enlargement of a smaller one, and one of a single colour like none at all;
+    beside others of its size it is seen for what it is: where three quarters are enlarged by m, so is an image whose
+    flat cells are of m px or a multiple.
     """
     groups: dict[tuple[int, int], Counter[int]] = defaultdict(Counter)
     for sprite in (s for f in files for s in f.sprites if not s.prepared):
@@ -124,8 +127,9 @@ def settle_scales(files: Sequence[SurveyedFile]) -> list[SurveyedFile]:
 
 def _settled(sprite: SurveyedSprite, common: Mapping[tuple[int, int], int]) -> SurveyedSprite:
     factor = common.get(sprite.image_size, sprite.scale.factor)
-    is_multiple = sprite.scale.factor > factor and sprite.scale.factor % factor == 0
-    if not (is_multiple and sprite.scale.exact and sprite.scale.offset == (0, 0)) or sprite.prepared:
+    found = sprite.scale
+    is_from_corner = found.factor == 1 or (found.exact and found.offset == (0, 0))
+    if sprite.prepared or found.factor == factor or not is_from_corner or sprite.cells_px % factor:
         return sprite
     size = sprite.image_size[0] // factor, sprite.image_size[1] // factor
     return dataclasses.replace(sprite, scale=NativeScale(factor, (0, 0), 1.0, True), native_size=size)
@@ -148,13 +152,13 @@ def _survey_image(
     height, width = image.shape[:2]
     if prepared:
         colours = visible_colours(_restore(source, image, prepared).pixels)
-        return SurveyedSprite(tag, words, (width, height), prepared.native_size, AS_IT_IS, colours, prepared)
+        return SurveyedSprite(tag, words, (width, height), prepared.native_size, AS_IT_IS, colours, 1, prepared)
     called = label(source.name, tag)
     scale = _scale(image, reading, called, findings)
     findings += check_image(called, image, scale)
     native = _native(image, scale).pixels
     size = native.shape[1], native.shape[0]
-    return SurveyedSprite(tag, words, (width, height), size, scale, visible_colours(native))
+    return SurveyedSprite(tag, words, (width, height), size, scale, visible_colours(native), exact_scale(image))
 
 
 def _scale(image: Pixels, reading: Reading, called: str, findings: list[Finding]) -> NativeScale:
