@@ -1,0 +1,43 @@
+"""Configuration of `scripts/prepare.py`: from a folder of game art to training-ready pairs."""
+
+from dataclasses import dataclass
+
+from spritelora.config.fields import key
+
+
+@dataclass
+class PrepareConfig:
+    """How a folder of images becomes a data set."""
+
+    input: str = key(help="folder of images, read with its sub-folders and never written to", text=True)
+    output: str | None = key(
+        None, "folder to write; only files that prepare wrote itself are ever replaced in it", text=True
+    )
+    resolution: int = key(1024, "side of the prepared images in pixels", at_least=64, at_most=4096, multiple_of=8)
+    factor: str = key(
+        "auto",
+        "image pixels to a sprite pixel: a whole number, auto (the largest for the whole set, a multiple of 8 where "
+        "it fits) or each (the largest for each sprite)",
+        text=True,
+    )
+    pad: bool = key(
+        True, "fill up with the matte; false: stretch each sprite by a whole factor of its own in each axis"
+    )
+    buckets: bool = key(False, "canvases of several shapes of about the same area, sides multiples of 64")
+    tile: bool = key(False, "cut sprites that are too large into tiles; false: they are errors")
+    matte: str = key("auto", "colour under transparency, #rrggbb; auto: one that no sprite has", text=True)
+    scale: str = key(
+        "auto", "how far the originals were enlarged: auto (found out), or a whole number; 1 takes them as they are"
+    )
+    sheet: str | None = key(None, "cells of sprite sheets: 32x32, or auto; unset: each image is one sprite")
+    margin: int = key(0, "pixels around the cells of a sheet", at_least=0)
+    spacing: int = key(0, "pixels between the cells of a sheet", at_least=0)
+    all_frames: bool = key(False, "every frame of animated files; false: the first")
+    create_captions: bool = key(False, "write captions from file and folder names where an image has none")
+    template: str = key("pixel art, {name}, {words}", "caption made from a name; words: tags and frames", text=True)
+    trigger: str = key("", "word that calls the style, put first in captions made here", text=True)
+    prefix: str = key("", "text before captions made here", text=True)
+    suffix: str = key("", "text after captions made here", text=True)
+    skip_bad: bool = key(False, "leave out files with errors and prepare the others")
+    validate_only: bool = key(False, "write nothing; list all findings, and exit with status 1 if one is an error")
+    workers: int | None = key(None, "processes; unset: one for each CPU", at_least=1)

@@ -1,0 +1,147 @@
+"""A folder this program fills: every file whole or absent, its own files known, nobody else's touched."""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Generator, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from spritelora.errors import DatasetError
+from spritelora.sprites.findings import Finding, Severity
+
+PRIVATE = ".prepare"
+STATE = f"{PRIVATE}/state.json"
+JOURNAL = f"{PRIVATE}/journal"
+
+
+@dataclass(frozen=True)
+class State:
+    """What a finished run left.
+
+    `files`: name to SHA-256 of each file written. `kept`: of captions that others wrote, or nobody (None).
+    """
+
+    fingerprint: str = ""
+    files: Mapping[str, str] = field(default_factory=dict[str, str])
+    kept: Mapping[str, str | None] = field(default_factory=dict[str, str | None])
+    findings: tuple[Finding, ...] = ()
+
+
+def sha256_of(file: Path) -> str | None:
+    """The SHA-256 of a file's bytes, None where there is no such file."""
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def read_state(folder: Path) -> State:
+    """The state of the last finished run; an empty one where there is none."""
+    try:
+        data: dict[str, Any] = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        findings = tuple(Finding(f[0], Severity(f[1]), f[2], f[3]) for f in data["findings"])
+        return State(data["fingerprint"], data["files"], data["kept"], findings)
+    except FileNotFoundError:
+        return State()
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise DatasetError(f"{folder / STATE}: cannot be read ({error}); prepare into a new folder") from error
+
+
+def read_ledger(folder: Path, state: State) -> dict[str, set[str]]:
+    """Every file that runs wrote here, finished or not, with the hashes of what they wrote."""
+    ledger = {name: {sha256} for name, sha256 in state.files.items()}
+    journal = folder / JOURNAL
+    if journal.is_file():
+        for line in journal.read_text(encoding="utf-8", errors="replace").splitlines():
+            sha256, _, name = line.partition(" ")
+            ledger.setdefault(name, set()).add(sha256)
+    return ledger
+
+
+def is_complete(folder: Path, state: State) -> bool:
+    """Whether everything the last run wrote is there as it was, and no other run began since."""
+    if (folder / JOURNAL).exists():
+        return False
+    return all(sha256_of(folder / name) == sha256 for name, sha256 in {**state.files, **state.kept}.items())
+
+
+def foreign_files(folder: Path, names: Iterable[str], ledger: Mapping[str, set[str]]) -> list[str]:
+    """Those of `names` that exist and are not as a run wrote them."""
+    return [
+        name
+        for name in names
+        if os.path.lexists(folder / name)
+        and ((folder / name).is_symlink() or sha256_of(folder / name) not in ledger.get(name, set()))
+    ]
+
+
+@contextlib.contextmanager
+def claimed(folder: Path) -> Generator[None]:
+    """Begin a run: make the folder, hold it against other runs, clear what a killed one left unfinished.
+
+    Raises DatasetError where it cannot be written, or another run holds it.
+    """
+    try:
+        (folder / PRIVATE).mkdir(parents=True, exist_ok=True)
+        journal = (folder / JOURNAL).open("a")
+    except OSError as error:
+        raise DatasetError(cannot_write(folder, error)) from error
+    with journal:
+        try:
+            fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DatasetError(f"{folder}: another prepare is writing here; wait for it, or stop it") from error
+        except OSError:
+            pass  # a file system without locks
+        for partial in (folder / PRIVATE).glob("partial.*"):
+            partial.unlink(missing_ok=True)
+        yield
+
+
+def put_file(folder: Path, name: str, content: bytes) -> str:
+    """Write a file whole or not at all, unless it is there already. Returns its SHA-256.
+
+    The journal knows it before it appears, so that a run after a kill knows it for ours. Raises DatasetError.
+    """
+    sha256 = hashlib.sha256(content).hexdigest()
+    target, partial = folder / name, folder / PRIVATE / f"partial.{os.getpid()}"
+    if sha256_of(target) == sha256:
+        return sha256
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(content)
+        with (folder / JOURNAL).open("ab", buffering=0) as journal:
+            journal.write(f"{sha256} {name}\n".encode())
+        partial.replace(target)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise DatasetError(cannot_write(target, error)) from error
+    return sha256
+
+
+def remove_files(folder: Path, names: Iterable[str]) -> None:
+    """Remove files of an earlier run, and the folders that this leaves empty."""
+    for name in names:
+        with contextlib.suppress(FileNotFoundError):
+            (folder / name).unlink()
+        with contextlib.suppress(OSError):
+            (folder / name).parent.rmdir()
+
+
+def finish(folder: Path, state: State) -> None:
+    """Record a run as finished: the last thing it does."""
+    findings = [(f.kind, f.severity.value, f.file, f.message) for f in state.findings]
+    data = {"fingerprint": state.fingerprint, "files": state.files, "kept": state.kept, "findings": findings}
+    put_file(folder, STATE, json.dumps(data).encode())
+    (folder / JOURNAL).unlink()
+
+
+def cannot_write(file: Path, error: OSError) -> str:
+    """What to say where writing failed."""
+    reason = error.strerror or type(error).__name__
+    return f"{file}: cannot be written ({reason}); make room or give another output, then run the same command again"

@@ -1,0 +1,232 @@
+"""What the image files of a set hold, learned before anything is written: sprites, scales, sizes, colours."""
+
+import dataclasses
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spritelora.errors import DatasetError
+from spritelora.sprites.findings import Finding, Severity
+from spritelora.sprites.fit import take_from_canvas
+from spritelora.sprites.image import Pixels, exact_scale, read_sprite, visible_colours, without_hidden_colour
+from spritelora.sprites.manifest import PreparedSprite
+from spritelora.sprites.native import NativeScale, detect_scale, to_native
+from spritelora.sprites.sheet import SheetLayout, cut_image
+from spritelora.sprites.sources import Source
+
+SURE = 0.5
+"""The least confidence with which a scale is acted upon."""
+
+AS_IT_IS = NativeScale(1, (0, 0), 1.0, True)
+AGREEING_SHARE = 0.75
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How image files are read: sheets, animations, and the scale where the user told it."""
+
+    layout: SheetLayout | None = None
+    all_frames: bool = False
+    scale: int | None = None
+
+
+@dataclass(frozen=True)
+class NativeSprite:
+    """A sprite at its native size: RGBA (H, W, 4), and its alpha (H, W) as a mask should have it.
+
+    The two alphas differ where the sprite comes from a prepared image, in which half-transparent pixels are opaque.
+    """
+
+    pixels: Pixels
+    alpha: Pixels
+
+
+@dataclass(frozen=True)
+class SurveyedSprite:
+    """One sprite of a file. `image_size`, `native_size`: x before y. `colours`: visible ones, packed.
+
+    `cells_px`: the largest flat cells, from its corner on, that it could be made of. `prepared`: its record where it
+    was read from a folder that prepare wrote.
+    """
+
+    tag: str
+    words: tuple[str, ...]
+    image_size: tuple[int, int]
+    native_size: tuple[int, int]
+    scale: NativeScale
+    colours: NDArray[np.uint32]
+    cells_px: int = 1
+    prepared: PreparedSprite | None = None
+
+
+@dataclass(frozen=True)
+class SurveyedFile:
+    """A file's sprites, the hash of its bytes (empty where it cannot be read), and what is to be said about it."""
+
+    source: Source
+    sha256: str
+    sprites: tuple[SurveyedSprite, ...]
+    findings: tuple[Finding, ...]
+
+
+def label(source: str, tag: str) -> str:
+    """What a sprite is called in findings: its file, and for one of several its tag."""
+    return f"{source}:{tag}" if tag else source
+
+
+def survey_file(source: Source, reading: Reading, prepared: PreparedSprite | None) -> SurveyedFile:
+    """Decode a file whole and look at each sprite in it; what is wrong with it becomes findings.
+
+    `prepared`: the record of a file of that name, if the folder was written by prepare.
+    """
+    findings: list[Finding] = []
+    try:
+        sha256 = hashlib.sha256(source.file.read_bytes()).hexdigest()
+        known = prepared if prepared and prepared.sha256 == sha256 and reading == Reading() else None
+        sprites = tuple(_survey_image(source, tag, words, image, reading, known, findings)
+                        for tag, words, image in _images(source, reading))  # fmt: skip
+    except (DatasetError, OSError) as error:
+        text = str(error).removeprefix(f"{source.file}: ")
+        return SurveyedFile(source, "", (), (Finding("unreadable", Severity.error, source.name, text),))
+    return SurveyedFile(source, sha256, sprites, tuple(findings))
+
+
+def read_natives(source: Source, reading: Reading, sprites: Sequence[SurveyedSprite]) -> Iterator[NativeSprite]:
+    """The native sprites of a file in the order of its survey; memory holds one file at a time."""
+    images = {tag: image for tag, _, image in _images(source, reading)}
+    for sprite in sprites:
+        yield (
+            _restore(source, images[sprite.tag], sprite.prepared)
+            if sprite.prepared
+            else _native(images[sprite.tag], sprite.scale)
+        )
+
+
+def settle_scales(files: Sequence[SurveyedFile]) -> list[SurveyedFile]:
+    """Let images of one size share one scale where nearly all of them do.
+
+    A sprite drawn in blocks looks like the enlargement of a smaller one, and one of a single colour like none at all;
+    beside others of its size it is seen for what it is: where three quarters are enlarged by m, so is an image whose
+    flat cells are of m px or a multiple.
+    """
+    groups: dict[tuple[int, int], Counter[int]] = defaultdict(Counter)
+    for sprite in (s for f in files for s in f.sprites if not s.prepared):
+        groups[sprite.image_size][sprite.scale.factor] += 1
+    common = {
+        size: factor
+        for size, counts in groups.items()
+        for factor, count in counts.most_common(1)
+        if count >= AGREEING_SHARE * counts.total()
+    }
+    return [dataclasses.replace(f, sprites=tuple(_settled(s, common) for s in f.sprites)) for f in files]
+
+
+def _settled(sprite: SurveyedSprite, common: Mapping[tuple[int, int], int]) -> SurveyedSprite:
+    factor = common.get(sprite.image_size, sprite.scale.factor)
+    found = sprite.scale
+    is_from_corner = found.factor == 1 or (found.exact and found.offset == (0, 0))
+    if sprite.prepared or found.factor == factor or not is_from_corner or sprite.cells_px % factor:
+        return sprite
+    size = sprite.image_size[0] // factor, sprite.image_size[1] // factor
+    return dataclasses.replace(sprite, scale=NativeScale(factor, (0, 0), 1.0, True), native_size=size)
+
+
+def _images(source: Source, reading: Reading) -> Iterator[tuple[str, tuple[str, ...], Pixels]]:
+    for cut in cut_image(source.file, reading.layout, reading.all_frames):
+        yield cut.tag, cut.words, without_hidden_colour(cut.pixels)
+
+
+def _survey_image(
+    source: Source,
+    tag: str,
+    words: tuple[str, ...],
+    image: Pixels,
+    reading: Reading,
+    prepared: PreparedSprite | None,
+    findings: list[Finding],
+) -> SurveyedSprite:
+    height, width = image.shape[:2]
+    if prepared:
+        colours = visible_colours(_restore(source, image, prepared).pixels)
+        return SurveyedSprite(tag, words, (width, height), prepared.native_size, AS_IT_IS, colours, 1, prepared)
+    called = label(source.name, tag)
+    scale = _scale(image, reading, called, findings)
+    findings += check_image(called, image, scale)
+    native = _native(image, scale).pixels
+    size = native.shape[1], native.shape[0]
+    return SurveyedSprite(tag, words, (width, height), size, scale, visible_colours(native), exact_scale(image))
+
+
+def _scale(image: Pixels, reading: Reading, called: str, findings: list[Finding]) -> NativeScale:
+    """The scale to act on: the user's, the one found, or 1 where none is sure."""
+    if reading.scale is not None:
+        if exact_scale(image) % reading.scale:
+            text = f"not an enlargement by {reading.scale}; give scale=auto, or bring it to that scale"
+            findings.append(Finding("other_scale", Severity.error, called, text))
+            return AS_IT_IS
+        return NativeScale(reading.scale, (0, 0), 1.0, True)
+    found = detect_scale(image)
+    if found.factor > 1 and found.confidence < SURE:
+        text = (
+            f"perhaps enlarged by {found.factor} (confidence {found.confidence:.2f}), taken as it is; "
+            f"bring it to its native size, or leave it out"
+        )
+        findings.append(Finding("unsure_scale", Severity.warning, called, text))
+        return AS_IT_IS
+    return found
+
+
+def check_image(called: str, image: Pixels, scale: NativeScale) -> list[Finding]:  # noqa: ARG001
+    """Findings about one sprite as it lies in its file, RGBA (H, W, 4); runs in the workers, beside the decoding.
+
+    `pixel_lint.lint_image(called, image, scale)` belongs here.
+    """
+    alpha = image[..., 3]
+    if not alpha.any():
+        return [Finding("blank", Severity.error, called, "no visible pixel; remove it")]
+    halves = int(((alpha > 0) & (alpha < 255)).sum())
+    if halves:
+        text = f"{halves} half-transparent pixels will be mixed with the matte; draw them opaque or clear"
+        return [Finding("half_transparent", Severity.warning, called, text)]
+    return []
+
+
+def _native(image: Pixels, scale: NativeScale) -> NativeSprite:
+    native = without_hidden_colour(to_native(image, scale))
+    return NativeSprite(native, native[..., 3])
+
+
+def _restore(source: Source, image: Pixels, prepared: PreparedSprite) -> NativeSprite:
+    """The native sprite back from a prepared image and its mask, to the bit."""
+    alpha = np.full((*image.shape[:2], 1), 255, dtype=np.uint8)
+    if prepared.mask:
+        folder = source.file.parents[len(source.name.split("/")) - 1]
+        alpha = read_sprite(folder / prepared.mask)[..., :1]
+    if alpha.shape[:2] != image.shape[:2]:
+        raise DatasetError(f"{source.file}: its mask {prepared.mask} is of another size; prepare the originals again")
+    native = take_from_canvas(image, prepared.fit, prepared.native_size).copy()
+    mask = take_from_canvas(alpha, prepared.fit, prepared.native_size)[..., 0]
+    native[..., 3] = np.where(mask > 0, 255, 0)
+    return NativeSprite(without_hidden_colour(native), mask)
+
+
+class NativeSprites(Mapping[str, Pixels]):
+    """The native RGBA sprites of a surveyed set by label, each read from its file when asked for: flat memory."""
+
+    def __init__(self, files: Sequence[SurveyedFile], reading: Reading) -> None:
+        self._places = {label(f.source.name, s.tag): (f, s) for f in files for s in f.sprites}
+        self._reading = reading
+
+    def __getitem__(self, name: str) -> Pixels:
+        file, sprite = self._places[name]
+        return next(read_natives(file.source, self._reading, [sprite])).pixels
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)

@@ -1,0 +1,94 @@
+"""The writing half of `prepare`: nothing foreign is touched, and a killed run goes on to the same folder."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from spritelora.errors import DatasetError
+from spritelora.sprites.findings import Finding
+from spritelora.sprites.manifest import MANIFEST, METADATA, PreparedSprite, encode_manifest, encode_metadata
+from spritelora.sprites.output_folder import (
+    PRIVATE,
+    State,
+    claimed,
+    finish,
+    foreign_files,
+    put_file,
+    remove_files,
+    sha256_of,
+)
+from spritelora.sprites.plan import Pair3, PlannedFile
+from spritelora.sprites.survey import Reading, label
+from spritelora.sprites.write_set import Caption, WriteJob, caption_name, image_name, mask_name, write_file
+from spritelora.tasks.parallel import map_in_order
+
+MOST_NAMED = 10
+OF_THE_SET = (METADATA, MANIFEST)
+"""Files made from all others: ours once we wrote them, whatever they say now."""
+
+
+@dataclass(frozen=True)
+class SetPlan:
+    """What is to be written. `captions`: by stem. `matte`: of the whole set."""
+
+    planned: Sequence[PlannedFile]
+    captions: Mapping[str, Caption]
+    reading: Reading
+    matte: Pair3
+    findings: Sequence[Finding]
+
+
+def write_set(
+    plan: SetPlan, output: Path, fingerprint: str, ledger: Mapping[str, set[str]], workers: int
+) -> list[PreparedSprite]:
+    """Write all files, those of the whole set last, and remove what earlier runs wrote and this one does not."""
+    _refuse_foreign(output, plan.captions, ledger)
+    kinds = _kinds(plan.findings)
+    jobs = [_job(planned, plan, output, kinds) for planned in plan.planned]
+    with claimed(output):
+        (output / MANIFEST).unlink(missing_ok=True)
+        written = list(map_in_order(write_file, jobs, workers))
+        sprites = [sprite for w in written for sprite in w.sprites]
+        files = {name: sha256 for w in written for name, sha256 in w.files.items()}
+        files[METADATA] = put_file(output, METADATA, encode_metadata(sprites))
+        kept = {n: sha256_of(output / n) for s in sprites if (n := caption_name(s.file[:-4])) not in files}
+        stale = [n for n in ledger if n not in files and not n.startswith(PRIVATE) and n not in OF_THE_SET]
+        remove_files(output, [n for n in stale if not foreign_files(output, [n], ledger)])
+        files[MANIFEST] = put_file(output, MANIFEST, encode_manifest(sprites))
+        finish(output, State(fingerprint, files, kept, tuple(plan.findings)))
+    return sprites
+
+
+def _job(planned: PlannedFile, plan: SetPlan, output: Path, kinds: Mapping[str, tuple[str, ...]]) -> WriteJob:
+    captions = {piece.stem: plan.captions[piece.stem] for piece in planned.pieces}
+    return WriteJob(planned, plan.reading, output, plan.matte, captions, _kinds_of_file(planned, kinds))
+
+
+def _refuse_foreign(output: Path, captions: Mapping[str, Caption], ledger: Mapping[str, set[str]]) -> None:
+    """Raise DatasetError if a file that would be written is there already and not from here."""
+    names = [image_name(stem) for stem in captions] + [mask_name(stem) for stem in captions]
+    names += [caption_name(stem) for stem, caption in captions.items() if caption.origin != "edited"]
+    foreign = foreign_files(output, names, ledger)
+    foreign += [n for n in OF_THE_SET if n not in ledger and os.path.lexists(output / n)]
+    if foreign:
+        more = [f"... and {len(foreign) - MOST_NAMED} more"] if len(foreign) > MOST_NAMED else []
+        listed = "\n  ".join([*foreign[:MOST_NAMED], *more])
+        raise DatasetError(
+            f"{output}: {len(foreign)} file(s) that prepare did not write, or that were changed since, are in the way; "
+            f"move them or give another output; nothing was written\n  {listed}"
+        )
+
+
+def _kinds(findings: Sequence[Finding]) -> dict[str, tuple[str, ...]]:
+    kinds: dict[str, set[str]] = {}
+    for finding in findings:
+        kinds.setdefault(finding.file, set()).add(finding.kind)
+    return {file: tuple(sorted(names)) for file, names in kinds.items()}
+
+
+def _kinds_of_file(planned: PlannedFile, kinds: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """Kinds of findings by sprite of a file; one about the file is about each of them."""
+    name = planned.surveyed.source.name
+    labels = {label(name, sprite.tag) for sprite in planned.surveyed.sprites}
+    return {x: tuple(sorted({*kinds.get(name, ()), *kinds.get(x, ())})) for x in labels if {x, name} & kinds.keys()}
