@@ -1,0 +1,113 @@
+"""The captions of a set while they are edited: what is on disk, what is wrong with it, and saving without loss."""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from spritelora.errors import DatasetError
+from spritelora.sprites.caption_files import caption_version, one_line, read_caption, read_set, side_car, write_caption
+from spritelora.sprites.findings import Finding
+from spritelora.sprites.sources import Source
+
+Lint = Callable[[Mapping[str, str | None]], list[Finding]]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A sprite's caption as it is on disk.
+
+    `version`: fingerprint of its file, to be given back when it is saved. `writable`: false where the caption comes
+    from a file of another kind, such as `metadata.jsonl`.
+    """
+
+    name: str
+    caption: str | None
+    version: str
+    writable: bool
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A caption that was written: the entry now, and the other entries whose findings changed with it."""
+
+    entry: Entry
+    others: tuple[Entry, ...]
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """A caption that was not written, for its file is no longer what the editor saw. `entry`: as it is now."""
+
+    entry: Entry
+
+
+class CaptionBook:
+    """All captions of a folder, for one editor; calls from several threads wait for each other.
+
+    `find`: what finds the sprites of a folder.
+    """
+
+    def __init__(self, folder: Path, lint: Lint, find: Callable[[Path], list[Source]] = read_set) -> None:
+        self.folder = folder
+        self._find = find
+        self._lint = lint
+        self._lock = threading.Lock()
+        self._sources: dict[str, Source] = {}
+        self._captions: dict[str, str | None] = {}
+        self._findings: dict[str, tuple[Finding, ...]] = {}
+
+    def read(self) -> list[Entry]:
+        """Every sprite as it is on disk now. Raises DatasetError as `read_set`."""
+        with self._lock:
+            sources = self._find(self.folder)
+            self._sources = {source.name: source for source in sources}
+            self._captions = {source.name: source.caption for source in sources}
+            self._findings = self._check()
+            return [self._entry(name) for name in self._sources]
+
+    def image_file(self, name: str) -> Path | None:
+        """The file of a sprite that `read` found; None for any other name."""
+        source = self._sources.get(name)
+        return source.file if source else None
+
+    def save(self, name: str, caption: str, version: str) -> Saved | Conflict:
+        """Write a caption, unless its file changed since `version`.
+
+        Raises DatasetError for an unknown sprite, for one whose caption is not a text file, and where writing fails.
+        """
+        with self._lock:
+            file = self._writable_file(name)
+            if caption_version(file) != version:
+                self._captions[name] = read_caption(file)
+                self._findings = self._check()
+                return Conflict(self._entry(name))
+            write_caption(file, caption)
+            before = self._findings
+            self._captions[name] = one_line(caption)
+            self._findings = self._check()
+            others = [n for n in self._sources if n != name and self._findings.get(n) != before.get(n)]
+            return Saved(self._entry(name), tuple(self._entry(n) for n in others))
+
+    def _writable_file(self, name: str) -> Path:
+        source = self._sources.get(name)
+        if source is None:
+            raise DatasetError(f"{name}: no such sprite in {self.folder}; load the page again")
+        file = side_car(source)
+        if file is None:
+            raise DatasetError(
+                f"{name}: its caption comes from a file of another kind, which is not changed; edit that"
+            )
+        return file
+
+    def _check(self) -> dict[str, tuple[Finding, ...]]:
+        grouped: dict[str, list[Finding]] = {}
+        for finding in self._lint(self._captions):
+            grouped.setdefault(finding.file, []).append(finding)
+        return {name: tuple(found) for name, found in grouped.items()}
+
+    def _entry(self, name: str) -> Entry:
+        file = side_car(self._sources[name])
+        version = caption_version(file) if file else ""
+        return Entry(name, self._captions[name], version, file is not None, self._findings.get(name, ()))

@@ -1,0 +1,105 @@
+"""Captions written by a captioner beside the sprites that have none."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from spritelora.errors import DatasetError
+from spritelora.sprites.caption_files import caption_version, side_car, write_caption
+from spritelora.sprites.captions import join_caption
+from spritelora.sprites.image import apply_matte, fit_square, read_sprite, visible_colours
+from spritelora.sprites.matte import choose_matte
+from spritelora.sprites.sources import Source
+
+
+class Describes(Protocol):
+    """What says what images show."""
+
+    side_px: int
+
+    def describe(self, images: Sequence[Image.Image]) -> list[str]: ...
+
+
+@dataclass(frozen=True)
+class Surround:
+    """What stands around every caption."""
+
+    trigger: str = ""
+    prefix: str = ""
+    suffix: str = ""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A sprite to caption, and the state of its caption file when it was chosen."""
+
+    source: Source
+    file: Path
+    version: str
+
+
+def choose_wanted(sources: Iterable[Source], overwrite: bool) -> list[Wanted]:
+    """The sprites without a caption; with `overwrite` all whose caption is a text file of their own."""
+    pairs = [(source, side_car(source)) for source in sources]
+    return [
+        Wanted(source, file, caption_version(file))
+        for source, file in pairs
+        if file is not None and (overwrite or not (source.caption or "").strip(" ,"))
+    ]
+
+
+def write_captions(wanted: Sequence[Wanted], captioner: Describes, surround: Surround, batch_size: int) -> list[str]:
+    """Caption sprites in batches, each caption on disk before the next batch begins.
+
+    A caption file that another has written meanwhile is kept. Returns what went wrong, a line a sprite.
+    """
+    problems: list[str] = []
+    with tqdm(total=len(wanted), unit="sprite", desc="captions") as bar:
+        for start in range(0, len(wanted), batch_size):
+            batch = wanted[start : start + batch_size]
+            problems += _write_batch(batch, captioner, surround)
+            bar.update(len(batch))
+    return problems
+
+
+def _write_batch(batch: Sequence[Wanted], captioner: Describes, surround: Surround) -> list[str]:
+    problems: list[str] = []
+    shown: list[tuple[Wanted, Image.Image]] = []
+    for item in batch:
+        try:
+            shown.append((item, show_sprite(item.source.file, captioner.side_px)))
+        except DatasetError as error:
+            problems.append(str(error))
+    texts = captioner.describe([image for _, image in shown]) if shown else []
+    for (item, _), text in zip(shown, texts, strict=True):
+        if not text:
+            problems.append(f"{item.source.name}: the captioner said nothing; write this caption by hand")
+        elif caption_version(item.file) == item.version:
+            write_caption(item.file, join_caption(text, surround.trigger, surround.prefix, surround.suffix))
+        else:
+            problems.append(f"{item.file.name}: was written by another meanwhile; kept as it is")
+    return problems
+
+
+def show_sprite(file: Path, side_px: int) -> Image.Image:
+    """A sprite as a captioner sees it: enlarged by a whole factor to about `side_px`, on a plain matte, square.
+
+    One with more native pixels than that is padded only. Raises DatasetError as `read_sprite`.
+    """
+    sprite = read_sprite(file)
+    matte = choose_matte(visible_colours(sprite))
+    flat = apply_matte(sprite, matte)
+    try:
+        return Image.fromarray(fit_square(flat, side_px, matte))
+    except ValueError:
+        height, width = flat.shape[:2]
+        square = np.empty((max(height, width), max(height, width), 3), np.uint8)
+        square[:] = matte
+        top, left = (square.shape[0] - height) // 2, (square.shape[0] - width) // 2
+        square[top : top + height, left : left + width] = flat
+        return Image.fromarray(square)

@@ -1,0 +1,84 @@
+"""Captions on disk: one line of text beside each image, written whole or not at all."""
+
+import hashlib
+import os
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+from spritelora.errors import DatasetError
+from spritelora.sprites.sources import Source, find_sources
+
+MAX_LISTED = 10
+
+
+def read_set(folder: Path) -> list[Source]:
+    """The sprites of a folder. Raises DatasetError where it holds none, or two images that share one caption file."""
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: no such folder; dataset names a folder of images")
+    try:
+        sources = find_sources(folder)
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(
+            f"{folder}: a caption cannot be read as UTF-8 text ({error}); save it again as UTF-8"
+        ) from error
+    if not sources:
+        raise DatasetError(f"{folder}: no images found; dataset names the folder that holds them")
+    counts = Counter(Path(source.name).with_suffix("").as_posix() for source in sources)
+    refuse(folder, [f"{stem}: {n} images of this name share one caption; rename all but one"
+                    for stem, n in counts.items() if n > 1])  # fmt: skip
+    return sources
+
+
+def side_car(source: Source) -> Path | None:
+    """The text file for a sprite's caption; None where the caption comes from another kind of file.
+
+    What another program wrote (`metadata.jsonl`, `.caption`) is read and never changed.
+    """
+    file = source.file.with_suffix(".txt")
+    return file if source.caption is None or file.is_file() else None
+
+
+def caption_version(file: Path) -> str:
+    """A fingerprint of a caption file as it is now, empty where there is none."""
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    except OSError:
+        return ""
+
+
+def read_caption(file: Path) -> str | None:
+    """A caption file's text on one line, None where there is none. Raises DatasetError for what is no UTF-8 text."""
+    try:
+        return one_line(file.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{file}: cannot be read as UTF-8 text ({error}); save it again as UTF-8") from error
+
+
+def write_caption(file: Path, caption: str) -> None:
+    """Write a caption, whole or not at all. Raises DatasetError that names the file."""
+    partial = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        partial.write_text(one_line(caption) + "\n", encoding="utf-8")
+        partial.replace(file)
+    except (OSError, UnicodeEncodeError) as error:
+        with suppress(OSError):
+            partial.unlink()
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DatasetError(
+            f"{file}: the caption cannot be written ({reason}); see to the folder and run again"
+        ) from error
+
+
+def one_line(text: str) -> str:
+    """Text with every run of white space as one space."""
+    return " ".join(text.split())
+
+
+def refuse(folder: Path, problems: list[str]) -> None:
+    """Raise DatasetError that lists the problems, if there are any."""
+    if problems:
+        more = [f"... and {len(problems) - MAX_LISTED} more"] if len(problems) > MAX_LISTED else []
+        raise DatasetError("\n  ".join([f"{folder}: {len(problems)} problem(s) found", *problems[:MAX_LISTED], *more]))

@@ -1,0 +1,136 @@
+"""Captions of a folder of sprites: written by a model, checked, or edited by hand."""
+
+import logging
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spritelora.config.caption import CaptionConfig, CaptionMode
+from spritelora.config.schema import Device
+from spritelora.errors import ConfigError, DatasetError
+from spritelora.sprites.caption_files import read_set, refuse
+from spritelora.sprites.caption_lint import lint_captions
+from spritelora.sprites.caption_terms import VARIANTS
+from spritelora.sprites.findings import Finding, Severity
+from spritelora.sprites.sources import Source
+
+if TYPE_CHECKING:
+    import torch
+
+log = logging.getLogger(__name__)
+
+Lint = Callable[[Mapping[str, str | None]], list[Finding]]
+
+
+def caption(config: CaptionConfig) -> None:
+    """Write, check or edit captions, as the mode says."""
+    folder = Path(config.dataset).expanduser()
+    variants = [*VARIANTS, *(_variant_group(text) for text in config.variants)]
+    sources = read_set(folder)
+    if config.mode is CaptionMode.caption:
+        write_missing(config, folder, sources)
+    elif config.mode is CaptionMode.validate:
+        check(folder, sources, make_lint(config, variants))
+    elif config.editor:
+        from spritelora.tasks.edit_captions import edit_as_text
+
+        edit_as_text(folder, sources)
+    else:
+        from spritelora.tasks.edit_captions import edit_on_page
+
+        edit_on_page(folder, make_lint(config, variants), config.port, config.browser)
+
+
+def write_missing(config: CaptionConfig, folder: Path, sources: list[Source]) -> None:
+    """Let the captioner write the captions that are not there, or all where told to.
+
+    Raises DatasetError at the end that names the sprites left without one.
+    """
+    from spritelora.captioning.find import find_captioner
+    from spritelora.captioning.write import Surround, choose_wanted, write_captions
+
+    wanted = choose_wanted(sources, config.overwrite)
+    log.info("%s: %d sprites, %d to caption", folder, len(sources), len(wanted))
+    if not wanted:
+        log.info("nothing to do: every sprite has a caption; overwrite=true writes them anew")
+        return
+    place = find_captioner(config.captioner)
+
+    import torch  # after all that can be checked without it
+
+    from spritelora.captioning.captioner import Answer, load_captioner
+
+    answer = Answer(config.prompt, config.max_tokens, config.num_beams)
+    captioner = load_captioner(place, _device(config.device, torch.cuda.is_available()), answer)
+    surround = Surround(config.trigger, config.prefix, config.suffix)
+    problems = write_captions(wanted, captioner, surround, config.batch_size)
+    log.info("%d captions written; read them through: mode=validate, then mode=edit", len(wanted) - len(problems))
+    refuse(folder, problems)
+
+
+def check(folder: Path, sources: list[Source], lint: Lint) -> None:
+    """Print what is wrong with the captions, file by file. Raises DatasetError where a sprite has none."""
+    findings = lint({source.name: source.caption for source in sources})
+    sys.stdout.write(report(findings, len(sources)))
+    sys.stdout.flush()
+    errors = sum(finding.severity is Severity.error for finding in findings)
+    if errors:
+        raise DatasetError(
+            f"{folder}: {errors} of {len(sources)} sprites have no caption; write them with mode=edit, or let a model: "
+            f"mode=caption"
+        )
+
+
+def report(findings: list[Finding], num_sprites: int) -> str:
+    """Findings under the name of their file, then how many there are of each kind."""
+    lines: list[str] = []
+    for file, group in groupby(findings, key=lambda finding: finding.file):
+        lines.append(repr(file)[1:-1])
+        lines += [f"  {f.severity.value}: {f.message} [{f.kind}]" for f in group]
+    counts = Counter(finding.kind for finding in findings)
+    clean = num_sprites - len({finding.file for finding in findings})
+    lines.append(f"{num_sprites} sprites, {clean} of them without a finding")
+    lines += [f"{count:6d} {kind}" for kind, count in counts.most_common()]
+    return "\n".join(lines) + "\n"
+
+
+def make_lint(config: CaptionConfig, variants: list[tuple[str, ...]]) -> Lint:
+    """The check of captions as configured, with the tokenizer of the model loaded."""
+    from spritelora.captioning.tokens import TokenCounter, fetch_tokenizer
+    from spritelora.sdxl.embedded import embedded_base
+
+    if config.model.path is None:
+        name = "the embedded base's tokenizer (rare words have more tokens in it than in SDXL's own; see model.path)"
+        counter = TokenCounter(embedded_base(), name)
+    else:
+        local = Path(config.model.path).expanduser()
+        place = local if local.is_dir() or config.model.path.count("/") != 1 else fetch_tokenizer(config.model.path)
+        counter = TokenCounter(place, f"the tokenizer of {config.model.path}")
+    return lambda captions: lint_captions(
+        captions,
+        counter.count,
+        counter.cut,
+        flips=config.flips,
+        matte=config.matte,
+        tokenizer=counter.name,
+        style_words=[config.trigger, *config.style_words],
+        variants=variants,
+    )
+
+
+def _variant_group(text: str) -> tuple[str, ...]:
+    terms = tuple(term.strip() for term in text.split("/"))
+    if len(terms) < 2 or not all(terms):
+        raise ConfigError(f"variants: '{text}' is no group of terms; write them with / between: goblin/orc")
+    return terms
+
+
+def _device(asked: Device, has_cuda: bool) -> "torch.device":
+    import torch
+
+    if asked is Device.cuda and not has_cuda:
+        raise ConfigError("device=cuda: torch finds no CUDA device here; leave device out, or device=cpu")
+    return torch.device("cuda" if has_cuda and asked is not Device.cpu else "cpu")
