@@ -65,7 +65,7 @@ def photograph(view: View) -> Found:
     height, width = view.image.shape[:2]
     if len(visible_colours(view.native)) <= MAX_COLOURS:
         message = f"{width}x{height} px with too few edges to tell its native pixels: shrink it to them by hand"
-        return "uncertain-scale", Severity.warning, message
+        return "uncertain_scale", Severity.warning, message
     message = f"no native pixels in {width}x{height} px, a photograph or a painting: redraw it small, or remove it"
     return "photograph", Severity.warning, message
 
@@ -78,7 +78,7 @@ def half_transparent(view: View) -> Iterator[Found]:
             f"{count} native pixels are half transparent: the matte's colour will show through; "
             f"unless that is meant (a shadow, a glow), set alpha to 0 or 255"
         )
-        yield "half-transparent", Severity.note, message
+        yield "half_transparent", Severity.note, message
 
 
 def too_many_colours(view: View) -> Iterator[Found]:
@@ -86,7 +86,7 @@ def too_many_colours(view: View) -> Iterator[Found]:
     count = len(visible_colours(view.native))
     if count > MAX_COLOURS:
         yield (
-            "too-many-colours",
+            "too_many_colours",
             Severity.warning,
             f"{count} colours, over {MAX_COLOURS}: reduce it to the set's palette",
         )
@@ -104,7 +104,7 @@ def uneven_scale(view: View) -> Found | None:
         f"looks enlarged by a factor that is no whole number: its smallest detail is {smallest} px, and detail differs "
         f"in size; find the original"
     )
-    return "uncertain-scale", Severity.warning, message
+    return "uncertain_scale", Severity.warning, message
 
 
 def run_lengths(packed: Packed) -> NDArray[np.intp]:

@@ -62,11 +62,11 @@ def _entry_problem(entry: "os.DirEntry[str]", root: Path, folder: Path) -> Findi
         return _link_problem(path, root, folder, matters)
     if entry.is_dir(follow_symlinks=False):
         is_odd = suffix in IMAGE_SUFFIXES
-        return _error(folder, path, "not-a-file", "a folder with the name of an image; rename it") if is_odd else None
+        return _error(folder, path, "not_a_file", "a folder with the name of an image; rename it") if is_odd else None
     if matters and not entry.is_file(follow_symlinks=False):
         kind = stat.filemode(entry.stat(follow_symlinks=False).st_mode)[0]
         named = {"p": "a pipe", "s": "a socket", "c": "a device", "b": "a device"}.get(kind, "special")
-        return _error(folder, path, "not-a-file", f"{named}, not a file; remove it")
+        return _error(folder, path, "not_a_file", f"{named}, not a file; remove it")
     return None
 
 
@@ -88,7 +88,7 @@ def _link_problem(path: Path, root: Path, folder: Path, matters: bool) -> Findin
         kind = "corrupt or not an image" if path.suffix.lower() in IMAGE_SUFFIXES else "cannot be read"
         return _error(folder, path, "link", f"{kind} (a link to nothing); replace or remove it")
     if matters and not target.is_file():
-        return _error(folder, path, "not-a-file", "a link to what is no file; remove it")
+        return _error(folder, path, "not_a_file", "a link to what is no file; remove it")
     return None
 
 
