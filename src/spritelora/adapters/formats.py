@@ -14,10 +14,13 @@ from torch import Tensor
 from spritelora.adapters.lora_file import ADAPTER_METADATA, PEFT_CONFIG, PEFT_WEIGHTS, Form, LoraFile, parse_lora
 from spritelora.adapters.lowrank import LowRank, distance
 from spritelora.adapters.names import kohya_by_module
+from spritelora.config.schema import SaveDtype
 from spritelora.errors import WeightsError
 from spritelora.files import write_whole
 
 Modules = Mapping[str, LowRank]
+
+SAVE_DTYPE = {SaveDtype.fp16: torch.float16, SaveDtype.bf16: torch.bfloat16, SaveDtype.fp32: torch.float32}
 
 HALF_STEP = {torch.float16: 2.0**-25, torch.bfloat16: 0.0, torch.float32: 0.0}
 """The rounding error of numbers near zero: fp16 has no smaller steps than 2^-24."""

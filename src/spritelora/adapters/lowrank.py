@@ -1,6 +1,6 @@
 """Changes of a weight as two thin factors: their size, their distance, sums and truncation.
 
-Nothing here ever forms the full matrix: it works on the triangles of two QR decompositions, whose side is the rank.
+Nothing here but `full_delta` forms the full matrix: all work is on matrices whose side is the rank.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,17 +45,19 @@ def full_delta(change: LowRank) -> Tensor:
 
 
 def size(change: LowRank) -> float:
-    """The Frobenius norm of the change."""
-    return float(_core(change)[1].norm())
+    """The Frobenius norm of the change, from the factors' Gram matrices in float64: right to 1e-8 of the factors."""
+    up, down = change.up.double().flatten(1), change.down.double().flatten(1)
+    square = ((up.T @ up) * (down @ down.T)).sum().clamp(min=0)
+    return float(square.sqrt()) * abs(change.alpha) / change.rank
 
 
 def distance(one: LowRank, other: LowRank) -> float:
     """The Frobenius norm of the difference of two changes of the same layer."""
-    return size(add([(one, 1.0), (other, -1.0)]))
+    return size(_stack([(one, 1.0), (other, -1.0)], torch.float64))
 
 
 def add(parts: Sequence[tuple[LowRank, float]]) -> LowRank:
-    """The sum of changes of one layer, each times its strength, without loss: their ranks add up.
+    """The sum of changes of one layer, each times its strength, in fp32: their ranks add up.
 
     One part alone keeps its factors. Raises WeightsError where the shapes differ, or a strength is 0.
     """
@@ -69,12 +71,16 @@ def add(parts: Sequence[tuple[LowRank, float]]) -> LowRank:
         alpha = strength * change.alpha
         # A negative alpha would be right, but diffusers' reader looks for the root of it for ever.
         return LowRank(change.down, -change.up if alpha < 0 else change.up, abs(alpha))
+    return _stack(parts, torch.float32)
+
+
+def _stack(parts: Sequence[tuple[LowRank, float]], dtype: torch.dtype) -> LowRank:
     downs, ups = [], []
     for change, strength in parts:
         weight = strength * change.alpha / change.rank
         root = abs(weight) ** 0.5
-        downs.append(change.down.double() * root)
-        ups.append(change.up.double() * (root if weight > 0 else -root))
+        downs.append(change.down.to(dtype) * root)
+        ups.append(change.up.to(dtype) * (root if weight > 0 else -root))
     down = torch.cat(downs)
     return LowRank(down, torch.cat(ups, 1), float(down.shape[0]))
 
@@ -90,18 +96,18 @@ def even_alphas(modules: Mapping[str, LowRank]) -> dict[str, LowRank]:
     alpha = float(max(change.rank for change in modules.values()))
     roots = {name: (change.alpha / alpha) ** 0.5 for name, change in modules.items()}
     return {
-        name: LowRank(change.down.double() * roots[name], change.up.double() * roots[name], alpha)
+        name: LowRank(change.down.float() * roots[name], change.up.float() * roots[name], alpha)
         for name, change in modules.items()
     }
 
 
 def truncate(change: LowRank, rank: int) -> LowRank:
-    """The closest change of at most `rank`, float64, alpha equal to its rank (Eckart and Young 1936)."""
+    """The closest change of at most `rank`, in fp32, alpha equal to its rank (Eckart and Young 1936)."""
     left, core, right = _core(change)
     u, s, v = torch.linalg.svd(core)
     kept = min(rank, s.shape[0])
     root = s[:kept].sqrt()
-    up, down = left @ (u[:, :kept] * root), (root[:, None] * v[:kept]) @ right.T
+    up, down = (left @ (u[:, :kept] * root)).float(), ((root[:, None] * v[:kept]) @ right.T).float()
     up_shape = (change.shape[0], kept, *change.up.shape[2:])
     return LowRank(down.view(kept, *change.shape[1:]), up.view(up_shape), float(kept))
 

@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors import SafetensorError, safe_open
 
 from spritelora.adapters.bases import EMBEDDED, base_of, require_sdxl
-from spritelora.adapters.formats import write_form
+from spritelora.adapters.formats import SAVE_DTYPE, write_form
 from spritelora.adapters.inspect import loading_problems
 from spritelora.adapters.lora_file import ADAPTER_METADATA, Form, LoraFile, read_lora_file
 from spritelora.adapters.lowrank import LowRank
@@ -21,7 +21,6 @@ from spritelora.config.resume import STATE_FOLDER, is_run, read_record
 from spritelora.errors import ConfigError, WeightsError
 from spritelora.files import write_whole
 from spritelora.sdxl.base import BaseModel
-from spritelora.tasks.assemble import SAVE_DTYPE
 from spritelora.tasks.lora_files import common_dtype
 from spritelora.training.checkpoints import FINAL, LORA_FILE, newest_checkpoint
 from spritelora.training.state_files import TENSORS

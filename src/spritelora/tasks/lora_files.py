@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 
 from spritelora.adapters.bases import EMBEDDED, base_of
-from spritelora.adapters.formats import write_form
+from spritelora.adapters.formats import SAVE_DTYPE, write_form
 from spritelora.adapters.inspect import block_sizes, describe_file
 from spritelora.adapters.lora_file import Form, LoraFile, read_lora_file
 from spritelora.adapters.lowrank import LowRank
@@ -21,7 +21,6 @@ from spritelora.config.lora_files import LoraFilesConfig, Mode
 from spritelora.errors import ConfigError
 from spritelora.sdxl.base import BaseModel, find_base
 from spritelora.sdxl.embedded import embedded_base
-from spritelora.tasks.assemble import SAVE_DTYPE
 
 log = logging.getLogger(__name__)
 
