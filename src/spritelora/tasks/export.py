@@ -21,7 +21,7 @@ from spritelora.config.resume import STATE_FOLDER, is_run, read_record
 from spritelora.errors import ConfigError, WeightsError
 from spritelora.files import write_whole
 from spritelora.sdxl.base import BaseModel
-from spritelora.tasks.lora_files import common_dtype
+from spritelora.tasks.lora_files import check_free, common_dtype, name_output
 from spritelora.training.checkpoints import FINAL, LORA_FILE, newest_checkpoint
 from spritelora.training.state_files import TENSORS
 
@@ -82,19 +82,9 @@ def find_checkpoint(source: Path) -> Path:
 def settle_output(config: ExportConfig, run_dir: Path, title: str) -> Path:
     """Where to write: as asked, or in the run's folder under the LoRA's name."""
     if config.output is not None:
-        output = Path(config.output).expanduser()
-        if output.suffix == ".safetensors" or config.format is LoraFormat.peft:
-            return output
-        raise ConfigError(f"output={config.output}: the name of a LoRA file ends in .safetensors")
+        return name_output(config.output, config.format)
     end = {LoraFormat.kohya: ".safetensors", LoraFormat.diffusers: "_diffusers.safetensors", LoraFormat.peft: "_peft"}
     return run_dir / "export" / f"{title.replace('/', '_')}{end[config.format]}"
-
-
-def check_free(files: list[Path], overwrite: bool) -> None:
-    """Raise ConfigError where files are there that must stay."""
-    taken = [str(file) for file in files if file.exists()]
-    if taken and not overwrite:
-        raise ConfigError(f"{', '.join(taken)} exists: name another output=, or replace it with overwrite=true")
 
 
 def unrounded(lora: LoraFile, checkpoint: Path) -> dict[str, LowRank]:

@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -17,6 +17,7 @@ from spritelora.adapters.lora_file import Form, LoraFile, read_lora_file
 from spritelora.adapters.lowrank import LowRank
 from spritelora.adapters.merge import Loss, merge_loras, merged_metadata, resize, total_loss
 from spritelora.adapters.names import block_of
+from spritelora.config.export import LoraFormat
 from spritelora.config.lora_files import LoraFilesConfig, Mode
 from spritelora.errors import ConfigError
 from spritelora.sdxl.base import BaseModel, find_base
@@ -32,7 +33,10 @@ def work_on_files(config: LoraFilesConfig) -> None:
             sys.stdout.write(inspect(Path(path).expanduser(), config.base, config.every_layer))
         return
     strengths = check_settings(config)
-    output = free_output(config.output, config.overwrite)
+    if config.output is None:
+        raise ConfigError("output is not set: name the file to write, output=merged.safetensors")
+    output = name_output(config.output, config.format)
+    check_free([output], config.overwrite)
     loras = [(read_lora_file(Path(p).expanduser()), s) for p, s in zip(config.loras, strengths, strict=True)]
     modules = merge_loras(loras)
     if config.rank is not None:
@@ -84,14 +88,19 @@ def check_rank(config: LoraFilesConfig, modules: Mapping[str, LowRank]) -> None:
         raise ConfigError(f"rank={config.rank}: the largest rank here is {largest}; a higher one would add nothing")
 
 
-def free_output(output: str | None, overwrite: bool) -> Path:
-    """The file or folder to write. Raises ConfigError where none is named, or it is there and must stay."""
-    if output is None:
-        raise ConfigError("output is not set: name the file to write, output=merged.safetensors")
+def name_output(output: str, form: LoraFormat) -> Path:
+    """The file or folder to write. Raises ConfigError for a file name that no program would look for."""
     path = Path(output).expanduser()
-    if path.exists() and not overwrite:
-        raise ConfigError(f"output={output} exists: name another, or replace it with overwrite=true")
+    if path.suffix != ".safetensors" and form is not LoraFormat.peft:
+        raise ConfigError(f"output={output}: the name of a LoRA file ends in .safetensors")
     return path
+
+
+def check_free(files: Sequence[Path], overwrite: bool) -> None:
+    """Raise ConfigError where files are there that must stay."""
+    taken = [str(file) for file in files if file.exists()]
+    if taken and not overwrite:
+        raise ConfigError(f"{', '.join(taken)} exists: name another output=, or replace it with overwrite=true")
 
 
 def common_dtype(lora: LoraFile) -> torch.dtype:
