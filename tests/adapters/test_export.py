@@ -9,9 +9,11 @@ from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from spritelora.adapters.export import file_delta, kohya_names, kohya_tensors, prove_export, tensor_hash, write_lora
+from spritelora.adapters.export import adapter_tensors, file_change, kohya_names, prove_export, write_lora
+from spritelora.adapters.formats import tensor_hash
 from spritelora.adapters.kohya import original_path
 from spritelora.adapters.lora import add_lora, live_delta, lora_layers, match_targets
+from spritelora.adapters.lowrank import full_delta
 from spritelora.adapters.metadata import LoraFacts, describe
 from spritelora.errors import WeightsError
 from tests.adapters.test_lora import call, targets_of
@@ -87,7 +89,7 @@ def test_the_file_holds_the_live_deltas(unet, tmp_path: Path, dtype: torch.dtype
     precision = {torch.float16: 1e-3, torch.bfloat16: 8e-3, torch.float32: 1e-6}[dtype]
     for path, name in kohya_names(unet).items():
         live = live_delta(lora_layers(unet)[path])
-        assert torch.linalg.norm(file_delta(tensors, name) - live) <= precision * torch.linalg.norm(live)
+        assert torch.linalg.norm(full_delta(file_change(tensors, name)) - live) <= precision * torch.linalg.norm(live)
         assert float(tensors[f"{name}.alpha"]) == 2.0
 
 
@@ -101,7 +103,7 @@ def test_the_file_holds_the_live_deltas(unet, tmp_path: Path, dtype: torch.dtype
     ],
 )
 def test_a_wrong_export_is_refused(unet, damage, message: str) -> None:
-    tensors = kohya_tensors(trained(unet), torch.float16)
+    tensors = adapter_tensors(trained(unet), torch.float16)
     prove_export(unet, tensors)
     damage(tensors, next(iter(kohya_names(unet).values())))
     with pytest.raises(WeightsError, match=message):
@@ -113,7 +115,7 @@ def test_an_adapter_that_is_not_finite_is_refused(unet) -> None:
     layer = next(iter(lora_layers(unet).values()))
     layer.lora_B["default"].weight.data[0] = float("nan")
     with pytest.raises(WeightsError, match="not finite"):
-        prove_export(unet, kohya_tensors(unet, torch.float16))
+        prove_export(unet, adapter_tensors(unet, torch.float16))
 
 
 def test_weights_that_overflow_the_file_format_are_refused(unet) -> None:
@@ -121,14 +123,14 @@ def test_weights_that_overflow_the_file_format_are_refused(unet) -> None:
     layer = next(iter(lora_layers(unet).values()))
     layer.lora_B["default"].weight.data.fill_(1e5)
     with pytest.raises(WeightsError, match="not finite"):
-        prove_export(unet, kohya_tensors(unet, torch.float16))
+        prove_export(unet, adapter_tensors(unet, torch.float16))
 
 
 def test_small_deltas_of_a_first_step_are_exported(unet) -> None:
     trained(unet)
     for layer in lora_layers(unet).values():
         layer.lora_B["default"].weight.data.mul_(1e-5)
-    prove_export(unet, kohya_tensors(unet, torch.float16))
+    prove_export(unet, adapter_tensors(unet, torch.float16))
 
 
 def test_a_layer_without_an_original_name_is_refused() -> None:

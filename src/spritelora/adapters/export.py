@@ -1,20 +1,17 @@
 """The file a person copies into ComfyUI: written only after its keys and its weights are proven."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from diffusers import UNet2DConditionModel
-from safetensors.torch import save
 from torch import Tensor
 
+from spritelora.adapters.formats import kohya_tensors, rounding_bound, write_file
 from spritelora.adapters.kohya import kohya_module, original_path
 from spritelora.adapters.lora import factors, live_delta, lora_layers
+from spritelora.adapters.lowrank import LowRank, full_delta
 from spritelora.errors import WeightsError
-
-HALF_STEP = {torch.float16: 2.0**-25, torch.bfloat16: 0.0, torch.float32: 0.0}
-"""The rounding error of numbers near zero: fp16 has no smaller steps than 2^-24."""
 
 
 def kohya_names(unet: UNet2DConditionModel) -> dict[str, str]:
@@ -30,24 +27,20 @@ def kohya_names(unet: UNet2DConditionModel) -> dict[str, str]:
     return names
 
 
-def kohya_tensors(unet: UNet2DConditionModel, dtype: torch.dtype) -> dict[str, Tensor]:
-    """The adapter in kohya's form: down, up and alpha of every layer, on the CPU."""
-    tensors: dict[str, Tensor] = {}
-    names = kohya_names(unet)
-    for path, layer in lora_layers(unet).items():
-        down, up, alpha = factors(layer)
-        tensors[f"{names[path]}.lora_down.weight"] = down.to("cpu", dtype, copy=True).contiguous()
-        tensors[f"{names[path]}.lora_up.weight"] = up.to("cpu", dtype, copy=True).contiguous()
-        tensors[f"{names[path]}.alpha"] = torch.tensor(alpha, dtype=torch.float32)
-    return tensors
+def live_changes(unet: UNet2DConditionModel) -> dict[str, LowRank]:
+    """The adapter's factors by the layer's path in the UNet."""
+    return {path: LowRank(*factors(layer)) for path, layer in lora_layers(unet).items()}
 
 
-def file_delta(tensors: Mapping[str, Tensor], module: str) -> Tensor:
-    """What a program that reads the file adds to a layer's weight: up * down * alpha / rank, fp32."""
-    down = tensors[f"{module}.lora_down.weight"].float()
-    up = tensors[f"{module}.lora_up.weight"].float()
-    scale = float(tensors[f"{module}.alpha"]) / down.shape[0]
-    return (up.flatten(1) @ down.flatten(1)).view(up.shape[0], *down.shape[1:]) * scale
+def adapter_tensors(unet: UNet2DConditionModel, dtype: torch.dtype) -> dict[str, Tensor]:
+    """The adapter in kohya's form."""
+    return kohya_tensors(live_changes(unet), kohya_names(unet), dtype)
+
+
+def file_change(tensors: Mapping[str, Tensor], module: str) -> LowRank:
+    """What a program that reads the file adds to a layer's weight."""
+    down, up = tensors[f"{module}.lora_down.weight"], tensors[f"{module}.lora_up.weight"]
+    return LowRank(down, up, float(tensors[f"{module}.alpha"]))
 
 
 def prove_export(unet: UNet2DConditionModel, tensors: Mapping[str, Tensor]) -> None:
@@ -61,38 +54,19 @@ def prove_export(unet: UNet2DConditionModel, tensors: Mapping[str, Tensor]) -> N
         raise WeightsError(f"export refused: keys differ from the adapter's: {sorted(expected ^ set(tensors))[:3]}")
     for path, layer in lora_layers(unet).items():
         live = live_delta(layer).cpu()
-        if not torch.isfinite(live).all() or not torch.isfinite(file_delta(tensors, names[path])).all():
+        change = file_change(tensors, names[path])
+        written = full_delta(change)
+        if not torch.isfinite(live).all() or not torch.isfinite(written).all():
             raise WeightsError(f"export refused: the adapter of {path} holds values that are not finite")
-        difference = float((file_delta(tensors, names[path]) - live).norm())
-        if not difference <= _rounding_bound(tensors, names[path], float(live.norm())):
+        difference = float((written - live).norm())
+        if not difference <= rounding_bound(change, change.down.dtype) + 1e-6 * float(live.norm()):
             raise WeightsError(
                 f"export refused: the file's delta of {path} differs from the live model's by {difference:.3g}"
             )
 
 
-def _rounding_bound(tensors: Mapping[str, Tensor], module: str, live_norm: float) -> float:
-    """The largest distance that rounding both factors to the file's number format can cause."""
-    down, up = tensors[f"{module}.lora_down.weight"], tensors[f"{module}.lora_up.weight"]
-    scale = float(tensors[f"{module}.alpha"]) / down.shape[0]
-    down_norm, up_norm = float(down.float().norm()), float(up.float().norm())
-    relative = 2 * torch.finfo(down.dtype).eps * down_norm * up_norm
-    near_zero = HALF_STEP[down.dtype] * (up.numel() ** 0.5 * down_norm + down.numel() ** 0.5 * up_norm)
-    return scale * (relative + near_zero) + 1e-6 * live_norm
-
-
 def write_lora(file: Path, unet: UNet2DConditionModel, dtype: torch.dtype, metadata: Mapping[str, str]) -> None:
     """Write the adapter as kohya's safetensors with metadata, after the proof."""
-    tensors = kohya_tensors(unet, dtype)
+    tensors = adapter_tensors(unet, dtype)
     prove_export(unet, tensors)
-    digest = tensor_hash(tensors)
-    hashes = {"sshs_model_hash": digest, "sshs_legacy_hash": digest[:8], "modelspec.hash_sha256": f"0x{digest}"}
-    file.write_bytes(save(tensors, metadata={**metadata, **hashes}))
-
-
-def tensor_hash(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over names, shapes and bytes in the order of the names."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        digest.update(f"{name}{tuple(tensors[name].shape)}".encode())
-        digest.update(tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+    write_file(file, tensors, metadata)

@@ -1,11 +1,16 @@
 """The metadata that ComfyUI, A1111 and model browsers read from a LoRA file."""
 
 import json
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import BytesIO
 
+from PIL.Image import Image, Resampling
+
+THUMBNAIL_PX = 256
 SDXL_CHANNELS = (320, 640, 1280)
 
 
@@ -58,3 +63,24 @@ def describe(facts: LoraFacts) -> dict[str, str]:
         **{f"ss_{name}": str(value) for name, value in kohya.items()},
         **{f"modelspec.{name}": value for name, value in spec.items()},
     }
+
+
+def shared_tags(metadata: Mapping[str, str]) -> str:
+    """The tags that every caption of the training set has, which call what the LoRA learned; empty where none does."""
+    try:
+        counts: dict[str, int] = {}
+        for tags in json.loads(metadata.get("ss_tag_frequency", "{}")).values():
+            counts |= tags
+        num_images = int(metadata.get("ss_num_train_images", "0"))
+    except (ValueError, TypeError, AttributeError):
+        return ""
+    return ", ".join(tag for tag, count in counts.items() if count >= num_images > 0)
+
+
+def thumbnail_url(picture: Image) -> str:
+    """A picture as the data URL that `modelspec.thumbnail` holds: at most 256 pixels a side, by whole factors."""
+    factor = -(-max(picture.size) // THUMBNAIL_PX)
+    small = picture.convert("RGB").resize((picture.width // factor, picture.height // factor), Resampling.NEAREST)
+    png = BytesIO()
+    small.save(png, "PNG", optimize=True)
+    return f"data:image/png;base64,{b64encode(png.getvalue()).decode()}"

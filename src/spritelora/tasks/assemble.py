@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from spritelora.adapters.export import write_lora
+from spritelora.adapters.formats import SAVE_DTYPE
 from spritelora.adapters.lora import add_lora, match_targets
 from spritelora.adapters.metadata import LoraFacts, describe
-from spritelora.config.schema import OptimConfig, SamplerConfig, SaveDtype, TrainConfig, ValidationConfig
+from spritelora.config.schema import OptimConfig, SamplerConfig, TrainConfig, ValidationConfig
 from spritelora.data.batch import Batch, EncodedSet, timestep_bands, validation_batches
 from spritelora.data.encode import Encoder
 from spritelora.errors import ConfigError, first_line
@@ -31,8 +32,6 @@ from spritelora.training.optimizer import build_optimizer
 from spritelora.training.samples import SamplePlan
 
 log = logging.getLogger(__name__)
-
-SAVE_DTYPE = {SaveDtype.fp16: torch.float16, SaveDtype.bf16: torch.bfloat16, SaveDtype.fp32: torch.float32}
 
 
 @dataclass(frozen=True)

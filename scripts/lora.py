@@ -1,0 +1,17 @@
+"""Inspect, merge or resize LoRA files:  python scripts/lora.py mode=inspect loras=my_lora.safetensors"""
+
+from spritelora.cli import command
+from spritelora.config.invocation import Invocation
+from spritelora.config.lora_files import LoraFilesConfig
+
+
+@command(config_path="../conf", config_name="lora_files", schema=LoraFilesConfig)
+def main(config: LoraFilesConfig, _invocation: Invocation) -> None:
+    """Do what `mode` says."""
+    from spritelora.tasks.lora_files import work_on_files  # after the check: torch is slow to import
+
+    work_on_files(config)
+
+
+if __name__ == "__main__":
+    main()

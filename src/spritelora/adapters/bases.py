@@ -1,0 +1,89 @@
+"""Which base model a LoRA is for, told by the names and shapes of its modules."""
+
+import re
+from dataclasses import dataclass
+
+from spritelora.adapters.lora_file import LoraFile
+from spritelora.adapters.lowrank import LowRank
+from spritelora.adapters.metadata import SDXL_CHANNELS
+from spritelora.errors import WeightsError
+
+
+@dataclass(frozen=True)
+class SdxlKind:
+    """A model with SDXL's layers. `channels`: of its three levels. `text_width`: what cross-attention reads."""
+
+    name: str
+    channels: tuple[int, ...]
+    text_width: int
+
+
+SDXL = SdxlKind("SDXL", SDXL_CHANNELS, 2048)
+EMBEDDED = SdxlKind("the embedded tiny SDXL", (48, 96, 128), 160)
+KINDS = (SDXL, EMBEDDED)
+
+OTHER_FAMILIES = (
+    (r"(^|[._])double_blocks[._]|single_transformer_blocks|(^|[._])single_blocks[._]", "FLUX"),
+    (r"joint_blocks", "SD 3"),
+    (r"^transformer\.", "a transformer model such as FLUX or SD 3"),
+)
+TEXT_WIDTHS = {768: "SD 1.5", 1024: "SD 2", 2048: "SDXL"}
+CROSS_ATTENTION = re.compile(r".*attn2[._]to_[kv]")
+
+
+def base_of(lora: LoraFile) -> str:
+    """The name of the base model that a LoRA is for, or words that say it is not known."""
+    for pattern, family in OTHER_FAMILIES:
+        if any(re.search(pattern, name) for name in lora.raw_names.values()):
+            return family
+    known = {n: m for n, m in lora.modules.items() if n not in lora.unknown}
+    if len(known) < len(lora.modules):  # layers that SDXL has not, such as attention in the first block
+        widths = {m.shape[1] for name, m in lora.modules.items() if CROSS_ATTENTION.fullmatch(name)}
+        return next((TEXT_WIDTHS[w] for w in widths if TEXT_WIDTHS.get(w, "SDXL") != "SDXL"), "an unknown model")
+    for kind in KINDS:
+        if known and all(_fits(kind, name, module) for name, module in known.items()):
+            return kind.name
+    return "an unknown model"
+
+
+def require_sdxl(lora: LoraFile) -> None:
+    """Raise WeightsError unless a file holds a plain LoRA for SDXL, or for the embedded base, of known strength."""
+    if lora.other_kinds:
+        kinds = ", ".join(f"{kind} in {count} layers" for kind, count in lora.other_kinds.items())
+        raise WeightsError(f"{lora.path}: holds {kinds}; this works on plain LoRA alone")
+    base = base_of(lora)
+    if base not in {kind.name for kind in KINDS}:
+        unknown = sorted(lora.raw_names[name] for name in lora.unknown)
+        shown = f"; {len(unknown)} layers that SDXL has not, such as {', '.join(unknown[:2])}" if unknown else ""
+        raise WeightsError(f"{lora.path}: a LoRA for {base}, not for SDXL{shown}; give one that was trained on SDXL")
+    if lora.stray_keys:
+        raise WeightsError(
+            f"{lora.path}: {len(lora.stray_keys)} unknown keys, such as {', '.join(lora.stray_keys[:2])}; "
+            f"what they do would be lost"
+        )
+    if not lora.has_alphas and lora.form.value == "peft":
+        raise WeightsError(
+            f"{lora.path}: no adapter_config.json beside it, which holds the alpha, so its strength is not known; "
+            f"copy the whole folder"
+        )
+
+
+def _fits(kind: SdxlKind, name: str, module: LowRank) -> bool:
+    part, _, path = name.partition(".")
+    if part != "unet":
+        return kind is SDXL
+    channels = _channels(kind, path)
+    if channels is None or path.endswith("ff.net.0.proj"):
+        return True
+    is_cross = CROSS_ATTENTION.fullmatch(path) is not None
+    return module.shape[0] == channels and (not is_cross or module.shape[1] == kind.text_width)
+
+
+def _channels(kind: SdxlKind, path: str) -> int | None:
+    """The outputs of nearly all layers of the block that `path` is in."""
+    side, number, *_ = [*path.split("."), ""]
+    if side == "mid_block":
+        return kind.channels[-1]
+    if side in ("down_blocks", "up_blocks"):
+        return kind.channels[int(number) if side == "down_blocks" else -1 - int(number)]
+    return None

@@ -1,0 +1,110 @@
+"""Merges and resized LoRAs hold the changes that they should, and the loss told is the loss."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from spritelora.adapters.export import live_changes
+from spritelora.adapters.formats import write_form
+from spritelora.adapters.lora_file import Form, LoraFile, read_lora_file
+from spritelora.adapters.lowrank import LowRank, distance, full_delta, size
+from spritelora.adapters.merge import merge_loras, merged_metadata, resize, total_loss
+from spritelora.errors import WeightsError
+from spritelora.sdxl.base import load_unet
+from tests.adapters.test_export import trained
+
+TOLERANCE = {torch.float32: 1e-6, torch.float16: 1e-3}
+
+
+@pytest.fixture
+def files(base, tmp_path: Path) -> list[LoraFile]:
+    """Two LoRAs of other ranks, alphas and layers, convolutions among them."""
+    loras = []
+    for i, (rank, alpha) in enumerate(((4, 2.0), (6, 9.0))):
+        live = live_changes(trained(load_unet(base, torch.float32), rank, alpha, seed=i))
+        modules = {f"unet.{p}": c for n, (p, c) in enumerate(live.items()) if n % 3 != i}
+        metadata = {"modelspec.title": "ab"[i], "ss_seed": "0", "ss_sd_model_name": "tiny", "ss_steps": str(i)}
+        metadata["modelspec.trigger_phrase"] = ("pixel art", "gem")[i]
+        write_form(tmp_path / f"{i}.safetensors", Form.kohya, modules, torch.float32, metadata)
+        loras.append(read_lora_file(tmp_path / f"{i}.safetensors"))
+    return loras
+
+
+@pytest.mark.parametrize("dtype", list(TOLERANCE))
+def test_one_lora_at_strength_1_stays_what_it_is(files: list[LoraFile], tmp_path: Path, dtype: torch.dtype) -> None:
+    write_form(tmp_path / "m.safetensors", Form.kohya, merge_loras([(files[0], 1.0)]), dtype, {})
+    again = read_lora_file(tmp_path / "m.safetensors").modules
+    for name, change in files[0].modules.items():
+        assert distance(again[name], change) <= TOLERANCE[dtype] * size(change)
+
+
+@pytest.mark.parametrize("dtype", list(TOLERANCE))
+def test_the_same_rank_gives_the_same_deltas(files: list[LoraFile], tmp_path: Path, dtype: torch.dtype) -> None:
+    resized, losses = resize(files[0].modules, 4)
+    assert total_loss(losses).share <= 1e-6
+    write_form(tmp_path / "r.safetensors", Form.kohya, resized, dtype, {})
+    again = read_lora_file(tmp_path / "r.safetensors").modules
+    for name, change in files[0].modules.items():
+        assert distance(again[name], change) <= TOLERANCE[dtype] * size(change)
+
+
+def test_a_merge_is_the_weighted_sum(files: list[LoraFile]) -> None:
+    merged = merge_loras([(files[0], 0.8), (files[1], -0.5)])
+    assert merged.keys() == files[0].modules.keys() | files[1].modules.keys()
+    assert len({change.alpha for change in merged.values()}) == 1
+    for name, change in merged.items():
+        parts = [(f.modules[name], s) for f, s in zip(files, (0.8, -0.5), strict=True) if name in f.modules]
+        expected = sum(s * full_delta(part) for part, s in parts)
+        assert change.rank == sum(part.rank for part, _ in parts)
+        assert torch.allclose(full_delta(change), expected, atol=1e-6)  # pyright: ignore
+
+
+def test_the_loss_told_is_the_distance(files: list[LoraFile]) -> None:
+    merged = merge_loras([(file, 1.0) for file in files])
+    resized, losses = resize(merged, 3)
+    assert {change.rank for change in resized.values()} == {3}
+    for name, loss in losses.items():
+        gone = (full_delta(merged[name]) - full_delta(resized[name])).norm()
+        assert loss.missing == pytest.approx(float(gone), rel=1e-4)
+        assert loss.whole == pytest.approx(float(full_delta(merged[name]).norm()), rel=1e-4)
+    whole = total_loss(losses)
+    assert whole.share == pytest.approx(whole.missing / whole.whole)
+    assert 0 < whole.share < 1
+
+
+def test_metadata_of_a_merge_is_what_holds_for_all(files: list[LoraFile]) -> None:
+    loras = [(files[0], 0.8), (files[1], 0.5)]
+    metadata = merged_metadata(loras, merge_loras(loras), "both")
+    assert metadata["modelspec.merged_from"] == "a (0.8), b (0.5)"
+    assert metadata["modelspec.trigger_phrase"] == "pixel art, gem"
+    assert (metadata["modelspec.title"], metadata["ss_sd_model_name"]) == ("both", "tiny")
+    assert (metadata["ss_network_dim"], metadata["ss_network_alpha"]) == ("Dynamic", "10")
+    assert metadata["ss_base_model_version"] == "sdxl_spritelora_tiny"
+    assert not {"ss_seed", "ss_steps", "sshs_model_hash"} & metadata.keys()
+    alone = merged_metadata([(files[0], 1.0)], merge_loras([(files[0], 1.0)]), "new")
+    assert (alone["ss_seed"], alone["ss_network_dim"], alone["ss_network_alpha"]) == ("0", "4", "2")
+    assert "modelspec.merged_from" not in alone
+
+
+def test_loras_of_two_bases_are_not_merged(files: list[LoraFile], tmp_path: Path) -> None:
+    modules = {"unet.down_blocks.1.attentions.0.proj_in": LowRank(torch.ones(2, 640), torch.ones(640, 2), 2.0)}
+    write_form(tmp_path / "full.safetensors", Form.kohya, modules, torch.float32, {})
+    other = read_lora_file(tmp_path / "full.safetensors")
+    with pytest.raises(WeightsError, match=r"different bases: .*0.safetensors for the embedded tiny SDXL, .* for SDXL"):
+        merge_loras([(files[0], 1.0), (other, 1.0)])
+
+
+def test_a_layer_that_is_not_finite_cannot_be_resized(files: list[LoraFile]) -> None:
+    broken = LowRank(torch.full((2, 24), float("nan")), torch.ones(40, 2), 2.0)
+    with pytest.raises(WeightsError, match=r"unet\.conv_in holds values that are not finite"):
+        resize({**files[0].modules, "unet.conv_in": broken}, 2)
+
+
+def test_one_layer_of_two_shapes(tmp_path: Path) -> None:
+    for i, width in enumerate((9, 1)):
+        modules = {"unet.conv_in": LowRank(torch.ones(2, 4, width, 1), torch.ones(48, 2, 1, 1), 2.0)}
+        write_form(tmp_path / f"{i}.safetensors", Form.kohya, modules, torch.float32, {})
+    pair = [(read_lora_file(tmp_path / f"{i}.safetensors"), 1.0) for i in range(2)]
+    with pytest.raises(WeightsError, match=r"unet.conv_in of .*: shapes"):
+        merge_loras(pair)

@@ -1,0 +1,119 @@
+"""`scripts/lora.py` as a user meets it: reports, files, and mistakes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from spritelora.adapters.export import live_changes
+from spritelora.adapters.formats import write_form
+from spritelora.adapters.lora_file import Form, read_lora_file
+from spritelora.adapters.lowrank import distance, size
+from spritelora.config.export import LoraFormat
+from spritelora.config.lora_files import LoraFilesConfig, Mode
+from spritelora.config.schema import SaveDtype
+from spritelora.errors import ConfigError, WeightsError
+from spritelora.tasks.lora_files import work_on_files
+from tests.adapters.test_export import trained
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def file(unet, tmp_path: Path) -> Path:
+    """A LoRA of rank 4 and alpha 2 in diffusers' form."""
+    modules = {f"unet.{path}": change for path, change in live_changes(trained(unet)).items()}
+    write_form(tmp_path / "gems.safetensors", Form.diffusers, modules, torch.float32, {})
+    return tmp_path / "gems.safetensors"
+
+
+def settings(mode: Mode, *files: Path, **changes) -> LoraFilesConfig:
+    return LoraFilesConfig(mode=mode, loras=[str(f) for f in files], **changes)
+
+
+def test_merging_one_file_converts_it(file: Path, tmp_path: Path) -> None:
+    work_on_files(settings(Mode.merge, file, output=str(tmp_path / "kohya.safetensors")))
+    kohya, before = read_lora_file(tmp_path / "kohya.safetensors"), read_lora_file(file)
+    assert (kohya.form, kohya.title) == (Form.kohya, "kohya")
+    assert all(distance(kohya.modules[n], c) <= 1e-6 * size(c) for n, c in before.modules.items())
+    adapter = settings(Mode.merge, file, output=str(tmp_path / "adapter"), format=LoraFormat.peft, dtype=SaveDtype.bf16)
+    work_on_files(adapter)
+    assert {p.name for p in (tmp_path / "adapter").iterdir()} == {"adapter_model.safetensors", "adapter_config.json"}
+    assert next(iter(read_lora_file(tmp_path / "adapter").modules.values())).down.dtype == torch.bfloat16
+
+
+def test_resizing_tells_what_is_lost(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    work_on_files(settings(Mode.resize, file, rank=2, output=str(tmp_path / "small.safetensors")))
+    report = capsys.readouterr().out
+    assert report.startswith("rank 2 loses ")
+    assert "unet.mid_block" in report
+    small, before = read_lora_file(tmp_path / "small.safetensors"), read_lora_file(file)
+    assert {change.rank for change in small.modules.values()} == {2}
+    gone = sum(distance(small.modules[n], c) ** 2 for n, c in before.modules.items()) ** 0.5
+    whole = sum(size(c) ** 2 for c in before.modules.values()) ** 0.5
+    assert report.startswith(f"rank 2 loses {gone / whole:.3%} of the change")
+    assert len(report.splitlines()) < 20
+    work_on_files(settings(Mode.resize, file, rank=2, output=str(tmp_path / "b.safetensors"), every_layer=True))
+    assert len(capsys.readouterr().out.splitlines()) > len(before.modules)
+
+
+def test_inspect_compares_with_the_embedded_base(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    work_on_files(settings(Mode.inspect, file, every_layer=True))
+    report = capsys.readouterr().out
+    for told in (
+        "form       diffusers",
+        "rank       4",
+        "alpha      2",
+        "relative to the weights of tiny-sdxl",
+        "warning",
+    ):
+        assert told in report
+    assert "unet.mid_block.resnets.0.conv1\n" in report
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"output": None}, "output is not set: name the file"),
+        ({"output": "new.pt"}, r"output=new.pt: the name of a LoRA file ends in \.safetensors"),
+        ({"strengths": [1.0, 2.0]}, "strengths has 2 numbers for 1 files"),
+        ({"strengths": [0.0]}, "0 leaves nothing of that file"),
+        ({"mode": Mode.resize}, "mode=resize needs the rank to reach"),
+        ({"mode": Mode.resize, "rank": 2, "strengths": [0.5]}, "mode=resize takes one file and no strengths"),
+        ({"mode": Mode.resize, "rank": 9}, "rank=9: the largest rank here is 4"),
+    ],
+)
+def test_settings_that_do_not_fit(file: Path, tmp_path: Path, changes: dict, message: str) -> None:
+    config = settings(Mode.merge, file, output=str(tmp_path / "new.safetensors"))
+    for name, value in changes.items():
+        setattr(config, name, value)
+    with pytest.raises(ConfigError, match=message):
+        work_on_files(config)
+    assert not (tmp_path / "new.safetensors").exists()
+
+
+def test_nothing_is_overwritten_unasked(file: Path) -> None:
+    before = file.read_bytes()
+    config = settings(Mode.merge, file, output=str(file), strengths=[0.5])
+    with pytest.raises(ConfigError, match=r"gems.safetensors exists: .* replace it with overwrite=true"):
+        work_on_files(config)
+    assert file.read_bytes() == before
+    config.overwrite = True
+    work_on_files(config)
+    assert read_lora_file(file).form is Form.kohya
+
+
+def test_the_command(file: Path, tmp_path: Path) -> None:
+    """The first file is told of, and the second is one mistake without a traceback."""
+    gone = tmp_path / "gone.safetensors"
+    command = [sys.executable, "scripts/lora.py", "mode=inspect", f"loras=[{file},{gone}]"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert "form       diffusers" in result.stdout
+    assert (result.returncode, "Traceback" in result.stderr) == (1, False)
+    assert f"error: {gone}: no such file" in result.stderr
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"nowhere.safetensors: no such file"):
+        work_on_files(settings(Mode.inspect, tmp_path / "nowhere.safetensors"))
