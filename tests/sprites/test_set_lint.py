@@ -15,7 +15,7 @@ from spritelora.sprites.fingerprint import content_of
 from spritelora.sprites.image import Pixels, read_sprite
 from spritelora.sprites.native import NativeScale
 from spritelora.sprites.passes import passes_advice
-from spritelora.sprites.set_lint import find_few, find_mixed_scales, find_stem_collisions, lint_set
+from spritelora.sprites.set_lint import find_few, find_mixed_scales, lint_set
 
 DCSS = Path(__file__).parents[3] / "shared" / "data" / "dcss"
 CLEAN_SEED = 4
@@ -210,13 +210,6 @@ def test_mixed_scales_name_the_few() -> None:
     (finding,) = find_mixed_scales({**scales, **odd})
     assert (finding.kind, finding.file) == ("mixed_scale", "odd")
     assert "native pixels of 3 px, 4 px in 20 of 21 files" in finding.message
-
-
-def test_stems_collide_across_folders_and_capitals() -> None:
-    names = ["a/x.png", "a/y.png", "b/x.png", "B/Y.PNG", "y.webp", "a/z.png", "a/z.jpg", "c/Q.png", "c/q.png"]
-    found = find_stem_collisions(names)
-    assert sorted(f.file for f in found) == ["B/Y.PNG", "b/x.png", "c/q.png", "y.webp"]
-    assert "that of a/x.png; rename one" in found[0].message
 
 
 @pytest.mark.parametrize(("number", "expected"), [(50, None), (49, "style carries over"), (12, "repeat these very")])

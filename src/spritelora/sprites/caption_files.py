@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,9 +23,6 @@ def read_set(folder: Path) -> list[Source]:
         ) from error
     if not sources:
         raise DatasetError(f"{folder}: no images found; dataset names the folder that holds them")
-    counts = Counter(Path(source.name).with_suffix("").as_posix() for source in sources)
-    refuse(folder, [f"{stem}: {n} images of this name share one caption; rename all but one"
-                    for stem, n in counts.items() if n > 1])  # fmt: skip
     return sources
 
 

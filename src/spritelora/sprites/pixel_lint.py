@@ -61,7 +61,7 @@ def is_unreadable(view: View) -> bool:
 
 
 def photograph(view: View) -> Found:
-    """The finding `photograph`, or `uncertain-scale` where an image has too few colours to be one."""
+    """The finding `photograph`, or `uncertain_scale` where an image has too few colours to be one."""
     height, width = view.image.shape[:2]
     if len(visible_colours(view.native)) <= MAX_COLOURS:
         message = f"{width}x{height} px with too few edges to tell its native pixels: shrink it to them by hand"
@@ -71,7 +71,7 @@ def photograph(view: View) -> Found:
 
 
 def half_transparent(view: View) -> Iterator[Found]:
-    """The finding `half-transparent`: alpha that is neither 0 nor 255."""
+    """The finding `half_transparent`: alpha that is neither 0 nor 255."""
     count = int(((view.native[..., 3] > 0) & (view.native[..., 3] < 255)).sum())
     if count:
         message = (
@@ -82,7 +82,7 @@ def half_transparent(view: View) -> Iterator[Found]:
 
 
 def too_many_colours(view: View) -> Iterator[Found]:
-    """The finding `too-many-colours`."""
+    """The finding `too_many_colours`."""
     count = len(visible_colours(view.native))
     if count > MAX_COLOURS:
         yield (
@@ -93,7 +93,7 @@ def too_many_colours(view: View) -> Iterator[Found]:
 
 
 def uneven_scale(view: View) -> Found | None:
-    """The finding `uncertain-scale`: nothing is as small as one pixel, yet no grid fits."""
+    """The finding `uncertain_scale`: nothing is as small as one pixel, yet no grid fits."""
     lengths = np.concatenate([run_lengths(view.packed), run_lengths(view.packed.T)])
     if view.scale.factor > 1 or len(lengths) < MIN_RUNS:
         return None

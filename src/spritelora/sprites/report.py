@@ -2,13 +2,10 @@
 
 import base64
 import io
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from html import escape
-from pathlib import Path
 from statistics import median
 
 import numpy as np
@@ -44,26 +41,18 @@ class ReportSprite:
     findings: Sequence[Finding] = ()
 
 
-def write_report(
-    file: Path,
+def make_report(
     title: str,
     sprites: Sequence[ReportSprite],
     findings: Sequence[Finding] = (),
     summary: Mapping[str, str] | None = None,
-) -> None:
-    """Write the report of a set; the file appears whole or not at all.
+) -> str:
+    """The report of a set, as the text of a page.
 
     `findings`: of the set, and of files that are not among `sprites` for they cannot be read. `summary`: further
-    lines of the summary, by what they tell. Raises OSError where the file cannot be written.
+    lines of the summary, by what they tell.
     """
-    page = "".join(_page(title, sprites, findings, summary or {}))
-    partial = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        partial.write_bytes(page.encode("utf-8", "backslashreplace"))  # names can hold bytes that are no text
-        partial.replace(file)
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
+    return "".join(_page(title, sprites, findings, summary or {}))
 
 
 def _page(

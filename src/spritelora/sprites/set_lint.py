@@ -1,8 +1,7 @@
 """What is wrong with a set of sprites that no single one of them shows."""
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from pathlib import PurePosixPath
+from collections import Counter
+from collections.abc import Mapping
 
 from spritelora.sprites.duplicates import find_duplicates
 from spritelora.sprites.findings import Finding, Severity
@@ -26,7 +25,6 @@ def lint_set(sprites: Mapping[str, Pixels], scales: Mapping[str, NativeScale] | 
     findings = [
         *find_few(len(sprites)),
         *find_mixed_scales(scales or {}),
-        *find_stem_collisions(sprites),
         *find_duplicates(sprites),
         *find_outliers(styles),
     ]
@@ -63,22 +61,4 @@ def find_mixed_scales(scales: Mapping[str, NativeScale]) -> list[Finding]:
         )
         for name, factor in sure.items()
         if factor != usual
-    ]
-
-
-def find_stem_collisions(names: Iterable[str]) -> list[Finding]:
-    """Files of different folders, or different in capitals only, that would have one name in a flat folder."""
-    by_stem: defaultdict[str, list[PurePosixPath]] = defaultdict(list)
-    for name in names:
-        by_stem[PurePosixPath(name).stem.casefold()].append(PurePosixPath(name))
-    return [
-        Finding(
-            "stem_collision",
-            Severity.error,
-            path.as_posix(),
-            f"its name without the folder is that of {paths[0]}; rename one of them",
-        )
-        for paths in by_stem.values()
-        for path in paths[1:]
-        if (path.parent, path.stem) != (paths[0].parent, paths[0].stem)  # a.png beside a.jpg is found with the files
     ]

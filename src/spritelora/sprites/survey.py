@@ -15,14 +15,13 @@ from spritelora.sprites.fit import take_from_canvas
 from spritelora.sprites.image import Pixels, exact_scale, read_sprite, visible_colours, without_hidden_colour
 from spritelora.sprites.manifest import PreparedSprite
 from spritelora.sprites.native import NativeScale, detect_scale, to_native
+from spritelora.sprites.pixel_lint import lint_image
 from spritelora.sprites.sheet import SheetLayout, cut_image
 from spritelora.sprites.sources import Source
 
-SURE = 0.5
-"""The least confidence with which a scale is acted upon."""
-
 AS_IT_IS = NativeScale(1, (0, 0), 1.0, True)
 AGREEING_SHARE = 0.75
+KEPT_BYTES = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -162,37 +161,21 @@ def _survey_image(
 
 
 def _scale(image: Pixels, reading: Reading, called: str, findings: list[Finding]) -> NativeScale:
-    """The scale to act on: the user's, the one found, or 1 where none is sure."""
+    """The scale to act on: the user's, or the one found."""
     if reading.scale is not None:
         if exact_scale(image) % reading.scale:
             text = f"not an enlargement by {reading.scale}; give scale=auto, or bring it to that scale"
             findings.append(Finding("other_scale", Severity.error, called, text))
             return AS_IT_IS
         return NativeScale(reading.scale, (0, 0), 1.0, True)
-    found = detect_scale(image)
-    if found.factor > 1 and found.confidence < SURE:
-        text = (
-            f"perhaps enlarged by {found.factor} (confidence {found.confidence:.2f}), taken as it is; "
-            f"bring it to its native size, or leave it out"
-        )
-        findings.append(Finding("unsure_scale", Severity.warning, called, text))
-        return AS_IT_IS
-    return found
+    return detect_scale(image)
 
 
-def check_image(called: str, image: Pixels, scale: NativeScale) -> list[Finding]:  # noqa: ARG001
-    """Findings about one sprite as it lies in its file, RGBA (H, W, 4); runs in the workers, beside the decoding.
-
-    `pixel_lint.lint_image(called, image, scale)` belongs here.
-    """
-    alpha = image[..., 3]
-    if not alpha.any():
+def check_image(called: str, image: Pixels, scale: NativeScale) -> list[Finding]:
+    """Findings about one sprite as it lies in its file, RGBA (H, W, 4); runs in the workers, beside the decoding."""
+    if not image[..., 3].any():
         return [Finding("blank", Severity.error, called, "no visible pixel; remove it")]
-    halves = int(((alpha > 0) & (alpha < 255)).sum())
-    if halves:
-        text = f"{halves} half-transparent pixels will be mixed with the matte; draw them opaque or clear"
-        return [Finding("half_transparent", Severity.warning, called, text)]
-    return []
+    return lint_image(called, image, scale)
 
 
 def _native(image: Pixels, scale: NativeScale) -> NativeSprite:
@@ -215,15 +198,26 @@ def _restore(source: Source, image: Pixels, prepared: PreparedSprite) -> NativeS
 
 
 class NativeSprites(Mapping[str, Pixels]):
-    """The native RGBA sprites of a surveyed set by label, each read from its file when asked for: flat memory."""
+    """The native RGBA sprites of a surveyed set by label, each read from its file when asked for.
+
+    They are kept up to `KEPT_BYTES` in all, so that small sprites are read once and memory stays bounded.
+    """
 
     def __init__(self, files: Sequence[SurveyedFile], reading: Reading) -> None:
         self._places = {label(f.source.name, s.tag): (f, s) for f in files for s in f.sprites}
         self._reading = reading
+        self._kept: dict[str, Pixels] = {}
+        self._room = KEPT_BYTES
 
     def __getitem__(self, name: str) -> Pixels:
+        if name in self._kept:
+            return self._kept[name]
         file, sprite = self._places[name]
-        return next(read_natives(file.source, self._reading, [sprite])).pixels
+        pixels = next(read_natives(file.source, self._reading, [sprite])).pixels
+        if pixels.nbytes <= self._room:
+            self._kept[name] = pixels
+            self._room -= pixels.nbytes
+        return pixels
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)

@@ -10,16 +10,17 @@ from pathlib import Path
 
 from spritelora.config.prepare import PrepareConfig
 from spritelora.errors import DatasetError
-from spritelora.sprites.findings import Finding, Severity
+from spritelora.sprites.findings import Severity
 from spritelora.sprites.manifest import PreparedSprite, read_manifest
 from spritelora.sprites.output_folder import State, is_complete, read_ledger, read_state, sha256_of
 from spritelora.sprites.plan import plan_matte, plan_set
-from spritelora.sprites.sources import Source, find_sources
-from spritelora.sprites.survey import Reading, SurveyedFile, label, settle_scales, survey_file
+from spritelora.sprites.sources import Found, Source, survey_folder
+from spritelora.sprites.survey import NativeSprites, Reading, SurveyedFile, label, settle_scales, survey_file
 from spritelora.sprites.write_set import Caption
 from spritelora.tasks.parallel import map_in_order, num_cpus
 from spritelora.tasks.prepare_captions import settle_captions
-from spritelora.tasks.prepare_report import announce, announce_stretch, refusal, report
+from spritelora.tasks.prepare_lint import lint
+from spritelora.tasks.prepare_report import announce, announce_stretch, refusal, report, report_of
 from spritelora.tasks.prepare_settings import Settings, fit_options_of, folders_of, matte_of, reading_of
 from spritelora.tasks.prepare_write import SetPlan, write_set
 
@@ -37,60 +38,53 @@ def prepare(config: PrepareConfig) -> None:
     begun_s = time.monotonic()
     folder, output = folders_of(config)
     settings = Settings(reading_of(config), fit_options_of(config), matte_of(config))
-    sources = find_sources(folder)
-    if not sources:
+    found = survey_folder(folder)
+    if not found.sources and not found.errors:
         raise DatasetError(f"{folder}: no images found; input names the folder that holds them")
     state = read_state(output) if output else State()
-    fingerprint = _fingerprint(config, sources)
+    fingerprint = _fingerprint(config, found)
     if output and not config.validate_only and state.fingerprint == fingerprint and is_complete(output, state):
         report(state.findings, brief=True)
         log.info("%s: all as prepared before, nothing to do", output)
         return
     ledger = read_ledger(output, state) if output else {}
-    plan = _plan(config, settings, sources, output, ledger)
+    plan = _plan(config, settings, found, output, ledger)
     report(plan.findings, brief=not config.validate_only)
     if config.validate_only or output is None:
         log.info("%s: %d images can be prepared; nothing was written", folder, len(plan.captions))
         return
-    sprites = write_set(plan, output, fingerprint, ledger, config.workers or num_cpus())
+    page = report_of(plan, folder)
+    sprites = write_set(plan, page, output, fingerprint, ledger, config.workers or num_cpus())
     announce(sprites, output)
     if not config.pad:
         announce_stretch(sprites)
     log.info("done in %.1f s", time.monotonic() - begun_s)
 
 
-def lint(files: Sequence[SurveyedFile], captions: Mapping[str, Caption], reading: Reading) -> list[Finding]:  # noqa: ARG001
-    """Everything there is to say about a set as a whole and about its files; captions by label of the sprite.
-
-    Findings of single images come with the survey (`survey.check_image`). What compares sprites with one another
-    takes their native pixels from `survey.NativeSprites(files, reading)`, which reads them when asked.
-    """
-    return [finding for file in files for finding in file.findings]
-
-
 def _plan(
     config: PrepareConfig,
     settings: Settings,
-    sources: Sequence[Source],
+    found: Found,
     output: Path | None,
     ledger: Mapping[str, set[str]],
 ) -> SetPlan:
     """What is to be written, and all findings. Raises DatasetError for errors unless bad files are to be skipped."""
     folder = Path(config.input).expanduser()
     known = read_manifest(folder)
-    jobs = [(source, settings.reading, known.get(source.name)) for source in sources]
+    jobs = [(source, settings.reading, known.get(source.name)) for source in found.sources]
     files = settle_scales(list(map_in_order(_survey, jobs, config.workers or num_cpus())))
     plan = _plan_files(files, config, settings, output, ledger)
-    findings = [*lint(files, _captions_by_label(plan), settings.reading), *plan.findings]
+    natives = NativeSprites(files, settings.reading)
+    findings = [*found.problems, *lint(files, natives, _captions_by_label(plan), config.trigger), *plan.findings]
     errors = [f for f in findings if f.severity is Severity.error]
     if not errors:
-        return dataclasses.replace(plan, findings=findings)
+        return dataclasses.replace(plan, findings=findings, natives=natives)
     good = _without({e.file for e in errors}, files)
     can_skip = bool(good) and all(e.file for e in errors)
     if config.validate_only or not config.skip_bad or not can_skip:
         report([f for f in findings if f.severity is not Severity.error], brief=not config.validate_only)
         raise DatasetError(refusal(folder, errors, can_skip))
-    return dataclasses.replace(_plan_files(good, config, settings, output, ledger), findings=findings)
+    return dataclasses.replace(_plan_files(good, config, settings, output, ledger), findings=findings, natives=natives)
 
 
 def _plan_files(
@@ -103,7 +97,10 @@ def _plan_files(
     planned, fit_findings = plan_set(files, settings.fit)
     captions, caption_findings = settle_captions(planned, config, output, ledger)
     matte, matte_findings = plan_matte(files, settings.matte)
-    return SetPlan(planned, captions, settings.reading, matte, [*fit_findings, *caption_findings, *matte_findings])
+    natives = NativeSprites(files, settings.reading)
+    return SetPlan(
+        planned, captions, settings.reading, natives, matte, [*fit_findings, *caption_findings, *matte_findings]
+    )
 
 
 def _captions_by_label(plan: SetPlan) -> dict[str, Caption]:
@@ -128,11 +125,12 @@ def _without(bad: set[str], files: Sequence[SurveyedFile]) -> list[SurveyedFile]
     return [file for file in kept if file.sprites]
 
 
-def _fingerprint(config: PrepareConfig, sources: Sequence[Source]) -> str:
+def _fingerprint(config: PrepareConfig, found: Found) -> str:
     """What decides all that is written: settings, the bytes of the originals and of what describes them."""
     settings = {k: v for k, v in dataclasses.asdict(config).items() if k not in WITHOUT_EFFECT}
-    digest = hashlib.sha256(json.dumps([FORMAT, settings]).encode())
-    for source in sources:
+    problems = [[problem.kind, problem.file] for problem in found.problems]
+    digest = hashlib.sha256(json.dumps([FORMAT, settings, problems]).encode())
+    for source in found.sources:
         beside = [sha256_of(f) for f in (source.file, source.file.with_suffix(".json"))]
         digest.update(json.dumps([source.name, source.caption, source.repeats, source.group, *beside]).encode())
     return digest.hexdigest()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from spritelora.config.prepare import PrepareConfig
 from spritelora.errors import DatasetError
+from spritelora.sprites.captions import caption_from_name
 from spritelora.sprites.findings import Finding, Severity
 from spritelora.sprites.output_folder import sha256_of
 from spritelora.sprites.plan import PlannedFile
@@ -44,8 +45,6 @@ def settle_captions(
 
 def create_caption(name: str, words: Sequence[str], config: PrepareConfig) -> str:
     """A caption from the name of a file and its folders. Raises DatasetError where the name says nothing."""
-    from spritelora.sprites.captions import caption_from_name  # pyright: ignore
-
     return caption_from_name(name, config.template, config.trigger, config.prefix, config.suffix, words)
 
 

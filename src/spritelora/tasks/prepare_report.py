@@ -1,11 +1,15 @@
 """What `prepare` says: findings by file, and what came of it."""
 
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 
 from spritelora.sprites.findings import Finding, Severity
 from spritelora.sprites.manifest import PreparedSprite
+from spritelora.sprites.report import MAX_CARDS, ReportSprite, make_report
+from spritelora.sprites.survey import label
+from spritelora.tasks.prepare_write import SetPlan
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +69,27 @@ def announce_stretch(sprites: Sequence[PreparedSprite]) -> None:
         len(sprites),
         rest,
     )
+
+
+def report_of(plan: SetPlan, folder: Path) -> str:
+    """The set's page: sprites with findings first, as many as it shows, and what is said of the set."""
+    by_file: dict[str, list[Finding]] = defaultdict(list)
+    for finding in plan.findings:
+        by_file[finding.file].append(finding)
+    shown: list[tuple[str, ReportSprite]] = []
+    cards = [(p, piece) for p in plan.planned for piece in p.pieces]
+    names = {id(piece): label(p.surveyed.source.name, p.surveyed.sprites[piece.number].tag) for p, piece in cards}
+    cards.sort(key=lambda card: not by_file.keys() & {names[id(card[1])], card[0].surveyed.source.name})
+    for planned, piece in cards[:MAX_CARDS]:
+        name, source = names[id(piece)], planned.surveyed.source.name
+        scale = planned.surveyed.sprites[piece.number].scale
+        facts = {"Enlarged by": f"{scale.factor} (confidence {scale.confidence:.2f})"} if scale.factor > 1 else {}
+        found = [*by_file[name], *(by_file[source] if source != name else [])]
+        shown.append((name, ReportSprite(name, plan.natives[name], plan.captions[piece.stem].text, facts, found)))
+    told = {name for name, _ in shown} | {planned.surveyed.source.name for planned, _ in cards[:MAX_CARDS]}
+    rest = [f for f in plan.findings if f.file not in told]
+    summary = {"Sprites prepared": f"{len(cards):,}"} if len(cards) > len(shown) else {}
+    return make_report(f"{folder.resolve().name}: data set", [sprite for _, sprite in shown], rest, summary)
 
 
 def _counts(numbers: dict[str, int]) -> str:

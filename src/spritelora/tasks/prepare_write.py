@@ -19,12 +19,13 @@ from spritelora.sprites.output_folder import (
     sha256_of,
 )
 from spritelora.sprites.plan import Pair3, PlannedFile
-from spritelora.sprites.survey import Reading, label
+from spritelora.sprites.survey import NativeSprites, Reading, label
 from spritelora.sprites.write_set import Caption, WriteJob, caption_name, image_name, mask_name, write_file
 from spritelora.tasks.parallel import map_in_order
 
 MOST_NAMED = 10
-OF_THE_SET = (METADATA, MANIFEST)
+REPORT = "report.html"
+OF_THE_SET = (METADATA, MANIFEST, REPORT)
 """Files made from all others: ours once we wrote them, whatever they say now."""
 
 
@@ -35,14 +36,18 @@ class SetPlan:
     planned: Sequence[PlannedFile]
     captions: Mapping[str, Caption]
     reading: Reading
+    natives: NativeSprites
     matte: Pair3
     findings: Sequence[Finding]
 
 
 def write_set(
-    plan: SetPlan, output: Path, fingerprint: str, ledger: Mapping[str, set[str]], workers: int
+    plan: SetPlan, page: str, output: Path, fingerprint: str, ledger: Mapping[str, set[str]], workers: int
 ) -> list[PreparedSprite]:
-    """Write all files, those of the whole set last, and remove what earlier runs wrote and this one does not."""
+    """Write all files, those of the whole set and its report `page` last.
+
+    What earlier runs wrote and this one does not is removed.
+    """
     _refuse_foreign(output, plan.captions, ledger)
     kinds = _kinds(plan.findings)
     jobs = [_job(planned, plan, output, kinds) for planned in plan.planned]
@@ -52,6 +57,7 @@ def write_set(
         sprites = [sprite for w in written for sprite in w.sprites]
         files = {name: sha256 for w in written for name, sha256 in w.files.items()}
         files[METADATA] = put_file(output, METADATA, encode_metadata(sprites))
+        files[REPORT] = put_file(output, REPORT, page.encode("utf-8", "backslashreplace"))
         kept = {n: sha256_of(output / n) for s in sprites if (n := caption_name(s.file[:-4])) not in files}
         stale = [n for n in ledger if n not in files and not n.startswith(PRIVATE) and n not in OF_THE_SET]
         remove_files(output, [n for n in stale if not foreign_files(output, [n], ledger)])
