@@ -5,7 +5,7 @@ from spritelora.config.caption import CaptionConfig
 from spritelora.config.invocation import Invocation
 
 
-@command(config_path="../conf", config_name="caption", schema=CaptionConfig)
+@command(config_path="conf", config_name="caption", schema=CaptionConfig)
 def main(config: CaptionConfig, _invocation: Invocation) -> None:
     """Do what the mode says."""
     from spritelora.tasks.caption import caption  # after the configuration is checked

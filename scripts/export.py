@@ -5,7 +5,7 @@ from spritelora.config.export import ExportConfig
 from spritelora.config.invocation import Invocation
 
 
-@command(config_path="../conf", config_name="export", schema=ExportConfig)
+@command(config_path="conf", config_name="export", schema=ExportConfig)
 def main(config: ExportConfig, _invocation: Invocation) -> None:
     """Write the file, and a ComfyUI workflow that uses it."""
     from spritelora.tasks.export import export  # after the configuration is checked: torch is slow to import

@@ -5,7 +5,7 @@ from spritelora.config.invocation import Invocation
 from spritelora.config.lora_files import LoraFilesConfig
 
 
-@command(config_path="../conf", config_name="lora_files", schema=LoraFilesConfig)
+@command(config_path="conf", config_name="lora_files", schema=LoraFilesConfig)
 def main(config: LoraFilesConfig, _invocation: Invocation) -> None:
     """Do what `mode` says."""
     from spritelora.tasks.lora_files import work_on_files  # after the check: torch is slow to import

@@ -5,7 +5,7 @@ from spritelora.config.invocation import Invocation
 from spritelora.config.prepare import PrepareConfig
 
 
-@command(config_path="../conf", config_name="prepare", schema=PrepareConfig)
+@command(config_path="conf", config_name="prepare", schema=PrepareConfig)
 def main(config: PrepareConfig, _invocation: Invocation) -> None:
     """Read, check, fit and write."""
     from spritelora.tasks.prepare import prepare

@@ -57,6 +57,26 @@ getattr(OmegaConf, "register_new_resolver" if omegaconf.__version__.startswith("
 )
 
 
+JOB_LOGGING = {
+    "version": 1,
+    "formatters": {"plain": {"format": "%(message)s"}, "dated": {"format": "%(asctime)s %(levelname)s %(message)s"}},
+    "handlers": {
+        "console": {"class": "spritelora.cli.BarSafeHandler", "formatter": "plain"},
+        "file": {
+            "class": "logging.FileHandler",
+            "formatter": "dated",
+            "delay": True,
+            "filename": "${hydra.runtime.output_dir}/${hydra.job.name}.log",
+        },
+    },
+    "root": {"level": "INFO", "handlers": ["console", "file"]},
+    "disable_existing_loggers": False,
+}
+"""One event, one line: plain on the console, with its time in the run's log file."""
+
+ConfigStore.instance().store(group="hydra/job_logging", name="plain", node=JOB_LOGGING)
+
+
 def keep_overrides(overrides: Sequence[str], is_multirun: bool) -> list[str]:  # noqa: ARG001
     """The rewriting of a command that has none of its own."""
     return list(overrides)

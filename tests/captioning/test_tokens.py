@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from transformers import CLIPTokenizer
 
-from spritelora.captioning.tokens import TokenCounter, fetch_tokenizer
+from spritelora.captioning.tokens import TokenCounter, find_tokenizer
 from spritelora.errors import WeightsError
 from spritelora.sdxl.embedded import embedded_base
 
@@ -37,4 +37,4 @@ def test_a_folder_without_a_tokenizer_is_named(tmp_path: Path) -> None:
     with pytest.raises(
         WeightsError, match=r"model\.path=some/model: neither a local folder nor to be had from the hub"
     ):
-        fetch_tokenizer("some/model")
+        find_tokenizer("some/model")

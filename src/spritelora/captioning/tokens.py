@@ -35,8 +35,18 @@ class TokenCounter:
         return caption[starts[room] :] if len(starts) > room else ""
 
 
-def fetch_tokenizer(repository: str) -> Path:
-    """The local folder of a hub model's tokenizer. Raises WeightsError where it cannot be had."""
+def find_tokenizer(path: str) -> Path:
+    """The folder of an SDXL model whose tokenizer counts; of a hub id, the tokenizer alone is fetched.
+
+    Raises WeightsError where it cannot be had.
+    """
+    folder = Path(path).expanduser()
+    if folder.is_dir() or path.count("/") != 1 or path.startswith((".", "/", "~")):
+        return folder
+    return _fetch_tokenizer(path)
+
+
+def _fetch_tokenizer(repository: str) -> Path:
     from huggingface_hub import snapshot_download
 
     try:

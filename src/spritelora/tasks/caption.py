@@ -99,16 +99,14 @@ def report(findings: list[Finding], num_sprites: int) -> str:
 
 def make_lint(config: CaptionConfig, variants: list[tuple[str, ...]]) -> Lint:
     """The check of captions as configured, with the tokenizer of the model loaded."""
-    from spritelora.captioning.tokens import TokenCounter, fetch_tokenizer
+    from spritelora.captioning.tokens import TokenCounter, find_tokenizer
     from spritelora.sdxl.embedded import embedded_base
 
     if config.model.path is None:
         name = "the embedded base's tokenizer (rare words have more tokens in it than in SDXL's own; see model.path)"
         counter = TokenCounter(embedded_base(), name)
     else:
-        local = Path(config.model.path).expanduser()
-        place = local if local.is_dir() or config.model.path.count("/") != 1 else fetch_tokenizer(config.model.path)
-        counter = TokenCounter(place, f"the tokenizer of {config.model.path}")
+        counter = TokenCounter(find_tokenizer(config.model.path), f"the tokenizer of {config.model.path}")
     return lambda captions: lint_captions(
         captions,
         counter.count,
