@@ -128,3 +128,17 @@ def test_subsets_and_hold_outs_are_seeded_and_complete() -> None:
     assert (len(held_out), sorted(training + held_out)) == (4, items)
     assert hold_out(items[:9], 0.1, 0) == (items[:9], [])
     assert len(hold_out(items[:10], 0.1, 0)[1]) == 1
+
+
+def test_a_set_has_one_factor_and_one_grid(tmp_path: Path) -> None:
+    for name, size in (("small", 12), ("large", 30)):
+        Image.fromarray(draw_sprite(3, size)).save(tmp_path / f"{name}.png")
+        (tmp_path / f"{name}.txt").write_text("pixel art, gem")
+    for side_px, factor in ((64, 2), (512, 16)):  # 17 would fit, 16 covers whole latent cells
+        sprites = read_folder(tmp_path, side_px)
+        assert [s.factor for s in sprites] == [factor, factor]
+        for sprite in sprites:
+            image = training_image(sprite, side_px, (255, 0, 255))
+            drawn = np.flatnonzero((image != (255, 0, 255)).any((1, 2)))
+            assert (drawn[-1] + 1 - drawn[0]) % factor == 0
+            assert drawn[0] % 8 == 0 or factor % 8

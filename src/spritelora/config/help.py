@@ -14,7 +14,9 @@ WIDTH = 110
 
 def render_help(purpose: str, schema: type[Any], groups: Mapping[str, list[str]], config: DictConfig) -> str:
     """Purpose, groups with their options, and every key with its value and meaning."""
-    lines = [purpose.strip(), "", "Groups, typed group=option; -m sweeps over several, as in -m lora=rank8,rank16:"]
+    lines = [purpose.strip()]
+    if groups:
+        lines += ["", "Groups, typed group=option; -m sweeps over several, as in -m lora=rank8,rank16:"]
     width = max(map(len, groups), default=0)
     for group, options in groups.items():
         lines += _indented(group, ", ".join(options), width)

@@ -45,7 +45,7 @@ class Encoder:
             parts = {"version": ENCODING_VERSION, "vae": vae_hash, "image": sprite.sha256}
             # What is shown as drawn has the key of a run without variants.
             more = {} if variant == Variant() else {"variant": asdict(variant)}
-            return content_key(**parts, side_px=side_px, matte=matte, **more)
+            return content_key(**parts, side_px=side_px, factor=sprite.factor, matte=matte, **more)
 
         def compute(missing: list) -> Callable[[tuple[CaptionedSprite, Variant]], Entry]:
             vae = load_vae(self.base, self.device)

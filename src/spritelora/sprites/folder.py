@@ -1,5 +1,6 @@
 """A folder of sprites with side-car captions, checked whole before anything is made of it."""
 
+import dataclasses
 import hashlib
 import logging
 from dataclasses import dataclass
@@ -9,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spritelora.errors import DatasetError
+from spritelora.sprites.fit import canvas_shapes, draw_on_canvas, fit_sprite, uniform_factor
 from spritelora.sprites.image import (
     Pixels,
     apply_matte,
-    check_fits,
-    fit_square,
     read_sprite,
+    shrink_to_fit,
     visible_colours,
     without_hidden_colour,
 )
@@ -30,7 +31,8 @@ class CaptionedSprite:
     """An image file, its caption and what was learned when the file was checked.
 
     `name`: path below the data set's folder. `sha256`: of the file's bytes. `colours`: visible ones, packed.
-    `repeats`: how often a pass over the set shows it. `group`: what belongs together in a split.
+    `repeats`: how often a pass over the set shows it. `group`: what belongs together in a split. `factor`: by which all
+    sprites of the set are enlarged.
     """
 
     file: Path
@@ -40,6 +42,7 @@ class CaptionedSprite:
     colours: NDArray[np.uint32]
     repeats: int = 1
     group: str = ""
+    factor: int = 1
 
 
 def read_folder(folder: Path, side_px: int) -> list[CaptionedSprite]:
@@ -59,15 +62,19 @@ def read_folder(folder: Path, side_px: int) -> list[CaptionedSprite]:
         )
     refuse(folder, [*(as_line(p) for p in found.errors), *_caption_problems(found.sources)])
     sprites: list[CaptionedSprite] = []
+    sizes: list[tuple[int, int]] = []
     problems: list[str] = []
     for source in found.sources:
         try:
-            sprites.append(_read_one(source, side_px))
+            sprite, size = _read_one(source, side_px)
+            sprites.append(sprite)
+            sizes.append(size)
         except DatasetError as error:
             problems.append(str(error))
     refuse(folder, problems)
     _warn(folder, [as_line(p) for p in found.problems])
-    return sprites
+    factor = uniform_factor(sizes, canvas_shapes(side_px, buckets=False))
+    return [dataclasses.replace(sprite, factor=factor) for sprite in sprites]
 
 
 def set_matte(sprites: list[CaptionedSprite]) -> tuple[int, int, int]:
@@ -76,8 +83,10 @@ def set_matte(sprites: list[CaptionedSprite]) -> tuple[int, int, int]:
 
 
 def training_image(sprite: CaptionedSprite, side_px: int, matte: tuple[int, int, int]) -> Pixels:
-    """The sprite as training sees it: on its matte, enlarged by a whole factor, padded. (side_px, side_px, 3)."""
-    return fit_square(apply_matte(read_sprite(sprite.file), matte), side_px, matte)
+    """The sprite as training sees it: on its matte, enlarged by the set's factor, padded. (side_px, side_px, 3)."""
+    native = apply_matte(shrink_to_fit(without_hidden_colour(read_sprite(sprite.file)), side_px), matte)
+    size = native.shape[1], native.shape[0]
+    return draw_on_canvas(native, fit_sprite(size, sprite.factor, canvas_shapes(side_px, buckets=False)), matte)
 
 
 def data_hash(sprites: list[CaptionedSprite]) -> str:
@@ -88,16 +97,17 @@ def data_hash(sprites: list[CaptionedSprite]) -> str:
     return digest.hexdigest()
 
 
-def _read_one(source: Source, side_px: int) -> CaptionedSprite:
+def _read_one(source: Source, side_px: int) -> tuple[CaptionedSprite, tuple[int, int]]:
+    """The sprite, its factor still open, and its width and height as they will be enlarged."""
     pixels = read_sprite(source.file)
     try:
-        check_fits(without_hidden_colour(pixels), side_px)
+        native = shrink_to_fit(without_hidden_colour(pixels), side_px)
     except ValueError as error:
         raise DatasetError(
             f"{printable(source.file)}: {error}; sprites are never shrunk by fractions: "
             f"raise model.resolution, cut the image up, or bring it to its native size"
         ) from error
-    return CaptionedSprite(
+    sprite = CaptionedSprite(
         file=source.file,
         name=source.name,
         caption=source.caption or "",
@@ -106,6 +116,7 @@ def _read_one(source: Source, side_px: int) -> CaptionedSprite:
         repeats=source.repeats,
         group=source.group,
     )
+    return sprite, (native.shape[1], native.shape[0])
 
 
 def _caption_problems(sources: list[Source]) -> list[str]:

@@ -167,13 +167,18 @@ def without_hidden_colour(sprite: Pixels) -> Pixels:
     return sprite * (sprite[..., 3:] > 0)
 
 
-def check_fits(image: Pixels, side_px: int) -> None:
-    """Raise ValueError unless the native pixels of an image fit a square. `image`: (H, W, C)."""
+def shrink_to_fit(image: Pixels, side_px: int) -> Pixels:
+    """The image as it is, or where it is larger than a square its native pixels, if it is a clean enlargement.
+
+    `image`: (H, W, C). Raises ValueError where the native pixels do not fit either.
+    """
     height, width = image.shape[:2]
-    if max(height, width) > side_px:
-        scale = exact_scale(image)
-        if max(height, width) // scale > side_px:
-            raise ValueError(f"{width // scale}x{height // scale} native pixels do not fit {side_px}x{side_px}")
+    if max(height, width) <= side_px:
+        return image
+    scale = exact_scale(image)
+    if max(height, width) // scale > side_px:
+        raise ValueError(f"{width // scale}x{height // scale} native pixels do not fit {side_px}x{side_px}")
+    return image[::scale, ::scale]
 
 
 def fit_square(image: Pixels, side_px: int, matte: tuple[int, int, int]) -> Pixels:
@@ -182,10 +187,7 @@ def fit_square(image: Pixels, side_px: int, matte: tuple[int, int, int]) -> Pixe
     An image larger than the square is first brought back to its native pixels, if it is a clean enlargement.
     `image`: (H, W, 3). Returns (side_px, side_px, 3). Raises ValueError where the native sprite does not fit.
     """
-    check_fits(image, side_px)
-    if max(image.shape[:2]) > side_px:
-        scale = exact_scale(image)
-        image = image[::scale, ::scale]
+    image = shrink_to_fit(image, side_px)
     height, width = image.shape[:2]
     factor = side_px // max(height, width)
     enlarged = scale_nearest(image, factor)

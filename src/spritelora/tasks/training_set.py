@@ -48,10 +48,11 @@ def read_training_set(config: DataConfig, side_px: int) -> TrainingSet:
     groups = [s.group for s in sprites] if config.split is Split.group else None
     training, held_out = hold_out(sprites, config.holdout, SPLIT_SEED, groups)
     log.info(
-        "%s: %d sprites to train on, %d held out, matte #%02x%02x%02x",
+        "%s: %d sprites to train on, %d held out, enlarged by %d, matte #%02x%02x%02x",
         folder.name if config.path else "demo set",
         len(training),
         len(held_out),
+        sprites[0].factor,
         *matte,
     )
     return TrainingSet(training, held_out, matte, _variants(config.augment, training, side_px, matte))
