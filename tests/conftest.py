@@ -19,6 +19,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 QUICK = (
     "data.limit=12",
     "targets=attention",
+    "schedule=constant",
     "trainer.batch_size=2",
     "trainer.sample_every=0",
     "trainer.validate_every=0",
