@@ -1,6 +1,8 @@
 """What the README tells people to type is right."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,8 +30,18 @@ def test_every_command_passes_the_door(command: str, tmp_path: Path) -> None:
         assert "rank: 16" in result.stdout
 
 
+@pytest.mark.parametrize("command", re.findall(r"^\s*python (scripts/.*)$", README, re.MULTILINE))
+def test_every_script_passes_the_door(command: str) -> None:
+    script, *arguments = re.sub("<date>_<time>", "now", command).split()
+    words = [sys.executable, str(ROOT / script), *(a.partition("|")[0] for a in arguments), "--cfg", "job"]
+    result = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
 def test_the_table_of_the_guides_flags_is_complete() -> None:
-    for flag in ("dataset", "output", "model", "rank", "alpha", "lr", "steps", "batch-size", "resume"):
+    trainer = ("dataset", "output", "model", "rank", "alpha", "lr", "steps", "batch-size", "resume")
+    data = ("input", "output", "resolution", "create-captions", "no-pad", "validate-only", "mode", "prefix", "suffix")
+    for flag in (*trainer, *data):
         assert re.search(rf"^\| `--{flag} ", README, re.MULTILINE)
 
 
