@@ -38,8 +38,8 @@ def merge_kohya(unet: UNet2DConditionModel, file: Path, strength: float) -> int:
     unknown = [m for m in modules if m not in layers]
     if unknown:
         raise WeightsError(
-            f"{file}: a LoRA of another base: {len(unknown)} of its {len(modules)} layers are not in this model, such as "
-            f"{unknown[0]}; name its own base with model.path="
+            f"{file}: a LoRA of another base: {len(unknown)} of its {len(modules)} layers are not in this model, "
+            f"such as {unknown[0]}; name its own base with model.path="
         )
     deltas = {m: file_delta(tensors, m) if _is_consistent(tensors, m) else None for m in modules}
     for module, delta in deltas.items():

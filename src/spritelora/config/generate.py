@@ -71,7 +71,11 @@ class GenerateConfig:
         text=True,
     )
     background: Background = key(Background.transparent, "what becomes of the background: transparent or keep")
-    matte: str = key("auto", "colour of the background, #rrggbb; auto: the run's, else the border's", text=True)
+    matte: str = key(
+        "auto",
+        "colour of the background, #rrggbb; auto: what lay under the run's transparent sprites, else the border's",
+        text=True,
+    )
     holes: bool = key(True, "with a known matte: background enclosed by the sprite becomes transparent too")
     sheet: bool = key(True, "write all sprites as one sheet with Aseprite's JSON")
     output: str | None = key(None, "folder to write; unset: outputs/generate/<date>_<time>", text=True)

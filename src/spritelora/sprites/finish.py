@@ -18,6 +18,9 @@ NEAR = 0.05
 SAME = 0.02
 """Within this two colours pass for one. Source: CSS Color 4, section 13.2, deltaEOK's JND."""
 
+TIE = 1e-9
+"""Distances this close are equal: a matrix product rounds one colour in another way in another batch."""
+
 AT_ONCE = 2_000_000
 ROUNDS = 20
 
@@ -46,8 +49,8 @@ def find_background(native: Pixels, matte: Colour, palette: Colours | None, open
     """
     under = _distance(native, np.array([matte], dtype=np.uint8))
     others = _distance(native, palette) if palette is not None else np.full(under.shape, np.inf)
-    background = flood_border((under <= NEAR) & (under <= others))
-    return background | ((under <= SAME) & (under < others)) if opens_holes else background
+    background = flood_border((under <= NEAR) & (under <= others + TIE))
+    return background | ((under <= SAME) & (under < others - TIE)) if opens_holes else background
 
 
 def flood_border(mask: Mask) -> Mask:

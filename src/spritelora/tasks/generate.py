@@ -47,12 +47,13 @@ class Source:
 
 @dataclass(frozen=True)
 class Finishing:
-    """How drawn images become sprites. `grid`: None to find it. `palette`: colours, how many to choose, or None.
+    """How drawn images become sprites.
 
-    `matte`: None to read it from the border.
+    `grid`: a number of native pixels along a side, or None to find it. `palette`: colours, how many to choose, or
+    None. `matte`: None to read it from the border of each image, after its colours are locked.
     """
 
-    grid: Grid | None
+    grid: Grid | int | None
     palette: Colours | int | None
     matte: finish.Colour | None
     is_transparent: bool
@@ -131,27 +132,23 @@ def read_prompts(config: GenerateConfig, source: Source) -> list[str]:
 
 def plan_finishing(config: GenerateConfig, source: Source, side_px: int | None) -> Finishing:
     """Settle grid, palette and matte. Raises ConfigError and DatasetError for what cannot be used."""
-    wants_set = config.palette == "training" or (config.palette is None and config.run is not None)
-    sprites: list[CaptionedSprite] = []
-    matte = _matte(config.matte) or source.matte
-    if wants_set or (config.native_size == "auto" and config.run is not None):
-        sprites, set_matte = _training_sprites(config, source)
-        matte = matte or set_matte
-    palette: Colours | int | None = None
-    if wants_set:
-        with_matte = config.background is Background.keep
-        palette = training_palette(sprites, source.matte or matte or (0, 0, 0), with_matte)
-    elif config.palette is not None and config.palette != "none":
-        palette = _given_palette(config.palette)
+    wants_palette = config.palette == "training" or (config.palette is None and config.run is not None)
+    is_transparent = config.background is Background.transparent
+    matte = _matte(config.matte)
     _check_divides(config.native_size, side_px)
-    grid = None
-    if config.native_size == "auto" and sprites and side_px is not None:
-        grid = training_grid(sprites, side_px)
-    elif config.native_size.isdigit() and side_px is not None:
-        grid = Grid(side_px // int(config.native_size))
-    elif config.native_size.isdigit():
-        raise ConfigError("native_size= is a number and nothing tells the images' side: add model.resolution=")
-    return Finishing(grid, palette, matte, config.background is Background.transparent, config.holes)
+    palette = None if wants_palette else _given_palette(config.palette or "none")
+    grid: Grid | int | None = int(config.native_size) if config.native_size.isdigit() else None
+    wants_grid = config.native_size == "auto" and config.run is not None
+    wants_matte = matte is None and is_transparent and config.run is not None
+    if wants_palette or wants_grid or wants_matte:
+        sprites, under = _training_sprites(config, source)
+        if matte is None and any((read_sprite(s.file)[..., 3] == 0).any() for s in sprites):
+            matte = under
+        if wants_palette:
+            palette = training_palette(sprites, under, with_matte=not is_transparent)
+        if wants_grid and side_px is not None:
+            grid = training_grid(sprites, side_px)
+    return Finishing(grid, palette, matte, is_transparent, config.holes)
 
 
 def _check_divides(native_size: str, side_px: int | None) -> None:
@@ -175,7 +172,9 @@ def _matte(text: str) -> finish.Colour | None:
         raise ConfigError(f"matte: {error}, or auto") from error
 
 
-def _given_palette(text: str) -> Colours | int:
+def _given_palette(text: str) -> Colours | int | None:
+    if text == "none":
+        return None
     if not re.fullmatch(r"\d+", text):
         return read_palette(Path(text).expanduser())
     if not 1 <= int(text) <= MAX_COLOURS:
@@ -190,7 +189,7 @@ def _training_sprites(config: GenerateConfig, source: Source) -> tuple[list[Capt
     side_px = source.recorded("model", "resolution", config.model.resolution or 1024)
     limit = source.recorded("data", "limit", None) if config.data.path is None else None
     found = read_training_set(DataConfig(path=folder, limit=limit, cache=config.data.cache), side_px)
-    return [*found.training, *found.held_out], found.matte
+    return [*found.training, *found.held_out], source.matte or found.matte
 
 
 def training_palette(sprites: list[CaptionedSprite], matte: finish.Colour, with_matte: bool) -> Colours:
@@ -216,22 +215,44 @@ def training_grid(sprites: list[CaptionedSprite], side_px: int) -> Grid | None:
 
 def finish_images(images: list[Pixels], plan: Finishing, names: list[str]) -> list[Pixels]:
     """Drawn RGB images as native RGBA sprites. Raises DatasetError where no grid is found in an image."""
-    natives = [snap(image, plan.grid or _detect(image, name)) for image, name in zip(images, names, strict=True)]
-    given = plan.palette if isinstance(plan.palette, np.ndarray) else None
-    sprites: list[Pixels] = []
-    plainless = 0
-    for native in natives:
-        matte = plan.matte or finish.border_colour(native)
-        background = np.zeros(native.shape[:2], dtype=np.bool_)
-        if plan.is_transparent and matte is not None:
-            opens = plan.opens_holes and plan.matte is not None
-            background = finish.find_background(native, matte, given, opens)
-        plainless += int(plan.is_transparent and matte is None)
-        sprites.append(finish.clear_background(native, background))
-    if plainless:
-        log.warning("%d of %d images have no plain background and stay opaque", plainless, len(images))
-    palette = finish.choose_palette(sprites, plan.palette) if isinstance(plan.palette, int) else given
+    natives = [snap(image, _grid_of(image, plan.grid, name)) for image, name in zip(images, names, strict=True)]
+    cleared = [_clear(native, plan) for native in natives]
+    sprites = [sprite for sprite in cleared if sprite is not None]
+    if len(sprites) < len(images):
+        num_plainless = len(images) - len(sprites)
+        log.warning("%d of %d images have no plain background and stay opaque", num_plainless, len(images))
+        sprites = [_opaque(n) if s is None else s for n, s in zip(natives, cleared, strict=True)]
+    palette = finish.choose_palette(sprites, plan.palette) if isinstance(plan.palette, int) else plan.palette
     return sprites if palette is None else [finish.lock_palette(sprite, palette) for sprite in sprites]
+
+
+def _clear(native: Pixels, plan: Finishing) -> Pixels | None:
+    """A native RGB image as RGBA without its background; None where it has no plain one.
+
+    An unknown matte is read once the colours are locked: a drawn background of many near colours is one then.
+    """
+    opaque = _opaque(native)
+    if not plan.is_transparent:
+        return opaque
+    palette = plan.palette if isinstance(plan.palette, np.ndarray) else None
+    if plan.matte is not None:
+        background = finish.find_background(native, plan.matte, palette, plan.opens_holes)
+        return finish.clear_background(native, background)
+    locked = native if palette is None else finish.lock_palette(opaque, palette)[..., :3]
+    matte = finish.border_colour(locked)
+    if matte is None:
+        return None
+    return finish.clear_background(locked, finish.find_background(locked, matte, palette, opens_holes=False))
+
+
+def _opaque(native: Pixels) -> Pixels:
+    return finish.clear_background(native, np.zeros(native.shape[:2], dtype=np.bool_))
+
+
+def _grid_of(image: Pixels, grid: Grid | int | None, name: str) -> Grid:
+    if isinstance(grid, int):
+        return Grid(image.shape[1] // grid)
+    return grid or _detect(image, name)
 
 
 def _detect(image: Pixels, name: str) -> Grid:
