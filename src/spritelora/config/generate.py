@@ -1,0 +1,95 @@
+"""Configuration of `scripts/generate.py`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from spritelora.config.fields import key, section
+from spritelora.config.schema import Device, Prediction
+from spritelora.errors import ConfigError
+
+
+class Background(Enum):
+    """What becomes of the background."""
+
+    transparent = "transparent"
+    keep = "keep"
+
+
+@dataclass
+class BaseConfig:
+    """The base model, where no run tells it."""
+
+    path: str | None = key(None, "diffusers folder or hub id; unset: the run's, else the embedded base", text=True)
+    resolution: int | None = key(
+        None, "side of the drawn images in pixels; unset: the run's, else the base's own", at_least=32, multiple_of=32
+    )
+    prediction: Prediction | None = key(None, "what the UNet predicts; unset: the run's, else as the scheduler says")
+
+
+@dataclass
+class DrawConfig:
+    """How images are drawn."""
+
+    steps: int | None = key(None, "denoising steps; unset: the run's, else 25", at_least=1, at_most=1000)
+    guidance: float | None = key(
+        None, "classifier-free guidance; unset: the run's, else 3 on the embedded base and 8 on others", at_least=1
+    )
+    negative_prompt: str | None = key(None, "what guidance moves away from; unset: the run's, else nothing", text=True)
+    batch_size: int = key(4, "images in one forward pass", at_least=1)
+
+
+@dataclass
+class PaletteSource:
+    """Where training sprites and computed embeddings are."""
+
+    path: str | None = key(None, "folder of the training sprites; unset: the run's", text=True)
+    cache: str = key("~/.cache/spritelora", "folder of the text embeddings computed once", text=True)
+
+
+@dataclass
+class GenerateConfig:
+    """Prompts to game-ready sprites."""
+
+    run: str | None = key(None, "run directory or checkpoint whose LoRA draws", text=True)
+    lora: str | None = key(None, "LoRA file that draws, instead of run; neither: the base alone", text=True)
+    strength: float = key(1.0, "what the LoRA's deltas are multiplied by")
+    prompts: list[str] = key([], "prompts; unset: the run's own", text=True)
+    prompts_file: str | None = key(None, "text file with a prompt a line, instead of prompts", text=True)
+    count: int = key(1, "images for each prompt", at_least=1)
+    seed: int = key(0, "seed of the start noise; the i-th image of a prompt depends on seed and i alone", at_least=0)
+    palette: str | None = key(
+        None,
+        "training (the run's sprites), a .gpl, .hex, .pal or .png file, a number of colours for all sprites together, "
+        "or none; unset: training with run, else none",
+        text=True,
+    )
+    native_size: str = key(
+        "auto",
+        "native pixels along a side, detect (find the grid in each image), or auto: the run's, else detect",
+        text=True,
+    )
+    background: Background = key(Background.transparent, "what becomes of the background: transparent or keep")
+    matte: str = key(
+        "auto",
+        "colour of the background, #rrggbb; auto: what lay under the run's transparent sprites, else the border's",
+        text=True,
+    )
+    holes: bool = key(True, "with a known matte: background enclosed by the sprite becomes transparent too")
+    sheet: bool = key(True, "write all sprites as one sheet with Aseprite's JSON")
+    output: str | None = key(None, "folder to write; unset: outputs/generate/<date>_<time>", text=True)
+    device: Device = key(Device.auto, "where to draw")
+    model: BaseConfig = section(BaseConfig)
+    data: PaletteSource = section(PaletteSource)
+    sampler: DrawConfig = section(DrawConfig)
+
+
+def refuse_occupied(overrides: Sequence[str], is_multirun: bool) -> list[str]:  # noqa: ARG001
+    """The overrides as they are. Raises ConfigError where `output` names what holds files: nothing is overwritten."""
+    named = [o.partition("=")[2].strip("'\"") for o in overrides if o.lstrip("+").startswith("output=")]
+    for output in named:
+        folder = Path(output)
+        if output not in ("", "null") and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise ConfigError(f"output={output} is not an empty folder, and nothing is overwritten: choose another")
+    return list(overrides)

@@ -1,0 +1,287 @@
+"""`scripts/generate.py`: prompts in, game-ready sprites out."""
+
+import json
+import logging
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from spritelora.config.generate import Background, GenerateConfig
+from spritelora.config.invocation import Invocation
+from spritelora.config.resume import CHECKPOINT_PATTERN, STATE_FOLDER, is_run, read_record
+from spritelora.config.schema import DataConfig
+from spritelora.errors import ConfigError, DatasetError, WeightsError
+from spritelora.evaluation.cells import snap
+from spritelora.evaluation.colours import image_oklab
+from spritelora.evaluation.grid import Grid, find_edges, find_grid, find_pitch, step_strengths
+from spritelora.files import write_whole
+from spritelora.sprites import finish, pack
+from spritelora.sprites.folder import CaptionedSprite
+from spritelora.sprites.image import Pixels, apply_matte, exact_scale, parse_colour, read_sprite
+from spritelora.sprites.names import slug, tell_apart
+from spritelora.sprites.palette import count_colours
+from spritelora.sprites.palette_file import MAX_COLOURS, Colours, read_palette
+from spritelora.tasks.training_set import read_training_set
+
+log = logging.getLogger(__name__)
+
+LORA = "lora.safetensors"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Whose images are drawn. `settings`: the run's, empty without one. `matte`: of its training set."""
+
+    lora: Path | None
+    settings: dict[str, Any]
+    matte: finish.Colour | None
+
+    def recorded(self, section: str, name: str, default: Any) -> Any:
+        """A setting of the run, else `default`."""
+        return self.settings.get(section, {}).get(name, default)
+
+
+@dataclass(frozen=True)
+class Finishing:
+    """How drawn images become sprites.
+
+    `grid`: a number of native pixels along a side, or None to find it. `palette`: colours, how many to choose, or
+    None. `matte`: None to read it from the border of each image, after its colours are locked.
+    """
+
+    grid: Grid | int | None
+    palette: Colours | int | None
+    matte: finish.Colour | None
+    is_transparent: bool
+    opens_holes: bool
+
+
+def generate(config: GenerateConfig, invocation: Invocation) -> None:
+    """Check everything that can be checked, draw, finish, and write the output folder."""
+    source = find_source(config)
+    prompts = read_prompts(config, source)
+    side_px = config.model.resolution or source.recorded("model", "resolution", None)
+    finishing = plan_finishing(config, source, side_px)
+    from spritelora.tasks.draw import draw_images  # torch is slow to import
+
+    images = draw_images(config, source, prompts, lambda side: _check_divides(config.native_size, side))
+    folder = invocation.run_dir
+    labels = [(slug(prompt) or "sprite", i) for prompt in prompts for i in range(config.count)]
+    names = tell_apart(name if config.count == 1 else f"{name}_{i}" for name, i in labels)
+    (folder / "raw").mkdir(parents=True, exist_ok=True)
+    for name, image in zip(names, images, strict=True):
+        Image.fromarray(image).save(folder / "raw" / f"{name}.png")
+    sprites = finish_images(images, finishing, names)
+    _write(folder, config, prompts, names, sprites)
+
+
+def find_source(config: GenerateConfig) -> Source:
+    """The LoRA to draw with. Raises ConfigError for two of them, WeightsError where a run or a file has none."""
+    if config.run is not None and config.lora is not None:
+        raise ConfigError("run= and lora= are both given: leave one out")
+    if config.lora is not None:
+        file = Path(config.lora).expanduser()
+        if not file.is_file():
+            raise WeightsError(f"lora={config.lora}: no such file; give a LoRA file, or run=RUN for a run's newest")
+        return Source(file, {}, None)
+    if config.run is None:
+        return Source(None, {}, None)
+    run = Path(config.run).expanduser()
+    if not is_run(run) and not (run / STATE_FOLDER).is_dir():
+        raise WeightsError(f"run={config.run}: neither a run directory (run.json) nor one of its checkpoints")
+    record = read_record(run)
+    return Source(_newest_lora(run), record["settings"], parse_colour(record["data"]["matte"]))
+
+
+def _newest_lora(run: Path) -> Path:
+    """The LoRA file of a checkpoint, or of a run's final or newest one."""
+    if (run / LORA).is_file():
+        return run / LORA
+    found = [(m, f) for f in run.glob(f"checkpoint_*/{LORA}") if (m := CHECKPOINT_PATTERN.match(f.parent.name))]
+    if not found:
+        raise WeightsError(f"run={run}: no checkpoint with a {LORA}; let the run come to one: train.py resume={run}")
+    return max(found, key=lambda pair: (pair[0][2] is None, int(pair[0][2] or 0)))[1]
+
+
+def read_prompts(config: GenerateConfig, source: Source) -> list[str]:
+    """The prompts as given, as a file's lines, or the run's. Raises ConfigError for none, or one given twice."""
+    if config.prompts and config.prompts_file is not None:
+        raise ConfigError("prompts= and prompts_file= are both given: leave one out")
+    prompts = list(config.prompts)
+    if config.prompts_file is not None:
+        try:
+            text = Path(config.prompts_file).expanduser().read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"prompts_file={config.prompts_file}: cannot be read as UTF-8 text ({error})") from error
+        prompts = [line.strip() for line in text.splitlines() if line.strip()]
+        if not prompts:
+            raise ConfigError(f"prompts_file={config.prompts_file}: no prompts in it; write one a line")
+    prompts = prompts or list(source.recorded("sampler", "prompts", []))
+    if not prompts:
+        raise ConfigError("nothing to draw: add 'prompts=pixel art, red potion' or prompts_file=FILE")
+    if blank := [p for p in prompts if not p.strip()]:
+        raise ConfigError(f"prompts: {len(blank)} of {len(prompts)} are empty; write what to draw")
+    if twice := [p for p in dict.fromkeys(prompts) if prompts.count(p) > 1]:
+        raise ConfigError(f"prompts: '{twice[0]}' is there twice; for several images of each prompt: count=2")
+    return prompts
+
+
+def plan_finishing(config: GenerateConfig, source: Source, side_px: int | None) -> Finishing:
+    """Settle grid, palette and matte. Raises ConfigError and DatasetError for what cannot be used."""
+    wants_palette = config.palette == "training" or (config.palette is None and config.run is not None)
+    is_transparent = config.background is Background.transparent
+    matte = _matte(config.matte)
+    _check_divides(config.native_size, side_px)
+    palette = None if wants_palette else _given_palette(config.palette or "none")
+    grid: Grid | int | None = int(config.native_size) if config.native_size.isdigit() else None
+    wants_grid = config.native_size == "auto" and config.run is not None
+    wants_matte = matte is None and is_transparent and config.run is not None
+    if wants_palette or wants_grid or wants_matte:
+        sprites, under = _training_sprites(config, source)
+        if matte is None and any((read_sprite(s.file)[..., 3] == 0).any() for s in sprites):
+            matte = under
+        if wants_palette:
+            palette = training_palette(sprites, under, with_matte=not is_transparent)
+        if wants_grid and side_px is not None:
+            grid = training_grid(sprites, side_px)
+    return Finishing(grid, palette, matte, is_transparent, config.holes)
+
+
+def _check_divides(native_size: str, side_px: int | None) -> None:
+    if native_size in ("auto", "detect"):
+        return
+    if not re.fullmatch(r"[1-9]\d{0,4}", native_size):
+        raise ConfigError(f"native_size={native_size}: give a number of native pixels, detect or auto")
+    if side_px is not None and side_px % int(native_size):
+        fitting = [n for n in range(1, side_px + 1) if side_px % n == 0]
+        near = sorted(sorted(fitting, key=lambda n: abs(n - int(native_size)))[:2])
+        raise ConfigError(
+            f"native_size={native_size} does not divide the images' side of {side_px} px: native pixels would not be "
+            f"whole; {near[0]} and {near[1]} do"
+        )
+
+
+def _matte(text: str) -> finish.Colour | None:
+    try:
+        return None if text == "auto" else parse_colour(text)
+    except ValueError as error:
+        raise ConfigError(f"matte: {error}, or auto") from error
+
+
+def _given_palette(text: str) -> Colours | int | None:
+    if text == "none":
+        return None
+    if not re.fullmatch(r"\d+", text):
+        return read_palette(Path(text).expanduser())
+    if not 1 <= int(text) <= MAX_COLOURS:
+        raise ConfigError(f"palette={text}: a number of colours is from 1 to {MAX_COLOURS}")
+    return int(text)
+
+
+def _training_sprites(config: GenerateConfig, source: Source) -> tuple[list[CaptionedSprite], finish.Colour]:
+    folder = config.data.path or source.recorded("data", "path", None)
+    if folder is None and not source.settings:
+        raise ConfigError("palette=training without run=: name the sprites with data.path=FOLDER")
+    side_px = source.recorded("model", "resolution", config.model.resolution or 1024)
+    limit = source.recorded("data", "limit", None) if config.data.path is None else None
+    found = read_training_set(DataConfig(path=folder, limit=limit, cache=config.data.cache), side_px)
+    return [*found.training, *found.held_out], source.matte or found.matte
+
+
+def training_palette(sprites: list[CaptionedSprite], matte: finish.Colour, with_matte: bool) -> Colours:
+    """The colours of sprites as training saw them, over their matte; the matte itself only where asked for."""
+    over = [apply_matte(read_sprite(s.file), matte).reshape(-1, 3) for s in sprites]
+    colours, _ = count_colours(np.concatenate([*over, np.array([matte], dtype=np.uint8)]))
+    own = colours[(colours != np.array(matte)).any(axis=1)]
+    return colours if with_matte or not len(own) else own
+
+
+def training_grid(sprites: list[CaptionedSprite], side_px: int) -> Grid | None:
+    """The grid that all training images share; None, to be found in each image, where they differ."""
+    natives = [read_sprite(s.file) for s in sprites]
+    shapes = {n.shape[:2] for n in natives}
+    scale = int(np.gcd.reduce([exact_scale(n) for n in natives]))
+    sides = {max(shape) for shape in shapes}
+    factor = side_px // max(sides) if max(sides) <= side_px else 1
+    if len(sides) > 1 or side_px % factor or factor * scale < 2:
+        log.info("the training sprites do not share one grid: it is found in each image")
+        return None
+    return Grid(factor * scale)
+
+
+def finish_images(images: list[Pixels], plan: Finishing, names: list[str]) -> list[Pixels]:
+    """Drawn RGB images as native RGBA sprites. Raises DatasetError where no grid is found in an image."""
+    natives = [snap(image, _grid_of(image, plan.grid, name)) for image, name in zip(images, names, strict=True)]
+    cleared = [_clear(native, plan) for native in natives]
+    sprites = [sprite for sprite in cleared if sprite is not None]
+    if len(sprites) < len(images):
+        num_plainless = len(images) - len(sprites)
+        log.warning("%d of %d images have no plain background and stay opaque", num_plainless, len(images))
+        sprites = [_opaque(n) if s is None else s for n, s in zip(natives, cleared, strict=True)]
+    palette = finish.choose_palette(sprites, plan.palette) if isinstance(plan.palette, int) else plan.palette
+    return sprites if palette is None else [finish.lock_palette(sprite, palette) for sprite in sprites]
+
+
+def _clear(native: Pixels, plan: Finishing) -> Pixels | None:
+    """A native RGB image as RGBA without its background; None where it has no plain one.
+
+    An unknown matte is read once the colours are locked: a drawn background of many near colours is one then.
+    """
+    opaque = _opaque(native)
+    if not plan.is_transparent:
+        return opaque
+    palette = plan.palette if isinstance(plan.palette, np.ndarray) else None
+    if plan.matte is not None:
+        background = finish.find_background(native, plan.matte, palette, plan.opens_holes)
+        return finish.clear_background(native, background)
+    locked = native if palette is None else finish.lock_palette(opaque, palette)[..., :3]
+    matte = finish.border_colour(locked)
+    if matte is None:
+        return None
+    return finish.clear_background(locked, finish.find_background(locked, matte, palette, opens_holes=False))
+
+
+def _opaque(native: Pixels) -> Pixels:
+    return finish.clear_background(native, np.zeros(native.shape[:2], dtype=np.bool_))
+
+
+def _grid_of(image: Pixels, grid: Grid | int | None, name: str) -> Grid:
+    if isinstance(grid, int):
+        return Grid(image.shape[1] // grid)
+    return grid or _detect(image, name)
+
+
+def _detect(image: Pixels, name: str) -> Grid:
+    edges = find_edges(*step_strengths(image_oklab(image)))
+    grid = find_grid(edges, find_pitch(edges))
+    if grid.cell_px < 2:
+        raise DatasetError(
+            f"raw/{name}.png: no grid of native pixels found in it; draw with a LoRA of pixel art, or give "
+            f"native_size=, such as native_size=16"
+        )
+    return grid
+
+
+def _write(folder: Path, config: GenerateConfig, prompts: list[str], names: list[str], sprites: list[Pixels]) -> None:
+    (folder / "sprites").mkdir(exist_ok=True)
+    full = 0
+    for name, sprite in zip(names, sprites, strict=True):
+        content, is_indexed = pack.encode_png(sprite)
+        full += not is_indexed
+        write_whole(folder / "sprites" / f"{name}.png", content)
+    if full:
+        log.warning("%d sprites have over 255 colours and are not indexed; palette=32 makes them so", full)
+    starts = range(0, len(sprites), config.count)
+    if config.sheet:
+        tags = [(slug(p) or "sprite", i, i + config.count - 1) for p, i in zip(prompts, starts, strict=True)]
+        sheet, data = pack.pack_sheet(sprites, names, tags, "sheet.png")
+        write_whole(folder / "sheet.png", pack.encode_png(sheet)[0])
+        write_whole(folder / "sheet.json", json.dumps(data, indent=1) + "\n")
+    rows = [(p, sprites[i : i + config.count]) for p, i in zip(prompts, starts, strict=True)]
+    pack.contact_sheet(rows).save(folder / "contact_sheet.png")
+    sizes = sorted({f"{s.shape[1]}x{s.shape[0]}" for s in sprites})
+    log.info("%d sprites of %s px in %s", len(sprites), ", ".join(sizes), folder)
