@@ -5,7 +5,7 @@ from spritelora.config.generate import GenerateConfig, refuse_occupied
 from spritelora.config.invocation import Invocation
 
 
-@command(config_path="../conf", config_name="generate", schema=GenerateConfig, rewrite=refuse_occupied)
+@command(config_path="conf", config_name="generate", schema=GenerateConfig, rewrite=refuse_occupied)
 def main(config: GenerateConfig, invocation: Invocation) -> None:
     """Draw, find the grid, lock the palette, clear the background, and write native sprites."""
     from spritelora.tasks.generate import generate  # after the configuration is checked

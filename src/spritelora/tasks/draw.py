@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from tqdm import tqdm
 
-from spritelora.adapters.merge_kohya import merge_kohya
+from spritelora.adapters.apply import apply_lora
 from spritelora.config.generate import GenerateConfig
 from spritelora.config.schema import Precision, Prediction
 from spritelora.data.cache import Cache
@@ -38,7 +38,7 @@ def draw_images(
     check_side(side_px)
     unet = load_unet(base, hardware.base_dtype)
     if source.lora is not None:
-        num_layers = merge_kohya(unet, source.lora, config.strength)
+        num_layers = apply_lora(unet, source.lora, config.strength)
         log.info("%s: %d layers, strength %g", source.lora, num_layers, config.strength)
     unet.eval().to(hardware.device)  # pyright: ignore
     negative_prompt = config.sampler.negative_prompt
