@@ -83,7 +83,7 @@ def test_mistake_in_a_file_of_the_user_names_the_file(tmp_path: Path) -> None:
 def test_help_names_every_key_and_group() -> None:
     result = run_train("--help")
     assert result.returncode == 0
-    for word in ("lora.rank=8", "rank8, rank16, rank32, rank64, rank128", "trainer.max_steps=200", "preset"):
+    for word in ("lora.rank=8", "rank8, rank16, rank32, rank64, rank128", "trainer.max_steps=320", "preset"):
         assert word in result.stdout
 
 

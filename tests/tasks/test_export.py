@@ -116,7 +116,7 @@ def test_the_workflow_is_the_runs(run: Path) -> None:
     assert nodes["LoraLoader"]["lora_name"] == "gems.safetensors"
     assert [nodes["LoraLoader"][f"strength_{part}"] for part in ("model", "clip")] == [0.8, 0.8]
     assert nodes["CLIPTextEncode"]["text"] == "gemstyle, pixel art, red potion"
-    assert (nodes["KSampler"]["seed"], nodes["KSampler"]["steps"], nodes["KSampler"]["cfg"]) == (7, 2, 3.0)
+    assert (nodes["KSampler"]["seed"], nodes["KSampler"]["steps"], nodes["KSampler"]["cfg"]) == (7, 2, 2.0)
     assert nodes["KSampler"]["scheduler"] == "ddim_uniform"
     assert (nodes["EmptyLatentImage"]["width"], nodes["ImageScale"]["width"]) == (128, 16)
     window = json.loads((run / "export" / "gems.workflow.json").read_text())
