@@ -64,7 +64,7 @@ class ValidateConfig:
     images_per_prompt: int = key(1, "images of each prompt, each from its own start noise", at_least=1)
     batch_size: int = key(8, "images drawn at once", at_least=1)
     max_colours: int | None = key(
-        None, "most colours of a usable sprite; unset: the most that a training sprite has", at_least=2
+        None, "most colours of a usable sprite; unset: 16, or what training sprites have, if more", at_least=2
     )
     clip: str | None = key(None, "folder or hub id of a CLIP model, for prompt adherence", text=True)
     model: ValidatedModel = section(ValidatedModel)

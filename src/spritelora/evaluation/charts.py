@@ -11,7 +11,8 @@ from spritelora.evaluation.page import text
 from spritelora.sprites.palette import to_oklab
 
 WIDTH, HEIGHT = 360, 200
-LEFT, RIGHT, TOP, BOTTOM = 52, 348, 14, 172
+LEFT, RIGHT, TOP, BOTTOM = 52, 348, 20, 168
+MOST_X_TICKS = 7
 HUES = ("#2b5fa8", "#c4541d", "#2f8f4e", "#8a4fb0", "#b8860b", "#c2347a", "#2a9d9d", "#7a7a85")
 
 Span = tuple[float, float]
@@ -32,13 +33,15 @@ def line_chart(
 ) -> str:
     """Lines over shared axes. `level`: a dashed line across, such as the base's. `mark`: an x that is set out."""
     xs = _span([x for line in lines for x in line.x])
-    spread = [v for line in lines for pair in line.band for v in pair]
-    ys = _span([*(y for line in lines for y in line.y), *spread, *([] if level is None else [level])])
-    parts = _axes(xs, ys, digits, x_name)
+    values = [y for line in lines for y in line.y]
+    values += [v for line in lines for pair in line.band for v in pair] + ([] if level is None else [level])
+    ys = _span(values)
+    x_ticks = _ticks([x for line in lines for x in line.x], most=MOST_X_TICKS)
+    parts = _axes(xs, ys, x_ticks, _ticks(values, most=2), digits, x_name)
     if level is not None and math.isfinite(level):
         at = _place(level, ys, BOTTOM, TOP)
         parts += f'<path d="M{LEFT} {at:.1f}H{RIGHT}" stroke="currentColor" stroke-dasharray="4 4" opacity=".6"/>'
-        parts += f'<text x="{RIGHT}" y="{at - 4:.1f}" text-anchor="end">base</text>'
+        parts += f'<text x="{LEFT + 4}" y="{at - 4:.1f}">base</text>'
     for number, line in enumerate(lines):
         parts += _draw(line, xs, ys, HUES[number % len(HUES)] if len(lines) > 1 else "var(--series)", mark)
     return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{parts}</svg>'
@@ -50,20 +53,18 @@ def legend(names: Sequence[str]) -> str:
     return f"<p class=soft>{' &nbsp; '.join(items)}</p>" if len(names) > 1 else ""
 
 
-def colour_plane(sets: Sequence[tuple[NDArray[np.uint8], NDArray[np.float64], bool]]) -> str:
-    """Colours on OKLab's plane of a and b, lightness aside: (K, 3) with their shares (K,), filled or as rings."""
-    parts = "".join(
-        f'<path d="M{x} {y}" stroke="none"/>' for x, y in ((0, 0),)
-    ) + '<path d="M10 150H290M150 10V290" stroke="currentColor" opacity=".25"/>'
-    for colours, shares, is_filled in sets:
-        lab = to_oklab(colours)
-        for (_, a, b), colour, share in zip(lab.tolist(), colours.tolist(), shares.tolist(), strict=True):
-            code = "#{:02x}{:02x}{:02x}".format(*colour)
-            radius = 3 + 22 * math.sqrt(share)
-            paint = f'fill="{code}" stroke="currentColor" stroke-opacity=".35"' if is_filled else (
-                f'fill="none" stroke="{code}" stroke-width="2.5"'
-            )
-            parts += f'<circle cx="{150 + 420 * a:.1f}" cy="{150 - 420 * b:.1f}" r="{radius:.1f}" {paint}/>'
+def colour_plane(colours: NDArray[np.uint8], shares: NDArray[np.float64]) -> str:
+    """Colours (K, 3) on OKLab's plane of a and b, lightness aside, as discs whose area says their share (K,)."""
+    parts = '<path d="M10 150H290M150 10V290" stroke="currentColor" opacity=".25"/>'
+    order = np.argsort(-shares, kind="stable")  # small discs over large ones
+    for (_, a, b), colour, share in zip(
+        to_oklab(colours[order]).tolist(), colours[order].tolist(), shares[order].tolist(), strict=True
+    ):
+        code = "#{:02x}{:02x}{:02x}".format(*colour)
+        parts += (
+            f'<circle cx="{150 + 420 * a:.1f}" cy="{150 - 420 * b:.1f}" r="{3 + 22 * math.sqrt(share):.1f}" '
+            f'fill="{code}" stroke="currentColor" stroke-opacity=".35"/>'
+        )
     words = (("288", "146", "end", "red"), ("12", "146", "start", "green"), ("154", "20", "start", "yellow"))
     parts += "".join(f'<text x="{x}" y="{y}" text-anchor="{end}">{word}</text>' for x, y, end, word in words)
     parts += '<text x="154" y="288">blue</text>'
@@ -81,15 +82,21 @@ def _place(value: float, span: Span, start: float, end: float) -> float:
     return start + (value - span[0]) / (span[1] - span[0]) * (end - start)
 
 
-def _axes(xs: Span, ys: Span, digits: int, x_name: str) -> str:
+def _axes(xs: Span, ys: Span, x_ticks: Sequence[float], y_ticks: Sequence[float], digits: int, x_name: str) -> str:
     parts = f'<path d="M{LEFT} {TOP}V{BOTTOM}H{RIGHT}" fill="none" stroke="currentColor" opacity=".4"/>'
-    for share in (0.06, 0.5, 0.94):
-        y = ys[0] + share * (ys[1] - ys[0])
-        parts += f'<text x="{LEFT - 6}" y="{_place(y, ys, BOTTOM, TOP) + 4:.1f}" text-anchor="end">{y:.{digits}f}</text>'
-    for share in (0.0, 0.5, 1.0):
-        x = xs[0] + (0.06 + 0.88 * share) / 1.0 * (xs[1] - xs[0])
-        parts += f'<text x="{_place(x, xs, LEFT, RIGHT):.1f}" y="{BOTTOM + 16}" text-anchor="middle">{x:.3g}</text>'
-    return parts + f'<text x="{RIGHT}" y="{HEIGHT - 1}" text-anchor="end">{text(x_name)}</text>'
+    for label, y in {f"{y:.{digits}f}": y for y in y_ticks}.items():
+        parts += f'<text x="{LEFT - 6}" y="{_place(y, ys, BOTTOM, TOP) + 4:.1f}" text-anchor="end">{label}</text>'
+    for x in x_ticks:
+        parts += f'<text x="{_place(x, xs, LEFT, RIGHT):.1f}" y="{BOTTOM + 16}" text-anchor="middle">{x:.4g}</text>'
+    return parts + f'<text x="{(LEFT + RIGHT) // 2}" y="{HEIGHT + 4}" text-anchor="middle">{text(x_name)}</text>'
+
+
+def _ticks(values: Sequence[float], most: int) -> list[float]:
+    """The values themselves where they are few; else the ends and the middle."""
+    known = sorted({v for v in values if math.isfinite(v)})
+    if len(known) <= most:
+        return known
+    return [known[0], (known[0] + known[-1]) / 2, known[-1]]
 
 
 def _draw(line: Line, xs: Span, ys: Span, paint: str, mark: float | None) -> str:

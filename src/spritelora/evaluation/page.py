@@ -38,6 +38,7 @@ td b { color: var(--tone, inherit); font-weight: 600; } tr.best td { background:
 th button { border: 0; padding: 0; background: none; font-weight: 600; min-height: 0; border-radius: 0; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); gap: .8rem; }
 .charts figure { display: block; content-visibility: visible; }
+.charts strong, .charts small { display: block; } .charts small { color: var(--soft); margin-bottom: .4rem; }
 svg { display: block; width: 100%; height: auto; overflow: visible; }
 svg text { font: 12px system-ui, sans-serif; fill: var(--soft); }
 .rows { display: grid; gap: .8rem; }

@@ -21,6 +21,9 @@ BEST_RULE = (
 SNAPS_BELOW = 0.02
 """Snap residual below which an image is one colour a cell to the eye: CSS Color 4's just-visible OKLab difference."""
 
+FAR = 0.05
+"""Palette distance above which colours are plainly not the training set's: two and a half just-visible differences."""
+
 MOSTLY, MANY_COPIES = 0.9, 0.25
 
 
@@ -157,6 +160,8 @@ def _style(drawn: DrawnSet, base: DrawnSet | None, comparison: Comparison | None
         Outcome.NO_DIFFERENCE: ("no difference shown", Tone.MIXED),
     }
     answer, tone = told.get(comparison.outcome, (comparison.outcome.value, Tone.UNKNOWN))
+    if comparison.outcome is Outcome.BETTER and comparison.second > FAR:
+        answer, tone = "closer than the base, still far", Tone.MIXED
     return Answer(question, answer, tone, f"{_sentence(comparison)}; {covered}, the base's {base.coverage:.0%}.")
 
 

@@ -79,18 +79,26 @@ def _row(validation: Validation, strength: float, number: int, sprites: PageSpri
     """base | LoRA | snapped | nearest training sprite."""
     drawn = validation.by_strength[strength]
     measured = drawn.measured[number]
+    side = _shown_px(drawn.images[number].shape[1])
     tiles: list[str] = []
     if validation.base is not None:
-        tiles.append(tile(picture(validation.base.images[number], PICTURE_PX, "base"), "base"))
+        tiles.append(tile(picture(validation.base.images[number], side, "base"), "base"))
     colours = METRICS["num_colours"].format(measured.values["num_colours"]).removesuffix(".0")
-    tiles.append(tile(picture(drawn.images[number], PICTURE_PX, "LoRA"), f"LoRA at {strength:g}"))
-    tiles.append(tile(picture(measured.native, PICTURE_PX, "snapped"), f"snapped, {colours} colours"))
+    tiles.append(tile(picture(drawn.images[number], side, "LoRA"), f"LoRA at {strength:g}"))
+    tiles.append(tile(picture(measured.native, side, "snapped"), f"snapped, {colours} colours"))
     if measured.match is not None:
         nearest = measured.match
         told = f"nearest training sprite, {nearest.distance:.2f} away"
         told += "<br><b>passes for a copy</b>" if nearest.memorised else ""
-        tiles.append(tile(picture(sprites.natives[nearest.sprite], PICTURE_PX, sprites.captions[nearest.sprite]), told))
+        tiles.append(tile(picture(sprites.natives[nearest.sprite], side, sprites.captions[nearest.sprite]), told))
     return f"<div class=row><h3>{text(validation.prompts[number])}</h3><div class=tiles>{''.join(tiles)}</div></div>\n"
+
+
+def _shown_px(side_px: int) -> int:
+    """How wide an image of this side is shown: a whole multiple or a whole part of it, near `PICTURE_PX`."""
+    if side_px <= PICTURE_PX:
+        return side_px * (PICTURE_PX // side_px)
+    return side_px // -(-side_px // (2 * PICTURE_PX - 1))
 
 
 def _strengths(validation: Validation) -> Iterator[str]:
@@ -168,8 +176,8 @@ def _palette(drawn: DrawnSet, palette: Palette) -> Iterator[str]:
     most, known = (np.argsort(-n, kind="stable")[:MOST_COLOURS_SHOWN] for n in (counts, palette.weights))
     yield "<h2>Colours in OKLab</h2>\n<div class=charts>"
     for head, plane in (
-        ("training set", colour_plane([(palette.colours[known], palette.weights[known], True)])),
-        ("LoRA, snapped", colour_plane([(colours[most], counts[most] / counts.sum(), True)])),
+        ("training set", colour_plane(palette.colours[known], palette.weights[known])),
+        ("LoRA, snapped", colour_plane(colours[most], counts[most] / counts.sum())),
     ):
         yield f"<figure><strong>{head}</strong>{plane}</figure>"
     yield "</div>\n<p class=soft>The most used colours, the larger the more; lightness is not shown.</p>\n"

@@ -81,13 +81,20 @@ def _metric(validation: Validation, name: str) -> dict[str, Any]:
         mean, low, high = mean_with_interval(drawn.values[name])
         found = against_base(validation, strength).get(name)
         by_strength[f"{strength:g}"] = {
-            "mean": mean, "low": low, "high": high, "against_base": comparison_record(found) if found else None,
-        }  # fmt: skip
+            "mean": mean,
+            "low": low,
+            "high": high,
+            "against_base": comparison_record(found) if found else None,
+            "values": drawn.values[name].tolist(),
+        }
     base = mean_with_interval(validation.base.values[name])[0] if validation.base else None
     return {
-        "title": metric.title, "unit": metric.unit, "direction": metric.direction.value, "base": base,
+        "title": metric.title,
+        "unit": metric.unit,
+        "direction": metric.direction.value,
+        "base": base,
         "by_strength": by_strength,
-    }  # fmt: skip
+    }
 
 
 def _shares(drawn: DrawnSet, validation: Validation) -> dict[str, float]:

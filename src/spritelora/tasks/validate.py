@@ -46,6 +46,8 @@ from spritelora.training.hardware import Hardware, choose_hardware
 
 log = logging.getLogger(__name__)
 
+USUAL_COLOURS = 16
+
 
 @dataclass(frozen=True)
 class Judge:
@@ -91,7 +93,7 @@ def validate(config: ValidateConfig) -> Path:
         is_seen=np.arange(len(prompts)) < len(seen) * config.images_per_prompt,
         base=by_strength.pop(0.0, None),
         by_strength=by_strength,
-        max_colours=config.max_colours or max(map(count_visible_colours, natives)),
+        max_colours=config.max_colours or max(USUAL_COLOURS, *map(count_visible_colours, natives)),
     )
     told = _told(config, subject, drawing, base, sprites, hardware, note)
     told["elapsed_s"] = round(time.perf_counter() - started, 1)
