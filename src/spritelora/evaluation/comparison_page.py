@@ -10,7 +10,6 @@ from spritelora.evaluation.statistics import LEAST_PAIRS, Comparison, Outcome
 from spritelora.sprites.image import Pixels
 
 TILE_PX = 128
-WORDS = ("name", "status", "base", "optimizer", "problem")
 MARKS = {Outcome.BETTER: "good", Outcome.WORSE: "bad"}
 
 SORTING = """
@@ -48,12 +47,9 @@ def make_page(
 def _body(rows: Sequence[Row], notes: Sequence[str], images: Mapping[str, Mapping[str, Pixels]]) -> Iterator[str]:
     if notes:
         yield "<ul class=findings>" + "".join(f"<li class=warning>{text(note)}</li>" for note in notes) + "</ul>\n"
-    shown = columns(rows)
-    words = [name for name in shown if name in WORDS]
-    ordered = [*words[:1], *(n for n in words[1:] if n != "problem"), *(n for n in shown if n not in WORDS)]
-    ordered += [n for n in words if n == "problem"]
-    cells = (("", [text(format_cell(name, row.cells.get(name))) for name in ordered]) for row in rows)
-    yield "<div id=runs>" + table([text(title_of(n)) for n in ordered], cells, numbers_from=len(ordered)) + "</div>\n"
+    shown = [name for name in columns(rows) if name != "problem"]
+    cells = (("", [_cell(name, row) for name in shown]) for row in rows)
+    yield "<div id=runs>" + table([text(title_of(n)) for n in shown], cells, numbers_from=len(shown)) + "</div>\n"
     yield from _verdicts(rows)
     yield from _losses(rows)
     if images:
@@ -62,6 +58,13 @@ def _body(rows: Sequence[Row], notes: Sequence[str], images: Mapping[str, Mappin
             tiles = "".join(tile(picture(image, TILE_PX, name), text(name)) for name, image in by_name.items())
             yield f"<div class='row pair'><h3>{text(prompt)}</h3><div class=tiles>{tiles}</div></div>\n"
         yield "</div>\n"
+
+
+def _cell(column: str, row: Row) -> str:
+    shown = text(format_cell(column, row.cells.get(column)))
+    if column == "status" and row.cells.get("problem"):
+        return f"<b class=bad>{shown}</b><br><span class=soft>{text(row.cells['problem'])}</span>"
+    return shown
 
 
 def _verdicts(rows: Sequence[Row]) -> Iterator[str]:

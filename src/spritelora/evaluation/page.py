@@ -41,7 +41,7 @@ th button { border: 0; padding: 0; background: none; font-weight: 600; min-heigh
 .charts strong, .charts small { display: block; } .charts small { color: var(--soft); margin-bottom: .4rem; }
 svg { display: block; width: 100%; height: auto; overflow: visible; }
 svg text { font: 12px system-ui, sans-serif; fill: var(--soft); }
-.rows { display: grid; gap: .8rem; }
+.rows { display: grid; gap: .8rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 34rem), 1fr)); }
 .row { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: .7rem; min-width: 0; }
 .row h3 { font-size: .92rem; margin: 0 0 .5rem; overflow-wrap: anywhere; }
 .tiles { display: flex; flex-wrap: wrap; gap: .6rem; }

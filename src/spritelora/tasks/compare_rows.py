@@ -163,7 +163,7 @@ def _with_validation(row: Row, folder: Path) -> Row:
         cells = {"strength": found["best_strength"], **shares, **{n: m["mean"] for n, m in by_metric.items()}}
         values = {name: as_values(m["values"]) for name, m in by_metric.items()}
         told = found["settings"]
-        same = ("model", "resolution", "steps", "guidance", "negative_prompt", "seed", "images_per_prompt")
+        same = ("resolution", "steps", "guidance", "negative_prompt", "seed", "images_per_prompt")
         drawn_as = json.dumps([{k: told[k] for k in same}, [p["prompt"] for p in found["prompts"]]])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{file}: not a record of a validation ({error}); validate again: overwrite=true") from error
