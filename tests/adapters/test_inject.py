@@ -72,7 +72,9 @@ def test_a_lora_of_another_base_is_named(base, unet, file: Path) -> None:
         for name, change in lora.modules.items()
         if name.endswith("down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q")
     }
-    with pytest.raises(WeightsError, match=r"a LoRA for SDXL, not for .*to_q is 640x640 in the file, 96x96 in the model"):
+    with pytest.raises(
+        WeightsError, match=r"a LoRA for SDXL, not for .*to_q is 640x640 in the file, 96x96 in the model"
+    ):
         check_fits(load_unet(base, torch.float32), replace(lora, modules=wide), base.name)
 
 

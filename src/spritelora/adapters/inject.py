@@ -73,4 +73,5 @@ def _copy_factors(unet: nn.Module, name: str, modules: dict[str, LowRank]) -> No
     layers = lora_layers(unet)
     for path, change in modules.items():
         for half, values in ((layers[path].lora_A[name], change.down), (layers[path].lora_B[name], change.up)):
-            half.weight = nn.Parameter(values.float().view(half.weight.shape).to(half.weight.device))
+            weight: torch.Tensor = half.weight  # pyright: ignore
+            half.weight = nn.Parameter(values.float().view(weight.shape).to(weight.device))

@@ -36,9 +36,7 @@ for (const head of document.querySelectorAll('#runs th')) {
 """
 
 
-def make_page(
-    rows: Sequence[Row], sort: str, notes: Sequence[str], images: Mapping[str, Mapping[str, Pixels]]
-) -> str:
+def make_page(rows: Sequence[Row], sort: str, notes: Sequence[str], images: Mapping[str, Mapping[str, Pixels]]) -> str:
     """The page as text. `rows`: in order. `images`: for prompts, an image of each row that has one, by name."""
     subtitle = f"{len(rows)} rows by {title_of(sort)}; a click on a head sorts by it"
     return document("Comparison", subtitle, _body(rows, notes, images), SORTING)

@@ -40,7 +40,8 @@ def make_record(validation: Validation, settings: Mapping[str, Any]) -> dict[str
                 **{f"{s:g}": _shares(drawn, validation) for s, drawn in validation.by_strength.items()},
             },
             "prompts": [
-                {"prompt": p, "seen": bool(seen)} for p, seen in zip(validation.prompts, validation.is_seen, strict=True)
+                {"prompt": p, "seen": bool(seen)}
+                for p, seen in zip(validation.prompts, validation.is_seen, strict=True)
             ],
             "max_colours": validation.max_colours,
             "settings": dict(settings),

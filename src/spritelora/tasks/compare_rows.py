@@ -71,7 +71,10 @@ def read_row(entry: Entry, validation: Path) -> Row:
         row = _run_row(entry) if entry.kind == "run" else _file_row(entry)
     except (SpriteLoraError, KeyError, TypeError) as error:
         return Row({"name": entry.name, "status": "failed", "problem": f"record is damaged: {error}"})
-    return _with_validation(row, validation)
+    try:
+        return _with_validation(row, validation)
+    except ConfigError as error:
+        return Row({**row.cells, "problem": str(error)}, row.losses)
 
 
 def lora_of(entry: Entry) -> Path | None:

@@ -46,7 +46,7 @@ class Studio:
                     self.drawing.steps,
                     self.drawing.guidance,
                 )
-            images += list(self.decode(latents))
+            images += self.decode(latents)
             on_drawn(len(latents))
         return images
 
@@ -78,5 +78,5 @@ def open_studio(
         drawing=drawing,
         hardware=hardware,
         batch_size=batch_size,
-        decode=lambda latents: decode_latents(vae, latents),
+        decode=lambda latents: list(decode_latents(vae, latents)),
     )

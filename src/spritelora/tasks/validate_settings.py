@@ -135,7 +135,7 @@ def settle_data(config: ValidateConfig, record: dict[str, Any] | None) -> DataCo
     if record is None:
         if typed.path is None:
             raise ConfigError("data.path is not set: name the folder of sprites that the LoRA was trained on")
-        return DataConfig(path=typed.path, holdout=0, **({"cache": typed.cache} if typed.cache else {}))
+        return DataConfig(path=typed.path, holdout=0, cache=typed.cache or DataConfig().cache)
     settings = record["settings"]["data"]
     return DataConfig(
         path=typed.path or settings["path"],
@@ -160,7 +160,9 @@ def read_prompts(file: Path) -> list[str]:
         lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigError(f"prompts_file={file}: cannot be read ({reason}); give a text file, one prompt a line") from error
+        raise ConfigError(
+            f"prompts_file={file}: cannot be read ({reason}); give a text file, one prompt a line"
+        ) from error
     prompts = list(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
     if not prompts:
         raise ConfigError(f"prompts_file={file}: holds no prompt; write one a line")
