@@ -37,7 +37,7 @@ def test_on_is_what_was_trained_and_off_is_the_base_to_the_bit(base, unet, file:
     assert torch.equal(call(fresh), plain)
 
 
-def test_strengths_scale_the_change_and_add_up(base, unet, file: Path) -> None:
+def test_strengths_scale_the_change_and_add_up(base, file: Path) -> None:
     lora, fresh = read_lora_file(file), load_unet(base, torch.float32)
     names = inject_loras(fresh, [lora, lora], base.name)
     set_strength(fresh, names, [0.5, 0.2])
@@ -50,7 +50,7 @@ def test_strengths_scale_the_change_and_add_up(base, unet, file: Path) -> None:
     assert torch.allclose(call(fresh), halves, atol=1e-5)
 
 
-def test_layers_of_other_ranks_and_alphas_keep_theirs(base, unet, file: Path) -> None:
+def test_layers_of_other_ranks_and_alphas_keep_theirs(base, file: Path) -> None:
     lora, fresh = read_lora_file(file), load_unet(base, torch.float32)
     first, second, *_ = lora.modules
     change = lora.modules[first]
@@ -65,7 +65,7 @@ def test_layers_of_other_ranks_and_alphas_keep_theirs(base, unet, file: Path) ->
         assert torch.allclose(found, full_delta(expected), atol=1e-7)
 
 
-def test_a_lora_of_another_base_is_named(base, unet, file: Path) -> None:
+def test_a_lora_of_another_base_is_named(base, file: Path) -> None:
     lora = read_lora_file(file)
     wide = {
         name: LowRank(torch.zeros(4, 640), torch.zeros(640, 4), 4.0) if change.down.ndim == 2 else change
@@ -78,7 +78,7 @@ def test_a_lora_of_another_base_is_named(base, unet, file: Path) -> None:
         check_fits(load_unet(base, torch.float32), replace(lora, modules=wide), base.name)
 
 
-def test_unknown_keys_and_other_families_are_refused(base, unet, file: Path) -> None:
+def test_unknown_keys_and_other_families_are_refused(base, file: Path) -> None:
     fresh = load_unet(base, torch.float32)
     tensors = load_file(file)
     save_file({**tensors, "mystery": torch.zeros(1)}, file)

@@ -85,11 +85,9 @@ def _verdicts(rows: Sequence[Row]) -> Iterator[str]:
 def _verdict(found: Comparison | None) -> str:
     if found is None or found.num_pairs < LEAST_PAIRS:
         return "too few pairs"
-    digits = found.metric.digits
-    return (
-        f"<b class={MARKS.get(found.outcome, 'unknown')}>{text(found.outcome.value)}</b> {found.difference:+.{digits}f} "
-        f"({found.low:+.{digits}f} to {found.high:+.{digits}f})"
-    )
+    difference, low, high = (f"{v:+.{found.metric.digits}f}" for v in (found.difference, found.low, found.high))
+    mark = MARKS.get(found.outcome, "unknown")
+    return f"<b class={mark}>{text(found.outcome.value)}</b> {difference} ({low} to {high})"
 
 
 def _losses(rows: Sequence[Row]) -> Iterator[str]:

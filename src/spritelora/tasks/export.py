@@ -76,7 +76,8 @@ def find_checkpoint(source: Path) -> Path:
     checkpoint = source / FINAL if (source / FINAL).is_dir() else newest_checkpoint(source)
     if checkpoint is None:
         raise ConfigError(
-            f"run={source}: the run has no checkpoint yet, so there is no LoRA to take; go on with it: python train.py resume={source}"
+            f"run={source}: the run has no checkpoint yet, so there is no LoRA to take; go on with it: "
+            f"python train.py resume={source}"
         )
     return checkpoint
 

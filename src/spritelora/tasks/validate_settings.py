@@ -95,7 +95,7 @@ def settle_strengths(config: ValidateConfig) -> list[float]:
 
 
 def settle_drawing(config: ValidateConfig, subject: Subject) -> Drawing:
-    """Model and sampler: as typed, else as the run's, else as the LoRA file says. Raises ConfigError where none does."""
+    """Model and sampler: as typed, else the run's, else as the LoRA file says. Raises ConfigError where none does."""
     settings: dict[str, Any] = subject.record["settings"] if subject.record else {}
     sampler, model = settings.get("sampler", {}), settings.get("model", {})
     typed = config.sampler
