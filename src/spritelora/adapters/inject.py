@@ -1,5 +1,6 @@
 """LoRA files on a UNet in memory, as PEFT's adapters whose strength can be turned, off included."""
 
+import warnings
 from collections.abc import Sequence
 
 import torch
@@ -27,7 +28,9 @@ def inject_loras(unet: UNet2DConditionModel, loras: Sequence[LoraFile], base_nam
     names = [f"lora_{number}" for number in range(len(loras))]
     for name, lora in zip(names, loras, strict=True):
         modules = {path.removeprefix(UNET): change for path, change in lora.modules.items()}
-        unet.add_adapter(LoraConfig(**peft_settings(modules)), adapter_name=name)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Already found a `peft_config`")  # several are meant here
+            unet.add_adapter(LoraConfig(**peft_settings(modules)), adapter_name=name)
         _copy_factors(unet, name, modules)
     unet.requires_grad_(False)
     set_strength(unet, names, [0.0] * len(names))
