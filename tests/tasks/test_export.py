@@ -172,7 +172,7 @@ def empty_run(folder: Path) -> None:
     [
         (lambda folder: folder.rmdir(), "no such folder; give a run directory or one of its checkpoints"),
         (lambda _: None, r"neither a run directory \(run.json\) nor a checkpoint \(lora.safetensors\)"),
-        (empty_run, "the run has no checkpoint yet, so there is nothing to export"),
+        (empty_run, "the run has no checkpoint yet, so there is no LoRA to take"),
     ],
 )
 def test_a_run_without_a_lora(tmp_path: Path, prepare: Change, message: str) -> None:

@@ -75,7 +75,10 @@ def find_checkpoint(source: Path) -> Path:
         raise ConfigError(f"run={source}: neither a run directory (run.json) nor a checkpoint ({LORA_FILE})")
     checkpoint = source / FINAL if (source / FINAL).is_dir() else newest_checkpoint(source)
     if checkpoint is None:
-        raise ConfigError(f"run={source}: the run has no checkpoint yet, so there is nothing to export; go on with it")
+        raise ConfigError(
+            f"run={source}: the run has no checkpoint yet, so there is no LoRA to take; go on with it: "
+            f"python train.py resume={source}"
+        )
     return checkpoint
 
 

@@ -14,7 +14,7 @@ def train(config: TrainConfig, invocation: Invocation) -> float:
     """Train one LoRA and write it into the run's directory. Returns the last validation loss."""
     try:
         sprites = read_training_set(config.data, config.model.resolution)
-        _prepare_libraries()
+        prepare_libraries()
         from spritelora.tasks.fit import fit  # after the sprites are known to be right: torch is slow to import
 
         logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)  # importing it has set its own level
@@ -28,7 +28,7 @@ def train(config: TrainConfig, invocation: Invocation) -> float:
         ) from error
 
 
-def _prepare_libraries() -> None:
+def prepare_libraries() -> None:
     """Keep to the lines that answer a user's question; to be called before the libraries are imported.
 
     W&B's reports about itself are off too.

@@ -1,0 +1,20 @@
+"""Configuration of `scripts/compare.py`: runs, LoRA files or a sweep in one table."""
+
+from dataclasses import dataclass
+
+from spritelora.config.fields import key, section
+from spritelora.config.validate import ValidateConfig
+
+
+@dataclass
+class CompareConfig:
+    """What is compared, and in which order it is shown."""
+
+    runs: list[str] = key([], "run directories, LoRA files, and folders of a multirun", text=True, at_least=1)
+    names: list[str] = key([], "a name for each, in their order; unset: their own", text=True)
+    output: str | None = key(None, "folder to write; unset: outputs/compare/<date>_<time>", text=True)
+    overwrite: bool = key(False, "replace an earlier comparison in that folder")
+    sort: str = key("validation_loss", "column that orders the rows; those without it come last", text=True)
+    descending: bool | None = key(None, "the largest first; unset: the best first where the column has one")
+    measure: bool = key(False, "validate what has no validation yet, as validation.* says")
+    validation: ValidateConfig = section(ValidateConfig, "how measure=true validates")

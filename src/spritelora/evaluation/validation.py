@@ -1,0 +1,232 @@
+"""A LoRA held against its base: which strength is best, and the four questions of a validation with their numbers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spritelora.evaluation.colours import palette_coverage
+from spritelora.evaluation.grid import Grid
+from spritelora.evaluation.measure import Measured, Reference, measure_image
+from spritelora.evaluation.memorisation import MEMORISED_BELOW
+from spritelora.evaluation.registry import METRICS, Direction
+from spritelora.evaluation.statistics import Comparison, Outcome, Values, compare_all, compare_paired
+from spritelora.sprites.image import Pixels
+
+BEST_RULE = (
+    "the lowest strength whose palette distance is not shown to be worse than that of the strength with the lowest mean"
+)
+SNAPS_BELOW = 0.02
+"""Snap residual below which an image is one colour a cell to the eye: CSS Color 4's just-visible OKLab difference."""
+
+FAR = 0.05
+"""Palette distance above which colours are plainly not the training set's: two and a half just-visible differences."""
+
+MOSTLY, MANY_COPIES = 0.9, 0.25
+
+
+class Tone(StrEnum):
+    """How good an answer is; pages colour by it."""
+
+    GOOD = "good"
+    MIXED = "mixed"
+    BAD = "bad"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A question, the answer in a word or two, and the numbers it rests on."""
+
+    question: str
+    answer: str
+    tone: Tone
+    numbers: str
+
+
+@dataclass(frozen=True)
+class DrawnSet:
+    """Images of one strength, one for each prompt and start noise, with their numbers."""
+
+    images: Sequence[Pixels]
+    measured: Sequence[Measured]
+    values: Mapping[str, Values]
+    coverage: float
+
+    @property
+    def copies(self) -> NDArray[np.bool_]:
+        """Which images pass for copies of a training sprite."""
+        return self.values["copy_distance"] < MEMORISED_BELOW
+
+
+@dataclass(frozen=True)
+class Validation:
+    """All that was drawn. `prompts`, `is_seen`: of each image, the latter where the prompt is a training caption.
+
+    `base`: None where it was left out. `max_colours`: of a usable sprite.
+    """
+
+    prompts: Sequence[str]
+    is_seen: NDArray[np.bool_]
+    base: DrawnSet | None
+    by_strength: Mapping[float, DrawnSet]
+    max_colours: int
+
+
+def measure_set(
+    images: Sequence[Pixels], reference: Reference, grid: Grid | None, clip_scores: Values | None = None
+) -> DrawnSet:
+    """Measure images (H, W, 3), at least one. `clip_scores`: (N,), where a CLIP model was given."""
+    measured = [measure_image(image, reference, grid) for image in images]
+    values = {name: np.array([m.values[name] for m in measured]) for name in measured[0].values}
+    if clip_scores is not None:
+        values["clip"] = clip_scores
+    stack = np.concatenate([m.native.reshape(-1, 3) for m in measured])
+    return DrawnSet(images, measured, values, palette_coverage(stack, reference.palette))
+
+
+def changes_nothing(validation: Validation) -> bool:
+    """Whether every image is the base's to the bit, at every strength."""
+    base = validation.base
+    return base is not None and all(
+        np.array_equal(ours, theirs)
+        for drawn in validation.by_strength.values()
+        for ours, theirs in zip(drawn.images, base.images, strict=True)
+    )
+
+
+def best_strength(validation: Validation) -> float | None:
+    """The strength that `BEST_RULE` says; None where the LoRA changes nothing."""
+    if changes_nothing(validation):
+        return None
+    distances = {s: drawn.values["palette_distance"] for s, drawn in sorted(validation.by_strength.items())}
+    lowest = min(distances, key=lambda s: float(distances[s].mean()))
+    metric = METRICS["palette_distance"]
+    as_good = (
+        s
+        for s, values in distances.items()
+        if compare_paired(metric, distances[lowest], values).outcome is Outcome.NO_DIFFERENCE
+    )
+    return next(as_good, lowest)
+
+
+def shown_strength(validation: Validation) -> float:
+    """The best strength, or the one nearest 1 where none is best."""
+    return best_strength(validation) or min(validation.by_strength, key=lambda s: abs(s - 1))
+
+
+def against_base(validation: Validation, strength: float, seen: bool | None = None) -> dict[str, Comparison]:
+    """Every metric of a strength against the base's. `seen`: only prompts that were seen in training, or only new ones.
+
+    Empty where the base was not drawn.
+    """
+    if validation.base is None:
+        return {}
+    chosen = np.ones(len(validation.prompts), np.bool_) if seen is None else validation.is_seen == seen
+    parts = (validation.base.values, validation.by_strength[strength].values)
+    first, second = ({name: values[chosen] for name, values in part.items()} for part in parts)
+    return compare_all(first, second)
+
+
+def usable(drawn: DrawnSet, max_colours: int) -> NDArray[np.bool_]:
+    """Which images are sprites as they are: one colour a cell to the eye, and at most `max_colours` of them."""
+    return (drawn.values["snap_residual"] < SNAPS_BELOW) & (drawn.values["num_colours"] <= max_colours)
+
+
+def answer_questions(validation: Validation) -> list[Answer]:
+    """The four questions, answered at the best strength."""
+    strength = shown_strength(validation)
+    drawn = validation.by_strength[strength]
+    comparisons = against_base(validation, strength)
+    return [
+        _style(drawn, validation.base, comparisons.get("palette_distance")),
+        _usable(drawn, validation),
+        _better(comparisons),
+        _overfit(drawn, validation, strength),
+    ]
+
+
+def _style(drawn: DrawnSet, base: DrawnSet | None, comparison: Comparison | None) -> Answer:
+    question = "Does it match the training style?"
+    covered = f"its images together show {drawn.coverage:.0%} of the training set's colours"
+    if comparison is None or base is None:
+        distance = METRICS["palette_distance"].format(float(drawn.values["palette_distance"].mean()))
+        return Answer(question, "not compared", Tone.UNKNOWN, f"Palette distance {distance}; {covered}.")
+    told = {
+        Outcome.BETTER: ("closer than the base", Tone.GOOD),
+        Outcome.WORSE: ("further away than the base", Tone.BAD),
+        Outcome.NO_DIFFERENCE: ("no difference shown", Tone.MIXED),
+    }
+    answer, tone = told.get(comparison.outcome, (comparison.outcome.value, Tone.UNKNOWN))
+    if comparison.outcome is Outcome.BETTER and comparison.second > FAR:
+        answer, tone = "closer than the base, still far", Tone.MIXED
+    return Answer(question, answer, tone, f"{_sentence(comparison)}; {covered}, the base's {base.coverage:.0%}.")
+
+
+def _usable(drawn: DrawnSet, validation: Validation) -> Answer:
+    share = usable(drawn, validation.max_colours)
+    snapped, few = drawn.values["snap_residual"] < SNAPS_BELOW, drawn.values["num_colours"] <= validation.max_colours
+    tone = Tone.GOOD if share.mean() >= MOSTLY else Tone.MIXED if share.mean() >= 0.5 else Tone.BAD
+    numbers = (
+        f"{_of(snapped)} snap within the grid (residual below {SNAPS_BELOW}), {_of(few)} have at most "
+        f"{validation.max_colours} colours"
+    )
+    if validation.base is not None:
+        numbers += f"; of the base's images {_of(usable(validation.base, validation.max_colours))} are usable"
+    return Answer("Are the sprites usable?", f"{_of(share)}", tone, f"{numbers}.")
+
+
+def _better(comparisons: Mapping[str, Comparison]) -> Answer:
+    question = "Better than the base?"
+    judged = [c for c in comparisons.values() if c.metric.direction is not Direction.NEITHER]
+    better, worse = ([c.metric.title for c in judged if c.outcome is o] for o in (Outcome.BETTER, Outcome.WORSE))
+    if not judged:
+        return Answer(question, "not compared", Tone.UNKNOWN, "The base was not drawn (compare_base=false).")
+    if all(c.outcome is Outcome.TOO_FEW for c in judged):
+        return Answer(question, "too few images to say", Tone.UNKNOWN, "Give more prompts, or images_per_prompt.")
+    undecided = len(judged) - len(better) - len(worse)
+    parts = (("Better", better), ("Worse", worse))
+    listed = " ".join(f"{what} in {', '.join(names)}." for what, names in parts if names)
+    numbers = f"{listed} No difference shown in {undecided} of {len(judged)} metrics.".strip()
+    if not better and not worse:
+        return Answer(question, "no difference shown", Tone.MIXED, numbers)
+    tone = Tone.GOOD if not worse else Tone.MIXED if len(better) > len(worse) else Tone.BAD
+    return Answer(question, f"better in {len(better)} metrics, worse in {len(worse)}", tone, numbers)
+
+
+def _overfit(drawn: DrawnSet, validation: Validation, strength: float) -> Answer:
+    question, new = "Overfit: does it only work on what it saw?", ~validation.is_seen
+    if not new.any():
+        return Answer(question, "no new prompts to say", Tone.UNKNOWN, "Give some in prompts_file.")
+    copies = drawn.copies
+    numbers = f"{_of(copies[new])} of new prompts pass for copies of a training sprite"
+    if validation.is_seen.any():
+        numbers += f", {_of(copies[~new])} of training captions"
+    if validation.base is not None:
+        numbers += f"; of the base's {_of(validation.base.copies)}"
+    if np.mean(copies[new]) > MANY_COPIES:
+        return Answer(question, "it copies on new prompts", Tone.BAD, f"{numbers}.")
+    known, unknown = (against_base(validation, strength, seen=s).get("palette_distance") for s in (True, False))
+    if known is None or unknown is None:
+        return Answer(question, "few copies", Tone.UNKNOWN, f"{numbers}. The base was not drawn to compare with.")
+    numbers += f". {_sentence(known, 'on training captions')}. {_sentence(unknown, 'on new prompts')}."
+    if Outcome.TOO_FEW in (known.outcome, unknown.outcome):
+        return Answer(question, "too few prompts to say", Tone.UNKNOWN, numbers)
+    if known.outcome is Outcome.BETTER and unknown.outcome is not Outcome.BETTER:
+        return Answer(question, "better only on what it saw", Tone.BAD, numbers)
+    return Answer(question, "no sign of it", Tone.GOOD, numbers)
+
+
+def _sentence(comparison: Comparison, where: str = "") -> str:
+    metric = comparison.metric
+    said = f"{metric.title.capitalize()}{f' {where}' if where else ''} {metric.format(comparison.first)}"
+    said += f" → {metric.format(comparison.second)}"
+    if comparison.low == comparison.low:
+        said += f" (difference {comparison.low:+.{metric.digits}f} to {comparison.high:+.{metric.digits}f})"
+    return said
+
+
+def _of(flags: NDArray[np.bool_]) -> str:
+    return f"{np.count_nonzero(flags)} of {len(flags)}"

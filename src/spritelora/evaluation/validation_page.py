@@ -1,0 +1,183 @@
+"""The page of a validation: four answers, then what they rest on."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from spritelora.evaluation.charts import Line, colour_plane, line_chart
+from spritelora.evaluation.colours import Palette
+from spritelora.evaluation.page import document, facts, picture, table, text, tile
+from spritelora.evaluation.registry import METRICS
+from spritelora.evaluation.statistics import LEVEL, Comparison, Outcome
+from spritelora.evaluation.validation import (
+    BEST_RULE,
+    DrawnSet,
+    Validation,
+    against_base,
+    answer_questions,
+    best_strength,
+    shown_strength,
+)
+from spritelora.evaluation.validation_record import mean_with_interval
+from spritelora.sprites.image import Pixels
+from spritelora.sprites.palette import count_colours
+
+PICTURE_PX, SMALL_PX = 160, 96
+MOST_COLOURS_SHOWN = 48
+CHARTS = (
+    "palette_distance", "snap_residual", "off_grid", "in_between", "halo", "num_colours", "copy_distance", "clip",
+)  # fmt: skip
+TONES = {Outcome.BETTER: "good", Outcome.WORSE: "bad"}
+
+
+@dataclass(frozen=True)
+class PageSprites:
+    """The training sprites, native, with their captions and the palette of all."""
+
+    natives: Sequence[Pixels]
+    captions: Sequence[str]
+    palette: Palette
+
+
+def make_page(title: str, validation: Validation, told: Mapping[str, Any], sprites: PageSprites) -> str:
+    """The page as text. `told`: how the images were drawn."""
+    strength = shown_strength(validation)
+    versus = "against its base" if validation.base is not None else "alone"
+    subtitle = (
+        f"{len(validation.prompts)} images at each of {len(validation.by_strength)} strengths, {versus}; "
+        f"shown at strength {strength:g}"
+    )
+    return document(f"Validation of {title}", subtitle, _body(validation, told, sprites, strength))
+
+
+def _body(validation: Validation, told: Mapping[str, Any], sprites: PageSprites, strength: float) -> Iterator[str]:
+    answers = (
+        f"<section class={a.tone.value}><h3>{text(a.question)}</h3><strong>{text(a.answer.capitalize())}</strong>"
+        f"<p>{text(a.numbers)}</p></section>"
+        for a in answer_questions(validation)
+    )
+    yield f"<div class=answers>{''.join(answers)}</div>\n"
+    if note := told.get("data", {}).get("note"):
+        yield f"<ul class=findings><li class=warning><b>data</b> {text(note)}</li></ul>\n"
+    for seen, head in ((True, "Prompts it was trained on"), (False, "New prompts")):
+        if (chosen := np.flatnonzero(validation.is_seen == seen)).size:
+            yield f"<h2>{head}</h2>\n<div class='rows pair'>"
+            yield from (_row(validation, strength, int(i), sprites) for i in chosen)
+            yield "</div>\n"
+    yield "<h2>At native size</h2>\n<p class=soft>Snapped to the grid, one pixel each.</p><div class=sheet>"
+    yield from (picture(m.native, max(m.native.shape[:2])) for m in validation.by_strength[strength].measured)
+    yield "</div>\n"
+    yield from _strengths(validation)
+    yield from _metrics(validation, strength)
+    yield from _palette(validation.by_strength[strength], sprites.palette)
+    yield "<h2>How it was drawn</h2>\n" + facts((k.replace("_", " "), v) for k, v in told.items() if v is not None)
+
+
+def _row(validation: Validation, strength: float, number: int, sprites: PageSprites) -> str:
+    """base | LoRA | snapped | nearest training sprite."""
+    drawn = validation.by_strength[strength]
+    measured = drawn.measured[number]
+    side = _shown_px(drawn.images[number].shape[1])
+    tiles: list[str] = []
+    if validation.base is not None:
+        tiles.append(tile(picture(validation.base.images[number], side, "base"), "base"))
+    colours = METRICS["num_colours"].format(measured.values["num_colours"]).removesuffix(".0")
+    tiles.append(tile(picture(drawn.images[number], side, "LoRA"), f"LoRA at {strength:g}"))
+    tiles.append(tile(picture(measured.native, side, "snapped"), f"snapped, {colours} colours"))
+    if measured.match is not None:
+        nearest = measured.match
+        told = f"nearest training sprite, {nearest.distance:.2f} away"
+        told += "<br><b>passes for a copy</b>" if nearest.memorised else ""
+        tiles.append(tile(picture(sprites.natives[nearest.sprite], side, sprites.captions[nearest.sprite]), told))
+    return f"<div class=row><h3>{text(validation.prompts[number])}</h3><div class=tiles>{''.join(tiles)}</div></div>\n"
+
+
+def _shown_px(side_px: int) -> int:
+    """How wide an image of this side is shown: a whole multiple or a whole part of it, near `PICTURE_PX`."""
+    if side_px <= PICTURE_PX:
+        return side_px * (PICTURE_PX // side_px)
+    return side_px // -(-side_px // (2 * PICTURE_PX - 1))
+
+
+def _strengths(validation: Validation) -> Iterator[str]:
+    if len(validation.by_strength) < 2:
+        return
+    best = best_strength(validation)
+    told = f"Best: {best:g}, {BEST_RULE}." if best is not None else "None is best: the LoRA changes nothing."
+    yield f"<h2>By strength</h2>\n<p class=soft>{text(told)} Bands: {LEVEL:.0%} intervals of the mean.</p>\n"
+    yield "<div class=charts>"
+    for name in (n for n in CHARTS if n in next(iter(validation.by_strength.values())).values):
+        yield _curve(validation, name, best)
+    yield "</div>\n<h2>Each strength, snapped</h2>\n<div class=rows>"
+    for number in _examples(validation):
+        tiles = [
+            tile(picture(drawn.measured[number].native, SMALL_PX), label, best=strength == best)
+            for strength, label, drawn in _columns(validation)
+        ]
+        yield f"<div class=row><h3>{text(validation.prompts[number])}</h3><div class=tiles>{''.join(tiles)}</div></div>"
+    yield "</div>\n"
+
+
+def _columns(validation: Validation) -> list[tuple[float, str, DrawnSet]]:
+    base = [] if validation.base is None else [(0.0, "base", validation.base)]
+    return [*base, *((s, f"{s:g}", drawn) for s, drawn in validation.by_strength.items())]
+
+
+def _examples(validation: Validation) -> list[int]:
+    """A few images of either kind of prompt."""
+    return [int(i) for seen in (True, False) for i in np.flatnonzero(validation.is_seen == seen)[:3]]
+
+
+def _curve(validation: Validation, name: str, best: float | None) -> str:
+    metric = METRICS[name]
+    means = {s: mean_with_interval(drawn.values[name]) for s, drawn in validation.by_strength.items()}
+    line = Line(list(means), [m[0] for m in means.values()], [(m[1], m[2]) for m in means.values()])
+    level = mean_with_interval(validation.base.values[name])[0] if validation.base else None
+    unit = f", {metric.unit}" if metric.unit else ""
+    return (
+        f"<figure><strong>{text(metric.title)}</strong><small class=soft>{text(metric.direction.value)}{unit}</small>"
+        f"{line_chart([line], level, best, 'strength', metric.digits)}</figure>"
+    )
+
+
+def _metrics(validation: Validation, strength: float) -> Iterator[str]:
+    drawn = validation.by_strength[strength]
+    comparisons = against_base(validation, strength)
+    yield f"<h2>Metrics at strength {strength:g}</h2>\n"
+    rows = [("", _metric_row(name, drawn, comparisons.get(name))) for name in METRICS if name in drawn.values]
+    heads = ["metric", "verdict", "base", "LoRA", f"difference, {LEVEL:.0%}", "pairs"]
+    yield table(heads, rows, numbers_from=2)
+    yield "<details><summary>every strength</summary>"
+    columns = _columns(validation)
+    cells = (
+        ("", [text(METRICS[n].title), *(METRICS[n].format(mean_with_interval(d.values[n])[0]) for _, _, d in columns)])
+        for n in METRICS
+        if n in drawn.values
+    )
+    yield table(["metric", *(label for _, label, _ in columns)], cells) + "</details>\n"
+
+
+def _metric_row(name: str, drawn: DrawnSet, found: Comparison | None) -> list[str]:
+    metric = METRICS[name]
+    title = f"{text(metric.title)}<br><span class=soft>{text(metric.meaning)}</span>"
+    if found is None or not found.num_pairs:
+        return [title, "", "-", metric.format(mean_with_interval(drawn.values[name])[0]), "-", "0"]
+    verdict = f"<b class={TONES.get(found.outcome, 'unknown')}>{text(found.outcome.value)}</b>"
+    ends = "-"
+    if found.low == found.low:
+        ends = f"{found.low:+.{metric.digits}f} to {found.high:+.{metric.digits}f}"
+    return [title, verdict, metric.format(found.first), metric.format(found.second), ends, str(found.num_pairs)]
+
+
+def _palette(drawn: DrawnSet, palette: Palette) -> Iterator[str]:
+    colours, counts = count_colours(np.concatenate([m.native.reshape(-1, 3) for m in drawn.measured]))
+    most, known = (np.argsort(-n, kind="stable")[:MOST_COLOURS_SHOWN] for n in (counts, palette.weights))
+    yield "<h2>Colours in OKLab</h2>\n<div class=charts>"
+    for head, plane in (
+        ("training set", colour_plane(palette.colours[known], palette.weights[known])),
+        ("LoRA, snapped", colour_plane(colours[most], counts[most] / counts.sum())),
+    ):
+        yield f"<figure><strong>{head}</strong>{plane}</figure>"
+    yield "</div>\n<p class=soft>The most used colours, the larger the more; lightness is not shown.</p>\n"

@@ -1,0 +1,116 @@
+"""A validation as plain values: what export, comparison and other programs read."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from spritelora.evaluation.registry import METRICS
+from spritelora.evaluation.statistics import LEAST_PAIRS, Comparison, Values, bootstrap_interval
+from spritelora.evaluation.validation import (
+    BEST_RULE,
+    DrawnSet,
+    Validation,
+    against_base,
+    answer_questions,
+    best_strength,
+    shown_strength,
+    usable,
+)
+
+
+def make_record(validation: Validation, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything that was found, without NaN, for those are no JSON. `settings`: how the images were drawn."""
+    shown = shown_strength(validation)
+    return _without_nan(
+        {
+            "best_strength": best_strength(validation),
+            "rule": BEST_RULE,
+            "shown_strength": shown,
+            "answers": [vars(a) for a in answer_questions(validation)],
+            "verdicts": {name: c.verdict for name, c in against_base(validation, shown).items()},
+            "metrics": {name: _metric(validation, name) for name in METRICS if name in _any(validation).values},
+            "groups": {
+                name: {m: comparison_record(c) for m, c in against_base(validation, shown, seen).items()}
+                for name, seen in (("training_captions", True), ("new_prompts", False))
+            },
+            "shares": {
+                "base": _shares(validation.base, validation) if validation.base else None,
+                **{f"{s:g}": _shares(drawn, validation) for s, drawn in validation.by_strength.items()},
+            },
+            "prompts": [
+                {"prompt": p, "seen": bool(seen)}
+                for p, seen in zip(validation.prompts, validation.is_seen, strict=True)
+            ],
+            "max_colours": validation.max_colours,
+            "settings": dict(settings),
+        }
+    )
+
+
+def mean_with_interval(values: Values) -> tuple[float, float, float]:
+    """The mean of what could be measured, and the ends of its interval; NaN where there is too little."""
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return math.nan, math.nan, math.nan
+    low, high = bootstrap_interval(known, 0) if len(known) >= LEAST_PAIRS else (math.nan, math.nan)
+    return float(known.mean()), low, high
+
+
+def comparison_record(comparison: Comparison) -> dict[str, Any]:
+    """A comparison as plain values."""
+    return {
+        "base": comparison.first,
+        "lora": comparison.second,
+        "difference": comparison.difference,
+        "low": comparison.low,
+        "high": comparison.high,
+        "num_pairs": comparison.num_pairs,
+        "outcome": comparison.outcome.value,
+    }
+
+
+def _any(validation: Validation) -> DrawnSet:
+    return next(iter(validation.by_strength.values()))
+
+
+def _metric(validation: Validation, name: str) -> dict[str, Any]:
+    metric = METRICS[name]
+    by_strength: dict[str, dict[str, Any]] = {}
+    for strength, drawn in validation.by_strength.items():
+        mean, low, high = mean_with_interval(drawn.values[name])
+        found = against_base(validation, strength).get(name)
+        by_strength[f"{strength:g}"] = {
+            "mean": mean,
+            "low": low,
+            "high": high,
+            "against_base": comparison_record(found) if found else None,
+            "values": drawn.values[name].tolist(),
+        }
+    base = mean_with_interval(validation.base.values[name])[0] if validation.base else None
+    return {
+        "title": metric.title,
+        "unit": metric.unit,
+        "direction": metric.direction.value,
+        "base": base,
+        "by_strength": by_strength,
+    }
+
+
+def _shares(drawn: DrawnSet, validation: Validation) -> dict[str, float]:
+    copies, new = drawn.copies, ~validation.is_seen
+    return {
+        "usable": float(usable(drawn, validation.max_colours).mean()),
+        "palette_coverage": drawn.coverage,
+        "copies_of_training_captions": float(copies[~new].mean()) if (~new).any() else math.nan,
+        "copies_of_new_prompts": float(copies[new].mean()) if new.any() else math.nan,
+    }
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_nan(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

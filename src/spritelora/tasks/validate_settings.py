@@ -1,0 +1,185 @@
+"""What a validation is of and how it draws: settled from the command, the run's record and the LoRA files."""
+
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spritelora.adapters.bases import EMBEDDED, base_of, require_sdxl
+from spritelora.adapters.lora_file import LoraFile, read_lora_file
+from spritelora.config.resume import is_run, read_record
+from spritelora.config.schema import DataConfig, Prediction, Split
+from spritelora.config.validate import ValidateConfig
+from spritelora.errors import ConfigError, WeightsError
+from spritelora.sdxl.embedded import embedded_base
+from spritelora.sprites.split import choose_subset
+from spritelora.tasks.export import VALIDATION, find_checkpoint
+from spritelora.tasks.training_set import TrainingSet
+from spritelora.training.checkpoints import LORA_FILE
+
+log = logging.getLogger(__name__)
+
+PAGE, IMAGES = "validation.html", "images"
+PROMPT_SEED = 0
+USUAL_STEPS, USUAL_GUIDANCE = 25, 8.0
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The LoRAs to validate, the record of the run they came from, if any, and where to write."""
+
+    loras: list[LoraFile]
+    weights: list[float]
+    record: dict[str, Any] | None
+    output: Path
+
+    @property
+    def title(self) -> str:
+        return " + ".join(lora.title for lora in self.loras)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How images are drawn."""
+
+    model: str
+    side_px: int
+    prediction: Prediction
+    steps: int
+    guidance: float
+    negative_prompt: str
+    seed: int
+
+
+def find_subject(config: ValidateConfig) -> Subject:
+    """Read the LoRAs. Raises ConfigError or WeightsError where settings, run or files do not fit."""
+    if config.run is None and not config.lora:
+        raise ConfigError("nothing to validate: give run=RUN, or lora=FILE with data.path=FOLDER")
+    record, run_dir, files = None, None, [Path(name).expanduser() for name in config.lora]
+    if config.run is not None:
+        source = Path(config.run).expanduser()
+        checkpoint = find_checkpoint(source)
+        run_dir = source if is_run(source) else source.parent
+        record = read_record(source if is_run(source) else checkpoint)
+        files = files or [checkpoint / LORA_FILE]
+    weights = config.weights or [1.0] * len(files)
+    if len(weights) != len(files):
+        raise ConfigError(f"weights has {len(weights)} numbers for {len(files)} LoRAs; give one for each")
+    loras = [read_lora_file(file) for file in files]
+    for lora in loras:
+        require_sdxl(lora)
+    return Subject(loras, weights, record, _settle_output(config, run_dir))
+
+
+def _settle_output(config: ValidateConfig, run_dir: Path | None) -> Path:
+    if config.output is None and run_dir is None:
+        raise ConfigError("output is not set: name the folder to write, output=validation")
+    output = Path(config.output).expanduser() if config.output is not None else Path(str(run_dir)) / "validation"
+    if output.exists() and not output.is_dir():
+        raise ConfigError(f"output={output} is a file; name a folder")
+    if output.is_dir() and any(output.iterdir()) and not (output / VALIDATION).is_file():
+        raise ConfigError(f"output={output} holds other files; name a new folder, or that of an earlier validation")
+    if (output / VALIDATION).is_file() and not config.overwrite:
+        raise ConfigError(f"output={output} holds a validation; name another folder, or replace it: overwrite=true")
+    return output
+
+
+def settle_strengths(config: ValidateConfig) -> list[float]:
+    """The strengths to draw with, in order. Raises ConfigError for those that make no sense."""
+    strengths = sorted({config.strength} if config.strength is not None else set(config.strengths))
+    if not 0 < strengths[0] <= strengths[-1] <= 10:
+        raise ConfigError(f"strengths must be above 0 and at most 10, got {', '.join(f'{s:g}' for s in strengths)}")
+    return strengths
+
+
+def settle_drawing(config: ValidateConfig, subject: Subject) -> Drawing:
+    """Model and sampler: as typed, else the run's, else as the LoRA file says. Raises ConfigError where none does."""
+    settings: dict[str, Any] = subject.record["settings"] if subject.record else {}
+    sampler, model = settings.get("sampler", {}), settings.get("model", {})
+    typed = config.sampler
+    return Drawing(
+        model=config.model.path or _model_of(subject),
+        side_px=config.model.resolution or model.get("resolution") or _resolution_of(subject.loras),
+        prediction=Prediction(model.get("prediction", "auto")),
+        steps=typed.steps or sampler.get("steps", USUAL_STEPS),
+        guidance=typed.guidance or sampler.get("guidance", USUAL_GUIDANCE),
+        negative_prompt=sampler.get("negative_prompt", "") if typed.negative_prompt is None else typed.negative_prompt,
+        seed=sampler.get("seed", 0) if typed.seed is None else typed.seed,
+    )
+
+
+def _model_of(subject: Subject) -> str:
+    if subject.record is not None:
+        folder, path = subject.record["model"]["folder"], subject.record["settings"]["model"]["path"]
+        return folder if Path(folder).is_dir() else path or str(embedded_base())
+    if base_of(subject.loras[0]) == EMBEDDED.name:
+        return str(embedded_base())
+    raise ConfigError(f"model.path is not set, and {subject.loras[0].path} does not say which model it was trained on")
+
+
+def _resolution_of(loras: Sequence[LoraFile]) -> int:
+    found = re.match(r"\(?(\d+)", loras[0].metadata.get("ss_resolution", ""))
+    if not found:
+        raise ConfigError(f"model.resolution is not set, and {loras[0].path} does not say at which it was trained")
+    side_px = int(found[1])
+    if side_px < 32 or side_px % 32:
+        raise WeightsError(f"{loras[0].path}: trained at {side_px} px, it says; set model.resolution")
+    return side_px
+
+
+def settle_data(config: ValidateConfig, record: dict[str, Any] | None) -> DataConfig:
+    """The sprites that the LoRA was trained on. Raises ConfigError where nothing says which."""
+    typed = config.data
+    if record is None:
+        if typed.path is None:
+            raise ConfigError("data.path is not set: name the folder of sprites that the LoRA was trained on")
+        return DataConfig(path=typed.path, holdout=0, cache=typed.cache or DataConfig().cache)
+    settings = record["settings"]["data"]
+    return DataConfig(
+        path=typed.path or settings["path"],
+        limit=settings["limit"],
+        holdout=settings["holdout"],
+        split=Split(settings.get("split", Split.sprite.value)),  # runs before there were groups
+        matte=record["data"]["matte"],
+        cache=typed.cache or settings["cache"],
+    )
+
+
+def changed_data(sprites: TrainingSet, record: dict[str, Any] | None) -> str | None:
+    """What to say where the sprites are not those of the run's record."""
+    if record is None or record["data"]["hash"] == sprites.hash:
+        return None
+    return "the sprites or captions are not quite those the run was trained on: they were changed since"
+
+
+def read_prompts(file: Path) -> list[str]:
+    """The prompts of a text file, one a line, empty lines and lines with # left out. Raises ConfigError for none."""
+    try:
+        lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigError(
+            f"prompts_file={file}: cannot be read ({reason}); give a text file, one prompt a line"
+        ) from error
+    prompts = list(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
+    if not prompts:
+        raise ConfigError(f"prompts_file={file}: holds no prompt; write one a line")
+    return prompts
+
+
+def choose_prompts(
+    sprites: TrainingSet, own: Sequence[str], from_file: Sequence[str], most: int
+) -> tuple[list[str], list[str]]:
+    """Prompts from the training captions, a seeded choice, and new ones: at most `most` of each, but all of a file's.
+
+    `own`: the run's sample prompts, after which come the held-out captions. None of the new is a training caption.
+    """
+    captions = list(dict.fromkeys(s.caption for s in sprites.training))
+    known = set(captions)
+    if seen_too := [p for p in from_file if p in known]:
+        log.warning("not new, for training captions: %s", "; ".join(seen_too))
+    offered = from_file or [*own, *(s.caption for s in sprites.held_out)]
+    new = [p for p in dict.fromkeys(offered) if p not in known]
+    return choose_subset(captions, most, PROMPT_SEED), new if from_file else new[:most]

@@ -1,0 +1,102 @@
+"""A LoRA file on a UNet: off it is the base to the bit, on it is what was trained, in between in proportion."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from spritelora.adapters.export import write_lora
+from spritelora.adapters.inject import check_fits, inject_loras, set_strength
+from spritelora.adapters.lora import lora_layers
+from spritelora.adapters.lora_file import LoraFile, read_lora_file
+from spritelora.adapters.lowrank import LowRank, full_delta
+from spritelora.errors import WeightsError
+from spritelora.sdxl.base import load_unet
+from tests.adapters.test_export import trained
+from tests.adapters.test_lora import call
+
+
+@pytest.fixture
+def file(unet, tmp_path: Path) -> Path:
+    """A LoRA of rank 4 with alpha 2, in full precision."""
+    write_lora(tmp_path / "gems.safetensors", trained(unet, rank=4, alpha=2), torch.float32, {})
+    return tmp_path / "gems.safetensors"
+
+
+def test_on_is_what_was_trained_and_off_is_the_base_to_the_bit(base, unet, file: Path) -> None:
+    ours, fresh = call(unet), load_unet(base, torch.float32)
+    plain = call(fresh)
+    names = inject_loras(fresh, [read_lora_file(file)], base.name)
+    assert torch.equal(call(fresh), plain)
+    set_strength(fresh, names, [1.0])
+    assert not torch.allclose(ours, plain, atol=1e-2)
+    assert torch.allclose(call(fresh), ours, atol=1e-5)
+    set_strength(fresh, names, [0.0])
+    assert torch.equal(call(fresh), plain)
+
+
+def test_strengths_scale_the_change_and_add_up(base, file: Path) -> None:
+    lora, fresh = read_lora_file(file), load_unet(base, torch.float32)
+    names = inject_loras(fresh, [lora, lora], base.name)
+    set_strength(fresh, names, [0.5, 0.2])
+    path = next(iter(lora.modules)).removeprefix("unet.")
+    layer = lora_layers(fresh)[path]
+    change = sum(layer.get_delta_weight(name) for name in names)  # pyright: ignore
+    assert torch.allclose(change, 0.7 * full_delta(lora.modules[f"unet.{path}"]), atol=1e-7)
+    halves = call(fresh)
+    set_strength(fresh, names, [0.7, 0.0])
+    assert torch.allclose(call(fresh), halves, atol=1e-5)
+
+
+def test_layers_of_other_ranks_and_alphas_keep_theirs(base, file: Path) -> None:
+    lora, fresh = read_lora_file(file), load_unet(base, torch.float32)
+    first, second, *_ = lora.modules
+    change = lora.modules[first]
+    thin = LowRank(change.down[:1].clone(), change.up[:, :1].clone(), 3.0)
+    uneven = replace(lora, modules={first: thin, second: lora.modules[second]})
+    (name,) = inject_loras(fresh, [uneven], base.name)
+    set_strength(fresh, [name], [1.0])
+    layers = lora_layers(fresh)
+    assert {f"unet.{path}" for path in layers} == {first, second}
+    for module, expected in uneven.modules.items():
+        found = layers[module.removeprefix("unet.")].get_delta_weight(name)  # pyright: ignore
+        assert torch.allclose(found, full_delta(expected), atol=1e-7)
+
+
+def test_a_lora_of_another_base_is_named(base, file: Path) -> None:
+    lora = read_lora_file(file)
+    wide = {
+        name: LowRank(torch.zeros(4, 640), torch.zeros(640, 4), 4.0) if change.down.ndim == 2 else change
+        for name, change in lora.modules.items()
+        if name.endswith("down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q")
+    }
+    with pytest.raises(
+        WeightsError, match=r"a LoRA for SDXL, not for .*to_q is 640x640 in the file, 96x96 in the model"
+    ):
+        check_fits(load_unet(base, torch.float32), replace(lora, modules=wide), base.name)
+
+
+def test_unknown_keys_and_other_families_are_refused(base, file: Path) -> None:
+    fresh = load_unet(base, torch.float32)
+    tensors = load_file(file)
+    save_file({**tensors, "mystery": torch.zeros(1)}, file)
+    with pytest.raises(WeightsError, match="1 unknown keys, such as mystery"):
+        inject_loras(fresh, [read_lora_file(file)], base.name)
+    flux = {f"lora_unet_double_blocks_0_img_attn_qkv.lora_{h}.weight": torch.zeros(4, 4) for h in ("down", "up")}
+    save_file(flux, file)
+    with pytest.raises(WeightsError, match="a LoRA for FLUX, not for SDXL"):
+        inject_loras(fresh, [read_lora_file(file)], base.name)
+
+
+def test_text_encoder_layers_are_not_passed_over(base, file: Path) -> None:
+    text = "text_encoder.text_model.encoder.layers.0.self_attn.q_proj"
+    lora = _of_text(read_lora_file(file), text)
+    with pytest.raises(WeightsError, match="changes 1 layers of the text encoders too"):
+        check_fits(load_unet(base, torch.float32), lora, base.name)
+
+
+def _of_text(lora: LoraFile, name: str) -> LoraFile:
+    change = LowRank(torch.zeros(4, 768), torch.zeros(768, 4), 4.0)
+    return replace(lora, modules={name: change}, raw_names={name: name})

@@ -1,0 +1,128 @@
+"""The four questions: answered from images whose answers are known."""
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from spritelora.evaluation.colours import palette_of
+from spritelora.evaluation.grid import Grid
+from spritelora.evaluation.measure import Reference
+from spritelora.evaluation.memorisation import SpriteIndex
+from spritelora.evaluation.statistics import Outcome
+from spritelora.evaluation.validation import (
+    DrawnSet,
+    Tone,
+    Validation,
+    against_base,
+    answer_questions,
+    best_strength,
+    changes_nothing,
+    measure_set,
+    usable,
+)
+from spritelora.evaluation.validation_record import make_record
+from spritelora.sprites.drawing import draw_demo_set, draw_sprite, sample_spec
+from spritelora.sprites.image import Pixels, scale_nearest
+
+NUM = 8
+GREENS = [np.asarray(image) for image, _ in draw_demo_set()]
+TRAINING, UNSEEN = GREENS[:40], GREENS[40:]
+REFERENCE = Reference(palette_of(TRAINING), SpriteIndex(TRAINING))
+
+
+def colourful(count: int, seed: int = 0) -> list[Pixels]:
+    rng = np.random.default_rng(seed)
+    return [draw_sprite(sample_spec(rng), rng)[..., :3] for _ in range(count)]
+
+
+def drawn(natives: Sequence[Pixels]) -> DrawnSet:
+    return measure_set([scale_nearest(n, 8) for n in natives], REFERENCE, Grid(8))
+
+
+def shifted(natives: Sequence[Pixels], by: int) -> list[Pixels]:
+    """The same, their colours off by a few code values."""
+    return [np.clip(n.astype(int) + by, 0, 255).astype(np.uint8) for n in natives]
+
+
+def validation(base: DrawnSet | None, **strengths: DrawnSet) -> Validation:
+    by_strength = {float(name.removeprefix("s")) / 10: d for name, d in strengths.items()}
+    is_seen = np.arange(2 * NUM) < NUM
+    return Validation([f"prompt {i}" for i in range(2 * NUM)], is_seen, base, by_strength, max_colours=6)
+
+
+BASE = drawn(colourful(2 * NUM))
+
+
+def test_identical_images_give_no_difference_and_no_best_strength() -> None:
+    same = validation(BASE, s5=drawn(colourful(2 * NUM)), s10=drawn(colourful(2 * NUM)))
+    assert changes_nothing(same)
+    assert best_strength(same) is None
+    for comparison in against_base(same, 1.0).values():
+        assert comparison.num_pairs == 0 or comparison.low <= 0 <= comparison.high
+        assert comparison.outcome in (Outcome.NO_DIFFERENCE, Outcome.TOO_FEW)
+    assert [a.tone for a in answer_questions(same)][2] is Tone.MIXED
+    assert make_record(same, {})["best_strength"] is None
+
+
+def test_a_lora_that_learned_the_style_without_copies_is_said_to_have() -> None:
+    style = drawn(UNSEEN[: 2 * NUM])
+    style_, usable_, better, overfit = answer_questions(validation(BASE, s10=style))
+    assert (style_.answer, style_.tone) == ("closer than the base", Tone.GOOD)
+    assert (usable_.answer, usable_.tone) == ("16 of 16", Tone.GOOD)
+    assert better.tone in (Tone.GOOD, Tone.MIXED)
+    assert "palette distance" in better.numbers
+    assert (overfit.answer, overfit.tone) == ("no sign of it", Tone.GOOD)
+
+
+def test_copies_on_new_prompts_are_overfitting() -> None:
+    answer = answer_questions(validation(BASE, s10=drawn(TRAINING[: 2 * NUM])))[3]
+    assert (answer.answer, answer.tone) == ("it copies on new prompts", Tone.BAD)
+    assert answer.numbers.startswith("8 of 8 of new prompts pass for copies")
+
+
+def test_style_on_known_prompts_alone_is_overfitting() -> None:
+    answer = answer_questions(validation(BASE, s10=drawn([*UNSEEN[:NUM], *colourful(2 * NUM)[NUM:]])))[3]
+    assert (answer.answer, answer.tone) == ("better only on what it saw", Tone.BAD)
+
+
+def test_the_best_strength_is_the_lowest_that_is_as_good_as_the_best() -> None:
+    near, far = drawn(shifted(UNSEEN[: 2 * NUM], 12)), drawn(shifted(UNSEEN[: 2 * NUM], 40))
+    exact = drawn(UNSEEN[: 2 * NUM])
+    assert best_strength(validation(BASE, s5=far, s8=near, s10=exact)) == 1.0
+    assert best_strength(validation(BASE, s5=far, s8=exact, s10=exact, s12=near)) == 0.8
+
+
+def test_usable_is_one_colour_a_cell_and_few_of_them() -> None:
+    flat, rng = UNSEEN[0], np.random.default_rng(0)
+    many = rng.integers(0, 256, (16, 16, 3)).astype(np.uint8)
+    rough = np.clip(scale_nearest(flat, 8) + rng.normal(0, 25, (128, 128, 3)), 0, 255).astype(np.uint8)
+    images = [scale_nearest(flat, 8), scale_nearest(many, 8), rough]
+    assert usable(measure_set(images, REFERENCE, Grid(8)), max_colours=16).tolist() == [True, False, False]
+
+
+def test_without_a_base_nothing_is_compared() -> None:
+    alone = validation(None, s10=drawn(UNSEEN[: 2 * NUM]))
+    assert [a.answer for a in answer_questions(alone)] == ["not compared", "16 of 16", "not compared", "few copies"]
+    assert make_record(alone, {})["metrics"]["palette_distance"]["base"] is None
+
+
+def test_few_images_and_no_new_prompts_are_not_judged() -> None:
+    few = Validation(["a"] * 3, np.ones(3, bool), drawn(colourful(3)), {1.0: drawn(UNSEEN[:3])}, 6)
+    answers = answer_questions(few)
+    assert [a.tone for a in answers] == [Tone.UNKNOWN, Tone.GOOD, Tone.UNKNOWN, Tone.UNKNOWN]
+    assert answers[3].answer == "no new prompts to say"
+
+
+def test_the_record_is_strict_json_and_its_means_are_those_of_its_values() -> None:
+    record = make_record(validation(BASE, s5=BASE, s10=drawn(UNSEEN[: 2 * NUM])), {"steps": 3})
+    again = json.loads(json.dumps(record, allow_nan=False))
+    assert (again["best_strength"], again["shown_strength"], again["settings"]) == (1.0, 1.0, {"steps": 3})
+    found = again["metrics"]["palette_distance"]["by_strength"]["1"]
+    assert found["mean"] == pytest.approx(np.mean(found["values"]))
+    assert found["low"] <= found["mean"] <= found["high"]
+    against = found["against_base"]
+    assert against["difference"] == pytest.approx(against["lora"] - against["base"])
+    assert against["high"] < 0
+    assert again["shares"]["1"]["usable"] == 1.0
