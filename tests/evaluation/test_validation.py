@@ -102,6 +102,16 @@ def test_usable_is_one_colour_a_cell_and_few_of_them() -> None:
     assert usable(measure_set(images, REFERENCE, Grid(8)), max_colours=16).tolist() == [True, False, False]
 
 
+def test_a_training_set_of_every_colour_cannot_tell_styles_apart() -> None:
+    every = np.random.default_rng(0).integers(0, 256, (160, 160, 3)).astype(np.uint8)
+    reference = Reference(palette_of([every]), SpriteIndex(TRAINING))
+    base, ours = (
+        measure_set([scale_nearest(n, 8) for n in natives], reference, Grid(8))
+        for natives in (colourful(2 * NUM), UNSEEN[: 2 * NUM])
+    )
+    assert answer_questions(validation(base, s10=ours))[0].answer == "colours alone cannot tell"
+
+
 def test_without_a_base_nothing_is_compared() -> None:
     alone = validation(None, s10=drawn(UNSEEN[: 2 * NUM]))
     assert [a.answer for a in answer_questions(alone)] == ["not compared", "16 of 16", "not compared", "few copies"]

@@ -118,7 +118,7 @@ def test_a_damaged_record_is_a_row(pair: tuple[Path, Path], half: Path, tmp_path
 
 def test_what_cannot_be_measured_stays_a_row(pair: tuple[Path, Path], tmp_path: Path) -> None:
     file = pair[0] / "checkpoint_final" / "lora.safetensors"
-    out = compare(CompareConfig([str(file)], sort="name", measure=True, validation=FEW), tmp_path / "out")
+    out = compare(CompareConfig([str(file)], measure=True, validation=FEW), tmp_path / "out")
     (row,) = table(out).values()
     assert row["name"] == "greens"
     assert row["problem"].startswith("not validated: data.path is not set")

@@ -18,6 +18,7 @@ from spritelora.adapters.lora_file import read_lora_file
 from spritelora.config.validate import ValidateConfig, ValidatedData, ValidatedModel, ValidationSampler
 from spritelora.errors import ConfigError, DatasetError, SpriteLoraError, WeightsError
 from spritelora.evaluation.registry import METRICS
+from spritelora.sdxl.sample import start_noise
 from spritelora.tasks.export import best_strength
 from spritelora.tasks.training_set import demo_folder
 from spritelora.tasks.validate import validate
@@ -75,6 +76,25 @@ def test_batches_and_order_of_strengths_change_nothing(validated: Path, own_run:
     for name in ("base", "0.5", "1"):
         for ours, theirs in zip(images_of(again, name), images_of(validated, name), strict=True):
             assert np.abs(ours.astype(int) - theirs).max() <= 1
+
+
+def test_the_images_are_those_of_a_plain_diffusers_pipeline(validated: Path, short_run: Path, base) -> None:
+    from diffusers import StableDiffusionXLPipeline
+
+    prompts = [p["prompt"] for p in record_of(validated)["prompts"]]
+    pipeline = StableDiffusionXLPipeline.from_pretrained(base.folder, torch_dtype=torch.float32)
+    pipeline.set_progress_bar_config(disable=True)
+
+    def theirs() -> np.ndarray:
+        noise = start_noise(0, len(prompts), 128)
+        drawn = pipeline(
+            prompts, num_inference_steps=2, guidance_scale=1.5, height=128, width=128, latents=noise, output_type="np"
+        )
+        return (drawn.images * 255).round()
+
+    assert np.abs(theirs() - np.stack(images_of(validated, "base"))).max() <= 1
+    pipeline.load_lora_weights(short_run / "checkpoint_final", weight_name="lora.safetensors")
+    assert np.abs(theirs() - np.stack(images_of(validated, "1"))).max() <= 1
 
 
 def test_a_lora_whose_up_is_zero_is_the_base(own_run: Path, caplog: pytest.LogCaptureFixture) -> None:

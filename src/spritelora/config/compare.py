@@ -14,7 +14,9 @@ class CompareConfig:
     names: list[str] = key([], "a name for each, in their order; unset: their own", text=True)
     output: str | None = key(None, "folder to write; unset: outputs/compare/<date>_<time>", text=True)
     overwrite: bool = key(False, "replace an earlier comparison in that folder")
-    sort: str = key("validation_loss", "column that orders the rows; those without it come last", text=True)
+    sort: str | None = key(
+        None, "column that orders the rows, those without it last; unset: validation_loss, else name", text=True
+    )
     descending: bool | None = key(None, "the largest first; unset: the best first where the column has one")
     measure: bool = key(False, "validate what has no validation yet, as validation.* says")
     validation: ValidateConfig = section(ValidateConfig, "how measure=true validates")

@@ -7,7 +7,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from spritelora.evaluation.colours import palette_coverage
+from spritelora.evaluation.colours import VISIBLE, palette_coverage
 from spritelora.evaluation.grid import Grid
 from spritelora.evaluation.measure import Measured, Reference, measure_image
 from spritelora.evaluation.memorisation import MEMORISED_BELOW
@@ -18,7 +18,7 @@ from spritelora.sprites.image import Pixels
 BEST_RULE = (
     "the lowest strength whose palette distance is not shown to be worse than that of the strength with the lowest mean"
 )
-SNAPS_BELOW = 0.02
+SNAPS_BELOW = VISIBLE
 """Snap residual below which an image is one colour a cell to the eye: CSS Color 4's just-visible OKLab difference."""
 
 FAR = 0.05
@@ -162,6 +162,8 @@ def _style(drawn: DrawnSet, base: DrawnSet | None, comparison: Comparison | None
     answer, tone = told.get(comparison.outcome, (comparison.outcome.value, Tone.UNKNOWN))
     if comparison.outcome is Outcome.BETTER and comparison.second > FAR:
         answer, tone = "closer than the base, still far", Tone.MIXED
+    if max(comparison.first, comparison.second) < VISIBLE:  # a set of so many colours that any picture is near them
+        answer, tone = "colours alone cannot tell", Tone.UNKNOWN
     return Answer(question, answer, tone, f"{_sentence(comparison)}; {covered}, the base's {base.coverage:.0%}.")
 
 

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 PAGE, TABLE, RECORD = "comparison.html", "comparison.csv", "comparison.json"
 MOST_PROMPTS = 6
+USUAL_ORDER = ("validation_loss", "name")
 
 
 def compare(config: CompareConfig, run_dir: Path) -> Path:
@@ -41,15 +42,12 @@ def compare(config: CompareConfig, run_dir: Path) -> Path:
     if config.measure:
         problems = {e.name: _measure(config, e, folders[e.name]) for e in entries}
         rows = [_with_problem(read_row(e, folders[e.name]), problems[e.name]) for e in entries]
-    if config.sort not in columns(rows):
-        close = difflib.get_close_matches(config.sort, columns(rows), 1)
-        hint = f"did you mean '{close[0]}'?" if close else f"there are {', '.join(columns(rows))}"
-        raise ConfigError(f"sort={config.sort}: no row has such a column: {hint}")
-    rows = sort_rows(rows, config.sort, config.descending)
-    _write(output, rows, config.sort, folders)
+    sort = settle_sort(config.sort, rows)
+    rows = sort_rows(rows, sort, config.descending)
+    _write(output, rows, sort, folders)
     for row in rows:
         log.info("%s: %s", row.name, row.cells.get("problem") or row.cells["status"])
-    log.info("%d rows by %s: %s", len(rows), config.sort, output / PAGE)
+    log.info("%d rows by %s: %s", len(rows), sort, output / PAGE)
     return output
 
 
@@ -70,6 +68,18 @@ def check_one_base(rows: Sequence[Row]) -> None:
     if len(bases) > 1:
         told = "; ".join(f"{base}: {', '.join(names)}" for base, names in bases.items())
         raise ConfigError(f"these are of different base models, so that nothing compares: {told}; give those of one")
+
+
+def settle_sort(asked: str | None, rows: Sequence[Row]) -> str:
+    """The column to sort by. Raises ConfigError for one that no row has."""
+    shown = columns(rows)
+    if asked is None:
+        return next(column for column in USUAL_ORDER if column in shown)
+    if asked not in shown:
+        close = difflib.get_close_matches(asked, shown, 1)
+        hint = f"did you mean '{close[0]}'?" if close else f"there are {', '.join(shown)}"
+        raise ConfigError(f"sort={asked}: no row has such a column: {hint}")
+    return asked
 
 
 def _measure(config: CompareConfig, entry: Entry, folder: Path) -> str | None:
