@@ -18,12 +18,13 @@ from spritelora.evaluation.validation import (
     shown_strength,
     usable,
 )
+from spritelora.files import without_nan
 
 
 def make_record(validation: Validation, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Everything that was found, without NaN, for those are no JSON. `settings`: how the images were drawn."""
     shown = shown_strength(validation)
-    return _without_nan(
+    return without_nan(
         {
             "best_strength": best_strength(validation),
             "rule": BEST_RULE,
@@ -106,11 +107,3 @@ def _shares(drawn: DrawnSet, validation: Validation) -> dict[str, float]:
         "copies_of_training_captions": float(copies[~new].mean()) if (~new).any() else math.nan,
         "copies_of_new_prompts": float(copies[new].mean()) if new.any() else math.nan,
     }
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _without_nan(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,11 +1,10 @@
 """Captions on disk: one line of text beside each image, written whole or not at all."""
 
 import hashlib
-import os
-from contextlib import suppress
 from pathlib import Path
 
 from spritelora.errors import DatasetError
+from spritelora.files import write_whole
 from spritelora.sprites.sources import Source, find_sources
 
 MAX_LISTED = 10
@@ -55,13 +54,9 @@ def read_caption(file: Path) -> str | None:
 
 def write_caption(file: Path, caption: str) -> None:
     """Write a caption, whole or not at all. Raises DatasetError that names the file."""
-    partial = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        partial.write_text(one_line(caption) + "\n", encoding="utf-8")
-        partial.replace(file)
+        write_whole(file, one_line(caption) + "\n")
     except (OSError, UnicodeEncodeError) as error:
-        with suppress(OSError):
-            partial.unlink()
         reason = getattr(error, "strerror", None) or str(error)
         raise DatasetError(
             f"{file}: the caption cannot be written ({reason}); see to the folder and run again"

@@ -1,7 +1,6 @@
 """The run's numbers on disk and in its logger: a line per event, and a summary rewritten whole."""
 
 import json
-import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 from PIL import Image
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 
-from spritelora.files import write_whole
+from spritelora.files import without_nan, write_whole
 
 LINES, SUMMARY = "metrics.jsonl", "training_metrics.json"
 
@@ -69,7 +68,7 @@ class RunLog:
         series = self.series()
         ends = {name: {"first": s[0][1], "last": s[-1][1]} for name, s in series.items()}
         content = {"status": status, "step": step, **self.summary, "values": ends, "series": series}
-        write_whole(self.run_dir / SUMMARY, json.dumps(_without_nan(content), indent=1) + "\n")
+        write_whole(self.run_dir / SUMMARY, json.dumps(without_nan(content), indent=1) + "\n")
         if isinstance(self.logger, WandbLogger) and status != "running":
             self.logger.experiment.summary.update({"status": status, **self.summary})
 
@@ -85,11 +84,3 @@ def _read_lines(file: Path) -> list[dict[str, Any]]:
         except ValueError:
             break
     return lines
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _without_nan(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
