@@ -175,6 +175,14 @@ class SamplerConfig:
 
 
 @dataclass
+class SweepConfig:
+    """What concerns a job of a sweep (`-m`) as a part of it."""
+
+    objective: str = key("validation_loss", "what sweepers minimise: a column of the results")
+    stop_on_failure: bool = key(False, "leave out the jobs after one that failed")
+
+
+@dataclass
 class TrainConfig:
     """Settings of one training run."""
 
@@ -194,3 +202,4 @@ class TrainConfig:
     hardware: HardwareConfig = section(HardwareConfig)
     sampler: SamplerConfig = section(SamplerConfig)
     logger: Any = key(MISSING, "where metrics and samples go", targets=("spritelora.training.loggers.",))
+    sweep: SweepConfig = section(SweepConfig)

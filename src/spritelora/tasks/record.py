@@ -33,6 +33,7 @@ FREE_ON_RESUME = (
     "trainer.log_every",
     "sampler",
     "logger",
+    "sweep",
     "hardware.threads",
     "hardware.device",
 )
