@@ -16,8 +16,8 @@ from spritelora.adapters.lora import add_lora, live_delta, lora_layers, match_ta
 from spritelora.adapters.lowrank import full_delta
 from spritelora.adapters.metadata import LoraFacts, describe
 from spritelora.errors import WeightsError
+from spritelora.sdxl.geometry import SDXL_UNET, full_unet
 from tests.adapters.test_lora import call, targets_of
-from tests.sdxl_geometry import SDXL_UNET, full_unet
 
 LAYER_NORMS = {"norm1": "in_layers.0", "norm2": "out_layers.0"}
 

@@ -13,8 +13,8 @@ from spritelora.adapters.inspect import block_sizes, describe_file, loading_prob
 from spritelora.adapters.lora_file import Form, LoraFile, read_lora_file
 from spritelora.adapters.lowrank import LowRank
 from spritelora.errors import WeightsError
+from spritelora.sdxl.geometry import full_unet
 from tests.adapters.test_export import trained
-from tests.sdxl_geometry import full_unet
 
 ATTENTION = "attentions.0.transformer_blocks.0"
 

@@ -8,8 +8,8 @@ import yaml
 
 from spritelora.adapters.lora import adapter_parameters, add_lora, factors, live_delta, lora_layers, match_targets
 from spritelora.errors import ConfigError
+from spritelora.sdxl.geometry import full_unet
 from tests.conftest import ROOT
-from tests.sdxl_geometry import full_unet
 
 
 def targets_of(name: str) -> list[str]:

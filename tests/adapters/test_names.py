@@ -5,7 +5,7 @@ from torch import nn
 
 from spritelora.adapters.lora_file import module_name
 from spritelora.adapters.names import block_of, kohya_by_module, unet_layers
-from tests.sdxl_geometry import full_unet
+from spritelora.sdxl.geometry import full_unet
 
 
 def layers_of(unet: nn.Module) -> set[str]:

@@ -23,6 +23,7 @@ from spritelora.files import write_whole
 
 Unet = UNet2DConditionModel
 Sampler = EulerDiscreteScheduler
+Autoencoder = AutoencoderKL
 
 PARTS = {
     "unet": "diffusion_pytorch_model",

@@ -1,0 +1,49 @@
+"""Configuration of `scripts/benchmark.py`."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from spritelora.config.fields import key
+from spritelora.config.schema import Device, Precision
+
+GEOMETRIES = ("tiny", "sdxl")
+
+
+class BenchmarkMode(Enum):
+    """What is measured.
+
+    `train`: steps of the training loop. `sample`: images, beside a plain diffusers pipeline where a whole model is
+    there. `command`: `train.py` from start to end, with a cold and a warm cache.
+    """
+
+    train = "train"
+    sample = "sample"
+    command = "command"
+
+
+@dataclass
+class BenchmarkConfig:
+    """What is measured, and on what."""
+
+    mode: BenchmarkMode = key(BenchmarkMode.train, "train, sample or command")
+    model: str = key(
+        "tiny", "tiny, sdxl (full size with random weights), or a diffusers folder of an SDXL model", text=True
+    )
+    resolution: int | None = key(
+        None, "side of the images in pixels; unset: 128, of sdxl 1024", at_least=32, multiple_of=32
+    )
+    batch_size: int = key(1, "images of one forward pass", at_least=1)
+    rank: int = key(32, "rank of the LoRA", at_least=1)
+    targets: list[str] = key(["to_q", "to_k", "to_v", "to_out.0"], "endings of the adapted layers", at_least=1)
+    gradient_checkpointing: bool = key(False, "recompute activations in the backward pass")
+    device: Device = key(Device.auto, "where to run")
+    precision: Precision = key(Precision.auto, "arithmetic of the UNet")
+    threads: int | None = key(None, "CPU threads; unset: torch's own choice", at_least=1)
+    rounds: int = key(5, "how often a figure is taken; the median and the spread are told", at_least=1)
+    steps: int = key(4, "training steps, or batches of images, of one round", at_least=1)
+    warmup: int = key(2, "training steps or batches before the first round", at_least=1)
+    sampling_steps: int = key(25, "denoising steps of an image", at_least=1)
+    guidance: float = key(8.0, "classifier-free guidance; 1: none", at_least=1)
+    overrides: list[str] = key([], "of mode=command: what is typed after train.py", text=True)
+    peer: str | None = key(None, "a shell command to time beside ours, in turn with it", text=True)
+    output: str | None = key(None, "file to write the figures to as JSON; they are printed in any case", text=True)

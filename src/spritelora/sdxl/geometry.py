@@ -1,0 +1,73 @@
+"""SDXL at full size, as Stability AI published it: without memory, or with random weights."""
+
+from typing import Any, TypeVar
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch import nn
+
+T = TypeVar("T", bound=nn.Module)
+
+SDXL_UNET: dict[str, Any] = {
+    "sample_size": 128,
+    "block_out_channels": (320, 640, 1280),
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    "layers_per_block": 2,
+    "transformer_layers_per_block": (1, 2, 10),
+    "attention_head_dim": (5, 10, 20),
+    "cross_attention_dim": 2048,
+    "use_linear_projection": True,
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256,
+    "projection_class_embeddings_input_dim": 2816,
+}
+
+SDXL_VAE: dict[str, Any] = {
+    "block_out_channels": (128, 256, 512, 512),
+    "down_block_types": ("DownEncoderBlock2D",) * 4,
+    "up_block_types": ("UpDecoderBlock2D",) * 4,
+    "layers_per_block": 2,
+    "latent_channels": 4,
+    "sample_size": 1024,
+    "scaling_factor": 0.13025,
+}
+
+
+def full_unet() -> UNet2DConditionModel:
+    """SDXL's UNet, shapes only."""
+    return shapes_of(SDXL_UNET)
+
+
+def shapes_of(config: dict[str, Any]) -> UNet2DConditionModel:
+    """The UNet of a configuration on the meta device."""
+    with torch.device("meta"):
+        return UNet2DConditionModel(**{k: v for k, v in config.items() if not k.startswith("_")})
+
+
+@torch.no_grad()
+def random_unet(config: dict[str, Any], device: torch.device, dtype: torch.dtype) -> UNet2DConditionModel:
+    """A frozen UNet of a configuration whose random weights keep activations finite; made in `dtype`, once."""
+    return _randomise(shapes_of(config).to(dtype=dtype).to_empty(device=device))
+
+
+@torch.no_grad()
+def random_vae(device: torch.device) -> AutoencoderKL:
+    """SDXL's autoencoder at full size with random weights, in fp32, frozen."""
+    with torch.device("meta"):
+        vae = AutoencoderKL(**SDXL_VAE)
+    return _randomise(vae.to_empty(device=device))
+
+
+def _randomise(model: T) -> T:
+    """Fill a model in place: scaled normal matrices, biases 0, norms the identity."""
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            source = torch.Generator(parameter.device).manual_seed(parameter.numel())
+            parameter.normal_(0, parameter[0].numel() ** -0.5, generator=source)
+        else:
+            parameter.zero_()
+    for module in model.modules():
+        if isinstance(module, nn.GroupNorm | nn.LayerNorm):
+            module.weight.fill_(1)
+    return model.requires_grad_(False).eval()

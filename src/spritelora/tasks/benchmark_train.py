@@ -1,0 +1,175 @@
+"""Steady steps of the training loop: time, images, arithmetic against the chip's own rate, memory."""
+
+import logging
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from spritelora.adapters.lora import adapter_parameters, add_lora, match_targets
+from spritelora.config.benchmark import GEOMETRIES, BenchmarkConfig
+from spritelora.config.schema import Prediction
+from spritelora.data.batch import EncodedSet, training_batch
+from spritelora.data.module import SpriteData
+from spritelora.diffusion.draws import generator
+from spritelora.diffusion.schedule import NUM_TIMESTEPS, cumulative_alphas
+from spritelora.diffusion.weighting import Uniform
+from spritelora.errors import TrainingError, first_line
+from spritelora.sdxl.base import Unet, find_base, load_unet
+from spritelora.sdxl.embedded import embedded_base
+from spritelora.sdxl.geometry import SDXL_UNET, random_unet, shapes_of
+from spritelora.sdxl.text import TextEmbedding
+from spritelora.tasks.benchmark import spread
+from spritelora.training.hardware import LIGHTNING_PRECISION, Hardware, choose_hardware, peak_memory_gb
+from spritelora.training.module import LoraModule, Objective
+
+NUM_SPRITES = 64
+
+
+def measure_training(config: BenchmarkConfig) -> dict[str, Any]:
+    """Time of a step on random latents, through the loop that `train.py` runs."""
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    hardware = choose_hardware(config.device, config.precision)
+    side_px = settle_side(config)
+    started = time.perf_counter()
+    unet = open_unet(config.model, hardware)
+    loaded_s = time.perf_counter() - started
+    unet_config = dict(unet.config)
+    add_lora(unet, match_targets(unet, config.targets), config.rank, config.rank, 0.0, seed=0)
+    if config.gradient_checkpointing:
+        unet.enable_gradient_checkpointing()
+    module = _module(unet.train())
+    encoded = random_set(unet_config, side_px)
+    try:
+        round_s = _run_loop(module, encoded, hardware, config)
+    except torch.cuda.OutOfMemoryError as error:
+        raise TrainingError(f"out of GPU memory ({first_line(error)}); try batch_size=1") from error
+    step_s = spread([s / config.steps for s in round_s])
+    tflop = count_tflop(unet_config, config.targets, config.rank, encoded, config.batch_size)
+    rate = matrix_rate(hardware)
+    return {
+        "mode": "train",
+        "model": config.model,
+        "hardware": hardware.name,
+        "precision": hardware.precision.value,
+        "resolution": side_px,
+        "batch_size": config.batch_size,
+        "rank": config.rank,
+        "gradient_checkpointing": config.gradient_checkpointing,
+        "trainable_parameters": sum(p.numel() for p in adapter_parameters(unet)),
+        "load_s": round(loaded_s, 2),
+        "step_s": step_s,
+        "images_per_s": float(f"{config.batch_size / step_s['median']:.4g}"),
+        "tflop_per_step": float(f"{tflop:.4g}"),
+        "tflop_per_s": float(f"{tflop / step_s['median']:.4g}"),
+        "matrix_tflop_per_s": float(f"{rate:.4g}"),
+        "share_of_matrix_rate": float(f"{tflop / step_s['median'] / rate:.3g}"),
+        "peak_gb": round(peak_memory_gb(hardware.device), 3),
+    }
+
+
+def settle_side(config: BenchmarkConfig) -> int:
+    """The side of the images in pixels."""
+    return config.resolution or (1024 if config.model == "sdxl" else 128)
+
+
+def open_unet(model: str, hardware: Hardware) -> Unet:
+    """The UNet of a model, frozen, on the device; of `sdxl` with random weights."""
+    if model == "sdxl":
+        return random_unet(SDXL_UNET, hardware.device, hardware.base_dtype)
+    base = find_base(str(embedded_base()) if model in GEOMETRIES else model)
+    return load_unet(base, hardware.base_dtype).to(hardware.device)  # pyright: ignore
+
+
+def random_set(unet_config: dict[str, Any], side_px: int) -> EncodedSet:
+    """Random sprites and captions in the shapes that a UNet takes."""
+    latents = [
+        torch.randn((4, side_px // 8, side_px // 8), generator=generator(0, "benchmark", i)) for i in range(NUM_SPRITES)
+    ]
+    return EncodedSet([str(i) for i in range(NUM_SPRITES)], latents, [random_text(unet_config, 0)] * NUM_SPRITES)
+
+
+def random_text(unet_config: dict[str, Any], number: int) -> TextEmbedding:
+    """A random prompt embedding of the widths that a UNet takes."""
+    pooled_width = unet_config["projection_class_embeddings_input_dim"] - 6 * unet_config["addition_time_embed_dim"]
+    source = generator(0, "benchmark text", number)
+    states = torch.randn((77, unet_config["cross_attention_dim"]), generator=source)
+    return TextEmbedding(states, torch.randn(pooled_width, generator=source))
+
+
+class RoundClock(pl.Callback):
+    """Seconds of each round of steps after the warm-up; the device is waited for between rounds only."""
+
+    def __init__(self, warmup: int, steps: int, rounds: int) -> None:
+        self.ends = {warmup + steps * i for i in range(rounds + 1)}
+        self.stamps: list[float] = []
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if trainer.global_step in self.ends:
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            self.stamps.append(time.perf_counter())
+
+
+def _run_loop(module: LoraModule, encoded: EncodedSet, hardware: Hardware, config: BenchmarkConfig) -> list[float]:
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)  # importing it has set its own level
+    clock = RoundClock(config.warmup, config.steps, config.rounds)
+    trainer = pl.Trainer(
+        accelerator="gpu" if hardware.device.type == "cuda" else "cpu",
+        devices=1,
+        precision=LIGHTNING_PRECISION[hardware.precision],  # pyright: ignore
+        max_steps=max(clock.ends),
+        max_epochs=-1,
+        gradient_clip_val=1.0,
+        limit_val_batches=0,
+        num_sanity_val_steps=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[clock],
+    )
+    trainer.fit(module, SpriteData(encoded, 0, config.batch_size, NUM_TIMESTEPS))
+    return [b - a for a, b in zip(clock.stamps, clock.stamps[1:], strict=False)]
+
+
+def _module(unet: Unet) -> LoraModule:
+    return LoraModule(
+        unet,
+        Objective(cumulative_alphas(), Prediction.epsilon, Uniform(), 0.0),
+        make_optimizer=lambda parameters: torch.optim.AdamW(parameters, lr=1e-4),
+        rate_share=lambda _step: 1.0,
+        seed=0,
+    )
+
+
+def count_tflop(
+    unet_config: dict[str, Any], targets: list[str], rank: int, encoded: EncodedSet, batch_size: int
+) -> float:
+    """Arithmetic of one forward and backward pass without recomputation, counted on shapes alone."""
+    unet = shapes_of(unet_config).requires_grad_(False)
+    add_lora(unet, match_targets(unet, targets), rank, rank, 0.0, seed=0)
+    batch = training_batch(encoded, 0, range(batch_size), NUM_TIMESTEPS)
+    noisy, states, pooled, ids = (t.to("meta") for t in (batch.latents, batch.states, batch.pooled, batch.time_ids))
+    with FlopCounterMode(display=False) as counter:
+        conditions = {"text_embeds": pooled, "time_ids": ids}
+        predicted = unet(noisy, batch.timesteps.to("meta"), states, added_cond_kwargs=conditions, return_dict=False)[0]
+        predicted.sum().backward()
+    return counter.get_total_flops() / 1e12
+
+
+def matrix_rate(hardware: Hardware, seconds: float = 1.0) -> float:
+    """TFLOP/s of square matrix products in the number format of the base, the best of several."""
+    size = 8192 if hardware.device.type == "cuda" else 1536
+    a, b = (torch.randn(size, size, device=hardware.device).to(hardware.base_dtype) for _ in range(2))
+    best_s, deadline = float("inf"), time.perf_counter() + seconds
+    while time.perf_counter() < deadline:
+        started = time.perf_counter()
+        torch.mm(a, b)
+        if a.is_cuda:
+            torch.cuda.synchronize()
+        best_s = min(best_s, time.perf_counter() - started)
+    return 2 * size**3 / best_s / 1e12

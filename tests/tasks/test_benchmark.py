@@ -1,0 +1,97 @@
+"""The benchmark: figures that hold together, arithmetic that is SDXL's known one, and mistakes named."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spritelora.config.benchmark import BenchmarkConfig, BenchmarkMode
+from spritelora.errors import ConfigError, TrainingError
+from spritelora.tasks.benchmark import benchmark, spread
+from spritelora.tasks.benchmark_command import time_command
+from tests.conftest import QUICK, ROOT
+
+ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
+
+
+def quick(mode: BenchmarkMode = BenchmarkMode.train, **more: Any) -> BenchmarkConfig:
+    return BenchmarkConfig(mode=mode, rounds=2, steps=1, warmup=1, sampling_steps=2, batch_size=2, **more)
+
+
+def test_steps_of_the_embedded_base(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    figures = benchmark(quick(rank=8, output=str(tmp_path / "figures.json")))
+    assert json.loads(capsys.readouterr().out) == figures == json.loads((tmp_path / "figures.json").read_text())
+    step_s = figures["step_s"]
+    assert 0 < step_s["least"] <= step_s["median"] <= step_s["most"]
+    assert figures["images_per_s"] == pytest.approx(2 / step_s["median"], rel=1e-3)
+    assert 0 < figures["share_of_matrix_rate"] < 1
+
+
+def test_images_of_the_embedded_base() -> None:
+    figures = benchmark(quick(BenchmarkMode.sample))
+    ours, theirs = (figures["batch_s"][who]["median"] for who in ("ours", "diffusers"))
+    assert figures["images_per_s"] == {
+        "ours": pytest.approx(2 / ours, rel=1e-3),
+        "diffusers": pytest.approx(2 / theirs, rel=1e-3),
+    }
+
+
+def test_the_plain_pipeline_draws_what_ours_draws(base, unet) -> None:
+    """Both figures are of the same work: the same images, to the rounding of pixels."""
+    import torch
+
+    from spritelora.sdxl.base import load_vae
+    from spritelora.sdxl.latents import decode_latents
+    from spritelora.sdxl.plain import plain_images, sdxl_scheduler
+    from spritelora.sdxl.sample import sample_latents, start_noise
+    from spritelora.tasks.benchmark_train import random_text
+
+    vae, noise = load_vae(base, torch.device("cpu")), start_noise(0, 1, 128)
+    prompt, negative = (random_text(dict(unet.config), i) for i in (0, 1))
+    latents = sample_latents(unet.eval(), sdxl_scheduler(), [prompt], negative, noise, 3, 4.0)
+    theirs = plain_images(unet, vae, sdxl_scheduler(), [prompt], negative, noise, 3, 4.0)
+    assert abs(decode_latents(vae, latents) / 255 - theirs).max() < 1.01 / 255
+
+
+@pytest.mark.parametrize(("side_px", "tflop"), [(256, 0.87), (512, 3.40), (1024, 15.12)])
+def test_arithmetic_of_full_sdxl(side_px: int, tflop: float) -> None:
+    from spritelora.sdxl.geometry import SDXL_UNET
+    from spritelora.tasks.benchmark_train import count_tflop, random_set
+
+    counted = count_tflop(SDXL_UNET, ATTENTION, 32, random_set(SDXL_UNET, side_px), batch_size=1)
+    # The LoRA's own share is on top of the frozen base's, and the backward pass stops at the first adapter.
+    assert counted == pytest.approx(tflop, rel=0.08)
+
+
+def test_spread() -> None:
+    assert spread([3.0, 1.0, 2.0]) == {"median": 2.0, "least": 1.0, "most": 3.0}
+
+
+def test_mistakes(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"peer= is a whole command.*add mode=command"):
+        benchmark(quick(peer="true"))
+    (tmp_path / "there.json").touch()
+    with pytest.raises(ConfigError, match=r"there\.json exists already; name another file"):
+        benchmark(quick(output=str(tmp_path / "there.json")))
+
+
+def test_a_command_that_fails_says_what_it_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(TrainingError, match=r"ended with status 2: error: unknown key 'lora\.rnk'"):
+        benchmark(quick(BenchmarkMode.command, overrides=["lora.rnk=8"]))
+    with pytest.raises(TrainingError, match="cannot be started"):
+        time_command(["/no/such/program"])
+
+
+@pytest.mark.slow
+def test_the_whole_command_beside_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    own = [o for o in QUICK if not o.startswith(("logger", "trainer.sample_every", "trainer.log_every"))]
+    config = quick(BenchmarkMode.command, overrides=[*own, "trainer.max_steps=2"], peer="sleep 1")
+    config.rounds = 1
+    figures = benchmark(config)
+    assert (
+        figures["warm_until_first_step_s"]["median"] < figures["warm_s"]["median"] <= 1.5 * figures["cold_s"]["median"]
+    )
+    assert figures["peer_s"]["median"] == pytest.approx(1, abs=0.3)
