@@ -48,7 +48,7 @@ def shapes_of(config: dict[str, Any]) -> UNet2DConditionModel:
 @torch.no_grad()
 def random_unet(config: dict[str, Any], device: torch.device, dtype: torch.dtype) -> UNet2DConditionModel:
     """A frozen UNet of a configuration whose random weights keep activations finite; made in `dtype`, once."""
-    return _randomise(shapes_of(config).to(dtype=dtype).to_empty(device=device))
+    return _randomise(shapes_of(config).to(dtype).to_empty(device=device))  # pyright: ignore
 
 
 @torch.no_grad()
