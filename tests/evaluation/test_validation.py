@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from spritelora.evaluation.colour_distance import ColourTarget, profiles_of
 from spritelora.evaluation.colours import palette_of
 from spritelora.evaluation.grid import Grid
 from spritelora.evaluation.measure import Reference
@@ -30,6 +31,7 @@ NUM = 8
 GREENS = [np.asarray(image) for image, _ in draw_demo_set()]
 TRAINING, UNSEEN = GREENS[:40], GREENS[40:]
 REFERENCE = Reference(palette_of(TRAINING), SpriteIndex(TRAINING))
+TARGET = ColourTarget(profiles_of(TRAINING))
 
 
 def colourful(count: int, seed: int = 0) -> list[Pixels]:
@@ -49,7 +51,7 @@ def shifted(natives: Sequence[Pixels], by: int) -> list[Pixels]:
 def validation(base: DrawnSet | None, **strengths: DrawnSet) -> Validation:
     by_strength = {float(name.removeprefix("s")) / 10: d for name, d in strengths.items()}
     is_seen = np.arange(2 * NUM) < NUM
-    return Validation([f"prompt {i}" for i in range(2 * NUM)], is_seen, base, by_strength, max_colours=6)
+    return Validation([f"prompt {i}" for i in range(2 * NUM)], is_seen, base, by_strength, 6, TARGET)
 
 
 BASE = drawn(colourful(2 * NUM))
@@ -72,7 +74,7 @@ def test_a_lora_that_learned_the_style_without_copies_is_said_to_have() -> None:
     assert (style_.answer, style_.tone) == ("closer than the base", Tone.GOOD)
     assert (usable_.answer, usable_.tone) == ("16 of 16", Tone.GOOD)
     assert better.tone in (Tone.GOOD, Tone.MIXED)
-    assert "palette distance" in better.numbers
+    assert "colour distance" in better.numbers
     assert (overfit.answer, overfit.tone) == ("no sign of it", Tone.GOOD)
 
 
@@ -102,14 +104,14 @@ def test_usable_is_one_colour_a_cell_and_few_of_them() -> None:
     assert usable(measure_set(images, REFERENCE, Grid(8)), max_colours=16).tolist() == [True, False, False]
 
 
-def test_a_training_set_of_every_colour_cannot_tell_styles_apart() -> None:
-    every = np.random.default_rng(0).integers(0, 256, (160, 160, 3)).astype(np.uint8)
-    reference = Reference(palette_of([every]), SpriteIndex(TRAINING))
-    base, ours = (
-        measure_set([scale_nearest(n, 8) for n in natives], reference, Grid(8))
-        for natives in (colourful(2 * NUM), UNSEEN[: 2 * NUM])
-    )
-    assert answer_questions(validation(base, s10=ours))[0].answer == "colours alone cannot tell"
+def test_a_training_set_of_every_colour_tells_styles_apart_by_how_much_of_each_it_uses() -> None:
+    """Any picture is near some colour of such a set, so that the palette distance says nothing."""
+    target = ColourTarget(profiles_of([*shifted(colourful(60, seed=1), -90), *colourful(60, seed=3)[:10]]))
+    ours = drawn(shifted(colourful(2 * NUM, seed=2), -90))
+    found = Validation([""] * 2 * NUM, np.arange(2 * NUM) < NUM, BASE, {1.0: ours}, 6, target)
+    style = answer_questions(found)[0]
+    assert style.answer.startswith("closer than the base")
+    assert against_base(found, 1.0)["colour_distance"].high < 0
 
 
 def test_without_a_base_nothing_is_compared() -> None:
@@ -119,7 +121,7 @@ def test_without_a_base_nothing_is_compared() -> None:
 
 
 def test_few_images_and_no_new_prompts_are_not_judged() -> None:
-    few = Validation(["a"] * 3, np.ones(3, bool), drawn(colourful(3)), {1.0: drawn(UNSEEN[:3])}, 6)
+    few = Validation(["a"] * 3, np.ones(3, bool), drawn(colourful(3)), {1.0: drawn(UNSEEN[:3])}, 6, TARGET)
     answers = answer_questions(few)
     assert [a.tone for a in answers] == [Tone.UNKNOWN, Tone.GOOD, Tone.UNKNOWN, Tone.UNKNOWN]
     assert answers[3].answer == "no new prompts to say"
@@ -129,6 +131,10 @@ def test_the_record_is_strict_json_and_its_means_are_those_of_its_values() -> No
     record = make_record(validation(BASE, s5=BASE, s10=drawn(UNSEEN[: 2 * NUM])), {"steps": 3})
     again = json.loads(json.dumps(record, allow_nan=False))
     assert (again["best_strength"], again["shown_strength"], again["settings"]) == (1.0, 1.0, {"steps": 3})
+    colours = again["colour_distance"]
+    assert colours["by_strength"]["1"]["value"] < colours["training_sprites"] + 0.05 < colours["base"]
+    assert colours["by_strength"]["1"]["against_base"]["high"] < 0
+    assert again["shares"]["1"]["colour_distance"] == colours["by_strength"]["1"]["value"]
     found = again["metrics"]["palette_distance"]["by_strength"]["1"]
     assert found["mean"] == pytest.approx(np.mean(found["values"]))
     assert found["low"] <= found["mean"] <= found["high"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from spritelora.evaluation.registry import METRICS, Direction
+from spritelora.evaluation.registry import COLOUR_DISTANCE, METRICS, Direction
 from spritelora.evaluation.statistics import Comparison, Values, compare_all
 
 Cell = str | float | int | None
@@ -16,7 +16,8 @@ Cell = str | float | int | None
 TITLES = {
     "name": "name", "status": "status", "base": "base", "rank": "rank", "alpha_over_rank": "alpha/rank", "lr": "lr",
     "step": "step", "max_steps": "of steps", "optimizer": "optimizer", "batch_size": "batch",
-    "validation_loss": "validation loss", "strength": "best strength", "usable": "usable",
+    "validation_loss": "validation loss", "strength": "best strength", COLOUR_DISTANCE.name: COLOUR_DISTANCE.title,
+    "usable": "usable",
     "copies_of_new_prompts": "copies, new prompts", "time_s": "time, s", "peak_gb": "peak, GB",
     "file_mb": "file, MB", "problem": "problem",
 }  # fmt: skip
@@ -95,8 +96,8 @@ def format_cell(column: str, cell: Cell) -> str:
         return "-"
     if isinstance(cell, str):
         return cell
-    if column in METRICS:
-        return METRICS[column].format(float(cell))
+    if metric := {**METRICS, COLOUR_DISTANCE.name: COLOUR_DISTANCE}.get(column):
+        return metric.format(float(cell))
     if column in ("usable", "copies_of_new_prompts"):
         return f"{cell:.0%}"
     if column.startswith("validation_loss"):

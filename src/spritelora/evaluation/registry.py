@@ -67,3 +67,15 @@ METRICS: dict[str, Metric] = _by_name(
     ),
     Metric("clip", "prompt adherence", "", HIGHER, -100, 100, 1, "100 times the cosine of prompt and image in CLIP"),
 )
+
+COLOUR_DISTANCE = Metric(
+    "colour_distance",
+    "colour distance",
+    "OKLab",
+    LOWER,
+    0,
+    1,
+    4,
+    "of all images' colours to the training set's",
+)
+"""The one metric of a set of images: single images have none, for one sprite does not hold the colours of all."""

@@ -91,7 +91,7 @@ def compare_paired(metric: Metric, first: Values, second: Values, seed: int = 0)
         low=low,
         high=high,
         num_pairs=len(differences),
-        outcome=_outcome(metric, difference, low, high),
+        outcome=outcome_of(metric, difference, low, high),
     )
 
 
@@ -103,18 +103,26 @@ def compare_all(first: Mapping[str, Values], second: Mapping[str, Values], seed:
 
 def bootstrap_interval(differences: Values, seed: int) -> tuple[float, float]:
     """The BCa interval, at `LEVEL`, of the mean of differences (N,), N at least 2; (d, d) where all equal d."""
-    if np.ptp(differences) == 0:
-        return float(differences[0]), float(differences[0])
-    rng = np.random.default_rng(seed)
-    means = differences[rng.integers(0, len(differences), (NUM_RESAMPLES, len(differences)))].mean(axis=1)
-    mean = differences.mean()
-    below = (np.count_nonzero(means < mean) + np.count_nonzero(means == mean) / 2) / NUM_RESAMPLES
-    bias = NORMAL.inv_cdf(min(max(below, 1 / NUM_RESAMPLES), 1 - 1 / NUM_RESAMPLES))
-    # Leaving one out moves the mean by its deviation / (N - 1); the acceleration is their skewness / 6.
-    deviations = differences - mean
-    acceleration = (deviations**3).sum() / (6 * (deviations**2).sum() ** 1.5)
-    reach = expanded_reach(len(differences))
-    low, high = np.quantile(means, [_bca_level(z, bias, acceleration) for z in (-reach, reach)])
+    rng, count = np.random.default_rng(seed), len(differences)
+    means = differences[rng.integers(0, count, (NUM_RESAMPLES, count))].mean(axis=1)
+    mean = float(differences.mean())
+    return bca_interval(means, mean, mean + (mean - differences) / (count - 1))
+
+
+def bca_interval(resampled: Values, value: float, left_out: Values) -> tuple[float, float]:
+    """The BCa interval, at `LEVEL`, of a statistic of N pairs that is `value`; (value, value) where all are the same.
+
+    `resampled`: the statistic of each resample, (R,). `left_out`: of the pairs but one, each left out in turn, (N,).
+    """
+    if np.ptp(left_out) == 0 and np.ptp(resampled) == 0:
+        return value, value
+    below = (np.count_nonzero(resampled < value) + np.count_nonzero(resampled == value) / 2) / len(resampled)
+    bias = NORMAL.inv_cdf(min(max(below, 1 / len(resampled)), 1 - 1 / len(resampled)))
+    influence = left_out.mean() - left_out
+    spread = (influence**2).sum()
+    acceleration = (influence**3).sum() / (6 * spread**1.5) if spread > 0 else 0.0
+    reach = expanded_reach(len(left_out))
+    low, high = np.quantile(resampled, [_bca_level(z, bias, acceleration) for z in (-reach, reach)])
     return float(low), float(high)
 
 
@@ -135,7 +143,8 @@ def _bca_level(z: float, bias: float, acceleration: float) -> float:
     return NORMAL.cdf(bias + (bias + z) / (1 - acceleration * (bias + z)))
 
 
-def _outcome(metric: Metric, difference: float, low: float, high: float) -> Outcome:
+def outcome_of(metric: Metric, difference: float, low: float, high: float) -> Outcome:
+    """What a difference with its interval says."""
     if math.isnan(low):
         return Outcome.TOO_FEW
     if low <= 0 <= high or abs(difference) < 0.5 * 10**-metric.digits:

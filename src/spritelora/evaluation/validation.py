@@ -7,22 +7,23 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from spritelora.evaluation.colour_distance import ColourTarget, Profiles, compare_colours, profiles_of
 from spritelora.evaluation.colours import VISIBLE, palette_coverage
 from spritelora.evaluation.grid import Grid
 from spritelora.evaluation.measure import Measured, Reference, measure_image
 from spritelora.evaluation.memorisation import MEMORISED_BELOW
-from spritelora.evaluation.registry import METRICS, Direction
-from spritelora.evaluation.statistics import Comparison, Outcome, Values, compare_all, compare_paired
+from spritelora.evaluation.registry import COLOUR_DISTANCE, Direction
+from spritelora.evaluation.statistics import Comparison, Outcome, Values, compare_all
 from spritelora.sprites.image import Pixels
 
 BEST_RULE = (
-    "the lowest strength whose palette distance is not shown to be worse than that of the strength with the lowest mean"
+    "the lowest strength whose colour distance is not shown to be worse than that of the strength with the least"
 )
 SNAPS_BELOW = VISIBLE
 """Snap residual below which an image is one colour a cell to the eye: CSS Color 4's just-visible OKLab difference."""
 
 FAR = 0.05
-"""Palette distance above which colours are plainly not the training set's: two and a half just-visible differences."""
+"""Colour distance above which colours are plainly not the training set's: two and a half just-visible differences."""
 
 MOSTLY, MANY_COPIES = 0.9, 0.25
 
@@ -54,6 +55,7 @@ class DrawnSet:
     measured: Sequence[Measured]
     values: Mapping[str, Values]
     coverage: float
+    profiles: Profiles
 
     @property
     def copies(self) -> NDArray[np.bool_]:
@@ -65,7 +67,7 @@ class DrawnSet:
 class Validation:
     """All that was drawn. `prompts`, `is_seen`: of each image, the latter where the prompt is a training caption.
 
-    `base`: None where it was left out. `max_colours`: of a usable sprite.
+    `base`: None where it was left out. `max_colours`: of a usable sprite. `target`: the training sprites' colours.
     """
 
     prompts: Sequence[str]
@@ -73,6 +75,7 @@ class Validation:
     base: DrawnSet | None
     by_strength: Mapping[float, DrawnSet]
     max_colours: int
+    target: ColourTarget
 
 
 def measure_set(
@@ -84,7 +87,8 @@ def measure_set(
     if clip_scores is not None:
         values["clip"] = clip_scores
     stack = np.concatenate([m.native.reshape(-1, 3) for m in measured])
-    return DrawnSet(images, measured, values, palette_coverage(stack, reference.palette))
+    coverage = palette_coverage(stack, reference.palette)
+    return DrawnSet(images, measured, values, coverage, profiles_of([m.native for m in measured]))
 
 
 def changes_nothing(validation: Validation) -> bool:
@@ -101,15 +105,14 @@ def best_strength(validation: Validation) -> float | None:
     """The strength that `BEST_RULE` says; None where the LoRA changes nothing."""
     if changes_nothing(validation):
         return None
-    distances = {s: drawn.values["palette_distance"] for s, drawn in sorted(validation.by_strength.items())}
-    lowest = min(distances, key=lambda s: float(distances[s].mean()))
-    metric = METRICS["palette_distance"]
+    target, profiles = validation.target, {s: drawn.profiles for s, drawn in sorted(validation.by_strength.items())}
+    least = min(profiles, key=lambda s: target.distance_of(profiles[s]))
     as_good = (
         s
-        for s, values in distances.items()
-        if compare_paired(metric, distances[lowest], values).outcome is Outcome.NO_DIFFERENCE
+        for s, of_strength in profiles.items()
+        if compare_colours(profiles[least], of_strength, target).outcome is Outcome.NO_DIFFERENCE
     )
-    return next(as_good, lowest)
+    return next(as_good, least)
 
 
 def shown_strength(validation: Validation) -> float:
@@ -125,9 +128,10 @@ def against_base(validation: Validation, strength: float, seen: bool | None = No
     if validation.base is None:
         return {}
     chosen = np.ones(len(validation.prompts), np.bool_) if seen is None else validation.is_seen == seen
-    parts = (validation.base.values, validation.by_strength[strength].values)
-    first, second = ({name: values[chosen] for name, values in part.items()} for part in parts)
-    return compare_all(first, second)
+    base, ours = validation.base, validation.by_strength[strength]
+    first, second = ({name: values[chosen] for name, values in part.values.items()} for part in (base, ours))
+    colours = compare_colours(base.profiles[chosen], ours.profiles[chosen], validation.target)
+    return {COLOUR_DISTANCE.name: colours, **compare_all(first, second)}
 
 
 def usable(drawn: DrawnSet, max_colours: int) -> NDArray[np.bool_]:
@@ -141,30 +145,31 @@ def answer_questions(validation: Validation) -> list[Answer]:
     drawn = validation.by_strength[strength]
     comparisons = against_base(validation, strength)
     return [
-        _style(drawn, validation.base, comparisons.get("palette_distance")),
+        _style(drawn, validation, comparisons.get(COLOUR_DISTANCE.name)),
         _usable(drawn, validation),
         _better(comparisons),
         _overfit(drawn, validation, strength),
     ]
 
 
-def _style(drawn: DrawnSet, base: DrawnSet | None, comparison: Comparison | None) -> Answer:
-    question = "Does it match the training style?"
+def _style(drawn: DrawnSet, validation: Validation, comparison: Comparison | None) -> Answer:
+    question, base = "Does it match the training style?", validation.base
     covered = f"its images together show {drawn.coverage:.0%} of the training set's colours"
+    floor = validation.target.floor(len(drawn.images))
+    chance = f"as many training sprites: {COLOUR_DISTANCE.format(floor)}"
     if comparison is None or base is None:
-        distance = METRICS["palette_distance"].format(float(drawn.values["palette_distance"].mean()))
-        return Answer(question, "not compared", Tone.UNKNOWN, f"Palette distance {distance}; {covered}.")
+        distance = COLOUR_DISTANCE.format(validation.target.distance_of(drawn.profiles))
+        return Answer(question, "not compared", Tone.UNKNOWN, f"Colour distance {distance}; {chance}; {covered}.")
     told = {
         Outcome.BETTER: ("closer than the base", Tone.GOOD),
         Outcome.WORSE: ("further away than the base", Tone.BAD),
         Outcome.NO_DIFFERENCE: ("no difference shown", Tone.MIXED),
     }
     answer, tone = told.get(comparison.outcome, (comparison.outcome.value, Tone.UNKNOWN))
-    if comparison.outcome is Outcome.BETTER and comparison.second > FAR:
+    if comparison.outcome is Outcome.BETTER and comparison.second > max(FAR, 2 * floor):
         answer, tone = "closer than the base, still far", Tone.MIXED
-    if max(comparison.first, comparison.second) < VISIBLE:  # a set of so many colours that any picture is near them
-        answer, tone = "colours alone cannot tell", Tone.UNKNOWN
-    return Answer(question, answer, tone, f"{_sentence(comparison)}; {covered}, the base's {base.coverage:.0%}.")
+    covered += f", the base's {base.coverage:.0%}"
+    return Answer(question, answer, tone, f"{_sentence(comparison)}; {chance}; {covered}.")
 
 
 def _usable(drawn: DrawnSet, validation: Validation) -> Answer:
@@ -210,7 +215,7 @@ def _overfit(drawn: DrawnSet, validation: Validation, strength: float) -> Answer
         numbers += f"; of the base's {_of(validation.base.copies)}"
     if np.mean(copies[new]) > MANY_COPIES:
         return Answer(question, "it copies on new prompts", Tone.BAD, f"{numbers}.")
-    known, unknown = (against_base(validation, strength, seen=s).get("palette_distance") for s in (True, False))
+    known, unknown = (against_base(validation, strength, seen=s).get(COLOUR_DISTANCE.name) for s in (True, False))
     if known is None or unknown is None:
         return Answer(question, "few copies", Tone.UNKNOWN, f"{numbers}. The base was not drawn to compare with.")
     numbers += f". {_sentence(known, 'on training captions')}. {_sentence(unknown, 'on new prompts')}."

@@ -9,7 +9,7 @@ import numpy as np
 from spritelora.evaluation.charts import Line, colour_plane, line_chart
 from spritelora.evaluation.colours import Palette
 from spritelora.evaluation.page import document, facts, picture, table, text, tile
-from spritelora.evaluation.registry import METRICS
+from spritelora.evaluation.registry import COLOUR_DISTANCE, METRICS, Metric
 from spritelora.evaluation.statistics import LEVEL, Comparison, Outcome
 from spritelora.evaluation.validation import (
     BEST_RULE,
@@ -107,7 +107,7 @@ def _strengths(validation: Validation) -> Iterator[str]:
     best = best_strength(validation)
     told = f"Best: {best:g}, {BEST_RULE}." if best is not None else "None is best: the LoRA changes nothing."
     yield f"<h2>By strength</h2>\n<p class=soft>{text(told)} Bands: {LEVEL:.0%} intervals of the mean.</p>\n"
-    yield "<div class=charts>"
+    yield f"<div class=charts>{_colour_curve(validation, best)}"
     for name in (n for n in CHARTS if n in next(iter(validation.by_strength.values())).values):
         yield _curve(validation, name, best)
     yield "</div>\n<h2>Each strength, snapped</h2>\n<div class=rows>"
@@ -131,10 +131,21 @@ def _examples(validation: Validation) -> list[int]:
 
 
 def _curve(validation: Validation, name: str, best: float | None) -> str:
-    metric = METRICS[name]
     means = {s: mean_with_interval(drawn.values[name]) for s, drawn in validation.by_strength.items()}
     line = Line(list(means), [m[0] for m in means.values()], [(m[1], m[2]) for m in means.values()])
     level = mean_with_interval(validation.base.values[name])[0] if validation.base else None
+    return _chart(METRICS[name], line, level, best)
+
+
+def _colour_curve(validation: Validation, best: float | None) -> str:
+    target, base = validation.target, validation.base
+    distances = {s: target.distance_of(drawn.profiles) for s, drawn in validation.by_strength.items()}
+    nan = float("nan")
+    line = Line(list(distances), list(distances.values()), [(nan, nan)] * len(distances))
+    return _chart(COLOUR_DISTANCE, line, target.distance_of(base.profiles) if base else None, best)
+
+
+def _chart(metric: Metric, line: Line, level: float | None, best: float | None) -> str:
     unit = f", {metric.unit}" if metric.unit else ""
     return (
         f"<figure><strong>{text(metric.title)}</strong><small class=soft>{text(metric.direction.value)}{unit}</small>"
@@ -146,7 +157,14 @@ def _metrics(validation: Validation, strength: float) -> Iterator[str]:
     drawn = validation.by_strength[strength]
     comparisons = against_base(validation, strength)
     yield f"<h2>Metrics at strength {strength:g}</h2>\n"
-    rows = [("", _metric_row(name, drawn, comparisons.get(name))) for name in METRICS if name in drawn.values]
+    colours = _metric_row(
+        COLOUR_DISTANCE, validation.target.distance_of(drawn.profiles), comparisons.get(COLOUR_DISTANCE.name)
+    )
+    rows = [("", colours)] + [
+        ("", _metric_row(METRICS[name], mean_with_interval(drawn.values[name])[0], comparisons.get(name)))
+        for name in METRICS
+        if name in drawn.values
+    ]
     heads = ["metric", "verdict", "base", "LoRA", f"difference, {LEVEL:.0%}", "pairs"]
     yield table(heads, rows, numbers_from=2)
     yield "<details><summary>every strength</summary>"
@@ -159,11 +177,10 @@ def _metrics(validation: Validation, strength: float) -> Iterator[str]:
     yield table(["metric", *(label for _, label, _ in columns)], cells) + "</details>\n"
 
 
-def _metric_row(name: str, drawn: DrawnSet, found: Comparison | None) -> list[str]:
-    metric = METRICS[name]
+def _metric_row(metric: Metric, value: float, found: Comparison | None) -> list[str]:
     title = f"{text(metric.title)}<br><span class=soft>{text(metric.meaning)}</span>"
     if found is None or not found.num_pairs:
-        return [title, "", "-", metric.format(mean_with_interval(drawn.values[name])[0]), "-", "0"]
+        return [title, "", "-", metric.format(value), "-", "0"]
     verdict = f"<b class={TONES.get(found.outcome, 'unknown')}>{text(found.outcome.value)}</b>"
     ends = "-"
     if found.low == found.low:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from spritelora.evaluation.registry import METRICS
+from spritelora.evaluation.registry import COLOUR_DISTANCE, METRICS
 from spritelora.evaluation.statistics import LEAST_PAIRS, Comparison, Values, bootstrap_interval
 from spritelora.evaluation.validation import (
     BEST_RULE,
@@ -31,6 +31,7 @@ def make_record(validation: Validation, settings: Mapping[str, Any]) -> dict[str
             "shown_strength": shown,
             "answers": [vars(a) for a in answer_questions(validation)],
             "verdicts": {name: c.verdict for name, c in against_base(validation, shown).items()},
+            "colour_distance": _colour_distance(validation),
             "metrics": {name: _metric(validation, name) for name in METRICS if name in _any(validation).values},
             "groups": {
                 name: {m: comparison_record(c) for m, c in against_base(validation, shown, seen).items()}
@@ -99,10 +100,26 @@ def _metric(validation: Validation, name: str) -> dict[str, Any]:
     }
 
 
+def _colour_distance(validation: Validation) -> dict[str, Any]:
+    """Of the whole set of images at each strength, with what as many training sprites have."""
+    target, base = validation.target, validation.base
+    by_strength: dict[str, dict[str, Any]] = {}
+    for strength, drawn in validation.by_strength.items():
+        found = against_base(validation, strength).get(COLOUR_DISTANCE.name)
+        against = comparison_record(found) if found else None
+        by_strength[f"{strength:g}"] = {"value": target.distance_of(drawn.profiles), "against_base": against}
+    return {
+        "base": target.distance_of(base.profiles) if base else None,
+        "training_sprites": target.floor(len(validation.prompts)),
+        "by_strength": by_strength,
+    }
+
+
 def _shares(drawn: DrawnSet, validation: Validation) -> dict[str, float]:
     copies, new = drawn.copies, ~validation.is_seen
     return {
         "usable": float(usable(drawn, validation.max_colours).mean()),
+        "colour_distance": validation.target.distance_of(drawn.profiles),
         "palette_coverage": drawn.coverage,
         "copies_of_training_captions": float(copies[~new].mean()) if (~new).any() else math.nan,
         "copies_of_new_prompts": float(copies[new].mean()) if new.any() else math.nan,

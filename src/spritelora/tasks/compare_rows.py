@@ -161,7 +161,8 @@ def _with_validation(row: Row, folder: Path) -> Row:
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
         key = f"{found['shown_strength']:g}"
-        shares = {name: found["shares"][key].get(name) for name in ("usable", "copies_of_new_prompts")}
+        of_set = ("colour_distance", "usable", "copies_of_new_prompts")
+        shares = {name: found["shares"][key].get(name) for name in of_set}
         by_metric = {name: m["by_strength"][key] for name, m in found["metrics"].items()}
         cells = {"strength": found["best_strength"], **shares, **{n: m["mean"] for n, m in by_metric.items()}}
         values = {name: as_values(m["values"]) for name, m in by_metric.items()}

@@ -17,6 +17,7 @@ from spritelora.data.cache import Cache
 from spritelora.data.encode import Encoder
 from spritelora.errors import TrainingError, WeightsError, first_line
 from spritelora.evaluation.clip import ClipScorer, load_clip
+from spritelora.evaluation.colour_distance import ColourTarget, profiles_of
 from spritelora.evaluation.colours import count_visible_colours, palette_of
 from spritelora.evaluation.grid import Grid
 from spritelora.evaluation.measure import Reference
@@ -94,6 +95,7 @@ def validate(config: ValidateConfig) -> Path:
         base=by_strength.pop(0.0, None),
         by_strength=by_strength,
         max_colours=config.max_colours or max(USUAL_COLOURS, *map(count_visible_colours, natives)),
+        target=ColourTarget(profiles_of(natives)),
     )
     told = _told(config, subject, drawing, base, sprites, hardware, note)
     told["elapsed_s"] = round(time.perf_counter() - started, 1)
