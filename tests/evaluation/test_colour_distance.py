@@ -1,5 +1,7 @@
 """The distance of colour distributions: its laws, and its interval against the means of known sets."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,9 @@ from spritelora.evaluation.colour_distance import (
     colour_profile,
     compare_colours,
     distance,
+    pack_colours,
     profiles_of,
+    read_colours,
 )
 from spritelora.evaluation.statistics import Outcome
 from spritelora.sprites.drawing import draw_demo_set, draw_sprite, sample_spec
@@ -78,3 +82,23 @@ def test_two_draws_of_one_kind_seldom_differ() -> None:
         for i in range(20)
     ]
     assert outcomes.count(Outcome.NO_DIFFERENCE) >= 17
+
+
+def test_colours_on_disk(tmp_path: Path) -> None:
+    target, profiles = ColourTarget(profiles_of(GREENS)), profiles_of(colourful(8, 0))
+    (tmp_path / "colours.npz").write_bytes(pack_colours({0.8: profiles}, target))
+    read, goal = read_colours(tmp_path / "colours.npz", 0.8)
+    assert np.array_equal(read, profiles)
+    assert goal.distance_of(read) == pytest.approx(target.distance_of(profiles), abs=1e-6)
+    with pytest.raises(KeyError):
+        read_colours(tmp_path / "colours.npz", 1.0)
+    for damaged in (b"", b"PK\x03\x04 damaged"):
+        (tmp_path / "damaged.npz").write_bytes(damaged)
+        with pytest.raises((ValueError, OSError)):
+            read_colours(tmp_path / "damaged.npz", 0.8)
+
+
+def test_pickles_are_not_opened(tmp_path: Path) -> None:
+    np.savez(tmp_path / "evil.npz", **{"1": np.array([object()], dtype=object), "training": np.zeros(1)})
+    with pytest.raises(ValueError, match="pickle"):
+        read_colours(tmp_path / "evil.npz", 1.0)

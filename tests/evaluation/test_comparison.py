@@ -6,6 +6,7 @@ import io
 import numpy as np
 import pytest
 
+from spritelora.evaluation.colour_distance import ColourTarget
 from spritelora.evaluation.comparison import Row, against, columns, format_cell, sort_rows, title_of, to_csv
 from spritelora.evaluation.registry import METRICS
 from spritelora.evaluation.statistics import Outcome
@@ -72,3 +73,15 @@ def test_only_images_of_the_same_prompts_and_noise_are_pairs() -> None:
     assert against(first, first)["palette_distance"].outcome is Outcome.NO_DIFFERENCE
     assert against(first, other) == {}
     assert against(ROWS[0], ROWS[2]) == {}
+
+
+def test_colours_are_compared_where_the_training_sets_are_the_same() -> None:
+    rng = np.random.default_rng(0)
+    first, second, goal = (np.sort(rng.random((count, 32, 111)).astype(np.float32), axis=2) for count in (8, 8, 1))
+    target, other = ColourTarget(goal), ColourTarget(np.sqrt(goal))
+    rows = [Row({"name": "a"}, drawn_as="x", colours=(first, target)), Row({"name": "b"}, drawn_as="x")]
+    assert "colour_distance" not in against(*rows)
+    assert against(rows[0], Row({}, drawn_as="x", colours=(goal.repeat(8, 0), target)))[
+        "colour_distance"
+    ].second == pytest.approx(0, abs=1e-6)
+    assert "colour_distance" not in against(rows[0], Row({}, drawn_as="x", colours=(second, other)))

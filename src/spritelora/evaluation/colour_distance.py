@@ -1,8 +1,11 @@
 """How far the colours of a set of images are from those of the training sprites, by how much of each is used."""
 
+import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +32,7 @@ EDGES = np.arange(-1.1, 1.1 + BIN / 2, BIN)
 """Where shares are counted along each direction: no colour is further than 1.08 from black in OKLab."""
 
 AT_ONCE = 500
+TRAINING = "training"
 
 
 def _directions() -> NDArray[np.float64]:
@@ -95,6 +99,23 @@ class ColourTarget:
         known = self.profiles[np.isfinite(self.profiles[:, 0, 0])]
         drawn = [known[rng.integers(0, len(known), count)].mean(axis=0) for _ in range(100)]
         return float(distance(np.stack(drawn), known.mean(axis=0)).mean())
+
+
+def pack_colours(by_strength: Mapping[float, Profiles], target: ColourTarget) -> bytes:
+    """The profiles of each strength and the training set's pooled one, as an .npz file without pickle."""
+    stream = io.BytesIO()
+    arrays = {f"{strength:g}": profiles for strength, profiles in by_strength.items()}
+    np.savez_compressed(stream, allow_pickle=False, **{TRAINING: pooled(target.profiles)[None]}, **arrays)
+    return stream.getvalue()
+
+
+def read_colours(file: Path, strength: float) -> tuple[Profiles, ColourTarget]:
+    """The profiles of one strength, and the training set's. Raises ValueError, KeyError or OSError for another file."""
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            return stored[f"{strength:g}"], ColourTarget(stored[TRAINING])
+    except BadZipFile as error:
+        raise ValueError(f"{file}: {error}") from error
 
 
 def compare_colours(first: Profiles, second: Profiles, target: ColourTarget, seed: int = 0) -> Comparison:

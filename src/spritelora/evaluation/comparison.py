@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from spritelora.evaluation.colour_distance import ColourTarget, Profiles, compare_colours
 from spritelora.evaluation.registry import COLOUR_DISTANCE, METRICS, Direction
 from spritelora.evaluation.statistics import Comparison, Values, compare_all
 
@@ -30,12 +31,14 @@ class Row:
 
     `losses`: steps and validation losses, by band, `""` being all together. `values`: of every metric and image at
     the best strength. `drawn_as`: what must be equal for images of two rows to be pairs, None without a validation.
+    `colours`: of the same images, with those of the training set.
     """
 
     cells: Mapping[str, Cell]
     losses: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
     values: Mapping[str, Values] = field(default_factory=dict)
     drawn_as: str | None = None
+    colours: tuple[Profiles, ColourTarget] | None = None
 
     @property
     def name(self) -> str:
@@ -106,10 +109,19 @@ def format_cell(column: str, cell: Cell) -> str:
 
 
 def against(first: Row, second: Row) -> dict[str, Comparison]:
-    """Every metric of the second against the first's on the same prompts and noise; empty where they differ."""
+    """Every metric of the second against the first's on the same prompts and noise; empty where they differ.
+
+    Without the colour distance where they were trained on other sprites.
+    """
     if first.drawn_as is None or first.drawn_as != second.drawn_as:
         return {}
-    return compare_all(first.values, second.values)
+    found = compare_all(first.values, second.values)
+    if first.colours is None or second.colours is None:
+        return found
+    (ours, target), (theirs, other) = first.colours, second.colours
+    if not np.array_equal(target.profiles, other.profiles):
+        return found
+    return {COLOUR_DISTANCE.name: compare_colours(ours, theirs, target), **found}
 
 
 def as_values(numbers: Sequence[float | None]) -> Values:

@@ -12,8 +12,9 @@ from spritelora.adapters.bases import EMBEDDED, base_of
 from spritelora.adapters.lora_file import PEFT_WEIGHTS, LoraFile, read_lora_file
 from spritelora.config.resume import RECORD, is_run, read_record
 from spritelora.errors import ConfigError, ResumeError, SpriteLoraError
+from spritelora.evaluation.colour_distance import read_colours
 from spritelora.evaluation.comparison import Cell, Row, as_values
-from spritelora.tasks.export import VALIDATION
+from spritelora.tasks.export import COLOURS, VALIDATION
 from spritelora.training.checkpoints import FINAL, LORA_FILE, newest_checkpoint
 from spritelora.training.run_log import LINES
 
@@ -169,9 +170,10 @@ def _with_validation(row: Row, folder: Path) -> Row:
         told = found["settings"]
         same = ("resolution", "steps", "guidance", "negative_prompt", "seed", "images_per_prompt")
         drawn_as = json.dumps([{k: told[k] for k in same}, [p["prompt"] for p in found["prompts"]]])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        colours = read_colours(folder / COLOURS, found["shown_strength"])
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise ConfigError(f"{file}: not a record of a validation ({error}); validate again: overwrite=true") from error
-    return Row({**row.cells, **cells}, row.losses, values, drawn_as)
+    return Row({**row.cells, **cells}, row.losses, values, drawn_as, colours)
 
 
 def _read_lines(file: Path) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ from spritelora.training.state_files import TENSORS
 log = logging.getLogger(__name__)
 
 USUAL_STRENGTH = 0.8
-VALIDATION = "validation.json"
+VALIDATION, COLOURS = "validation.json", "colours.npz"
 
 
 def export(config: ExportConfig) -> None:

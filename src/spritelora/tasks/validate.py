@@ -17,7 +17,7 @@ from spritelora.data.cache import Cache
 from spritelora.data.encode import Encoder
 from spritelora.errors import TrainingError, WeightsError, first_line
 from spritelora.evaluation.clip import ClipScorer, load_clip
-from spritelora.evaluation.colour_distance import ColourTarget, profiles_of
+from spritelora.evaluation.colour_distance import ColourTarget, pack_colours, profiles_of
 from spritelora.evaluation.colours import count_visible_colours, palette_of
 from spritelora.evaluation.grid import Grid
 from spritelora.evaluation.measure import Reference
@@ -38,7 +38,7 @@ from spritelora.sprites.image import Pixels
 from spritelora.sprites.names import slug
 from spritelora.tasks import validate_settings as settle
 from spritelora.tasks.announce import duration
-from spritelora.tasks.export import VALIDATION
+from spritelora.tasks.export import COLOURS, VALIDATION
 from spritelora.tasks.native_sprites import native_sprites, wanted_grid
 from spritelora.tasks.studio import Studio, open_studio
 from spritelora.tasks.train import prepare_libraries
@@ -171,6 +171,8 @@ def _write(
                 folder.mkdir(parents=True, exist_ok=True)
                 for number, (image, prompt) in enumerate(zip(drawn.images, validation.prompts, strict=True)):
                     Image.fromarray(image).save(folder / f"{number:02d}_{slug(prompt) or 'prompt'}.png")
+        profiles = {strength: drawn.profiles for strength, drawn in validation.by_strength.items()}
+        write_whole(output / COLOURS, pack_colours(profiles, validation.target))
         record = make_record(validation, told)
         write_whole(output / VALIDATION, json.dumps(record, indent=1) + "\n")
         write_whole(output / settle.PAGE, make_page(title, validation, told, sprites))
