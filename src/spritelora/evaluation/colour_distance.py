@@ -114,7 +114,7 @@ def read_colours(file: Path, strength: float) -> tuple[Profiles, ColourTarget]:
     try:
         with np.load(file, allow_pickle=False) as stored:
             return stored[f"{strength:g}"], ColourTarget(stored[TRAINING])
-    except BadZipFile as error:
+    except (BadZipFile, EOFError) as error:
         raise ValueError(f"{file}: {error}") from error
 
 
