@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import platform
 import secrets
 from collections.abc import Iterator, Mapping
@@ -63,8 +64,9 @@ def make_record(
 
 
 def new_run_id() -> str:
-    """An id that no other run has; W&B keeps it over a resume."""
-    return secrets.token_hex(4)
+    """An id that no other run has; W&B keeps it over a resume. In a sweep of W&B's own, its agent has given one."""
+    given = os.environ.get("WANDB_RUN_ID") if os.environ.get("WANDB_SWEEP_ID") else None
+    return given or secrets.token_hex(4)
 
 
 def check_resumable(source: Path, recorded: Mapping[str, Any], record: Mapping[str, Any]) -> None:
