@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from spritelora.config.invocation import Invocation
+from spritelora.config.invocation import UNTOLD, Invocation
 from spritelora.config.schema import TrainConfig
 from spritelora.errors import ResumeError
 from spritelora.sdxl.base import BaseModel
@@ -109,7 +109,7 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
 
 def public_settings(record: Mapping[str, Any]) -> dict[str, Any]:
     """The flat settings that may leave this machine: no folders but their last names."""
-    flat = {k: v for k, v in flatten(record["settings"]) if k not in ("output", "resume", "data.cache")}
+    flat = {k: v for k, v in flatten(record["settings"]) if not k.startswith(UNTOLD)}
     for key in ("data.path", "model.path"):
         if flat.get(key) and Path(flat[key]).expanduser().exists():
             flat[key] = Path(flat[key]).expanduser().resolve().name
