@@ -45,7 +45,11 @@ def _is_option(key: str, value: str) -> bool:
 
 
 def _shortened(override: str) -> str:
-    """An override without quotes, and of a path only the last name, for run names leave this machine."""
+    """An override without quotes and folders, for run names leave this machine."""
     key, equals, value = override.partition("=")
-    plain = re.sub(r"[\"']", "", value)
-    return key + equals + re.sub(r"[^\s,:\[{]*/", "", plain)
+    return key + equals + without_folders(re.sub(r"[\"']", "", value))
+
+
+def without_folders(text: str) -> str:
+    """Text with every path in it cut to its last name."""
+    return re.sub(r"[^\s,:\[{]*/", "", text)

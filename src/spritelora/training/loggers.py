@@ -7,6 +7,7 @@ from typing import Any
 
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 
+from spritelora.training.wandb_keys import STEP
 from spritelora.training.wandb_run import PlannedRun, end_run, send, start_run, upload_file
 
 
@@ -58,8 +59,8 @@ class TrainingLogger(WandbLogger):
     def __init__(self, planned: PlannedRun, upload_lora: bool) -> None:
         self.planned, self.upload_lora = planned, upload_lora
         run = start_run(planned)
-        run.define_metric("trainer/global_step")
-        run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
+        run.define_metric(STEP)
+        run.define_metric("*", step_metric=STEP, step_sync=True)
         super().__init__(experiment=run, save_dir=planned.folder, log_model=False)
 
     def close(self, lora: Path | None) -> None:

@@ -11,6 +11,7 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 
 from spritelora.files import without_nan, write_whole
 from spritelora.training.sample_table import SampleTable
+from spritelora.training.wandb_keys import SAMPLES
 from spritelora.training.wandb_run import send
 
 LINES, SUMMARY = "metrics.jsonl", "training_metrics.json"
@@ -28,7 +29,7 @@ class RunLog:
         self.logger = logger
         self.summary: dict[str, Any] = {}
         self.sample_table = SampleTable(resumed_at)
-        self.lines = [line for line in _read_lines(run_dir / LINES) if line["step"] <= resumed_at]
+        self.lines = [line for line in read_lines(run_dir / LINES) if line["step"] <= resumed_at]
         write_whole(run_dir / LINES, "".join(json.dumps(line) + "\n" for line in self.lines))
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
@@ -48,7 +49,7 @@ class RunLog:
 
         def tell(logger: Logger) -> None:
             if isinstance(logger, WandbLogger):
-                logger.log_image("samples", [str(f) for f in files], step=step, caption=list(captions))
+                logger.log_image(SAMPLES, [str(f) for f in files], step=step, caption=list(captions))
                 self.sample_table.log(logger, step, captions, files)
             elif isinstance(logger, TensorBoardLogger):
                 import numpy as np
@@ -103,7 +104,7 @@ def final_metrics(lines: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return found
 
 
-def _read_lines(file: Path) -> list[dict[str, Any]]:
+def read_lines(file: Path) -> list[dict[str, Any]]:
     """The complete lines of a metrics file; a kill can leave half a line at its end."""
     if not file.exists():
         return []

@@ -6,7 +6,8 @@ from typing import Any
 
 from pytorch_lightning.loggers import WandbLogger
 
-NAME = "samples_by_step"
+from spritelora.training.wandb_keys import SAMPLE_TABLE
+
 COLUMNS = ("step", "prompt", "image", "base image")
 
 
@@ -26,7 +27,7 @@ class SampleTable:
             if not logger.experiment.resumed:  # W&B itself goes on with the table of a run that its server knows
                 self._add(earlier_samples(files, self.resumed_at), prompts)
         self._add([(step, file) for file in files], prompts)
-        logger.log_metrics({NAME: self.table}, step)  # pyright: ignore[reportArgumentType]
+        logger.log_metrics({SAMPLE_TABLE: self.table}, step)  # pyright: ignore[reportArgumentType]
 
     def _add(self, samples: Sequence[tuple[int, Path]], prompts: Sequence[str]) -> None:
         import wandb
