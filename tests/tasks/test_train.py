@@ -201,9 +201,11 @@ def test_a_sweep_gives_one_offline_run_for_each_job_in_one_group(tmp_path: Path,
         (16, 1e-4), (16, 5e-5), (8, 1e-4), (8, 5e-5),
     }  # fmt: skip
     assert {r["sweep"] for r in records} == {sweep.name}
+    files: list[Path] = []
     for job, record in enumerate(records):
         (folder,) = (sweep / str(job) / "wandb").glob("offline-run-*")
         (file,) = folder.glob("*.wandb")
+        files.append(file)
         logged = read_records(file)
         (started,) = [r.run for r in logged if r.HasField("run")]
         assert (started.run_id, started.run_group) == (record["id"], sweep.name)
@@ -213,7 +215,13 @@ def test_a_sweep_gives_one_offline_run_for_each_job_in_one_group(tmp_path: Path,
         assert list((folder / "files" / "media" / "images").glob("*.png"))
         for private in (os.uname().nodename, str(ROOT), str(tmp_path)):
             assert not re.search(rf"(?<!\w){re.escape(private)}(?!\w)", text)
-    assert "wandb sync" in result.stderr
+    names = [next(r.run for r in read_records(f) if r.HasField("run")).display_name for f in files]
+    assert [name.split()[2:4] for name in names] == [[a, b] for a in ("rank16", "rank8") for b in ("lr1e-4", "lr5e-5")]
+    (command,) = set(re.findall("to upload all jobs: (wandb sync .+)", result.stderr))
+    found = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m {command} --dry-run"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert "Would sync 4 run(s)" in found.stderr, found.stderr
 
 
 def test_a_cache_that_cannot_be_made_is_one_error(tmp_path: Path) -> None:

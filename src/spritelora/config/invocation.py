@@ -7,6 +7,8 @@ from pathlib import Path
 UNTOLD = ("output", "resume", "data.cache", "logger", "sweep.")
 """Beginnings of overrides that say nothing of what is trained."""
 
+LONGEST_NAME, LONGEST_VALUE = 120, 40
+
 
 @dataclass(frozen=True)
 class Invocation:
@@ -22,15 +24,16 @@ class Invocation:
 
     @property
     def name(self) -> str:
-        """A readable name made of what was typed, such as `rank8 lr1e-4 max_steps=20`; the run's own place apart."""
+        """A readable name made of what was typed, such as `rank8 lr1e-4 max_steps=20`: options first."""
         told = [_shortened(o.lstrip("+~")) for o in self.overrides]
         pairs = [o.partition("=")[::2] for o in told if not o.startswith(UNTOLD)]
-        leaves = [key.rpartition(".")[2] for key, _ in pairs]
+        keys = [(key, value) for key, value in pairs if not _is_option(key, value)]
+        leaves = [key.rpartition(".")[2] for key, _ in keys]
         words = (
-            value if _is_option(key, value) else f"{leaf if leaves.count(leaf) == 1 else key}={value}"
-            for (key, value), leaf in zip(pairs, leaves, strict=True)
+            f"{leaf if leaves.count(leaf) == 1 else key}={value[:LONGEST_VALUE]}"
+            for (key, value), leaf in zip(keys, leaves, strict=True)
         )
-        return " ".join(words)[:120] or "defaults"
+        return " ".join([*self.options, *words])[:LONGEST_NAME] or "defaults"
 
     @property
     def options(self) -> tuple[str, ...]:
