@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -51,6 +52,9 @@ class Logged:
 
     def __init__(self, file: Path) -> None:
         self.folder = file.parent
+        until, told = time.monotonic() + 10, self.folder / "logs" / "debug-internal.log"
+        while "stream: all finished" not in told.read_text() and time.monotonic() < until:
+            time.sleep(0.05)  # W&B's process writes the end of an offline run after `finish` has returned
         self.records = read_records(file)
         (self.run,) = [r.run for r in self.records if r.HasField("run")]
         self.config = {u.key: json.loads(u.value_json) for u in self.run.config.update}

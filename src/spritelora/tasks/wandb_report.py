@@ -183,7 +183,10 @@ def _tell_comparison(run: "Run", rows: Sequence[Row], images: Mapping[str, Mappi
 
     shown = columns(rows)
     cells = [[_public_cell(name, row.cells.get(name)) for name in shown] for row in rows]
-    tables = {"runs": wandb.Table(shown, cells), "verdicts": wandb.Table(list(VERDICT_COLUMNS), list(_verdicts(rows)))}
+    tables = {
+        "runs": wandb.Table([*shown], cells),
+        "verdicts": wandb.Table(list(VERDICT_COLUMNS), list(_verdicts(rows))),
+    }
     names = [row.name for row in rows]
     pictures = [
         [prompt, *(wandb.Image(of_row[name]) if name in of_row else None for name in names)]

@@ -59,12 +59,13 @@ def wandb_run(planned: PlannedRun) -> "Iterator[Run]":
 def start_run(planned: PlannedRun) -> "Run":
     """Start a run: offline where no API key is set, and where W&B does not answer."""
     import wandb
+    from wandb.errors import CommError
 
     mode = os.environ.get("WANDB_MODE") or ("online" if has_wandb_key() else "offline")
     before = _local_runs(planned.folder)
     try:
         return _init(planned, mode)
-    except (wandb.errors.CommError, TimeoutError) as error:
+    except (CommError, TimeoutError) as error:
         wandb.teardown()  # a run of this id could not be started again in this process
         for folder in _local_runs(planned.folder) - before:
             shutil.rmtree(folder, ignore_errors=True)
