@@ -221,8 +221,9 @@ def test_a_sweep_gives_one_offline_run_for_each_job_in_one_group(tmp_path: Path,
     assert [name.split()[2:4] for name in names] == [[a, b] for a in ("rank16", "rank8") for b in ("lr1e-4", "lr5e-5")]
     (command,) = set(re.findall("to upload all jobs: (wandb sync .+)", result.stderr))
     found = subprocess.run(
-        ["bash", "-c", f"{sys.executable} -m {command} --dry-run"], cwd=tmp_path, capture_output=True, text=True
-    )
+        ["bash", "-c", f"{sys.executable} -m {command} --dry-run"], cwd=tmp_path, capture_output=True, text=True,
+        env={k: v for k, v in os.environ.items() if not k.startswith("WANDB")},
+    )  # fmt: skip
     assert "Would sync 4 run(s)" in found.stderr, found.stderr
 
 
