@@ -184,7 +184,7 @@ def test_a_preset_gives_way_to_every_group() -> None:
 
 def test_run_names_hold_no_folders() -> None:
     overrides = ("lora=rank16", "++data.cache=/home/bob/x", "data.path='/home/bob/my, sprites'", "optim.args={a: /b/c}")
-    assert Invocation(Path("run"), overrides).name == "lora=rank16 data.path=my, sprites optim.args={a: c}"
+    assert Invocation(Path("run"), overrides).name == "rank16 path=my, sprites args={a: c}"
 
 
 def test_output_that_holds_files_is_refused(tmp_path: Path) -> None:

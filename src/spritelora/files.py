@@ -2,9 +2,12 @@
 
 import math
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from spritelora.errors import ConfigError
 
 
 def write_whole(file: Path, content: str | bytes) -> None:
@@ -20,6 +23,13 @@ def write_whole(file: Path, content: str | bytes) -> None:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
         raise
+
+
+def check_free(files: Sequence[Path], overwrite: bool) -> None:
+    """Raise ConfigError where files are there that must stay."""
+    taken = [str(file) for file in files if file.exists()]
+    if taken and not overwrite:
+        raise ConfigError(f"{', '.join(taken)} exists: name another output=, or replace it with overwrite=true")
 
 
 def without_nan(value: Any) -> Any:

@@ -201,19 +201,30 @@ def test_a_sweep_gives_one_offline_run_for_each_job_in_one_group(tmp_path: Path,
         (16, 1e-4), (16, 5e-5), (8, 1e-4), (8, 5e-5),
     }  # fmt: skip
     assert {r["sweep"] for r in records} == {sweep.name}
+    files: list[Path] = []
     for job, record in enumerate(records):
         (folder,) = (sweep / str(job) / "wandb").glob("offline-run-*")
         (file,) = folder.glob("*.wandb")
+        files.append(file)
         logged = read_records(file)
         (started,) = [r.run for r in logged if r.HasField("run")]
         assert (started.run_id, started.run_group) == (record["id"], sweep.name)
         assert not started.host
+        for content in (c for r in logged for c in r.artifact.manifest.contents):
+            content.ClearField("local_path")  # never sent
         text = " ".join(map(str, logged))
         assert "validation_loss" in text
         assert list((folder / "files" / "media" / "images").glob("*.png"))
         for private in (os.uname().nodename, str(ROOT), str(tmp_path)):
             assert not re.search(rf"(?<!\w){re.escape(private)}(?!\w)", text)
-    assert "wandb sync" in result.stderr
+    names = [next(r.run for r in read_records(f) if r.HasField("run")).display_name for f in files]
+    assert [name.split()[2:4] for name in names] == [[a, b] for a in ("rank16", "rank8") for b in ("lr1e-4", "lr5e-5")]
+    (command,) = set(re.findall("to upload all jobs: (wandb sync .+)", result.stderr))
+    found = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m {command} --dry-run"], cwd=tmp_path, capture_output=True, text=True,
+        env={k: v for k, v in os.environ.items() if not k.startswith("WANDB")},
+    )  # fmt: skip
+    assert "Would sync 4 run(s)" in found.stderr, found.stderr
 
 
 def test_a_cache_that_cannot_be_made_is_one_error(tmp_path: Path) -> None:
@@ -232,8 +243,8 @@ def test_one_prompt_twice_and_a_kill_while_sampling(train_quickly) -> None:
 
 
 def test_wandb_that_cannot_start_says_what_to_do(tmp_path: Path, cache: Path) -> None:
-    environment = {k: v for k, v in os.environ.items() if k != "WANDB_MODE"} | {"WANDB_API_KEY": "abc"}
-    result = run_train(*QUICK, "logger=wandb", f"data.cache={cache}", f"output={tmp_path / 'run'}", env=environment)
+    overrides = ("logger=wandb", "logger.project=a/b", "trainer.max_steps=1")  # no name that W&B takes
+    result = run_train(*QUICK, *overrides, f"data.cache={cache}", f"output={tmp_path / 'run'}")
     assert result.returncode == 1
     assert "W&B cannot start" in result.stderr
     assert "WANDB_MODE=offline" in result.stderr

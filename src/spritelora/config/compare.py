@@ -19,4 +19,6 @@ class CompareConfig:
     )
     descending: bool | None = key(None, "the largest first; unset: the best first where the column has one")
     measure: bool = key(False, "validate what has no validation yet, as validation.* says")
+    wandb: bool = key(False, "log the page's tables and images to W&B too, offline where no API key is set")
+    project: str | None = key(None, "W&B project, or entity/project; unset: spritelora", text=True)
     validation: ValidateConfig = section(ValidateConfig, "how measure=true validates")

@@ -4,6 +4,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+UNTOLD = ("output", "resume", "data.cache", "logger", "sweep.")
+"""Beginnings of overrides that say nothing of what is trained."""
+
+LONGEST_NAME, LONGEST_VALUE = 120, 40
+
 
 @dataclass(frozen=True)
 class Invocation:
@@ -19,14 +24,35 @@ class Invocation:
 
     @property
     def name(self) -> str:
-        """A readable name made of what was typed, the run's own place apart."""
-        told = [o.lstrip("+~") for o in self.overrides]
-        words = [_shortened(o) for o in told if o.partition("=")[0] not in ("output", "resume", "data.cache")]
-        return " ".join(words)[:120] or "defaults"
+        """A readable name made of what was typed, such as `rank8 lr1e-4 max_steps=20`: options first."""
+        told = [_shortened(o.lstrip("+~")) for o in self.overrides]
+        pairs = [o.partition("=")[::2] for o in told if not o.startswith(UNTOLD)]
+        keys = [(key, value) for key, value in pairs if not _is_option(key, value)]
+        leaves = [key.rpartition(".")[2] for key, _ in keys]
+        words = (
+            f"{leaf if leaves.count(leaf) == 1 else key}={value[:LONGEST_VALUE]}"
+            for (key, value), leaf in zip(keys, leaves, strict=True)
+        )
+        return " ".join([*self.options, *words])[:LONGEST_NAME] or "defaults"
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The options of groups that were typed, such as rank8 and lr1e-4."""
+        pairs = (o.lstrip("+").partition("=")[::2] for o in self.overrides if not o.startswith(UNTOLD))
+        return tuple(value for key, value in pairs if _is_option(key, value))
+
+
+def _is_option(key: str, value: str) -> bool:
+    """Whether this picks an option of a group: names of options start with a letter, values of plain keys do not."""
+    return "." not in key and re.fullmatch(r"[A-Za-z]\w*[\w-]*", value) is not None
 
 
 def _shortened(override: str) -> str:
-    """An override without quotes, and of a path only the last name, for run names leave this machine."""
+    """An override without quotes and folders, for run names leave this machine."""
     key, equals, value = override.partition("=")
-    plain = re.sub(r"[\"']", "", value)
-    return key + equals + re.sub(r"[^\s,:\[{]*/", "", plain)
+    return key + equals + without_folders(re.sub(r"[\"']", "", value))
+
+
+def without_folders(text: str) -> str:
+    """Text with every path in it cut to its last name."""
+    return re.sub(r"[^\s,:\[{]*/", "", text)

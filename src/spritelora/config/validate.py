@@ -67,6 +67,8 @@ class ValidateConfig:
         None, "most colours of a usable sprite; unset: 16, or what training sprites have, if more", at_least=2
     )
     clip: str | None = key(None, "folder or hub id of a CLIP model, for prompt adherence", text=True)
+    wandb: bool = key(False, "log the page's tables and images to W&B too, offline where no API key is set")
+    project: str | None = key(None, "W&B project, or entity/project; unset: the run's, or spritelora", text=True)
     model: ValidatedModel = section(ValidatedModel)
     data: ValidatedData = section(ValidatedData)
     sampler: ValidationSampler = section(ValidationSampler)

@@ -21,6 +21,7 @@ from spritelora.tasks.compare_rows import Entry, find_entries, lora_of, read_row
 from spritelora.tasks.export import VALIDATION
 from spritelora.tasks.lora_files import check_free
 from spritelora.tasks.validate_settings import IMAGES
+from spritelora.tasks.wandb_report import log_comparison
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,8 @@ def compare(config: CompareConfig, run_dir: Path) -> Path:
     sort = settle_sort(config.sort, rows)
     rows = sort_rows(rows, sort, config.descending)
     _write(output, rows, sort, folders)
+    if config.wandb:
+        log_comparison(config.project, output, rows, sort, _images(rows, folders))
     for row in rows:
         log.info("%s: %s", row.name, row.cells.get("problem") or row.cells["status"])
     log.info("%d rows by %s: %s", len(rows), sort, output / PAGE)

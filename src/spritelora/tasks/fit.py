@@ -10,7 +10,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from hydra.utils import get_method
-from pytorch_lightning.loggers import Logger, WandbLogger
+from pytorch_lightning.loggers import Logger
 
 from spritelora.adapters.lora import adapter_parameters, lora_layers
 from spritelora.config.invocation import Invocation
@@ -31,6 +31,7 @@ from spritelora.tasks.training_set import TrainingSet
 from spritelora.training.callbacks import FixedNoiseValidation, StepMeter
 from spritelora.training.checkpoints import (
     FINAL,
+    LORA_FILE,
     Checkpoints,
     StopRequest,
     checkpoint_step,
@@ -38,7 +39,7 @@ from spritelora.training.checkpoints import (
     reopen_run,
 )
 from spritelora.training.hardware import LIGHTNING_PRECISION, Hardware, choose_hardware
-from spritelora.training.loggers import RunIdentity
+from spritelora.training.loggers import RunIdentity, TrainingLogger
 from spritelora.training.module import LoraModule
 from spritelora.training.optimizer import eight_bit_share, probe_optimizer
 from spritelora.training.probe import measure_step
@@ -157,7 +158,8 @@ def _train(
     settings, module, encoded = config.trainer, prepared.module, prepared.encoded
     checkpoint = reopen_run(run_dir, start.checkpoint)
     write_whole(run_dir / RECORD, to_json(record))
-    identity = RunIdentity(run_dir, record["name"], record["id"], record["sweep"], public_settings(record))
+    options = Invocation(run_dir, tuple(record["overrides"])).options
+    identity = RunIdentity(run_dir, record["name"], record["id"], record["sweep"], public_settings(record), options)
     logger = _open_logger(config.logger, identity)
     try:
         run_log = RunLog(run_dir, logger, start.step)
@@ -197,10 +199,10 @@ def _train(
         is_finished = trainer.global_step >= settings.max_steps
         if is_finished:
             run_log.write_summary("finished", trainer.global_step)
+            logger.finalize("success")
+            checkpoints.save(trainer, FINAL)  # last, for it says that the run ended well; W&B that fails stops nothing
     finally:
-        _close_logger(logger)
-    if is_finished:
-        checkpoints.save(trainer, FINAL)  # last, for it says that the run ended well
+        _close_logger(logger, run_dir / FINAL / LORA_FILE)
     return run_log, None if is_finished else stop.signal
 
 
@@ -209,9 +211,8 @@ def _open_logger(settings: dict[str, Any], identity: RunIdentity) -> Logger:
     return get_method(settings["_target_"])(identity, **arguments)
 
 
-def _close_logger(logger: Logger) -> None:
-    logger.finalize("success")
-    if isinstance(logger, WandbLogger):
-        import wandb
-
-        wandb.finish()  # without it the next job of a sweep would be logged into this run
+def _close_logger(logger: Logger, lora: Path) -> None:
+    if isinstance(logger, TrainingLogger):
+        logger.close(lora if lora.is_file() else None)
+    else:
+        logger.finalize("success")

@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -20,6 +20,7 @@ from spritelora.adapters.names import block_of
 from spritelora.config.export import LoraFormat
 from spritelora.config.lora_files import LoraFilesConfig, Mode
 from spritelora.errors import ConfigError
+from spritelora.files import check_free
 from spritelora.sdxl.base import BaseModel, find_base
 from spritelora.sdxl.embedded import embedded_base
 
@@ -94,13 +95,6 @@ def name_output(output: str, form: LoraFormat) -> Path:
     if path.suffix != ".safetensors" and form is not LoraFormat.peft:
         raise ConfigError(f"output={output}: the name of a LoRA file ends in .safetensors")
     return path
-
-
-def check_free(files: Sequence[Path], overwrite: bool) -> None:
-    """Raise ConfigError where files are there that must stay."""
-    taken = [str(file) for file in files if file.exists()]
-    if taken and not overwrite:
-        raise ConfigError(f"{', '.join(taken)} exists: name another output=, or replace it with overwrite=true")
 
 
 def common_dtype(lora: LoraFile) -> torch.dtype:

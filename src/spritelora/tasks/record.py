@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import platform
 import secrets
 from collections.abc import Iterator, Mapping
@@ -10,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from spritelora.config.invocation import Invocation
+from spritelora.config.invocation import UNTOLD, Invocation
 from spritelora.config.schema import TrainConfig
 from spritelora.errors import ResumeError
 from spritelora.sdxl.base import BaseModel
@@ -63,8 +64,9 @@ def make_record(
 
 
 def new_run_id() -> str:
-    """An id that no other run has; W&B keeps it over a resume."""
-    return secrets.token_hex(4)
+    """An id that no other run has; W&B keeps it over a resume. In a sweep of W&B's own, its agent has given one."""
+    given = os.environ.get("WANDB_RUN_ID") if os.environ.get("WANDB_SWEEP_ID") else None
+    return given or secrets.token_hex(4)
 
 
 def check_resumable(source: Path, recorded: Mapping[str, Any], record: Mapping[str, Any]) -> None:
@@ -107,7 +109,7 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
 
 def public_settings(record: Mapping[str, Any]) -> dict[str, Any]:
     """The flat settings that may leave this machine: no folders but their last names."""
-    flat = {k: v for k, v in flatten(record["settings"]) if k not in ("output", "resume", "data.cache")}
+    flat = {k: v for k, v in flatten(record["settings"]) if not k.startswith(UNTOLD)}
     for key in ("data.path", "model.path"):
         if flat.get(key) and Path(flat[key]).expanduser().exists():
             flat[key] = Path(flat[key]).expanduser().resolve().name

@@ -43,6 +43,7 @@ from spritelora.tasks.native_sprites import native_sprites, wanted_grid
 from spritelora.tasks.studio import Studio, open_studio
 from spritelora.tasks.train import prepare_libraries
 from spritelora.tasks.training_set import TrainingSet, read_training_set
+from spritelora.tasks.wandb_report import log_validation
 from spritelora.training.hardware import Hardware, choose_hardware
 
 log = logging.getLogger(__name__)
@@ -101,6 +102,8 @@ def validate(config: ValidateConfig) -> Path:
     told["elapsed_s"] = round(time.perf_counter() - started, 1)
     pages = PageSprites(natives, [s.caption for s in sprites.training], reference.palette)
     _write(subject.output, subject.title, validation, told, pages, config.overwrite)
+    if config.wandb:
+        log_validation(config.project, subject, validation, told, pages)
     _announce(validation, subject.output, time.perf_counter() - started)
     return subject.output
 

@@ -1,74 +1,73 @@
 """Where a run's numbers and pictures go besides its own folder. Each function opens one Lightning logger."""
 
-import logging
-import netrc
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 
-from spritelora.errors import TrainingError, first_line
-
-log = logging.getLogger(__name__)
+from spritelora.training.wandb_keys import STEP
+from spritelora.training.wandb_run import PlannedRun, end_run, send, start_run, upload_file
 
 
 @dataclass(frozen=True)
 class RunIdentity:
-    """Who the run is: its folder, readable name, id (kept over a resume), sweep, and flat settings."""
+    """Who the run is: its folder, readable name, id (kept over a resume), sweep, flat settings, and options typed."""
 
     run_dir: Path
     name: str
     id: str
     sweep: str | None
     settings: Mapping[str, Any]
+    options: Sequence[str] = ()
 
 
-def open_wandb(run: RunIdentity, /, *, project: str, entity: str | None = None, tags: Sequence[str] = ()) -> Logger:
-    """Weights & Biases; offline where no API key is set. What W&B collects by itself is off."""
-    import wandb
+def open_wandb(
+    run: RunIdentity,
+    /,
+    *,
+    project: str,
+    entity: str | None = None,
+    group: str | None = None,
+    job_type: str = "train",
+    tags: Sequence[str] = (),
+    upload_lora: bool = False,
+) -> Logger:
+    """Weights & Biases; offline where no API key is set. `group`: unset, the sweep. `tags`: besides typed options.
 
-    mode = os.environ.get("WANDB_MODE") or ("online" if has_wandb_key() else "offline")
-    settings = wandb.Settings(
-        console="off",
-        disable_code=True,
-        disable_git=True,
-        disable_job_creation=True,
-        host="",
-        x_disable_machine_info=True,
-        x_disable_meta=True,
-        x_disable_stats=True,
-        x_disable_viewer=mode != "online",
+    `upload_lora`: whether the final LoRA file goes there too, as an artifact.
+    """
+    planned = PlannedRun(
+        folder=run.run_dir,
+        project=project,
+        entity=entity,
+        name=run.name,
+        job_type=job_type,
+        settings=run.settings,
+        id=run.id,
+        group=group or run.sweep,
+        tags=[*tags, *(o for o in run.options if o not in tags)],
+        sweep=run.sweep is not None,
     )
-    try:
-        started = wandb.init(
-            name=run.name,
-            dir=str(run.run_dir),
-            project=project,
-            entity=entity,
-            id=run.id,
-            resume="allow",
-            group=run.sweep,
-            job_type="train",
-            tags=list(tags),
-            mode=mode,  # pyright: ignore[reportArgumentType]
-            config=dict(run.settings),
-            settings=settings,
-        )
-    except Exception as error:  # W&B raises errors of its own, of HTTP libraries and of pydantic
-        raise TrainingError(
-            f"W&B cannot start ({first_line(error)}); set WANDB_MODE=offline, or take logger=csv"
-        ) from error
-    started.define_metric("trainer/global_step")
-    started.define_metric("*", step_metric="trainer/global_step", step_sync=True)
-    if mode == "offline":
-        log.info(
-            "W&B run %s is offline (no API key is set); to upload it: wandb sync %s", run.id, Path(started.dir).parent
-        )
-    return WandbLogger(experiment=started, save_dir=run.run_dir, log_model=False)
+    return TrainingLogger(planned, upload_lora)
+
+
+class TrainingLogger(WandbLogger):
+    """Lightning's W&B logger over a run of ours."""
+
+    def __init__(self, planned: PlannedRun, upload_lora: bool) -> None:
+        self.planned, self.upload_lora = planned, upload_lora
+        run = start_run(planned)
+        run.define_metric(STEP)
+        run.define_metric("*", step_metric=STEP, step_sync=True)
+        super().__init__(experiment=run, save_dir=planned.folder, log_model=False)
+
+    def close(self, lora: Path | None) -> None:
+        """End the run. `lora`: the final LoRA file, None where there is none."""
+        if lora is not None and self.upload_lora:
+            send(lambda: upload_file(self.experiment, lora, "lora"))
+        end_run(self.experiment, self.planned)
 
 
 def open_csv(run: RunIdentity, /) -> Logger:
@@ -79,14 +78,3 @@ def open_csv(run: RunIdentity, /) -> Logger:
 def open_tensorboard(run: RunIdentity, /) -> Logger:
     """Event files for TensorBoard in the run's folder."""
     return TensorBoardLogger(run.run_dir, name="tensorboard", version="")
-
-
-def has_wandb_key() -> bool:
-    """Whether W&B would find an API key: in the environment, or in the netrc file for its host."""
-    if os.environ.get("WANDB_API_KEY"):
-        return True
-    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
-    try:
-        return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
-    except (OSError, netrc.NetrcParseError):
-        return False

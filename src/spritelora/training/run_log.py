@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,9 @@ from PIL import Image
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 
 from spritelora.files import without_nan, write_whole
+from spritelora.training.sample_table import SampleTable
+from spritelora.training.wandb_keys import SAMPLES
+from spritelora.training.wandb_run import send
 
 LINES, SUMMARY = "metrics.jsonl", "training_metrics.json"
 
@@ -25,7 +28,8 @@ class RunLog:
         self.run_dir = run_dir
         self.logger = logger
         self.summary: dict[str, Any] = {}
-        self.lines = [line for line in _read_lines(run_dir / LINES) if line["step"] <= resumed_at]
+        self.sample_table = SampleTable(resumed_at)
+        self.lines = [line for line in read_lines(run_dir / LINES) if line["step"] <= resumed_at]
         write_whole(run_dir / LINES, "".join(json.dumps(line) + "\n" for line in self.lines))
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
@@ -34,8 +38,7 @@ class RunLog:
         self.lines.append(line)
         with (self.run_dir / LINES).open("a") as stream:
             stream.write(json.dumps(line) + "\n")
-        if self.logger is not None:
-            self.logger.log_metrics(dict(values), step)
+        self._tell(lambda logger: logger.log_metrics(dict(values), step))
 
     def has(self, name: str) -> bool:
         """Whether a value of that name was recorded."""
@@ -43,16 +46,19 @@ class RunLog:
 
     def log_images(self, step: int, captions: Sequence[str], files: Sequence[Path]) -> None:
         """Send sample images with their captions to the logger."""
-        if self.logger is None:
-            return
-        if isinstance(self.logger, WandbLogger):
-            self.logger.log_image("samples", [str(f) for f in files], step=step, caption=list(captions))
-        elif isinstance(self.logger, TensorBoardLogger):
-            import numpy as np
 
-            for caption, path in zip(captions, files, strict=True):
-                pixels = np.asarray(Image.open(path))
-                self.logger.experiment.add_image(caption, pixels, step, dataformats="HWC")
+        def tell(logger: Logger) -> None:
+            if isinstance(logger, WandbLogger):
+                logger.log_image(SAMPLES, [str(f) for f in files], step=step, caption=list(captions))
+                self.sample_table.log(logger, step, captions, files)
+            elif isinstance(logger, TensorBoardLogger):
+                import numpy as np
+
+                for caption, path in zip(captions, files, strict=True):
+                    pixels = np.asarray(Image.open(path))
+                    logger.experiment.add_image(caption, pixels, step, dataformats="HWC")
+
+        self._tell(tell)
 
     def series(self) -> dict[str, list[list[float]]]:
         """Every value as a list of [step, value]."""
@@ -70,10 +76,35 @@ class RunLog:
         content = {"status": status, "step": step, **self.summary, "values": ends, "series": series}
         write_whole(self.run_dir / SUMMARY, json.dumps(without_nan(content), indent=1) + "\n")
         if isinstance(self.logger, WandbLogger) and status != "running":
-            self.logger.experiment.summary.update({"status": status, **self.summary})
+            told = {"status": status, **final_metrics(self.lines), **self.summary}
+            self._tell(lambda logger: logger.experiment.summary.update(told))
+
+    def _tell(self, action: Callable[[Any], None]) -> None:
+        """Tell the logger something; of W&B that has failed no more is asked."""
+        logger = self.logger
+        if isinstance(logger, WandbLogger):
+            self.logger = logger if send(lambda: action(logger)) else None
+        elif logger is not None:
+            action(logger)
 
 
-def _read_lines(file: Path) -> list[dict[str, Any]]:
+def final_metrics(lines: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """What a run comes down to: its best and last validation loss, the time of its steps, and its peak memory."""
+    losses = {line["step"]: line["validation_loss"] for line in lines if "validation_loss" in line}
+    timed = [line for line in lines if "step_time_s" in line]
+    steps = [line["step"] for line in timed]
+    found: dict[str, float] = {}
+    if losses:
+        best = min(losses, key=lambda step: losses[step])
+        found = {"best_validation_loss": losses[best], "best_step": best, "last_validation_loss": losses[max(losses)]}
+    if timed:
+        taken = (n - before for n, before in zip(steps, [0, *steps], strict=False))
+        found["training_time_s"] = sum(line["step_time_s"] * n for line, n in zip(timed, taken, strict=True))
+        found["max_peak_gb"] = max(line["peak_gb"] for line in timed)
+    return found
+
+
+def read_lines(file: Path) -> list[dict[str, Any]]:
     """The complete lines of a metrics file; a kill can leave half a line at its end."""
     if not file.exists():
         return []
