@@ -25,6 +25,7 @@ from spritelora.tasks.drawing import (
     resolution_of,
     settle_weights,
 )
+from spritelora.tasks.record import warn_of_base
 from spritelora.tasks.studio import open_studio
 from spritelora.training.hardware import choose_hardware
 
@@ -47,7 +48,9 @@ def draw_images(
     base = find_base(config.model.path or (model_of(source.record, loras) if knows_base else str(embedded_base())))
     drawing = settle_drawing(config, source, loras, base)
     check_side(drawing.side_px)
-    encoder = Encoder(base, Cache(Path(config.data.cache).expanduser()), hardware.device)
+    cache = Cache(Path(config.data.cache).expanduser())
+    warn_of_base(base, source.record, cache)
+    encoder = Encoder(base, cache, hardware.device)
     wanted = [prompt for prompt in prompts for _ in range(config.count)]
     noise = start_noise(drawing.seed, config.count, drawing.side_px).repeat(len(prompts), 1, 1, 1)
     studio = open_studio(drawing, base, encoder, wanted, noise, hardware, config.sampler.batch_size, threads=None)

@@ -41,6 +41,7 @@ from spritelora.tasks.announce import duration
 from spritelora.tasks.drawing import Drawing
 from spritelora.tasks.export import VALIDATION
 from spritelora.tasks.native_sprites import native_sprites, wanted_grid
+from spritelora.tasks.record import warn_of_base
 from spritelora.tasks.studio import Studio, open_studio
 from spritelora.tasks.training_set import TrainingSet, read_training_set
 from spritelora.training.hardware import Hardware, choose_hardware
@@ -85,7 +86,9 @@ def validate(config: ValidateConfig) -> Path:
     clip = load_clip(config.clip, hardware.device) if config.clip else None
     reference = Reference(palette_of(natives), SpriteIndex(natives, sprites.matte))
     judge = Judge(reference, wanted_grid(sprites), prompts, clip)
-    encoder = Encoder(base, Cache(Path(data.cache).expanduser()), hardware.device)
+    cache = Cache(Path(data.cache).expanduser())
+    warn_of_base(base, subject.record, cache)
+    encoder = Encoder(base, cache, hardware.device)
     noise = start_noise(drawing.seed, len(prompts), drawing.side_px)
     studio = open_studio(drawing, base, encoder, prompts, noise, hardware, config.batch_size, config.hardware.threads)
     by_strength = _draw_all(studio, subject, base, judge, [*([0.0] if config.compare_base else []), *strengths])
