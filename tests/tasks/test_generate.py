@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from spritelora.config.generate import GenerateConfig, refuse_occupied
+from spritelora.config.generate import BaseConfig, GenerateConfig, refuse_occupied
 from spritelora.config.invocation import Invocation
 from spritelora.errors import ConfigError, DatasetError, ResumeError, SpriteLoraError, WeightsError
 from spritelora.evaluation.grid import Grid
@@ -84,10 +84,10 @@ def test_loras_add_up_at_the_resolution_of_their_file(short_run: Path, cache: Pa
         noise = start_noise(0, 2, 96).repeat(2, 1, 1, 1)
         prompts = [p for p in PROMPTS for _ in range(2)]
         settings = {"num_inference_steps": 3, "guidance_scale": 3.0, "height": 96, "width": 96, "latents": noise}
-        return (pipeline(prompts, **settings, output_type="np").images * 255).round()
+        return (pipeline(prompts, **settings, output_type="np").images * 255).round()  # pyright: ignore
 
     assert np.abs(theirs() - drawn).max() > 8
-    pipeline.load_lora_weights(file, adapter_name="gems")
+    pipeline.load_lora_weights(str(file), adapter_name="gems")
     pipeline.set_adapters("gems", 0.8)
     assert np.abs(theirs() - drawn).max() <= 1
 
@@ -160,6 +160,34 @@ MISTAKES: list[tuple[dict, type[SpriteLoraError], str]] = [
 def test_each_mistake_has_one_message(tmp_path: Path, cache: Path, settings: dict, kind: type, message: str) -> None:
     with pytest.raises(kind, match=message):
         make(tmp_path / "out", cache, **settings)
+    assert not list((tmp_path / "out").iterdir())
+
+
+Q = "lora_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q"
+TEXT = "lora_te1_text_model_encoder_layers_0_self_attn_q_proj"
+FLUX = "lora_unet_double_blocks_0_img_attn_qkv"
+
+
+@pytest.mark.parametrize(
+    ("layers", "more", "kind", "message"),
+    [
+        ({FLUX: 64}, (), WeightsError, "a LoRA for FLUX, not for SDXL"),
+        ({Q: 640}, (), ConfigError, "model.path is not set, and .* does not say which model it was trained on"),
+        ({Q: 640}, ("model",), WeightsError, "a LoRA for SDXL, not for .*; set model.path to its base"),
+        ({Q: 640, TEXT: 768}, ("model",), WeightsError, "changes 1 layers of the text encoders too"),
+        ({Q: 640}, ("mystery",), WeightsError, "1 unknown keys, such as mystery; what they do would be lost"),
+    ],
+)
+def test_a_lora_that_does_not_fit_is_named(
+    tmp_path: Path, cache: Path, base, layers: dict[str, int], more: tuple[str, ...], kind: type, message: str
+) -> None:
+    shapes = {f"{n}.lora_down.weight": (4, w) for n, w in layers.items()}
+    shapes |= {f"{n}.lora_up.weight": (w, 4) for n, w in layers.items()}
+    tensors = {name: torch.zeros(shape) for name, shape in shapes.items()}
+    save_file(tensors | ({"mystery": torch.zeros(1)} if "mystery" in more else {}), tmp_path / "gems.safetensors")
+    model = BaseConfig(path=str(base.folder)) if "model" in more else BaseConfig()
+    with pytest.raises(kind, match=message):
+        make(tmp_path / "out", cache, lora=[str(tmp_path / "gems.safetensors")], model=model)
     assert not list((tmp_path / "out").iterdir())
 
 

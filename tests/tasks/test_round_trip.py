@@ -76,7 +76,7 @@ def test_an_export_in_any_form_draws_the_live_models_image(base: BaseModel, run:
         if form is LoraFormat.peft:
             theirs.unet = PeftModel.from_pretrained(theirs.unet, str(output)).get_base_model()
         else:
-            theirs.load_lora_weights(output)
+            theirs.load_lora_weights(str(output))
         assert lora_layers(theirs.unet).keys() == lora_layers(live).keys()
         assert np.abs(draw(theirs) - ours).max() <= 1e-4, form
 

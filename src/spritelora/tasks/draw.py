@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from spritelora.adapters.bases import require_sdxl
 from spritelora.adapters.inject import inject_loras, set_strength
 from spritelora.adapters.lora_file import LoraFile, read_lora_file
 from spritelora.config.generate import GenerateConfig
@@ -44,6 +45,8 @@ def draw_images(
     hardware = choose_hardware(config.device, Precision.auto)
     weights = settle_weights(config.weights, source.loras)
     loras = [read_lora_file(file) for file in source.loras]
+    for lora in loras:
+        require_sdxl(lora)
     knows_base = source.record is not None or loras
     base = find_base(config.model.path or (model_of(source.record, loras) if knows_base else str(embedded_base())))
     drawing = settle_drawing(config, source, loras, base)
