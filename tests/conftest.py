@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 
 os.environ["WANDB_MODE"] = "offline"
 os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ.setdefault("GOMP_SPINCOUNT", "5000")  # as tasks/train.py does, before torch is imported
+os.environ.setdefault("GOMP_SPINCOUNT", "5000")  # as tasks/libraries.py does, before torch is imported
 
 QUICK = (
     "data.limit=12",

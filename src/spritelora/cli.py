@@ -42,6 +42,7 @@ from spritelora.config.help import render_help
 from spritelora.config.invocation import Invocation
 from spritelora.config.strict import load, schema_paths, suggest
 from spritelora.errors import ConfigError, SpriteLoraError, TrainingError
+from spritelora.tasks.libraries import prepare_libraries
 
 T = TypeVar("T")
 Rewrite = Callable[[Sequence[str], bool], list[str]]
@@ -174,6 +175,7 @@ def _run(
         run_dir = Path(settings.runtime.output_dir)
         call = Invocation(run_dir, tuple(settings.overrides.task), Path(settings.sweep.dir).name if is_sweep else None)
         try:
+            prepare_libraries()
             with _claimed(run_dir):
                 return task(load(raw, schema), call)
         except SpriteLoraError as error:

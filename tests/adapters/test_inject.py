@@ -90,6 +90,20 @@ def test_unknown_keys_and_other_families_are_refused(base, file: Path) -> None:
         inject_loras(fresh, [read_lora_file(file)], base.name)
 
 
+def test_one_layer_that_does_not_fit_leaves_the_model_as_it_was(base, file: Path) -> None:
+    lora, fresh = read_lora_file(file), load_unet(base, torch.float32)
+    before = call(fresh)
+    first, *_ = lora.modules
+    change = lora.modules[first]
+    narrow = replace(lora, modules={**lora.modules, first: replace(change, up=change.up[:-1])})
+    strange = replace(lora, modules={**lora.modules, "unet.down_blocks.1.attentions.7.proj_in": change})
+    for broken in (narrow, strange):
+        with pytest.raises(WeightsError, match=r"gems\.safetensors: a LoRA for"):
+            inject_loras(fresh, [lora, broken], base.name)
+        assert not lora_layers(fresh)
+        assert call(fresh).equal(before)
+
+
 def test_text_encoder_layers_are_not_passed_over(base, file: Path) -> None:
     text = "text_encoder.text_model.encoder.layers.0.self_attn.q_proj"
     lora = _of_text(read_lora_file(file), text)

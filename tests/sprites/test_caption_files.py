@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from spritelora.errors import DatasetError
-from spritelora.sprites.caption_files import caption_version, read_caption, read_set, refuse, side_car, write_caption
-from spritelora.sprites.sources import Source
+from spritelora.sprites.caption_files import caption_version, read_caption, read_set, side_car, write_caption
+from spritelora.sprites.sources import Source, refuse
 from tests.conftest import draw_sprite
 
 

@@ -133,6 +133,22 @@ def test_runs_of_different_models_do_not_compare(pair: tuple[Path, Path], half: 
     assert not (tmp_path / "out").exists()
 
 
+def test_runs_on_other_weights_of_one_base_are_told(
+    pair: tuple[Path, Path], half: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    record = json.loads((half / "run.json").read_text())
+    for weights in (record["model"]["weights"], None):
+        (half / "run.json").write_text(json.dumps({**record, "model": {**record["model"], "weights": weights}}))
+        compare(CompareConfig([str(pair[0]), str(half)]), tmp_path / f"{weights is None}")
+    assert "other weights" not in caplog.text
+    record["model"]["weights"]["unet"] = "0" * 64
+    (half / "run.json").write_text(json.dumps(record))
+    out = compare(CompareConfig([str(pair[0]), str(half)]), tmp_path / "out")
+    told = "bases with other weights, so that losses and images do not compare: greens; half."
+    assert told in caplog.text
+    assert told in (out / "comparison.html").read_text()
+
+
 MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"runs": ["/nowhere"]}, "runs: /nowhere: no such folder or file"),
     ({"runs": ["{empty}"]}, "neither a run directory .* nor a multirun"),

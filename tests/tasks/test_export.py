@@ -220,4 +220,12 @@ def test_the_command(run: Path, tmp_path: Path) -> None:
     command = [sys.executable, "scripts/export.py", f"run={run}", f"output={tmp_path / 'new.safetensors'}"]
     done = subprocess.run([*command, "workflow=true", "prompt=a, b"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    told = [line.partition(": ")[0] for line in done.stderr.splitlines()]
+    fits_no_checkpoint = "this LoRA fits the embedded base, of which ComfyUI has no checkpoint; train with model=sdxl"
+    assert told == [
+        f"{tmp_path / 'new.safetensors'}",
+        f"{fits_no_checkpoint} for it",
+        f"{tmp_path / 'new.workflow.json'}",
+    ]
+    assert done.stdout == ""
     assert {p.name for p in tmp_path.glob("new*")} == {"new.safetensors", "new.workflow.json", "new.api.json"}

@@ -1,18 +1,22 @@
 """Prompts to sprites: native size, palette colours only, the same seed the same files; each mistake one message."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
-from spritelora.config.generate import GenerateConfig, refuse_occupied
+from spritelora.config.generate import BaseConfig, GenerateConfig, refuse_occupied
 from spritelora.config.invocation import Invocation
 from spritelora.errors import ConfigError, DatasetError, ResumeError, SpriteLoraError, WeightsError
 from spritelora.evaluation.grid import Grid
+from spritelora.sdxl.sample import start_noise
 from spritelora.sprites.image import apply_matte, read_sprite, scale_nearest, without_hidden_colour
 from spritelora.sprites.sheet import cut_image
 from spritelora.tasks.generate import Finishing, finish_images, generate
@@ -63,6 +67,31 @@ def test_a_run_brings_its_grid_palette_and_prompts(train_quickly, sprite_folder:
     assert {tuple(c) for c in colours_of(sprite).tolist()} <= {tuple(c) for c in known.tolist()}
 
 
+def test_loras_add_up_at_the_resolution_of_their_file(short_run: Path, cache: Path, tmp_path: Path, base) -> None:
+    """Two halves of one LoRA draw what a plain diffusers pipeline draws with the whole of it."""
+    from diffusers import StableDiffusionXLPipeline
+
+    tensors = load_file(short_run / "checkpoint_final" / "lora.safetensors")
+    file = tmp_path / "gems.safetensors"
+    save_file(tensors, file, metadata={"ss_resolution": "(96, 96)"})
+    halves = {"lora": [str(file)] * 2, "weights": [0.75, 0.25], "strength": 0.8, "native_size": "12", "count": 2}
+    out = make(tmp_path / "out", cache, **halves)
+    drawn = np.stack([np.asarray(Image.open(f)) for f in sorted((out / "raw").iterdir())]).astype(int)
+    pipeline = StableDiffusionXLPipeline.from_pretrained(base.folder, torch_dtype=torch.float32)
+    pipeline.set_progress_bar_config(disable=True)
+
+    def theirs() -> np.ndarray:
+        noise = start_noise(0, 2, 96).repeat(2, 1, 1, 1)
+        prompts = [p for p in PROMPTS for _ in range(2)]
+        settings = {"num_inference_steps": 3, "guidance_scale": 3.0, "height": 96, "width": 96, "latents": noise}
+        return (pipeline(prompts, **settings, output_type="np").images * 255).round()  # pyright: ignore
+
+    assert np.abs(theirs() - drawn).max() > 8
+    pipeline.load_lora_weights(str(file), adapter_name="gems")
+    pipeline.set_adapters("gems", 0.8)
+    assert np.abs(theirs() - drawn).max() <= 1
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_a_clean_enlargement_gives_back_the_native_sprite(seed: int) -> None:
     sprite = without_hidden_colour(draw_sprite(seed))
@@ -110,9 +139,10 @@ MISTAKES: list[tuple[dict, type[SpriteLoraError], str]] = [
     ({"prompts": ["a", "a"]}, ConfigError, "'a' is there twice"),
     ({"prompts_file": "x.txt"}, ConfigError, "both given"),
     ({"prompts": [], "prompts_file": "/none.txt"}, ConfigError, "cannot be read as UTF-8 text"),
-    ({"run": "a", "lora": "b"}, ConfigError, "both given"),
-    ({"run": "/none"}, WeightsError, "neither a run directory"),
-    ({"lora": "/none.safetensors"}, WeightsError, "no such file"),
+    ({"run": "a", "lora": ["b"]}, ConfigError, "both given"),
+    ({"run": "/none"}, ConfigError, "run=/none: no such folder; give a run directory"),
+    ({"lora": ["pyproject.toml"], "weights": [1.0, 2.0]}, ConfigError, "weights has 2 numbers for 1 LoRAs"),
+    ({"lora": ["/none.safetensors"]}, WeightsError, "no such file"),
     (
         {"native_size": "15"},
         ConfigError,
@@ -133,6 +163,34 @@ def test_each_mistake_has_one_message(tmp_path: Path, cache: Path, settings: dic
     assert not list((tmp_path / "out").iterdir())
 
 
+Q = "lora_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q"
+TEXT = "lora_te1_text_model_encoder_layers_0_self_attn_q_proj"
+FLUX = "lora_unet_double_blocks_0_img_attn_qkv"
+
+
+@pytest.mark.parametrize(
+    ("layers", "more", "kind", "message"),
+    [
+        ({FLUX: 64}, (), WeightsError, "a LoRA for FLUX, not for SDXL"),
+        ({Q: 640}, (), ConfigError, "model.path is not set, and .* does not say which model it was trained on"),
+        ({Q: 640}, ("model",), WeightsError, "a LoRA for SDXL, not for .*; set model.path to its base"),
+        ({Q: 640, TEXT: 768}, ("model",), WeightsError, "changes 1 layers of the text encoders too"),
+        ({Q: 640}, ("mystery",), WeightsError, "1 unknown keys, such as mystery; what they do would be lost"),
+    ],
+)
+def test_a_lora_that_does_not_fit_is_named(
+    tmp_path: Path, cache: Path, base, layers: dict[str, int], more: tuple[str, ...], kind: type, message: str
+) -> None:
+    shapes = {f"{n}.lora_down.weight": (4, w) for n, w in layers.items()}
+    shapes |= {f"{n}.lora_up.weight": (w, 4) for n, w in layers.items()}
+    tensors = {name: torch.zeros(shape) for name, shape in shapes.items()}
+    save_file(tensors | ({"mystery": torch.zeros(1)} if "mystery" in more else {}), tmp_path / "gems.safetensors")
+    model = BaseConfig(path=str(base.folder)) if "model" in more else BaseConfig()
+    with pytest.raises(kind, match=message):
+        make(tmp_path / "out", cache, lora=[str(tmp_path / "gems.safetensors")], model=model)
+    assert not list((tmp_path / "out").iterdir())
+
+
 def test_an_empty_prompts_file_is_named(tmp_path: Path, cache: Path) -> None:
     (tmp_path / "p.txt").write_text("\n \n")
     with pytest.raises(ConfigError, match=r"p\.txt: no prompts in it"):
@@ -144,7 +202,7 @@ def test_a_run_without_checkpoint_and_a_broken_record_are_named(tmp_path: Path, 
     run.mkdir()
     record = {"overrides": [], "settings": {}, "data": {"matte": "#ffffff"}}
     (run / "run.json").write_text(json.dumps(record))
-    with pytest.raises(WeightsError, match=r"no checkpoint with a lora\.safetensors"):
+    with pytest.raises(ConfigError, match="the run has no checkpoint yet, so there is no LoRA to take; go on with it"):
         make(tmp_path / "a", cache, run=str(run))
     (run / "run.json").write_text("{}")
     with pytest.raises(ResumeError, match="not a run record"):
@@ -159,3 +217,15 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     result = subprocess.run(script, capture_output=True, text=True, cwd=ROOT)
     assert (result.returncode, result.stderr.count("\n")) == (2, 1)
     assert [p.name for p in tmp_path.iterdir()] == ["kept.png"]
+
+
+def test_the_command(short_run: Path, tmp_path: Path, cache: Path) -> None:
+    script = [sys.executable, str(ROOT / "scripts" / "generate.py"), f"run={short_run}", f"output={tmp_path / 'out'}"]
+    quick = (f"data.cache={cache}", "sampler.steps=1", "strength=0.5")
+    done = subprocess.run([*script, *quick], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    sprites, drawn, written = done.stderr.splitlines()
+    assert sprites.startswith("demo set: ")
+    assert re.fullmatch(r".*lora\.safetensors: \d+ layers, strength 0\.5", drawn)
+    assert written == f"1 sprites of 16x16 px in {tmp_path / 'out'}"
+    assert done.stdout == ""

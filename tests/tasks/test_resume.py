@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from spritelora.config.resume import replay_overrides
 from spritelora.errors import ConfigError, ResumeError
@@ -64,6 +64,45 @@ def test_a_resume_that_could_not_be_exact_is_refused(train_quickly, sprite_folde
     (sprite_folder / "sprite_00.txt").write_text("pixel art, something else")
     assert "data.path: the sprites or captions are not those" in resumed(train_quickly, run, *same)
     assert {p: p.stat().st_mtime_ns for p in run.rglob("*")} == before
+
+
+def test_a_run_goes_on_from_the_weights_it_began_with_alone(train_quickly, base, tmp_path: Path) -> None:
+    """The same folder with another UNet in it; a run from before weights were recorded goes on."""
+    folder = Path(shutil.copytree(base.folder, tmp_path / "base"))
+    run = train_quickly("trainer.max_steps=1", f"model.path={folder}")
+    file = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    weights = load_file(file)
+    weights["conv_in.bias"] += 0.25
+    save_file(weights, file, metadata={"format": "pt"})
+    longer = (f"model.path={folder}", "trainer.max_steps=2")
+    message = resumed(train_quickly, run, *longer)
+    assert f"model.path: the weights in {folder} are not those that the run began with (unet); name the base" in message
+    record = json.loads((run / "run.json").read_text())
+    recorded = record["model"].pop("weights")
+    (run / "run.json").write_text(json.dumps(record))
+    train_quickly(f"resume={run}", *longer)
+    now = json.loads((run / "run.json").read_text())["model"]["weights"]
+    assert [part for part in recorded if recorded[part] != now[part]] == ["unet"]
+
+
+def test_a_key_that_a_record_is_older_than_has_its_default(train_quickly) -> None:
+    run = train_quickly("trainer.max_steps=1", "data.split=sprite")
+    record = json.loads((run / "run.json").read_text())
+    for section, name in (
+        ("data", "augment"),
+        ("data", "split"),
+        ("lora", "dropout"),
+        ("validation", "bands"),
+    ):
+        del record["settings"][section][name]
+    (run / "run.json").write_text(json.dumps(record))
+    same = ("trainer.max_steps=2", "data.split=sprite", "validation.bands=4")
+    message = resumed(train_quickly, run, *same, "data.split=group", "lora.dropout=0.1")
+    assert "data.split: sprite -> group\n" in message
+    assert "lora.dropout: 0.0 -> 0.1\n" in message
+    assert "augment" not in message
+    train_quickly(f"resume={run}", *same)
+    assert lora_of(run)
 
 
 def test_a_run_that_is_complete_says_how_to_go_on(train_quickly) -> None:

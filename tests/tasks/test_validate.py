@@ -15,11 +15,14 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from spritelora.adapters.lora_file import read_lora_file
+from spritelora.config.generate import GenerateConfig
+from spritelora.config.invocation import Invocation
 from spritelora.config.validate import ValidateConfig, ValidatedData, ValidatedModel, ValidationSampler
 from spritelora.errors import ConfigError, DatasetError, SpriteLoraError, WeightsError
 from spritelora.evaluation.registry import METRICS
 from spritelora.sdxl.sample import start_noise
 from spritelora.tasks.export import best_strength
+from spritelora.tasks.generate import generate
 from spritelora.tasks.training_set import demo_folder
 from spritelora.tasks.validate import validate
 from spritelora.tasks.validate_settings import choose_prompts, read_prompts
@@ -155,6 +158,25 @@ def test_changed_sprites_are_told(own_run: Path) -> None:
     folder = validate(replace(QUICK, run=str(own_run), strength=1.0, num_prompts=1))
     assert "were changed since" in record_of(folder)["settings"]["data"]["note"]
     assert "were changed since" in (folder / "validation.html").read_text()
+
+
+def test_a_base_with_other_weights_is_told(
+    own_run: Path, cache: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    quick = replace(QUICK, run=str(own_run), strength=1.0, num_prompts=1, compare_base=False)
+    record = json.loads((own_run / "run.json").read_text())
+    weights = record["model"].pop("weights")
+    for number, recorded in enumerate((weights, None, {**weights, "vae": "0" * 64})):
+        assert "images are not comparable" not in caplog.text
+        (own_run / "run.json").write_text(json.dumps({**record, "model": {**record["model"], "weights": recorded}}))
+        validate(replace(quick, output=str(tmp_path / str(number))))
+    assert "is not the base that the run was trained on (other weights: vae): images are not comparable" in caplog.text
+    caplog.clear()
+    (tmp_path / "drawn").mkdir()
+    config = GenerateConfig(run=str(own_run), palette="none", native_size="16")
+    config.data.cache, config.sampler.steps = str(cache), 1
+    generate(config, Invocation(tmp_path / "drawn"))
+    assert "(other weights: vae): images are not comparable with the run's own" in caplog.text
 
 
 def test_a_record_from_before_groups_is_read(own_run: Path) -> None:

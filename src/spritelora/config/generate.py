@@ -21,9 +21,12 @@ class Background(Enum):
 class BaseConfig:
     """The base model, where no run tells it."""
 
-    path: str | None = key(None, "diffusers folder or hub id; unset: the run's, else the embedded base", text=True)
+    path: str | None = key(None, "diffusers folder or hub id; unset: the run's, or the embedded base", text=True)
     resolution: int | None = key(
-        None, "side of the drawn images in pixels; unset: the run's, else the base's own", at_least=32, multiple_of=32
+        None,
+        "side of the drawn images in pixels; unset: the run's, the LoRA file's, else the base's own",
+        at_least=32,
+        multiple_of=32,
     )
     prediction: Prediction | None = key(None, "what the UNet predicts; unset: the run's, else as the scheduler says")
 
@@ -53,8 +56,9 @@ class GenerateConfig:
     """Prompts to game-ready sprites."""
 
     run: str | None = key(None, "run directory or checkpoint whose LoRA draws", text=True)
-    lora: str | None = key(None, "LoRA file that draws, instead of run; neither: the base alone", text=True)
-    strength: float = key(1.0, "what the LoRA's deltas are multiplied by")
+    lora: list[str] = key([], "LoRA files that draw together, instead of run; neither: the base alone", text=True)
+    weights: list[float] = key([], "weight of each LoRA of lora=, times the strength; unset: 1 each")
+    strength: float = key(1.0, "what the LoRAs' deltas are multiplied by")
     prompts: list[str] = key([], "prompts; unset: the run's own", text=True)
     prompts_file: str | None = key(None, "text file with a prompt a line, instead of prompts", text=True)
     count: int = key(1, "images for each prompt", at_least=1)

@@ -31,6 +31,11 @@ class Cache:
 
     folder: Path
 
+    @property
+    def hashes(self) -> Path:
+        """The folder of notes on files that were hashed."""
+        return self.folder / "hashes"
+
     def find(self, kind: str, key: str) -> Entry | None:
         """The entry of that kind and key, None where there is none; a damaged one is reported and made again."""
         file = self._file(kind, key)

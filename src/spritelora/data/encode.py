@@ -104,7 +104,7 @@ class Encoder:
         return [entry or next(made) for entry in found]
 
     def _fingerprint(self, part: str) -> str:
-        return fingerprint(self.base, part, self.cache.folder / "hashes")
+        return fingerprint(self.base, part, self.cache.hashes)
 
 
 def _warn_of_cuts(entries: dict[str, Entry]) -> None:

@@ -221,6 +221,11 @@ def fingerprint(base: BaseModel, part: str, memo: Path) -> str:
     return digest.hexdigest()
 
 
+def fingerprints(base: BaseModel, memo: Path) -> dict[str, str]:
+    """The fingerprint of every part that has weights."""
+    return {part: fingerprint(base, part, memo) for part in PARTS}
+
+
 def _file_hash(file: Path, memo: Path) -> str:
     state = file.stat()
     key = hashlib.sha256(f"{file.resolve()}\0{state.st_size}\0{state.st_mtime_ns}".encode()).hexdigest()

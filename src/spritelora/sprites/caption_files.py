@@ -7,8 +7,6 @@ from spritelora.errors import DatasetError
 from spritelora.files import write_whole
 from spritelora.sprites.sources import Source, find_sources
 
-MAX_LISTED = 10
-
 
 def read_set(folder: Path) -> list[Source]:
     """The sprites of a folder. Raises DatasetError where it holds none, or two images that share one caption file."""
@@ -66,10 +64,3 @@ def write_caption(file: Path, caption: str) -> None:
 def one_line(text: str) -> str:
     """Text with every run of white space as one space."""
     return " ".join(text.split())
-
-
-def refuse(folder: Path, problems: list[str]) -> None:
-    """Raise DatasetError that lists the problems, if there are any."""
-    if problems:
-        more = [f"... and {len(problems) - MAX_LISTED} more"] if len(problems) > MAX_LISTED else []
-        raise DatasetError("\n  ".join([f"{folder}: {len(problems)} problem(s) found", *problems[:MAX_LISTED], *more]))

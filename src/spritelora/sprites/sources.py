@@ -79,7 +79,7 @@ def refuse(folder: Path, problems: Sequence[str]) -> None:
     if problems:
         more = [f"... and {len(problems) - MAX_LISTED} more"] if len(problems) > MAX_LISTED else []
         listed = "\n  ".join([*problems[:MAX_LISTED], *more])
-        raise DatasetError(f"{printable(folder)}: {len(problems)} problem(s) found, nothing was written\n  {listed}")
+        raise DatasetError(f"{printable(folder)}: {len(problems)} problem(s) found\n  {listed}")
 
 
 def survey_folder(folder: Path) -> Found:

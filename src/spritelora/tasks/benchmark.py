@@ -12,7 +12,6 @@ from typing import Any
 from spritelora.config.benchmark import BenchmarkConfig, BenchmarkMode
 from spritelora.errors import ConfigError, TrainingError
 from spritelora.files import write_whole
-from spritelora.tasks.train import prepare_libraries
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +23,6 @@ def benchmark(config: BenchmarkConfig) -> dict[str, Any]:
     output = Path(config.output).expanduser() if config.output is not None else None
     if output is not None and output.exists():
         raise ConfigError(f"output={output} exists already; name another file")
-    prepare_libraries()
     if config.mode is BenchmarkMode.command:
         from spritelora.tasks.benchmark_command import measure_command as measure
     elif config.mode is BenchmarkMode.sample:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from spritelora.config.caption import CaptionConfig, CaptionMode
 from spritelora.config.schema import Device
 from spritelora.errors import ConfigError, DatasetError
-from spritelora.sprites.caption_files import read_set, refuse
+from spritelora.sprites.caption_files import read_set
 from spritelora.sprites.caption_lint import lint_captions
 from spritelora.sprites.caption_terms import VARIANTS
 from spritelora.sprites.findings import Finding, Severity
-from spritelora.sprites.sources import Source
+from spritelora.sprites.sources import Source, refuse
 
 if TYPE_CHECKING:
     import torch

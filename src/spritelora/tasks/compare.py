@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from spritelora.config.compare import CompareConfig
+from spritelora.config.resume import read_record
 from spritelora.errors import ConfigError, SpriteLoraError, TrainingError
 from spritelora.evaluation.comparison import Row, columns, sort_rows, to_csv
 from spritelora.evaluation.comparison_page import make_page
@@ -45,7 +46,10 @@ def compare(config: CompareConfig, run_dir: Path) -> Path:
         rows = [_with_problem(read_row(e, folders[e.name]), problems[e.name]) for e in entries]
     sort = settle_sort(config.sort, rows)
     rows = sort_rows(rows, sort, config.descending)
-    _write(output, rows, sort, folders)
+    told = weights_note(entries)
+    if told is not None:
+        log.warning("%s", told)
+    _write(output, rows, sort, folders, [told] if told else [])
     if config.wandb:
         log_comparison(config.project, output, rows, sort, _images(rows, folders))
     for row in rows:
@@ -71,6 +75,22 @@ def check_one_base(rows: Sequence[Row]) -> None:
     if len(bases) > 1:
         told = "; ".join(f"{base}: {', '.join(names)}" for base, names in bases.items())
         raise ConfigError(f"these are of different base models, so that nothing compares: {told}; give those of one")
+
+
+def weights_note(entries: Sequence[Entry]) -> str | None:
+    """What to say where runs were trained on bases of one name whose weights differ; older runs do not tell theirs."""
+    by_weights: dict[str, list[str]] = {}
+    for entry in entries:
+        try:
+            weights = read_record(entry.path)["model"].get("weights") if entry.kind == "run" else None
+        except (SpriteLoraError, KeyError, TypeError, AttributeError):  # the row says so
+            continue
+        if weights:
+            by_weights.setdefault(json.dumps(weights, sort_keys=True), []).append(entry.name)
+    if len(by_weights) < 2:
+        return None
+    groups = "; ".join(", ".join(names) for names in by_weights.values())
+    return f"These runs began from bases with other weights, so that losses and images do not compare: {groups}."
 
 
 def settle_sort(asked: str | None, rows: Sequence[Row]) -> str:
@@ -106,9 +126,9 @@ def _with_problem(row: Row, problem: str | None) -> Row:
     return row if problem is None else dataclasses.replace(row, cells={**row.cells, "problem": problem})
 
 
-def _notes(rows: Sequence[Row]) -> list[str]:
+def _notes(rows: Sequence[Row], told: Sequence[str]) -> list[str]:
     drawn = [row.drawn_as for row in rows if row.drawn_as is not None]
-    notes = []
+    notes = [*told]
     if not drawn:
         notes.append("None of these has a validation, so there are no metrics of images: measure=true makes them.")
     elif len(set(drawn)) > 1:
@@ -118,12 +138,12 @@ def _notes(rows: Sequence[Row]) -> list[str]:
     return notes
 
 
-def _write(output: Path, rows: Sequence[Row], sort: str, folders: Mapping[str, Path]) -> None:
+def _write(output: Path, rows: Sequence[Row], sort: str, folders: Mapping[str, Path], told: Sequence[str]) -> None:
     try:
         output.mkdir(parents=True, exist_ok=True)
         write_whole(output / TABLE, to_csv(rows))
         write_whole(output / RECORD, json.dumps({"sort": sort, "rows": [dict(r.cells) for r in rows]}, indent=1) + "\n")
-        write_whole(output / PAGE, make_page(rows, sort, _notes(rows), _images(rows, folders)))
+        write_whole(output / PAGE, make_page(rows, sort, _notes(rows, told), _images(rows, folders)))
     except OSError as error:
         raise TrainingError(f"{error.filename or output}: {error.strerror}; name another folder: output=") from error
 

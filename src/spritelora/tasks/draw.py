@@ -1,24 +1,33 @@
-"""Images for prompts, from a base with or without a LoRA."""
+"""Images for prompts, from a base with or without LoRAs."""
 
 import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
 from tqdm import tqdm
 
-from spritelora.adapters.apply import apply_lora
+from spritelora.adapters.bases import require_sdxl
+from spritelora.adapters.inject import inject_loras, set_strength
+from spritelora.adapters.lora_file import LoraFile, read_lora_file
 from spritelora.config.generate import GenerateConfig
 from spritelora.config.schema import Precision, Prediction
 from spritelora.data.cache import Cache
 from spritelora.data.encode import Encoder
-from spritelora.sdxl.base import find_base, load_scheduler, load_unet, load_vae, read_prediction
+from spritelora.sdxl.base import BaseModel, find_base
 from spritelora.sdxl.embedded import embedded_base
-from spritelora.sdxl.latents import decode_latents
-from spritelora.sdxl.sample import sample_latents, start_noise
-from spritelora.sdxl.text import TextEmbedding
+from spritelora.sdxl.sample import start_noise
 from spritelora.sprites.image import Pixels
+from spritelora.tasks.drawing import (
+    USUAL_GUIDANCE,
+    USUAL_STEPS,
+    Drawing,
+    model_of,
+    resolution_of,
+    settle_weights,
+)
+from spritelora.tasks.record import warn_of_base
+from spritelora.tasks.studio import open_studio
 from spritelora.training.hardware import choose_hardware
 
 if TYPE_CHECKING:
@@ -26,38 +35,49 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+EMBEDDED_GUIDANCE = 3.0
+
 
 def draw_images(
     config: GenerateConfig, source: "Source", prompts: list[str], check_side: Callable[[int], None]
 ) -> list[Pixels]:
     """`count` images for each prompt, prompt by prompt, RGB. `check_side`: raises for a side that does not do."""
     hardware = choose_hardware(config.device, Precision.auto)
-    path = config.model.path or source.recorded("model", "path", None)
-    base = find_base(path or str(embedded_base()))
-    side_px = config.model.resolution or source.recorded("model", "resolution", 8 * base.config("unet")["sample_size"])
-    check_side(side_px)
-    unet = load_unet(base, hardware.base_dtype)
-    if source.lora is not None:
-        num_layers = apply_lora(unet, source.lora, config.strength)
-        log.info("%s: %d layers, strength %g", source.lora, num_layers, config.strength)
-    unet.eval().to(hardware.device)  # pyright: ignore
-    negative_prompt = config.sampler.negative_prompt
-    if negative_prompt is None:
-        negative_prompt = source.recorded("sampler", "negative_prompt", "")
-    encoder = Encoder(base, Cache(Path(config.data.cache).expanduser()), hardware.device)
-    texts = encoder.texts([*prompts, negative_prompt])
-    negative = texts[negative_prompt]
-    if not negative_prompt and base.zeros_for_empty_prompt:
-        negative = TextEmbedding(torch.zeros_like(negative.states), torch.zeros_like(negative.pooled))
-    steps = config.sampler.steps or source.recorded("sampler", "steps", 25)
-    guidance = config.sampler.guidance or source.recorded("sampler", "guidance", 3.0 if path is None else 8.0)
-    asked = config.model.prediction or Prediction(source.recorded("model", "prediction", "auto"))
-    scheduler = load_scheduler(base, read_prediction(base, asked))
-    one_prompt = start_noise(config.seed, config.count, side_px)
-    noise = one_prompt.repeat(len(prompts), 1, 1, 1)
-    wanted = [texts[p] for p in prompts for _ in range(config.count)]
-    latents = []
-    for start in tqdm(range(0, len(wanted), config.sampler.batch_size), unit="batch", leave=False, disable=None):
-        part = slice(start, start + config.sampler.batch_size)
-        latents.append(sample_latents(unet, scheduler, wanted[part], negative, noise[part], steps, guidance))
-    return list(decode_latents(load_vae(base, hardware.device), torch.cat(latents)))
+    weights = settle_weights(config.weights, source.loras)
+    loras = [read_lora_file(file) for file in source.loras]
+    for lora in loras:
+        require_sdxl(lora)
+    knows_base = source.record is not None or loras
+    base = find_base(config.model.path or (model_of(source.record, loras) if knows_base else str(embedded_base())))
+    drawing = settle_drawing(config, source, loras, base)
+    check_side(drawing.side_px)
+    cache = Cache(Path(config.data.cache).expanduser())
+    warn_of_base(base, source.record, cache)
+    encoder = Encoder(base, cache, hardware.device)
+    wanted = [prompt for prompt in prompts for _ in range(config.count)]
+    noise = start_noise(drawing.seed, config.count, drawing.side_px).repeat(len(prompts), 1, 1, 1)
+    studio = open_studio(drawing, base, encoder, wanted, noise, hardware, config.sampler.batch_size, threads=None)
+    adapters = inject_loras(studio.unet, loras, base.name)
+    strengths = [config.strength * weight for weight in weights]
+    set_strength(studio.unet, adapters, strengths)
+    for lora, strength in zip(loras, strengths, strict=True):
+        log.info("%s: %d layers, strength %g", lora.path, len(lora.modules), strength)
+    with tqdm(total=len(wanted), unit="image", leave=False, disable=None) as bar:
+        return studio.draw(bar.update)
+
+
+def settle_drawing(config: GenerateConfig, source: "Source", loras: list[LoraFile], base: BaseModel) -> Drawing:
+    """As typed, else as the run drew its samples, else as the LoRA file or the base says."""
+    typed, is_embedded = config.sampler, base.folder.resolve() == embedded_base().resolve()
+    negative = typed.negative_prompt
+    own_side = config.model.resolution or source.recorded("model", "resolution", None)
+    return Drawing(
+        model=base.name,
+        side_px=own_side or (resolution_of(loras[0]) if loras else None) or 8 * base.config("unet")["sample_size"],
+        prediction=config.model.prediction or Prediction(source.recorded("model", "prediction", "auto")),
+        steps=typed.steps or source.recorded("sampler", "steps", USUAL_STEPS),
+        guidance=typed.guidance
+        or source.recorded("sampler", "guidance", EMBEDDED_GUIDANCE if is_embedded else USUAL_GUIDANCE),
+        negative_prompt=source.recorded("sampler", "negative_prompt", "") if negative is None else negative,
+        seed=config.seed,
+    )

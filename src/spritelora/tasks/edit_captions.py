@@ -7,9 +7,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from spritelora.errors import ConfigError, DatasetError
-from spritelora.sprites.caption_files import caption_version, refuse, side_car, write_caption
+from spritelora.sprites.caption_files import caption_version, side_car, write_caption
 from spritelora.sprites.findings import Finding
-from spritelora.sprites.sources import Source
+from spritelora.sprites.sources import Source, refuse
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from spritelora.config.generate import Background, GenerateConfig
 from spritelora.config.invocation import Invocation
-from spritelora.config.resume import CHECKPOINT_PATTERN, STATE_FOLDER, is_run, read_record
+from spritelora.config.resume import is_run, read_record
 from spritelora.config.schema import DataConfig
 from spritelora.errors import ConfigError, DatasetError, WeightsError
 from spritelora.evaluation.cells import snap
@@ -34,15 +34,20 @@ LORA = "lora.safetensors"
 
 @dataclass(frozen=True)
 class Source:
-    """Whose images are drawn. `settings`: the run's, empty without one. `matte`: of its training set."""
+    """Whose images are drawn. `record`: the run's, None without one."""
 
-    lora: Path | None
-    settings: dict[str, Any]
-    matte: finish.Colour | None
+    loras: list[Path]
+    record: dict[str, Any] | None
+
+    @property
+    def matte(self) -> finish.Colour | None:
+        """What lay under the run's training set."""
+        return None if self.record is None else parse_colour(self.record["data"]["matte"])
 
     def recorded(self, section: str, name: str, default: Any) -> Any:
         """A setting of the run, else `default`."""
-        return self.settings.get(section, {}).get(name, default)
+        settings = {} if self.record is None else self.record["settings"]
+        return settings.get(section, {}).get(name, default)
 
 
 @dataclass(frozen=True)
@@ -80,31 +85,20 @@ def generate(config: GenerateConfig, invocation: Invocation) -> None:
 
 
 def find_source(config: GenerateConfig) -> Source:
-    """The LoRA to draw with. Raises ConfigError for two of them, WeightsError where a run or a file has none."""
-    if config.run is not None and config.lora is not None:
+    """The LoRAs to draw with. Raises ConfigError for two origins of them or a run without, WeightsError for no file."""
+    if config.run is not None and config.lora:
         raise ConfigError("run= and lora= are both given: leave one out")
-    if config.lora is not None:
-        file = Path(config.lora).expanduser()
-        if not file.is_file():
-            raise WeightsError(f"lora={config.lora}: no such file; give a LoRA file, or run=RUN for a run's newest")
-        return Source(file, {}, None)
+    files = [Path(name).expanduser() for name in config.lora]
+    if missing := [str(file) for file in files if not file.exists()]:
+        raise WeightsError(f"lora={', '.join(missing)}: no such file; give LoRA files, or run=RUN for a run's newest")
     if config.run is None:
-        return Source(None, {}, None)
+        return Source(files, None)
+    from spritelora.tasks.export import find_checkpoint  # torch is slow to import
+
     run = Path(config.run).expanduser()
-    if not is_run(run) and not (run / STATE_FOLDER).is_dir():
-        raise WeightsError(f"run={config.run}: neither a run directory (run.json) nor one of its checkpoints")
-    record = read_record(run)
-    return Source(_newest_lora(run), record["settings"], parse_colour(record["data"]["matte"]))
-
-
-def _newest_lora(run: Path) -> Path:
-    """The LoRA file of a checkpoint, or of a run's final or newest one."""
-    if (run / LORA).is_file():
-        return run / LORA
-    found = [(m, f) for f in run.glob(f"checkpoint_*/{LORA}") if (m := CHECKPOINT_PATTERN.match(f.parent.name))]
-    if not found:
-        raise WeightsError(f"run={run}: no checkpoint with a {LORA}; let the run come to one: train.py resume={run}")
-    return max(found, key=lambda pair: (pair[0][2] is None, int(pair[0][2] or 0)))[1]
+    record = read_record(run) if is_run(run) else None
+    checkpoint = find_checkpoint(run)
+    return Source([checkpoint / LORA], record or read_record(checkpoint))
 
 
 def read_prompts(config: GenerateConfig, source: Source) -> list[str]:
@@ -184,7 +178,7 @@ def _given_palette(text: str) -> Colours | int | None:
 
 def _training_sprites(config: GenerateConfig, source: Source) -> tuple[list[CaptionedSprite], finish.Colour]:
     folder = config.data.path or source.recorded("data", "path", None)
-    if folder is None and not source.settings:
+    if folder is None and source.record is None:
         raise ConfigError("palette=training without run=: name the sprites with data.path=FOLDER")
     side_px = source.recorded("model", "resolution", config.model.resolution or 1024)
     limit = source.recorded("data", "limit", None) if config.data.path is None else None

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import os
 import platform
 import secrets
@@ -11,12 +12,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from omegaconf import MISSING
+
 from spritelora.config.invocation import UNTOLD, Invocation
-from spritelora.config.schema import TrainConfig
+from spritelora.config.schema import Split, TrainConfig
+from spritelora.data.cache import Cache
 from spritelora.errors import ResumeError
-from spritelora.sdxl.base import BaseModel
+from spritelora.sdxl.base import BaseModel, fingerprints
 from spritelora.tasks.training_set import TrainingSet
 from spritelora.training.hardware import Hardware
+
+log = logging.getLogger(__name__)
 
 PACKAGES = (
     "spritelora", "torch", "pytorch-lightning", "diffusers", "transformers", "peft", "bitsandbytes", "hydra-core",
@@ -40,6 +46,9 @@ FREE_ON_RESUME = (
 )
 """What may change when a run goes on; all else would make it another run."""
 
+BEFORE_THE_KEY = {"data.split": Split.sprite.value}
+"""What runs did before a key existed, where that is not the key's default."""
+
 
 def make_record(
     config: TrainConfig, invocation: Invocation, hardware: Hardware, base: BaseModel, sprites: TrainingSet, run_id: str
@@ -53,7 +62,10 @@ def make_record(
         "settings": plain(config),
         "hardware": {"device": str(hardware.device), "name": hardware.name, "precision": hardware.precision.value},
         "versions": {"python": platform.python_version(), **dict(_versions())},
-        "model": {"folder": str(base.folder.resolve())},
+        "model": {
+            "folder": str(base.folder.resolve()),
+            "weights": fingerprints(base, Cache(Path(config.data.cache).expanduser()).hashes),
+        },
         "data": {
             "hash": sprites.hash,
             "num_training": len(sprites.training),
@@ -70,8 +82,11 @@ def new_run_id() -> str:
 
 
 def check_resumable(source: Path, recorded: Mapping[str, Any], record: Mapping[str, Any]) -> None:
-    """Raise ResumeError, naming every difference, unless `record` continues the recorded run."""
-    before, now = dict(flatten(recorded["settings"])), dict(flatten(record["settings"]))
+    """Raise ResumeError, naming every difference, unless `record` continues the recorded run.
+
+    A key that a record lacks, for it is older than the key, has the key's default, or what was done before it.
+    """
+    before, now = ({**_defaults(), **BEFORE_THE_KEY, **dict(flatten(r["settings"]))} for r in (recorded, record))
     changed = [
         f"{key}: {before.get(key)} -> {now.get(key)}"
         for key in sorted(before.keys() | now.keys())
@@ -79,11 +94,33 @@ def check_resumable(source: Path, recorded: Mapping[str, Any], record: Mapping[s
     ]
     if recorded["data"]["hash"] != record["data"]["hash"]:
         changed.append("data.path: the sprites or captions are not those the run was trained on")
+    if parts := changed_weights(recorded, record["model"]["weights"]):
+        changed.append(
+            f"model.path: the weights in {record['model']['folder']} are not those that the run began with "
+            f"({', '.join(parts)}); name the base as it was"
+        )
     if changed:
         listed = "\n  ".join(changed)
         raise ResumeError(
             f"{source}: the settings differ from the run's, and it could not go on as it began\n  {listed}\n"
             f"leave these as they were, or start a new run without resume="
+        )
+
+
+def changed_weights(recorded: Mapping[str, Any], weights: Mapping[str, str]) -> list[str]:
+    """The parts of a base whose `weights`, as fingerprints, are not those of a record; none where it has none."""
+    before: Mapping[str, str] = recorded["model"].get("weights") or {}
+    return [part for part in before if before[part] != weights.get(part)]
+
+
+def warn_of_base(base: BaseModel, recorded: Mapping[str, Any] | None, cache: Cache) -> None:
+    """Say so where a base is not the one, to the last weight, that a run was trained on."""
+    if recorded is not None and (parts := changed_weights(recorded, fingerprints(base, cache.hashes))):
+        log.warning(
+            "%s is not the base that the run was trained on (other weights: %s): images are not comparable with the "
+            "run's own; name its base with model.path=",
+            base.folder,
+            ", ".join(parts),
         )
 
 
@@ -123,6 +160,11 @@ def public_settings(record: Mapping[str, Any]) -> dict[str, Any]:
 def to_json(record: Mapping[str, Any]) -> str:
     """The record as it is written."""
     return json.dumps(record, indent=1) + "\n"
+
+
+def _defaults() -> dict[str, Any]:
+    """The keys of a training that have a default, flat."""
+    return {name: value for name, value in flatten(plain(TrainConfig())) if value != MISSING}
 
 
 def _is_free(key: str) -> bool:

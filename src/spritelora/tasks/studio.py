@@ -7,12 +7,13 @@ import torch
 from torch import Tensor
 
 from spritelora.data.encode import Encoder
+from spritelora.errors import TrainingError, first_line
 from spritelora.sdxl.base import BaseModel, Sampler, Unet, load_scheduler, load_unet, load_vae, read_prediction
 from spritelora.sdxl.latents import decode_latents
-from spritelora.sdxl.sample import sample_latents, start_noise
+from spritelora.sdxl.sample import sample_latents
 from spritelora.sdxl.text import TextEmbedding
 from spritelora.sprites.image import Pixels
-from spritelora.tasks.validate_settings import Drawing
+from spritelora.tasks.drawing import Drawing
 from spritelora.training.hardware import Hardware
 
 
@@ -31,24 +32,35 @@ class Studio:
     decode: Callable[[Tensor], Sequence[Pixels]]
 
     def draw(self, on_drawn: Callable[[int], object]) -> list[Pixels]:
-        """One image for each prompt, (side, side, 3). `on_drawn` hears of every batch."""
+        """One image for each prompt, (side, side, 3). `on_drawn` hears of every batch.
+
+        Raises TrainingError where memory does not last.
+        """
         images: list[Pixels] = []
-        dtype = self.hardware.base_dtype
         for start in range(0, len(self.texts), self.batch_size):
-            part = slice(start, start + self.batch_size)
-            with torch.autocast(self.hardware.device.type, dtype, dtype != torch.float32):
-                latents = sample_latents(
-                    self.unet,
-                    self.scheduler,
-                    self.texts[part],
-                    self.negative,
-                    self.noise[part],
-                    self.drawing.steps,
-                    self.drawing.guidance,
-                )
-            images += self.decode(latents)
-            on_drawn(len(latents))
+            try:
+                drawn = self.decode(self._latents(slice(start, start + self.batch_size)))
+            except torch.cuda.OutOfMemoryError as error:
+                raise TrainingError(
+                    f"out of GPU memory ({first_line(error)}) at {self.batch_size} images at once; give a smaller "
+                    f"batch_size, or a smaller model.resolution"
+                ) from error
+            images += drawn
+            on_drawn(len(drawn))
         return images
+
+    def _latents(self, part: slice) -> Tensor:
+        dtype = self.hardware.base_dtype
+        with torch.autocast(self.hardware.device.type, dtype, dtype != torch.float32):
+            return sample_latents(
+                self.unet,
+                self.scheduler,
+                self.texts[part],
+                self.negative,
+                self.noise[part],
+                self.drawing.steps,
+                self.drawing.guidance,
+            )
 
 
 def open_studio(
@@ -56,11 +68,12 @@ def open_studio(
     base: BaseModel,
     encoder: Encoder,
     prompts: Sequence[str],
+    noise: Tensor,
     hardware: Hardware,
     batch_size: int,
     threads: int | None,
 ) -> Studio:
-    """Encode the prompts, then load UNet and autoencoder."""
+    """Encode the prompts, then load UNet and autoencoder. `noise`: a start for each prompt, (B, 4, h, w)."""
     if threads is not None:
         torch.set_num_threads(threads)
     texts = encoder.texts([*prompts, drawing.negative_prompt])
@@ -74,7 +87,7 @@ def open_studio(
         scheduler=load_scheduler(base, read_prediction(base, drawing.prediction)),
         texts=[texts[p] for p in prompts],
         negative=negative,
-        noise=start_noise(drawing.seed, len(prompts), drawing.side_px),
+        noise=noise,
         drawing=drawing,
         hardware=hardware,
         batch_size=batch_size,

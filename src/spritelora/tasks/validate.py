@@ -15,7 +15,7 @@ from spritelora.adapters.inject import inject_loras, set_strength
 from spritelora.config.validate import ValidateConfig
 from spritelora.data.cache import Cache
 from spritelora.data.encode import Encoder
-from spritelora.errors import TrainingError, WeightsError, first_line
+from spritelora.errors import TrainingError, WeightsError
 from spritelora.evaluation.clip import ClipScorer, load_clip
 from spritelora.evaluation.colour_distance import ColourTarget, pack_colours, profiles_of
 from spritelora.evaluation.colours import count_visible_colours, palette_of
@@ -34,14 +34,16 @@ from spritelora.evaluation.validation_page import PageSprites, make_page
 from spritelora.evaluation.validation_record import make_record
 from spritelora.files import write_whole
 from spritelora.sdxl.base import BaseModel, find_base
+from spritelora.sdxl.sample import start_noise
 from spritelora.sprites.image import Pixels
 from spritelora.sprites.names import slug
 from spritelora.tasks import validate_settings as settle
 from spritelora.tasks.announce import duration
+from spritelora.tasks.drawing import Drawing
 from spritelora.tasks.export import COLOURS, VALIDATION
 from spritelora.tasks.native_sprites import native_sprites, wanted_grid
+from spritelora.tasks.record import warn_of_base
 from spritelora.tasks.studio import Studio, open_studio
-from spritelora.tasks.train import prepare_libraries
 from spritelora.tasks.training_set import TrainingSet, read_training_set
 from spritelora.tasks.wandb_report import log_validation
 from spritelora.training.hardware import Hardware, choose_hardware
@@ -69,7 +71,6 @@ class Judge:
 def validate(config: ValidateConfig) -> Path:
     """Draw, measure, and write page, record and images. Returns the folder."""
     started = time.perf_counter()
-    prepare_libraries()
     strengths = settle.settle_strengths(config)
     subject = settle.find_subject(config)
     drawing = settle.settle_drawing(config, subject)
@@ -87,8 +88,11 @@ def validate(config: ValidateConfig) -> Path:
     clip = load_clip(config.clip, hardware.device) if config.clip else None
     reference = Reference(palette_of(natives), SpriteIndex(natives, sprites.matte))
     judge = Judge(reference, wanted_grid(sprites), prompts, clip)
-    encoder = Encoder(base, Cache(Path(data.cache).expanduser()), hardware.device)
-    studio = open_studio(drawing, base, encoder, prompts, hardware, config.batch_size, config.hardware.threads)
+    cache = Cache(Path(data.cache).expanduser())
+    warn_of_base(base, subject.record, cache)
+    encoder = Encoder(base, cache, hardware.device)
+    noise = start_noise(drawing.seed, len(prompts), drawing.side_px)
+    studio = open_studio(drawing, base, encoder, prompts, noise, hardware, config.batch_size, config.hardware.threads)
     by_strength = _draw_all(studio, subject, base, judge, [*([0.0] if config.compare_base else []), *strengths])
     validation = Validation(
         prompts=prompts,
@@ -112,7 +116,6 @@ def _draw_all(
     studio: Studio, subject: settle.Subject, base: BaseModel, judge: Judge, strengths: list[float]
 ) -> dict[float, DrawnSet]:
     """The measured images of each strength, 0 being the base, all from the one UNet."""
-    import torch
     from tqdm import tqdm
 
     adapters = inject_loras(studio.unet, subject.loras, base.name)
@@ -123,8 +126,6 @@ def _draw_all(
             set_strength(studio.unet, adapters, [strength * weight for weight in subject.weights])
             try:
                 drawn[strength] = judge.measure(studio.draw(bar.update))
-            except torch.cuda.OutOfMemoryError as error:
-                raise TrainingError(f"out of GPU memory ({first_line(error)}); try batch_size=1") from error
             except WeightsError as error:
                 raise WeightsError(f"at strength {strength:g}: {error}") from error
     return drawn
@@ -133,7 +134,7 @@ def _draw_all(
 def _told(
     config: ValidateConfig,
     subject: settle.Subject,
-    drawing: settle.Drawing,
+    drawing: Drawing,
     base: BaseModel,
     sprites: TrainingSet,
     hardware: Hardware,

@@ -1,20 +1,26 @@
 """What a validation is of and how it draws: settled from the command, the run's record and the LoRA files."""
 
 import logging
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spritelora.adapters.bases import EMBEDDED, base_of, require_sdxl
+from spritelora.adapters.bases import require_sdxl
 from spritelora.adapters.lora_file import LoraFile, read_lora_file
 from spritelora.config.resume import is_run, read_record
 from spritelora.config.schema import DataConfig, Prediction, Split
 from spritelora.config.validate import ValidateConfig
-from spritelora.errors import ConfigError, WeightsError
-from spritelora.sdxl.embedded import embedded_base
+from spritelora.errors import ConfigError
 from spritelora.sprites.split import choose_subset
+from spritelora.tasks.drawing import (
+    USUAL_GUIDANCE,
+    USUAL_STEPS,
+    Drawing,
+    model_of,
+    resolution_of,
+    settle_weights,
+)
 from spritelora.tasks.export import VALIDATION, find_checkpoint
 from spritelora.tasks.training_set import TrainingSet
 from spritelora.training.checkpoints import LORA_FILE
@@ -23,7 +29,6 @@ log = logging.getLogger(__name__)
 
 PAGE, IMAGES = "validation.html", "images"
 PROMPT_SEED = 0
-USUAL_STEPS, USUAL_GUIDANCE = 25, 8.0
 
 
 @dataclass(frozen=True)
@@ -40,19 +45,6 @@ class Subject:
         return " + ".join(lora.title for lora in self.loras)
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """How images are drawn."""
-
-    model: str
-    side_px: int
-    prediction: Prediction
-    steps: int
-    guidance: float
-    negative_prompt: str
-    seed: int
-
-
 def find_subject(config: ValidateConfig) -> Subject:
     """Read the LoRAs. Raises ConfigError or WeightsError where settings, run or files do not fit."""
     if config.run is None and not config.lora:
@@ -64,9 +56,7 @@ def find_subject(config: ValidateConfig) -> Subject:
         run_dir = source if is_run(source) else source.parent
         record = read_record(source if is_run(source) else checkpoint)
         files = files or [checkpoint / LORA_FILE]
-    weights = config.weights or [1.0] * len(files)
-    if len(weights) != len(files):
-        raise ConfigError(f"weights has {len(weights)} numbers for {len(files)} LoRAs; give one for each")
+    weights = settle_weights(config.weights, files)
     loras = [read_lora_file(file) for file in files]
     for lora in loras:
         require_sdxl(lora)
@@ -100,8 +90,8 @@ def settle_drawing(config: ValidateConfig, subject: Subject) -> Drawing:
     sampler, model = settings.get("sampler", {}), settings.get("model", {})
     typed = config.sampler
     return Drawing(
-        model=config.model.path or _model_of(subject),
-        side_px=config.model.resolution or model.get("resolution") or _resolution_of(subject.loras),
+        model=config.model.path or model_of(subject.record, subject.loras),
+        side_px=config.model.resolution or model.get("resolution") or _resolution_of(subject.loras[0]),
         prediction=Prediction(model.get("prediction", "auto")),
         steps=typed.steps or sampler.get("steps", USUAL_STEPS),
         guidance=typed.guidance or sampler.get("guidance", USUAL_GUIDANCE),
@@ -110,22 +100,10 @@ def settle_drawing(config: ValidateConfig, subject: Subject) -> Drawing:
     )
 
 
-def _model_of(subject: Subject) -> str:
-    if subject.record is not None:
-        folder, path = subject.record["model"]["folder"], subject.record["settings"]["model"]["path"]
-        return folder if Path(folder).is_dir() else path or str(embedded_base())
-    if base_of(subject.loras[0]) == EMBEDDED.name:
-        return str(embedded_base())
-    raise ConfigError(f"model.path is not set, and {subject.loras[0].path} does not say which model it was trained on")
-
-
-def _resolution_of(loras: Sequence[LoraFile]) -> int:
-    found = re.match(r"\(?(\d+)", loras[0].metadata.get("ss_resolution", ""))
-    if not found:
-        raise ConfigError(f"model.resolution is not set, and {loras[0].path} does not say at which it was trained")
-    side_px = int(found[1])
-    if side_px < 32 or side_px % 32:
-        raise WeightsError(f"{loras[0].path}: trained at {side_px} px, it says; set model.resolution")
+def _resolution_of(lora: LoraFile) -> int:
+    side_px = resolution_of(lora)
+    if side_px is None:
+        raise ConfigError(f"model.resolution is not set, and {lora.path} does not say at which it was trained")
     return side_px
 
 
