@@ -23,7 +23,6 @@ from spritelora.evaluation.validation_record import mean_with_interval
 from spritelora.files import without_nan
 from spritelora.sprites.image import Pixels, scale_nearest
 from spritelora.tasks.record import flatten, public_settings
-from spritelora.tasks.train import prepare_libraries
 from spritelora.tasks.validate_settings import Subject
 from spritelora.training.run_log import LINES, final_metrics, read_lines
 from spritelora.training.wandb_keys import ANSWERS, BY_STRENGTH, METRICS_TABLE, PICTURES, STRENGTH, STRIPS, curve
@@ -56,7 +55,6 @@ def log_validation(
         settings={**trained, **drawn, "lora": subject.title, "run_id": record.get("id")},
         group=record.get("sweep"),
     )
-    prepare_libraries()
     with wandb_run(planned) as run:
         send(lambda: _tell_validation(run, validation, sprites))
         send(lambda: run.summary.update(without_nan(final_metrics(_training_lines(told.get("run"))))))
@@ -76,7 +74,6 @@ def log_comparison(
         job_type="compare",
         settings={"rows": names, "sort": sort},
     )
-    prepare_libraries()
     with wandb_run(planned) as run:
         send(lambda: _tell_comparison(run, rows, images))
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from spritelora.config.workspace import WorkspaceConfig
 from spritelora.errors import ConfigError, TrainingError, first_line
 from spritelora.files import check_free, write_whole
-from spritelora.tasks.train import prepare_libraries
 from spritelora.training.wandb_keys import (
     ANSWERS,
     METRICS_TABLE,
@@ -41,7 +40,6 @@ def lay_out(config: WorkspaceConfig, run_dir: Path) -> None:
     """Save the workspace and say where it is; write it to a file where that is asked for, or there is no API key."""
     if find_spec("wandb_workspaces") is None:
         raise ConfigError("this command needs wandb-workspaces: pip install 'spritelora[workspace]'")
-    prepare_libraries()
     if config.output is not None or not has_wandb_key():
         file = Path(config.output).expanduser() if config.output is not None else run_dir / FILE
         check_free([file], config.overwrite)
