@@ -1,0 +1,157 @@
+"""What the guide tells people to type is typed here, from its first line to its last, in one folder.
+
+Commands run for real on the embedded base, made quick by the overrides of `QUICK_OF`. Where one needs SDXL's weights it
+passes the door as it stands, and then runs with the embedded base in SDXL's place, for later commands use its run.
+"""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.composing import compose
+from tests.conftest import QUICK, ROOT
+from tests.documents import Command, Outcome, commands_of, run_in, run_shell
+
+GUIDE = ROOT / "docs" / "guide.md"
+COMMANDS = commands_of(GUIDE)
+
+QUICK_OF = {
+    "train.py": (
+        *(o for o in QUICK if not o.startswith("data.limit")),
+        *("trainer.max_steps=4", "trainer.save_every=2", "data.holdout=0.2"),
+    ),
+    "scripts/validate.py": ("strengths=[0.8,1.2]", "num_prompts=2", "images_per_prompt=1", "sampler.steps=2"),
+    "scripts/generate.py": ("count=1", "sampler.steps=2"),
+}
+KEPT_AS_TYPED = ("logger", "strength")
+NEEDS_SDXL = ("preset=", "model=sdxl")
+NEEDS_A_PERSON_OR_A_MODEL = ("mode=edit", "mode=caption")
+QUICK_SHELL = {"tensorboard": " --inspect"}
+
+
+def draw_art(folder: Path, every: int) -> None:
+    """Greens on disk as artists have them: enlarged by 4, named for what they show, without captions."""
+    from PIL import Image
+
+    from spritelora.sprites.drawing import draw_demo_set
+
+    folder.mkdir(parents=True)
+    for image, caption in draw_demo_set()[::every]:
+        name = caption.removeprefix("pixel art, ").replace(" ", "_")
+        image.resize((64, 64), Image.Resampling.NEAREST).save(folder / f"{name}.png")
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> dict[Command, Outcome]:
+    """How each command ended, typed one after the other."""
+    folder = tmp_path_factory.mktemp("reader")
+    draw_art(folder / "my_art", 5)
+    for name in ("style", "characters", "environment", "items"):
+        draw_art(folder / "datasets" / name, 9)
+        for image in (folder / "datasets" / name).glob("*.png"):
+            image.with_suffix(".txt").write_text(f"pixel art, {image.stem.replace('_', ' ')}, 8-bit style\n")
+    for place in ("ComfyUI/models/loras", "stable-diffusion-webui/models/Lora"):
+        (folder / place).mkdir(parents=True)
+    return {command: follow(folder, command, cache) for command in COMMANDS}
+
+
+def follow(folder: Path, command: Command, cache: Path) -> Outcome:
+    """Type one command as the guide's reader does, in less time."""
+    if not command.is_ours:
+        return run_shell(folder, command.text + QUICK_SHELL.get(command.words[0], ""))
+    for words in ways_to_run(command.words, cache):
+        outcome = run_in(folder, words)
+        if outcome.status:
+            return outcome
+    output = next((folder / w.removeprefix("output=") for w in command.words if w.startswith("output=")), None)
+    if output is not None and (output / "checkpoint_step_2").is_dir():
+        shutil.copytree(output / "checkpoint_step_2", output / "checkpoint_step_500", dirs_exist_ok=True)
+    return outcome
+
+
+def ways_to_run(words: list[str], cache: Path) -> Iterator[list[str]]:
+    """The command lines that try a command: as typed up to the door, where it can go no further here; then quickly."""
+    typed = [w for w in words if not w.startswith(NEEDS_SDXL)]
+    only_checked = "--cfg" in words or not set(NEEDS_A_PERSON_OR_A_MODEL).isdisjoint(words)
+    if only_checked or typed != words:
+        first_jobs = [w.partition(",")[0] if w.startswith(("lora=", "optim.")) else w for w in words if w != "-m"]
+        yield [*first_jobs, *([] if "--cfg" in words else ["--cfg", "job"])]
+    if only_checked:
+        return
+    quick = list(QUICK_OF.get(words[1], ()))
+    if any(w.startswith("resume=") for w in words):
+        quick = ["trainer.max_steps=6"]
+    elif words[1] == "train.py" or (words[1] == "scripts/validate.py" and any(w.startswith("lora=") for w in words)):
+        quick.append(f"data.cache={cache}")
+    names = {w.partition("=")[0] for w in words}
+    quick = [o for o in quick if not (o.partition("=")[0] in KEPT_AS_TYPED and o.partition("=")[0] in names)]
+    quicker = {o.partition("=")[0] for o in quick} | {"schedule"}
+    yield [*(w for w in typed if w.partition("=")[0] not in quicker), *quick]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda c: f"line {c.line}")
+def test_the_command_does_what_the_guide_says(command: Command, story: dict[Command, Outcome]) -> None:
+    outcome = story[command]
+    assert outcome.status == 0, f"guide.md:{command.line}: {command.text}\n{outcome.printed[-2000:]}"
+
+
+def rows_of(head: str) -> list[list[str]]:
+    """The cells of the table that begins with these heads."""
+    lines = GUIDE.read_text().splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith(head)) + 2
+    ends = next(i for i in range(start, len(lines)) if not lines[i].startswith("|"))
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[start:ends]]
+
+
+@pytest.mark.parametrize("row", rows_of("| | caption"), ids=lambda row: row[1][:40])
+def test_captions_are_judged_as_the_guide_says(row: list[str]) -> None:
+    from spritelora.captioning.tokens import TokenCounter
+    from spritelora.sdxl.embedded import embedded_base
+    from spritelora.sprites.caption_lint import lint_captions
+
+    counter = TokenCounter(embedded_base(), "embedded")
+    found = lint_captions({"sprite": row[1].strip("`")}, counter.count, counter.cut)
+    assert {f.kind for f in found} == set(re.findall(r"`(\w+)`", row[2]))
+    assert (row[0] == "good") == (not found)
+
+
+@pytest.mark.parametrize("row", rows_of("| key "), ids=lambda row: row[0])
+def test_parameters_have_the_ranges_and_defaults_of_the_table(row: list[str]) -> None:
+    key = row[0].strip("`")
+    low, high = row[1].split(" to ")
+    more = ["weighting=min_snr"] if key.startswith("weighting.") else []
+    for value in (low, high):
+        compose("model=sdxl", *more, f"{key}={value}")
+    default = compose("model=sdxl", *more)
+    if key == "lora.alpha":
+        assert default.lora.alpha is None
+        assert default.lora.settled_alpha == default.lora.rank
+        return
+    for name in key.split("."):
+        default = default[name] if isinstance(default, dict) else getattr(default, name)
+    assert float(default) == float(row[2])
+
+
+@pytest.mark.parametrize("row", rows_of("| preset "), ids=lambda row: row[0])
+def test_presets_are_what_the_table_says(row: list[str]) -> None:
+    config = compose(row[0].strip("`"))
+    a_step = config.trainer.batch_size * config.trainer.accumulate
+    told = [config.lora.rank, config.trainer.max_steps, config.optim.lr, a_step]
+    assert told == [float(cell) for cell in row[1:5]]
+
+
+UNET_TFLOP, CHECKPOINTED_TFLOP = 15.12, 15.12 + 7.11
+"""Of one image at 1024 px: forward and backward, and with the forward pass taken twice."""
+
+
+@pytest.mark.parametrize("row", rows_of("| preset | images"), ids=lambda row: row[0])
+def test_floors_are_counted_right(row: list[str]) -> None:
+    trainer = compose(row[0].strip("`")).trainer
+    images = trainer.max_steps * trainer.batch_size * trainer.accumulate
+    assert f"{images:,}" == row[1]
+    for cell, work in zip(row[2:], (CHECKPOINTED_TFLOP, UNET_TFLOP), strict=True):
+        minutes = [images * work / rate / 60 for rate in (125, 92)]
+        assert cell.removesuffix(" min") == " to ".join(f"{m:.0f}" for m in minutes)
