@@ -1,12 +1,11 @@
 """What the guide tells people to type is typed here, from its first line to its last, in one folder.
 
 Commands run for real on the embedded base, made quick by the overrides of `QUICK_OF`. Where one needs SDXL's weights it
-passes the door as it stands, and then runs with the embedded base in SDXL's place, for later commands use its run.
+passes the door as it stands, and a copy of the guide's first run takes the place of what it would write.
 """
 
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,12 +22,14 @@ QUICK_OF = {
         *(o for o in QUICK if not o.startswith("data.limit")),
         *("trainer.max_steps=4", "trainer.save_every=2", "data.holdout=0.2"),
     ),
-    "scripts/validate.py": ("strengths=[0.8,1.2]", "num_prompts=2", "images_per_prompt=1", "sampler.steps=2"),
+    "scripts/validate.py": ("strengths=[1]", "num_prompts=2", "images_per_prompt=1", "sampler.steps=2"),
     "scripts/generate.py": ("count=1", "sampler.steps=2"),
 }
-KEPT_AS_TYPED = ("logger", "strength")
+KEPT_AS_TYPED = ("logger",)
 NEEDS_SDXL = ("preset=", "model=sdxl")
-NEEDS_A_PERSON_OR_A_MODEL = ("mode=edit", "mode=caption")
+CANNOT_RUN_HERE = frozenset({"mode=edit", "mode=caption"})
+"""They wait for a person, or need a captioner's weights."""
+FIRST_RUN = "outputs/first"
 QUICK_SHELL = {"tensorboard": " --inspect"}
 
 
@@ -60,36 +61,39 @@ def story(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> dict[Command
 
 def follow(folder: Path, command: Command, cache: Path) -> Outcome:
     """Type one command as the guide's reader does, in less time."""
+    words = command.words
     if not command.is_ours:
-        return run_shell(folder, command.text + QUICK_SHELL.get(command.words[0], ""))
-    for words in ways_to_run(command.words, cache):
-        outcome = run_in(folder, words)
-        if outcome.status:
-            return outcome
-    output = next((folder / w.removeprefix("output=") for w in command.words if w.startswith("output=")), None)
-    if output is not None and (output / "checkpoint_step_2").is_dir():
-        shutil.copytree(output / "checkpoint_step_2", output / "checkpoint_step_500", dirs_exist_ok=True)
+        return run_shell(folder, command.text + QUICK_SHELL.get(words[0], ""))
+    if "--cfg" in words or not CANNOT_RUN_HERE.isdisjoint(words):
+        return run_in(folder, up_to_the_door(words))
+    if any(w.startswith(NEEDS_SDXL) for w in words):
+        outcome = run_in(folder, up_to_the_door(words))
+        (output,) = (folder / w.removeprefix("output=") for w in words if w.startswith("output="))
+        for run in [output / "0", output / "1"] if "-m" in words else [output]:
+            shutil.copytree(folder / FIRST_RUN, run, ignore=shutil.ignore_patterns("validation", "export"))
+        return outcome
+    outcome = run_in(folder, made_quick(words, cache))
+    if (half_way := folder / FIRST_RUN / "checkpoint_step_2").is_dir():
+        half_way.rename(half_way.with_name("checkpoint_step_500"))
     return outcome
 
 
-def ways_to_run(words: list[str], cache: Path) -> Iterator[list[str]]:
-    """The command lines that try a command: as typed up to the door, where it can go no further here; then quickly."""
-    typed = [w for w in words if not w.startswith(NEEDS_SDXL)]
-    only_checked = "--cfg" in words or not set(NEEDS_A_PERSON_OR_A_MODEL).isdisjoint(words)
-    if only_checked or typed != words:
-        first_jobs = [w.partition(",")[0] if w.startswith(("lora=", "optim.")) else w for w in words if w != "-m"]
-        yield [*first_jobs, *([] if "--cfg" in words else ["--cfg", "job"])]
-    if only_checked:
-        return
-    quick = list(QUICK_OF.get(words[1], ()))
-    if any(w.startswith("resume=") for w in words):
-        quick = ["trainer.max_steps=6"]
-    elif words[1] == "train.py" or (words[1] == "scripts/validate.py" and any(w.startswith("lora=") for w in words)):
-        quick.append(f"data.cache={cache}")
+def up_to_the_door(words: list[str]) -> list[str]:
+    """The command line that shows a command's settings instead of running it; of a sweep, those of its first job."""
+    first = [w.partition(",")[0] if "-m" in words and not w.startswith("data.") else w for w in words if w != "-m"]
+    return first if "--cfg" in words else [*first, "--cfg", "job"]
+
+
+def made_quick(words: list[str], cache: Path) -> list[str]:
+    """A command line with the quick settings of its script instead of those typed."""
     names = {w.partition("=")[0] for w in words}
-    quick = [o for o in quick if not (o.partition("=")[0] in KEPT_AS_TYPED and o.partition("=")[0] in names)]
-    quicker = {o.partition("=")[0] for o in quick} | {"schedule"}
-    yield [*(w for w in typed if w.partition("=")[0] not in quicker), *quick]
+    quick = [o for o in QUICK_OF.get(words[1], ()) if o.partition("=")[0] not in names.intersection(KEPT_AS_TYPED)]
+    if "resume" in names:
+        quick = ["trainer.max_steps=6"]
+    elif words[1] == "train.py" or (words[1] == "scripts/validate.py" and "lora" in names):
+        quick.append(f"data.cache={cache}")
+    replaced = {o.partition("=")[0] for o in quick}
+    return [*(w for w in words if w.partition("=")[0] not in replaced), *quick]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda c: f"line {c.line}")
