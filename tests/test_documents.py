@@ -18,7 +18,9 @@ def test_links_lead_somewhere(document: Path) -> None:
 
 def test_a_link_to_nowhere_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("# One, *two*\n[a](#one-two) [b](#three) [c](page.md#one-two) [d](none.md) [e](https://example.org)\n")
+    page.write_text(
+        "# One, *two*\n[a](#one-two) [b](#three) [c](page.md#one-two) [d](none.md) [e](https://example.org)\n"
+    )
     assert anchors_of(page) == {"one-two"}
     assert broken_links(page) == ["#three", "none.md"]
 
