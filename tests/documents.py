@@ -65,7 +65,7 @@ def fenced_blocks(file: Path) -> Iterator[tuple[str, int, list[str]]]:
 
 
 def commands_of(file: Path) -> list[Command]:
-    """Every command of a document: the lines of its fenced blocks, but for those marked `text`; a here-document is one."""
+    """The lines of a document's fenced blocks, but for those marked `text`; a here-document is one command."""
     commands: list[Command] = []
     for language, first, lines in fenced_blocks(file):
         rest = [] if language == "text" else list(enumerate(lines, first))
