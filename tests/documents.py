@@ -20,7 +20,12 @@ from spritelora.config.command_line import list_groups
 from spritelora.config.fields import walk_schema
 from tests.conftest import ROOT
 
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "notebooks" / "README.md",
+]
 
 SCRIPTS = [ROOT / "train.py", *sorted((ROOT / "scripts").glob("*.py"))]
 
