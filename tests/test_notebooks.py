@@ -21,8 +21,9 @@ PAGES = {"tour": ("sprites/report.html", "run/validation/validation.html"), "com
 
 @pytest.fixture(autouse=True)
 def home(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
-    """Notebooks name no cache: theirs is in a home of their own."""
+    """Notebooks name no cache: theirs is in a home of their own. Their kernel starts in another folder."""
     monkeypatch.setenv("HOME", str(cache))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
 
 
 def run_notebook(file: Path, folder: Path, *parameters: str):
