@@ -55,6 +55,7 @@ MISTAKES = [
     (["-m", "lora=rank8,rank99"], "'lora' has no option 'rank99'"),
     (["-m", "lora=rank8,rank16", "lora.rnk=1,2"], "unknown key 'lora.rnk': did you mean 'lora.rank'?"),
     (["lora=rank8,rank16"], "add -m to sweep"),
+    (["-m", "--cfg", "job", "lora=rank8,rank16"], "leave out -m and give each key one value"),
     (["resume=/nowhere"], "resume=/nowhere: no such folder"),
 ]
 

@@ -2,50 +2,46 @@
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, run_train
+from tests.conftest import ROOT
+from tests.documents import Command, commands_of, keys_in, keys_of, run_in
 
-README = (ROOT / "README.md").read_text()
-COMMANDS = re.findall(r"^\s*python train\.py (.*)$", README, re.MULTILINE)
+FILE = ROOT / "README.md"
+README = FILE.read_text()
+FLAGS = {
+    "train": "dataset output model rank alpha lr steps batch-size resume",
+    "prepare": "input output resolution create-captions no-pad validate-only",
+    "caption": "mode prefix suffix",
+    "validate": "lora output compare-base steps guidance prompts-file",
+    "compare": "compare-models loras names",
+}
+"""The guide's flags, by the script that takes their place."""
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_passes_the_door(command: str, tmp_path: Path) -> None:
-    run = tmp_path / "<date>_<time>"
+@pytest.mark.parametrize("command", commands_of(FILE), ids=lambda c: f"line {c.line}")
+def test_every_command_passes_the_door(command: Command, tmp_path: Path) -> None:
+    if command.words[0] == "make":
+        subprocess.run(["make", "--dry-run", *command.words[1:]], cwd=ROOT, check=True, capture_output=True)
+        return
+    run = tmp_path / "outputs" / "train" / "<date>_<time>"
     checkpoint = run / "checkpoint_step_500" / "training_state"
     checkpoint.mkdir(parents=True)
     for folder in (run, checkpoint):
         (folder / "run.json").write_text('{"overrides": ["lora=rank16"], "settings": {}}')
-    words = re.findall(r'(?:[^\s"]|"[^"]*")+', command.replace("outputs/train", str(tmp_path)))
-    arguments = [w.replace('"', "") for w in words]
-    if arguments[0] == "-m":
-        arguments = [a.partition(",")[0] for a in arguments[1:]]  # a sweep itself is run by tests/tasks
-    result = run_train(*arguments, *([] if "--cfg" in command else ["--cfg", "job"]))
-    assert result.returncode == 0, result.stderr
-    if "resume=" in command:
-        assert "rank: 16" in result.stdout
+    words = command.words
+    if "-m" in words:
+        words = [w.partition(",")[0] for w in words if w != "-m"]  # a sweep itself is run by tests/tasks
+    outcome = run_in(tmp_path, [*words, *([] if "--cfg" in words else ["--cfg", "job"])])
+    assert outcome.status == 0, outcome.printed
+    if "resume=" in command.text:
+        assert "rank: 16" in outcome.printed
 
 
-@pytest.mark.parametrize("command", re.findall(r"^\s*python (scripts/.*)$", README, re.MULTILINE))
-def test_every_script_passes_the_door(command: str) -> None:
-    script, *arguments = re.sub("<date>_<time>", "now", command).split()
-    words = [sys.executable, str(ROOT / script), *(a.partition("|")[0] for a in arguments), "--cfg", "job"]
-    result = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-
-
-def test_the_table_of_the_guides_flags_is_complete() -> None:
-    trainer = ("dataset", "output", "model", "rank", "alpha", "lr", "steps", "batch-size", "resume")
-    data = ("input", "output", "resolution", "create-captions", "no-pad", "validate-only", "mode", "prefix", "suffix")
-    for flag in (*trainer, *data):
-        assert re.search(rf"^\| `--{flag}[ `]", README, re.MULTILINE)
-
-
-def test_make_targets_exist() -> None:
-    makefile = (ROOT / "Makefile").read_text()
-    for target in re.findall(r"^make (\w+)$", README, re.MULTILINE):
-        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+@pytest.mark.parametrize(("script", "flag"), [(s, f) for s, flags in FLAGS.items() for f in flags.split()])
+def test_the_tables_of_the_guides_flags_are_complete(script: str, flag: str) -> None:
+    rows = re.findall(rf"^\| `--{flag}[ `].*\| (.*) \|$", README, re.MULTILINE)
+    keys = {key for row in rows for key in keys_in(row)}
+    assert keys & keys_of(script), f"--{flag} has no row with a key of {script}"

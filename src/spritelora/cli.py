@@ -148,6 +148,8 @@ def _start(
 ) -> None:
     ConfigStore.instance().store(name=f"{name}_schema", node=schema)
     line = split(sys.argv[1:], list(schema_paths(schema)), list_groups(config_dir))
+    if line.is_multirun and line.shows_settings:
+        raise ConfigError("-m runs a sweep, --cfg and --info show one job: leave out -m and give each key one value")
     groups = _groups(config_dir, line)
     check_group_options(line.overrides, groups)
     settled = force_open_keys(rewrite(line.overrides, line.is_multirun), open_keys(schema))

@@ -47,6 +47,10 @@ class CommandLine:
         return "--multirun" in self.flags or "-m" in self.flags
 
     @property
+    def shows_settings(self) -> bool:
+        return any(flag.partition("=")[0] in ("--cfg", "-c", "--info", "-i") for flag in self.flags)
+
+    @property
     def config_dirs(self) -> list[Path]:
         """Folders with options of the user's own."""
         pairs = zip(self.flags, [*self.flags, ""][1:], strict=True)
