@@ -36,8 +36,11 @@ FREE_ON_RESUME = (
     "sweep",
     "hardware.threads",
     "hardware.device",
+    "hardware.devices",
+    "hardware.num_nodes",
 )
 """What may change when a run goes on; all else would make it another run."""
+BATCH_SIZE = "trainer.batch_size"
 
 
 def make_record(
@@ -70,10 +73,11 @@ def new_run_id() -> str:
 def check_resumable(source: Path, recorded: Mapping[str, Any], record: Mapping[str, Any]) -> None:
     """Raise ResumeError, naming every difference, unless `record` continues the recorded run."""
     before, now = dict(flatten(recorded["settings"])), dict(flatten(record["settings"]))
-    changed = [
+    changed = _batch_changes(before, now)
+    changed += [
         f"{key}: {before.get(key)} -> {now.get(key)}"
         for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key) and not _is_free(key)
+        if before.get(key) != now.get(key) and not _is_free(key) and key != BATCH_SIZE
     ]
     if recorded["data"]["hash"] != record["data"]["hash"]:
         changed.append("data.path: the sprites or captions are not those the run was trained on")
@@ -83,6 +87,21 @@ def check_resumable(source: Path, recorded: Mapping[str, Any], record: Mapping[s
             f"{source}: the settings differ from the run's, and it could not go on as it began\n  {listed}\n"
             f"leave these as they were, or start a new run without resume="
         )
+
+
+def _batch_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What to do where a forward pass over all processes would take another number of sprites than before."""
+    sizes, processes = [], []
+    for settings in (before, now):
+        processes.append(settings.get("hardware.devices", 1) * settings.get("hardware.num_nodes", 1))
+        sizes.append(settings[BATCH_SIZE] * processes[-1])
+    if sizes[0] == sizes[1]:
+        return []
+    fitting = f"{BATCH_SIZE}={sizes[0] // processes[1]}" if sizes[0] % processes[1] == 0 else "another number of them"
+    return [
+        f"{BATCH_SIZE} x processes: {before[BATCH_SIZE]} x {processes[0]} -> {now[BATCH_SIZE]} x {processes[1]}; "
+        f"with {processes[1]} process(es) give {fitting}"
+    ]
 
 
 def plain(value: Any) -> Any:

@@ -72,7 +72,8 @@ class LoraModule(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         accumulate = self.trainer.accumulate_grad_batches
         number = self.trainer.global_step * accumulate + batch_idx % accumulate
-        torch.manual_seed(derive_seed(self.seed, "dropout", number))
+        place = number * self.trainer.world_size + self.trainer.global_rank
+        torch.manual_seed(derive_seed(self.seed, "dropout", place))
         return self.objective.loss(self.unet, batch)
 
     def configure_optimizers(self) -> Any:
