@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import platform
 import secrets
 from collections.abc import Iterator, Mapping
@@ -40,7 +41,7 @@ FREE_ON_RESUME = (
     "hardware.num_nodes",
 )
 """What may change when a run goes on; all else would make it another run."""
-BATCH_SIZE = "trainer.batch_size"
+BATCH = ("trainer.batch_size", "trainer.accumulate", "processes")
 
 
 def make_record(
@@ -77,7 +78,7 @@ def check_resumable(source: Path, recorded: Mapping[str, Any], record: Mapping[s
     changed += [
         f"{key}: {before.get(key)} -> {now.get(key)}"
         for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key) and not _is_free(key) and key != BATCH_SIZE
+        if before.get(key) != now.get(key) and not _is_free(key) and key not in BATCH
     ]
     if recorded["data"]["hash"] != record["data"]["hash"]:
         changed.append("data.path: the sprites or captions are not those the run was trained on")
@@ -90,18 +91,20 @@ def check_resumable(source: Path, recorded: Mapping[str, Any], record: Mapping[s
 
 
 def _batch_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What to do where a forward pass over all processes would take another number of sprites than before."""
-    sizes, processes = [], []
-    for settings in (before, now):
-        processes.append(settings.get("hardware.devices", 1) * settings.get("hardware.num_nodes", 1))
-        sizes.append(settings[BATCH_SIZE] * processes[-1])
-    if sizes[0] == sizes[1]:
+    """What to do where a step would take another number of sprites than before."""
+    size, (_, accumulate, processes) = math.prod(_batch(before)), _batch(now)
+    if size == math.prod(_batch(now)):
         return []
-    fitting = f"{BATCH_SIZE}={sizes[0] // processes[1]}" if sizes[0] % processes[1] == 0 else "another number of them"
-    return [
-        f"{BATCH_SIZE} x processes: {before[BATCH_SIZE]} x {processes[0]} -> {now[BATCH_SIZE]} x {processes[1]}; "
-        f"with {processes[1]} process(es) give {fitting}"
-    ]
+    was, is_now = (" x ".join(map(str, _batch(settings))) for settings in (before, now))
+    divides = size % (accumulate * processes) == 0
+    fitting = f"trainer.batch_size={size // (accumulate * processes)}" if divides else "other numbers"
+    return [f"{' x '.join(BATCH)}: {was} -> {is_now}; for {size} sprites a step as before give {fitting}"]
+
+
+def _batch(settings: Mapping[str, Any]) -> tuple[int, int, int]:
+    """Sprites of a forward pass, passes of a step, and processes."""
+    processes = settings.get("hardware.devices", 1) * settings.get("hardware.num_nodes", 1)
+    return settings["trainer.batch_size"], settings["trainer.accumulate"], processes
 
 
 def plain(value: Any) -> Any:

@@ -46,6 +46,7 @@ class StepMeter(StepCallback):
         self.run_log, self.log_every, self.team = run_log, log_every, team or Team()
         self.batch_size, self.show_bar = batch_size * self.team.size, show_bar and self.team.is_first
         self.losses: list[torch.Tensor] = []
+        self.pass_losses: list[torch.Tensor] = []
         self.passes = 0
         self.smoothed = math.nan
         self.waited_s = 0.0
@@ -69,7 +70,7 @@ class StepMeter(StepCallback):
         self.waited_s += time.perf_counter() - self.batch_ended
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        self.losses.append(outputs["loss"].detach())
+        self.pass_losses.append(outputs["loss"].detach())
         self.passes += 1
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         self.batch_ended = time.perf_counter()
@@ -77,11 +78,13 @@ class StepMeter(StepCallback):
     def on_optimizer_step(self, trainer: pl.Trainer, module: LoraModule, step: int) -> None:
         assert self.bar is not None
         self.bar.update()
+        accumulate = trainer.accumulate_grad_batches
+        self.losses.append(torch.stack(self.pass_losses).mean() * accumulate)
+        self.pass_losses = []
         if step % self.log_every and step != trainer.max_steps:
             return
         elapsed_s = time.perf_counter() - self.window_started
-        accumulate = trainer.accumulate_grad_batches
-        loss = self.team.sums([float(torch.stack(self.losses).mean()) * accumulate / self.team.size])[0]
+        loss = self.team.sums([float(torch.stack(self.losses).mean()) / self.team.size])[0]
         if not math.isfinite(loss):
             raise TrainingError(
                 f"the loss became {loss} within the {self.log_every} steps before step {step}; start a new run with "

@@ -80,6 +80,13 @@ class LoraModule(pl.LightningModule):
         optimizer = self.make_optimizer([p for p in self.parameters() if p.requires_grad])
         return [optimizer], [{"scheduler": LambdaLR(optimizer, self.rate_share), "interval": "step"}]
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Count forward passes as this run makes them, for with other processes a step may take another number."""
+        progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+        shift = checkpoint["global_step"] * self.trainer.accumulate_grad_batches - progress["current"]["ready"]
+        for counts in (progress["total"], progress["current"]):
+            counts.update({name: count + shift for name, count in counts.items()})
+
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         return {name: p.detach() for name, p in self.named_parameters() if p.requires_grad}
 
