@@ -139,11 +139,13 @@ class Others:
 class TeamEnvironment(ClusterEnvironment):
     """Tells Lightning what the run knows of its processes, which are all there."""
 
-    creates_processes_externally = True
-
     def __init__(self, place: Place) -> None:
         super().__init__()
         self.place = place
+
+    @property
+    def creates_processes_externally(self) -> bool:
+        return True
 
     @property
     def main_address(self) -> str:

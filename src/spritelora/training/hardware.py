@@ -51,8 +51,8 @@ def choose_hardware(device: Device, precision: Precision, place: Place | None = 
         _take_own_gpu(place)
     name = torch.cuda.get_device_name() if use_cuda else f"CPU, {torch.get_num_threads()} thread(s)"
     many = f"{place.size} x " if place.size > 1 else ""
-    number = place.local_rank if use_cuda and place.size > 1 else None
-    return Hardware(torch.device("cuda" if use_cuda else "cpu", number), precision, f"{many}{name}", place)
+    number = f":{place.local_rank}" if place.size > 1 else ""
+    return Hardware(torch.device(f"cuda{number}" if use_cuda else "cpu"), precision, f"{many}{name}", place)
 
 
 def share_threads(threads: int | None, place: Place) -> None:
