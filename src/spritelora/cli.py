@@ -40,12 +40,14 @@ from spritelora.config.command_line import (
 from spritelora.config.fields import open_keys, text_keys
 from spritelora.config.help import render_help
 from spritelora.config.invocation import Invocation
+from spritelora.config.processes import is_follower
 from spritelora.config.strict import load, schema_paths, suggest
 from spritelora.errors import ConfigError, SpriteLoraError, TrainingError
 from spritelora.tasks.libraries import prepare_libraries
 
 T = TypeVar("T")
 Rewrite = Callable[[Sequence[str], bool], list[str]]
+Check = Callable[[Any, CommandLine], None]
 
 IS_HYDRA_1_3 = hydra.__version__.startswith("1.3")
 HYDRA_VERSION: dict[str, Any] = {"version_base": "1.3"} if IS_HYDRA_1_3 else {}
@@ -83,6 +85,10 @@ def keep_overrides(overrides: Sequence[str], is_multirun: bool) -> list[str]:  #
     return list(overrides)
 
 
+def accept_all(config: Any, line: CommandLine) -> None:
+    """The check of a command that has none of its own, and that runs in one process."""
+
+
 class BarSafeHandler(logging.StreamHandler[Any]):
     """Writes log lines above a progress bar instead of through it."""
 
@@ -93,12 +99,17 @@ class BarSafeHandler(logging.StreamHandler[Any]):
 
 
 def command(
-    config_path: str, config_name: str, schema: type[T], rewrite: Rewrite = keep_overrides
+    config_path: str,
+    config_name: str,
+    schema: type[T],
+    rewrite: Rewrite = keep_overrides,
+    check: Check = accept_all,
 ) -> Callable[[Callable[[T, Invocation], Any]], Callable[[], None]]:
     """Decorate a function of settings and invocation so that it runs from `key=value` arguments.
 
     `config_path`: folder of the configuration, relative to the decorated function's file. `rewrite` may
-    change the overrides before they are checked.
+    change the overrides before they are checked. `check`, of a command that may run in several processes, refuses
+    settings for reasons of the whole command line.
     """
 
     def decorate(task: Callable[[T, Invocation], Any]) -> Callable[[], None]:
@@ -108,10 +119,11 @@ def command(
         def main() -> None:
             signal.signal(signal.SIGTERM, _exit_on_sigterm)
             try:
-                _start(task, config_dir, config_name, schema, rewrite)
+                _start(task, config_dir, config_name, schema, rewrite, check)
             except (SpriteLoraError, HydraException, OmegaConfBaseException) as error:
                 status = error.exit_status if isinstance(error, SpriteLoraError) else ConfigError.exit_status
-                print(f"error: {explain(error, schema)}", file=sys.stderr)  # noqa: T201
+                if check is accept_all or not _is_told_by_another(error):
+                    print(f"error: {explain(error, schema)}", file=sys.stderr)  # noqa: T201
                 sys.exit(status)
             except BrokenPipeError:  # the reader of our output, such as `head`, has had enough
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -139,17 +151,24 @@ def explain(error: Exception, schema: type[Any]) -> str:
     return str(error)
 
 
+def _is_told_by_another(error: Exception) -> bool:
+    """Whether the first process of the run says the same: a mistake in what was typed is the same in all."""
+    return is_follower() and (not isinstance(error, SpriteLoraError) or isinstance(error, ConfigError))
+
+
 def _exit_on_sigterm(_signal: int, _frame: FrameType | None) -> None:
     sys.exit(128 + signal.SIGTERM)
 
 
 def _start(
-    task: Callable[[T, Invocation], Any], config_dir: Path, name: str, schema: type[T], rewrite: Rewrite
+    task: Callable[[T, Invocation], Any], config_dir: Path, name: str, schema: type[T], rewrite: Rewrite, check: Check
 ) -> None:
     ConfigStore.instance().store(name=f"{name}_schema", node=schema)
     line = split(sys.argv[1:], list(schema_paths(schema)), list_groups(config_dir))
     if line.is_multirun and line.shows_settings:
         raise ConfigError("-m runs a sweep, --cfg and --info show one job: leave out -m and give each key one value")
+    if follows := check is not accept_all and is_follower():
+        line = CommandLine(line.flags, [o for o in line.overrides if not o.startswith("output=")])
     groups = _groups(config_dir, line)
     check_group_options(line.overrides, groups)
     settled = force_open_keys(rewrite(line.overrides, line.is_multirun), open_keys(schema))
@@ -161,7 +180,12 @@ def _start(
             if line.wants_help:
                 print(render_help(sys.modules[task.__module__].__doc__ or "", schema, groups, config))  # noqa: T201
                 return
-            load(config, schema)
+            settings = load(config, schema)
+            check(settings, line)
+            if follows:  # the first process has Hydra's part: folders, records, the log
+                logging.disable()
+                task(settings, Invocation(Path(), tuple(line.overrides)))
+                return
     sys.argv[1:] = [*line.flags, *line.overrides]
     _run(task, config_dir, name, schema, _folders_named(line.overrides))
 

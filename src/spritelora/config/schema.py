@@ -136,7 +136,7 @@ class TrainerConfig:
     """The training loop; steps are optimizer steps."""
 
     max_steps: int = key(MISSING, "optimizer steps of the whole run", at_least=1)
-    batch_size: int = key(MISSING, "sprites in one forward pass", at_least=1)
+    batch_size: int = key(MISSING, "sprites in one forward pass of one process", at_least=1)
     accumulate: int = key(1, "forward passes added up for one optimizer step", at_least=1)
     clip_norm: float = key(1.0, "largest gradient norm; 0: no clipping", at_least=0)
     save_every: int = key(MISSING, "steps between checkpoints; 0: only the final one", at_least=0)
@@ -160,7 +160,9 @@ class HardwareConfig:
     device: Device = key(Device.auto, "where to train")
     precision: Precision = key(Precision.auto, "arithmetic of the training step")
     gradient_checkpointing: bool = key(False, "recompute activations in the backward pass: less memory, slower")
-    threads: int | None = key(None, "CPU threads; unset: torch's own choice", at_least=1)
+    threads: int | None = key(None, "CPU threads of a process; unset: torch's own choice, shared out", at_least=1)
+    devices: int = key(1, "processes on each machine, each with a GPU or a share of the CPU", at_least=1)
+    num_nodes: int = key(1, "machines; torchrun and Slurm set this and devices by themselves", at_least=1)
 
 
 @dataclass
@@ -203,3 +205,9 @@ class TrainConfig:
     sampler: SamplerConfig = section(SamplerConfig)
     logger: Any = key(MISSING, "where metrics and samples go", targets=("spritelora.training.loggers.",))
     sweep: SweepConfig = section(SweepConfig)
+
+    @property
+    def sprites_a_step(self) -> int:
+        """The global batch: sprites of one optimizer step, over all processes."""
+        num_processes = self.hardware.devices * self.hardware.num_nodes
+        return self.trainer.batch_size * self.trainer.accumulate * num_processes

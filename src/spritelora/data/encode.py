@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from spritelora.data.cache import Cache, Entry, content_key
+from spritelora.data.team import Team
 from spritelora.sdxl.base import PARTS, BaseModel, fingerprint, load_vae
 from spritelora.sdxl.latents import encode_image
 from spritelora.sdxl.text import TextEmbedding, TextEncoders, cut_text
@@ -23,11 +24,15 @@ ENCODING_VERSION = 1
 
 @dataclass(frozen=True)
 class Encoder:
-    """The frozen parts of one base model behind a cache, used on one device and freed after each use."""
+    """The frozen parts of one base model behind a cache, used on one device and freed after each use.
+
+    Each process of `team` encodes its share.
+    """
 
     base: BaseModel
     cache: Cache
     device: torch.device
+    team: Team = field(default_factory=Team)
 
     def latents(
         self,
@@ -93,13 +98,31 @@ class Encoder:
         key: Callable[..., str],
         compute: Callable[[list], Callable[..., Entry]],
     ) -> list[Entry]:
+        """The entry of each item, of which each process has encoded a share where they were missing."""
+        place = self.team.place
+        entries: dict[int, Entry] = {}
+        # A share of all; where machines have caches of their own, a share of what is missing on this one; the rest.
+        for part, num_parts in dict.fromkeys([(place.rank, place.size), (place.local_rank, place.local_size), (0, 1)]):
+            share = [i for i in range(part, len(items), num_parts) if i not in entries]
+            found = self._encode_missing(kind, [items[i] for i in share], key, compute)
+            entries.update(zip(share, found, strict=True))
+            self.team.meet(None)
+        return [entries[i] for i in range(len(items))]
+
+    def _encode_missing(
+        self,
+        kind: str,
+        items: list,
+        key: Callable[..., str],
+        compute: Callable[[list], Callable[..., Entry]],
+    ) -> list[Entry]:
         """The entry of each item; `compute` is called once, with the items that are missing, where any are."""
         found = [self.cache.find(kind, key(item)) for item in items]
         missing = [item for item, entry in zip(items, found, strict=True) if entry is None]
         if not missing:
             return [e for e in found if e is not None]
         encode = compute(missing)
-        bar = tqdm(missing, unit=kind[:-1], leave=False, disable=None)
+        bar = tqdm(missing, unit=kind[:-1], leave=False, disable=None if self.team.is_first else True)
         made = iter([encode(item) for item in bar])
         return [entry or next(made) for entry in found]
 

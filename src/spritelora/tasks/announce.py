@@ -52,11 +52,21 @@ def announce_plan(
     `repeats`: of each training sprite, how often a pass over the set draws it.
     """
     trainer = config.trainer
-    seen = trainer.max_steps * trainer.batch_size * trainer.accumulate
+    sprites_a_step = config.sprites_a_step
+    seen = trainer.max_steps * sprites_a_step
+    if hardware.place.size > 1:
+        more = f" x {trainer.accumulate} accumulated" if trainer.accumulate > 1 else ""
+        log.info(
+            "%d processes x batch %d%s = %d sprites a step; the rate is not scaled",
+            hardware.place.size,
+            trainer.batch_size,
+            more,
+            sprites_a_step,
+        )
     log.info(
         "%d steps of %d sprites: %s passes over each of %d (usual: %d to %d)",
         trainer.max_steps,
-        trainer.batch_size * trainer.accumulate,
+        sprites_a_step,
         passes_over_each(seen, repeats),
         len(repeats),
         *USUAL_PASSES,
@@ -81,12 +91,13 @@ def predicted_s(config: TrainConfig, cost: StepCost, num_validation: int, first_
     """Seconds that training, validation losses and samples will take from `first_step` on, by the cost of one pass."""
     trainer, sampler = config.trainer, config.sampler
     training = (trainer.max_steps - first_step) * trainer.accumulate
+    num_processes = config.hardware.devices * config.hardware.num_nodes
     forward = cost.pass_s * FORWARD_SHARE / trainer.batch_size
     images = num_validation * config.validation.bands * config.validation.draws
     validations = _num_events(first_step, trainer.max_steps, trainer.validate_every)
     calls = len(sampler.prompts) * sampler.steps * (2 if sampler.guidance > 1 else 1)
     drawings = _num_events(first_step, trainer.max_steps, trainer.sample_every) if trainer.sample_every else 0
-    return training * cost.pass_s + forward * (validations * images + drawings * calls)
+    return training * cost.pass_s + forward * (validations * images / num_processes + drawings * calls)
 
 
 def _num_events(first_step: int, last_step: int, every: int) -> int:

@@ -14,18 +14,21 @@ from pytorch_lightning.loggers import Logger
 
 from spritelora.adapters.lora import adapter_parameters, lora_layers
 from spritelora.config.invocation import Invocation
+from spritelora.config.processes import settle_processes
 from spritelora.config.resume import RECORD, STATE_FOLDER, is_run, read_record
 from spritelora.config.schema import TrainConfig
 from spritelora.data.batch import training_batch
 from spritelora.data.cache import Cache
 from spritelora.data.encode import Encoder
 from spritelora.data.module import SpriteData
-from spritelora.errors import ResumeError, TrainingError, first_line
+from spritelora.data.team import Team
+from spritelora.errors import DatasetError, ResumeError, TrainingError, first_line
 from spritelora.files import write_whole
 from spritelora.sdxl.base import BaseModel, find_base
 from spritelora.sdxl.embedded import embedded_base
 from spritelora.tasks import assemble
 from spritelora.tasks.announce import announce_adapter, announce_plan, announce_results, announce_state_bits
+from spritelora.tasks.processes import TeamEnvironment, TeamStrategy, choose_place, open_team
 from spritelora.tasks.record import check_resumable, make_record, new_run_id, public_settings, to_json
 from spritelora.tasks.training_set import TrainingSet
 from spritelora.training.callbacks import FixedNoiseValidation, StepMeter
@@ -38,7 +41,8 @@ from spritelora.training.checkpoints import (
     newest_checkpoint,
     reopen_run,
 )
-from spritelora.training.hardware import LIGHTNING_PRECISION, Hardware, choose_hardware
+from spritelora.training.followers import UnwrittenLog
+from spritelora.training.hardware import LIGHTNING_PRECISION, Hardware, choose_hardware, share_threads
 from spritelora.training.loggers import RunIdentity, TrainingLogger
 from spritelora.training.module import LoraModule
 from spritelora.training.optimizer import eight_bit_share, probe_optimizer
@@ -74,36 +78,60 @@ def fit(config: TrainConfig, invocation: Invocation, sprites: TrainingSet) -> fl
 
     Raises SystemExit with 128 + the signal's number after a stop by SIGTERM or Ctrl-C.
     """
+    place = choose_place(config)
+    share_threads(config.hardware.threads, place)
+    hardware = choose_hardware(config.hardware.device, config.hardware.precision, place)
+    with open_team(settle_processes(config, place), invocation, hardware.place, hardware.device) as team:
+        config, invocation = team.share((settle_processes(config, place), invocation))
+        loss, stopped_by = _fit(config, invocation, sprites, hardware, team)
+    if stopped_by is not None:
+        log.info("stopped on request; to go on: python train.py resume=%s", invocation.run_dir)
+        raise SystemExit(128 + stopped_by)
+    return loss
+
+
+def _fit(
+    config: TrainConfig, invocation: Invocation, sprites: TrainingSet, hardware: Hardware, team: Team
+) -> tuple[float, int | None]:
+    """Returns the last validation loss, and the signal that stopped the run early, if one did."""
     started = time.perf_counter()
-    if config.hardware.threads is not None:
-        torch.set_num_threads(config.hardware.threads)
-    hardware = choose_hardware(config.hardware.device, config.hardware.precision)
     cache = Cache(Path(config.data.cache).expanduser())
-    base = find_base(config.model.path or str(embedded_base()))
-    record = make_record(config, invocation, hardware, base, sprites, new_run_id())
-    start, record = _find_start(config, record)
-    probe_optimizer(assemble.find_optimizer(config.optim), hardware.device, **assemble.optimizer_settings(config.optim))
     try:
-        encoder = Encoder(base, cache, hardware.device)
-        encoded = assemble.encode_all(encoder, sprites, config.model.resolution, config.sampler)
-        _free_encoders(hardware.device)
-        module = assemble.build_module(config, base, assemble.build_unet(config, base, hardware))
-        prepared = Prepared(sprites, hardware, base, encoded, module)
-        _announce(config, prepared, start.step)
-        run_log, stopped_by = _train(config, invocation.run_dir, prepared, record, start)
+        with team.together():
+            base = find_base(config.model.path or str(embedded_base()))
+            _check_same_sprites(sprites, team)
+            record = make_record(config, invocation, hardware, base, sprites, new_run_id())
+            start, record = team.share(_find_start(config, record) if team.is_first else (Start(None, 0), record))
+            optimizer, settings = assemble.find_optimizer(config.optim), assemble.optimizer_settings(config.optim)
+            probe_optimizer(optimizer, hardware.device, **settings)
+            encoder = Encoder(base, cache, hardware.device, team)
+            encoded = assemble.encode_all(encoder, sprites, config.model.resolution, config.sampler)
+            _free_encoders(hardware.device)
+            module = assemble.build_module(config, base, assemble.build_unet(config, base, hardware))
+            prepared = Prepared(sprites, hardware, base, encoded, module)
+            _announce(config, prepared, start.step)
+        run_log, stopped_by = _train(config, invocation.run_dir, prepared, record, start, team)
     except torch.cuda.OutOfMemoryError as error:
         raise TrainingError(
             f"out of GPU memory ({first_line(error)}); try trainer.batch_size=1, "
             f"hardware.gradient_checkpointing=true, or a smaller model.resolution"
         ) from error
-    if stopped_by is not None:
-        log.info("stopped on request; to go on: python train.py resume=%s", invocation.run_dir)
-        raise SystemExit(128 + stopped_by)
     losses = run_log.series()["validation_loss"]
     first, last = losses[0][1], losses[-1][1]
     elapsed_s = time.perf_counter() - started
-    announce_results(invocation.run_dir, elapsed_s, first, last, bool(config.trainer.sample_every))
-    return last
+    if stopped_by is None:
+        announce_results(invocation.run_dir, elapsed_s, first, last, bool(config.trainer.sample_every))
+    return last, stopped_by
+
+
+def _check_same_sprites(sprites: TrainingSet, team: Team) -> None:
+    """Raise DatasetError where a process has read others than the first."""
+    hashes = team.meet(sprites.hash)
+    if other := [rank for rank, found in enumerate(hashes) if found != hashes[0]]:
+        raise DatasetError(
+            f"process {other[0]} has read other sprites or captions than the first: data.path must be the same "
+            f"folder, or an equal copy, on every machine"
+        )
 
 
 def _find_start(config: TrainConfig, record: dict[str, Any]) -> tuple[Start, dict[str, Any]]:
@@ -152,28 +180,27 @@ def _announce(config: TrainConfig, prepared: Prepared, first_step: int) -> None:
 
 
 def _train(
-    config: TrainConfig, run_dir: Path, prepared: Prepared, record: dict[str, Any], start: Start
+    config: TrainConfig, run_dir: Path, prepared: Prepared, record: dict[str, Any], start: Start, team: Team
 ) -> tuple[RunLog, int | None]:
     """Run the loop. Returns the run's log, and the signal that stopped it early, if one did."""
     settings, module, encoded = config.trainer, prepared.module, prepared.encoded
-    checkpoint = reopen_run(run_dir, start.checkpoint)
-    write_whole(run_dir / RECORD, to_json(record))
-    options = Invocation(run_dir, tuple(record["overrides"])).options
-    identity = RunIdentity(run_dir, record["name"], record["id"], record["sweep"], public_settings(record), options)
-    logger = _open_logger(config.logger, identity)
+    with team.together():
+        checkpoint = team.share(reopen_run(run_dir, start.checkpoint) if team.is_first else None)
+        run_log = _open_log(config, run_dir, record, start) if team.is_first else UnwrittenLog(run_dir)
     try:
-        run_log = RunLog(run_dir, logger, start.step)
-        meter = StepMeter(run_log, settings.log_every, settings.batch_size)
+        meter = StepMeter(run_log, settings.log_every, settings.batch_size, team)
         num_timesteps = len(module.objective.alphas)
         validation = assemble.build_validation(config.validation, encoded, num_timesteps, settings.batch_size)
         plan = assemble.build_sample_plan(config, prepared.base, prepared.sprites, encoded, prepared.hardware)
         captions = [s.caption for s in prepared.sprites.training]
         export = assemble.make_exporter(config, prepared.base, module.unet, captions, title=run_dir.name)
-        stop = StopRequest()
+        stop = StopRequest(team)
         checkpoints = Checkpoints(run_log, meter, stop, to_json(record), export, settings.save_every)
         trainer = pl.Trainer(
             accelerator="gpu" if prepared.hardware.device.type == "cuda" else "cpu",
-            devices=1,
+            devices=config.hardware.devices,
+            num_nodes=config.hardware.num_nodes,
+            strategy=TeamStrategy() if team.size > 1 else "auto",
             precision=LIGHTNING_PRECISION[prepared.hardware.precision],  # pyright: ignore
             max_steps=settings.max_steps,
             max_epochs=-1,
@@ -185,12 +212,12 @@ def _train(
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
-            plugins=[StateFiles()],
+            plugins=[StateFiles(), TeamEnvironment(team.place)],
             callbacks=[  # in this order at each step
                 stop,
                 meter,
-                FixedNoiseValidation(run_log, meter, validation, settings.validate_every),
-                Samples(run_log, meter, plan, settings.sample_every),
+                FixedNoiseValidation(run_log, meter, validation, settings.validate_every, team),
+                *([Samples(run_log, meter, plan, settings.sample_every)] if team.is_first else []),
                 checkpoints,
             ],
         )
@@ -199,11 +226,21 @@ def _train(
         is_finished = trainer.global_step >= settings.max_steps
         if is_finished:
             run_log.write_summary("finished", trainer.global_step)
-            logger.finalize("success")
+            if run_log.logger is not None:
+                run_log.logger.finalize("success")
             checkpoints.save(trainer, FINAL)  # last, for it says that the run ended well; W&B that fails stops nothing
     finally:
-        _close_logger(logger, run_dir / FINAL / LORA_FILE)
+        if run_log.logger is not None:
+            _close_logger(run_log.logger, run_dir / FINAL / LORA_FILE)
     return run_log, None if is_finished else stop.signal
+
+
+def _open_log(config: TrainConfig, run_dir: Path, record: dict[str, Any], start: Start) -> RunLog:
+    """Write the run's record and open its log."""
+    write_whole(run_dir / RECORD, to_json(record))
+    options = Invocation(run_dir, tuple(record["overrides"])).options
+    identity = RunIdentity(run_dir, record["name"], record["id"], record["sweep"], public_settings(record), options)
+    return RunLog(run_dir, _open_logger(config.logger, identity), start.step)
 
 
 def _open_logger(settings: dict[str, Any], identity: RunIdentity) -> Logger:

@@ -19,11 +19,6 @@ JOBS_PER_PROCESS = 64
 """Below this many jobs another process costs more than it saves."""
 
 
-def num_cpus() -> int:
-    """The CPUs this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def map_in_order(function: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -> Iterator[Result]:
     """`function` of each job, in this process for one worker or few jobs.
 

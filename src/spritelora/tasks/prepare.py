@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from spritelora.config.prepare import PrepareConfig
+from spritelora.config.processes import num_cpus
 from spritelora.errors import DatasetError
 from spritelora.sprites.findings import Severity
 from spritelora.sprites.manifest import PreparedSprite, read_manifest
@@ -17,7 +18,7 @@ from spritelora.sprites.plan import plan_matte, plan_set
 from spritelora.sprites.sources import Found, Source, survey_folder
 from spritelora.sprites.survey import NativeSprites, Reading, SurveyedFile, label, settle_scales, survey_file
 from spritelora.sprites.write_set import Caption
-from spritelora.tasks.parallel import map_in_order, num_cpus
+from spritelora.tasks.parallel import map_in_order
 from spritelora.tasks.prepare_captions import settle_captions
 from spritelora.tasks.prepare_lint import lint
 from spritelora.tasks.prepare_report import announce, announce_stretch, refusal, report, report_of

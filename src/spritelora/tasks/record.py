@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+import math
 import os
 import platform
 import secrets
@@ -43,8 +44,11 @@ FREE_ON_RESUME = (
     "sweep",
     "hardware.threads",
     "hardware.device",
+    "hardware.devices",
+    "hardware.num_nodes",
 )
 """What may change when a run goes on; all else would make it another run."""
+BATCH = ("trainer.batch_size", "trainer.accumulate", "processes")
 
 BEFORE_THE_KEY = {"data.split": Split.sprite.value}
 """What runs did before a key existed, where that is not the key's default."""
@@ -87,10 +91,11 @@ def check_resumable(source: Path, recorded: Mapping[str, Any], record: Mapping[s
     A key that a record lacks, for it is older than the key, has the key's default, or what was done before it.
     """
     before, now = ({**_defaults(), **BEFORE_THE_KEY, **dict(flatten(r["settings"]))} for r in (recorded, record))
-    changed = [
+    changed = _batch_changes(before, now)
+    changed += [
         f"{key}: {before.get(key)} -> {now.get(key)}"
         for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key) and not _is_free(key)
+        if before.get(key) != now.get(key) and not _is_free(key) and key not in BATCH
     ]
     if recorded["data"]["hash"] != record["data"]["hash"]:
         changed.append("data.path: the sprites or captions are not those the run was trained on")
@@ -122,6 +127,23 @@ def warn_of_base(base: BaseModel, recorded: Mapping[str, Any] | None, cache: Cac
             base.folder,
             ", ".join(parts),
         )
+
+
+def _batch_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What to do where a step would take another number of sprites than before."""
+    size, (_, accumulate, processes) = math.prod(_batch(before)), _batch(now)
+    if size == math.prod(_batch(now)):
+        return []
+    was, is_now = (" x ".join(map(str, _batch(settings))) for settings in (before, now))
+    divides = size % (accumulate * processes) == 0
+    fitting = f"trainer.batch_size={size // (accumulate * processes)}" if divides else "other numbers"
+    return [f"{' x '.join(BATCH)}: {was} -> {is_now}; for {size} sprites a step as before give {fitting}"]
+
+
+def _batch(settings: Mapping[str, Any]) -> tuple[int, int, int]:
+    """Sprites of a forward pass, passes of a step, and processes."""
+    processes = settings.get("hardware.devices", 1) * settings.get("hardware.num_nodes", 1)
+    return settings["trainer.batch_size"], settings["trainer.accumulate"], processes
 
 
 def plain(value: Any) -> Any:

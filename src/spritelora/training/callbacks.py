@@ -13,6 +13,7 @@ import torch
 from tqdm import tqdm
 
 from spritelora.data.batch import Batch
+from spritelora.data.team import Team
 from spritelora.errors import TrainingError
 from spritelora.training.hardware import peak_memory_gb
 from spritelora.training.module import LoraModule
@@ -35,12 +36,17 @@ class StepCallback(pl.Callback):
 class StepMeter(StepCallback):
     """Measures every step, logs every `log_every`-th and shows a progress bar; a loss that is no number ends the run.
 
-    The logged loss is the mean since the last logged one. `batch_size`: images of one forward pass over all processes.
+    The logged loss is the mean since the last logged one, over all processes. `batch_size`: images of one forward pass
+    of one process.
     """
 
-    def __init__(self, run_log: RunLog, log_every: int, batch_size: int, show_bar: bool = True) -> None:
-        self.run_log, self.log_every, self.batch_size, self.show_bar = run_log, log_every, batch_size, show_bar
+    def __init__(
+        self, run_log: RunLog, log_every: int, batch_size: int, team: Team | None = None, show_bar: bool = True
+    ) -> None:
+        self.run_log, self.log_every, self.team = run_log, log_every, team or Team()
+        self.batch_size, self.show_bar = batch_size * self.team.size, show_bar and self.team.is_first
         self.losses: list[torch.Tensor] = []
+        self.pass_losses: list[torch.Tensor] = []
         self.passes = 0
         self.smoothed = math.nan
         self.waited_s = 0.0
@@ -64,7 +70,7 @@ class StepMeter(StepCallback):
         self.waited_s += time.perf_counter() - self.batch_ended
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        self.losses.append(outputs["loss"].detach())
+        self.pass_losses.append(outputs["loss"].detach())
         self.passes += 1
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         self.batch_ended = time.perf_counter()
@@ -72,11 +78,13 @@ class StepMeter(StepCallback):
     def on_optimizer_step(self, trainer: pl.Trainer, module: LoraModule, step: int) -> None:
         assert self.bar is not None
         self.bar.update()
+        accumulate = trainer.accumulate_grad_batches
+        self.losses.append(torch.stack(self.pass_losses).mean() * accumulate)
+        self.pass_losses = []
         if step % self.log_every and step != trainer.max_steps:
             return
         elapsed_s = time.perf_counter() - self.window_started
-        accumulate = trainer.accumulate_grad_batches
-        loss = float(torch.stack(self.losses).mean()) * accumulate
+        loss = self.team.sums([float(torch.stack(self.losses).mean()) / self.team.size])[0]
         if not math.isfinite(loss):
             raise TrainingError(
                 f"the loss became {loss} within the {self.log_every} steps before step {step}; start a new run with "
@@ -114,7 +122,8 @@ class StepMeter(StepCallback):
         self.batch_ended += away
 
     def state_dict(self) -> dict[str, Any]:
-        return {"losses": [float(x) for x in self.losses], "smoothed": self.smoothed}
+        means = [x / self.team.size for x in self.team.sums([float(x) for x in self.losses])]
+        return {"losses": means, "smoothed": self.smoothed}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.losses = [torch.tensor(x) for x in state_dict["losses"]]
@@ -140,13 +149,24 @@ class StepMeter(StepCallback):
 
 
 class FixedNoiseValidation(StepCallback):
-    """The unweighted loss of held-out sprites by timestep band, with noise that is the same at every step and run."""
+    """The unweighted loss of held-out sprites by timestep band, with noise that is the same at every step and run.
 
-    def __init__(self, run_log: RunLog, meter: StepMeter, batches: Mapping[str, Sequence[Batch]], every: int) -> None:
-        self.run_log, self.meter, self.batches, self.every = run_log, meter, batches, every
+    Each process measures its share of the batches.
+    """
+
+    def __init__(
+        self,
+        run_log: RunLog,
+        meter: StepMeter,
+        batches: Mapping[str, Sequence[Batch]],
+        every: int,
+        team: Team | None = None,
+    ) -> None:
+        self.run_log, self.meter, self.every, self.team = run_log, meter, every, team or Team()
+        self.batches = {band: b[self.team.place.rank :: self.team.size] for band, b in batches.items()}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        if not self.run_log.has("validation_loss"):
+        if not self.team.share(self.run_log.has("validation_loss")):
             self._measure(trainer, pl_module, trainer.global_step)
 
     def on_optimizer_step(self, trainer: pl.Trainer, module: LoraModule, step: int) -> None:
@@ -157,19 +177,21 @@ class FixedNoiseValidation(StepCallback):
         paused = self.meter.pause()
         module.unet.eval()
         with torch.no_grad(), trainer.precision_plugin.forward_context():
-            losses = {band: self._mean_loss(module, batches) for band, batches in self.batches.items()}
+            sums = self.team.sums([x for batches in self.batches.values() for x in self._sum(module, batches)])
+        losses = {band: sums[2 * i] / sums[2 * i + 1] for i, band in enumerate(self.batches)}
         module.unet.train()
         mean = sum(losses.values()) / len(losses)
         self.run_log.log(step, {"validation_loss": mean, **{f"validation_loss_{b}": x for b, x in losses.items()}})
         self.meter.go_on(paused)
 
-    def _mean_loss(self, module: LoraModule, batches: Sequence[Batch]) -> float:
+    def _sum(self, module: LoraModule, batches: Sequence[Batch]) -> tuple[float, int]:
+        """The sum of all samples' losses, and their number."""
         total = sum(
             float(module.objective.plain_loss(module.unet, Batch(*(t.to(module.device) for t in batch))))
             * len(batch.indices)
             for batch in batches
         )
-        return total / sum(len(batch.indices) for batch in batches)
+        return total, sum(len(batch.indices) for batch in batches)
 
 
 def _is_terminal() -> bool:

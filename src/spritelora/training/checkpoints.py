@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 from safetensors import SafetensorError, safe_open
 
 from spritelora.config.resume import CHECKPOINT_PATTERN, RECORD, STATE_FOLDER
+from spritelora.data.team import Team
 from spritelora.errors import ResumeError, TrainingError
 from spritelora.files import write_whole
 from spritelora.training.callbacks import StepCallback, StepMeter
@@ -26,23 +27,32 @@ LORA_FILE = "lora.safetensors"
 FINAL = "checkpoint_final"
 
 
-class StopRequest(pl.Callback):
+class StopRequest(StepCallback):
     """Turns SIGTERM and Ctrl-C into a request to stop after the step; a second one stops at once.
 
-    To stand first among the callbacks, so that it holds while the others start. `signal`: what asked, None so far.
+    To stand first among the callbacks, so that it holds while the others start.
     """
 
-    def __init__(self) -> None:
-        self.signal: int | None = None
+    def __init__(self, team: Team | None = None) -> None:
+        self.team = team or Team()
+        self.received = self.agreed = 0
+
+    @property
+    def signal(self) -> int | None:
+        """What asked, None so far; the same in all processes, whichever of them has received it."""
+        return (self.received if self.team.size == 1 else self.agreed) or None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._note)
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
-        if self.signal is not None:
+        if self.received:
             raise SystemExit(128 + number)
-        self.signal = number
+        self.received = number
+
+    def on_optimizer_step(self, trainer: pl.Trainer, module: LoraModule, step: int) -> None:
+        self.agreed = int(self.team.largest(self.received))
 
 
 class Checkpoints(StepCallback):
@@ -60,7 +70,7 @@ class Checkpoints(StepCallback):
         export: Callable[[Path, int], None],
         every: int,
     ) -> None:
-        self.run_log, self.meter, self.stop = run_log, meter, stop
+        self.run_log, self.meter, self.stop, self.team = run_log, meter, stop, stop.team
         self.record, self.export, self.every = record, export, every
 
     def on_optimizer_step(self, trainer: pl.Trainer, module: LoraModule, step: int) -> None:
@@ -74,7 +84,10 @@ class Checkpoints(StepCallback):
             trainer.should_stop = True
 
     def save(self, trainer: pl.Trainer, name: str) -> None:
-        """Write a checkpoint into the run's folder."""
+        """Write a checkpoint into the run's folder. All processes of a run have a part in it, the first one writes."""
+        if not self.team.is_first:
+            trainer.save_checkpoint(STATE_FOLDER)
+            return
         folder = self.run_log.run_dir / name
         partial, replaced = (self.run_log.run_dir / f".{name}.{end}" for end in ("partial", "replaced"))
         try:

@@ -1,11 +1,16 @@
 """What a run computes on, settled from what was asked for and what is there."""
 
-from dataclasses import dataclass
+import logging
+import os
+from dataclasses import dataclass, field
 
 import torch
 
+from spritelora.config.processes import Place, num_cpus
 from spritelora.config.schema import Device, Precision
 from spritelora.errors import ConfigError
+
+log = logging.getLogger(__name__)
 
 LIGHTNING_PRECISION = {Precision.fp32: "32-true", Precision.bf16: "bf16-mixed", Precision.fp16: "16-mixed"}
 BASE_DTYPE = {Precision.fp32: torch.float32, Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}
@@ -18,6 +23,7 @@ class Hardware:
     device: torch.device
     precision: Precision
     name: str
+    place: Place = field(default_factory=Place)
 
     @property
     def base_dtype(self) -> torch.dtype:
@@ -25,8 +31,9 @@ class Hardware:
         return BASE_DTYPE[self.precision]
 
 
-def choose_hardware(device: Device, precision: Precision) -> Hardware:
+def choose_hardware(device: Device, precision: Precision, place: Place | None = None) -> Hardware:
     """Settle what is left to choose. Raises ConfigError for what this machine does not have."""
+    place = place or Place()
     has_cuda = torch.cuda.is_available()
     if device is Device.cuda and not has_cuda:
         raise ConfigError("hardware.device=cuda: torch sees no CUDA device here; use hardware=cpu, or a CUDA build")
@@ -40,8 +47,36 @@ def choose_hardware(device: Device, precision: Precision) -> Hardware:
         raise ConfigError("hardware.precision=fp16 needs a GPU; a CPU trains in fp32 or bf16")
     if precision is Precision.bf16 and not has_bf16:
         raise ConfigError("hardware.precision=bf16: this GPU has no bf16; use hardware.precision=fp16")
+    if use_cuda and place.size > 1:
+        _take_own_gpu(place)
     name = torch.cuda.get_device_name() if use_cuda else f"CPU, {torch.get_num_threads()} thread(s)"
-    return Hardware(torch.device("cuda" if use_cuda else "cpu"), precision, name)
+    many = f"{place.size} x " if place.size > 1 else ""
+    number = f":{place.local_rank}" if place.size > 1 else ""
+    return Hardware(torch.device(f"cuda{number}" if use_cuda else "cpu"), precision, f"{many}{name}", place)
+
+
+def share_threads(threads: int | None, place: Place) -> None:
+    """Set torch's threads: as asked, or where several processes share the CPUs of a machine, a part for each.
+
+    OMP_NUM_THREADS and CPUs that Slurm has bound to a process are that process's own.
+    """
+    cpus, is_bound = num_cpus(), num_cpus() < (os.cpu_count() or 1) and not place.starts_others
+    if place.local_size > cpus and not is_bound:
+        log.warning("%d processes on %d CPU cores: they will wait for one another", place.local_size, cpus)
+    if threads is None and place.local_size > 1 and "OMP_NUM_THREADS" not in os.environ and not is_bound:
+        threads = max(1, cpus // place.local_size)
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
+def _take_own_gpu(place: Place) -> None:
+    num_gpus = torch.cuda.device_count()
+    if place.local_size > num_gpus:
+        raise ConfigError(
+            f"hardware.devices={place.local_size}: torch sees {num_gpus} GPU(s) here; ask for as many processes as "
+            f"there are GPUs, and let each process see all of them (Slurm: --gpus-per-node, not --gpus-per-task)"
+        )
+    torch.cuda.set_device(place.local_rank)
 
 
 def peak_memory_gb(device: torch.device) -> float:

@@ -72,12 +72,20 @@ class LoraModule(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         accumulate = self.trainer.accumulate_grad_batches
         number = self.trainer.global_step * accumulate + batch_idx % accumulate
-        torch.manual_seed(derive_seed(self.seed, "dropout", number))
+        place = number * self.trainer.world_size + self.trainer.global_rank
+        torch.manual_seed(derive_seed(self.seed, "dropout", place))
         return self.objective.loss(self.unet, batch)
 
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer([p for p in self.parameters() if p.requires_grad])
         return [optimizer], [{"scheduler": LambdaLR(optimizer, self.rate_share), "interval": "step"}]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Count forward passes as this run makes them, for with other processes a step may take another number."""
+        progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+        shift = checkpoint["global_step"] * self.trainer.accumulate_grad_batches - progress["current"]["ready"]
+        for counts in (progress["total"], progress["current"]):
+            counts.update({name: count + shift for name, count in counts.items()})
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         return {name: p.detach() for name, p in self.named_parameters() if p.requires_grad}
