@@ -3,13 +3,16 @@
 import gc
 import logging
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytorch_lightning as pl
 import torch
 from hydra.utils import get_method
+from pytorch_lightning.callbacks import LambdaCallback
 from pytorch_lightning.loggers import Logger, WandbLogger
 
 from spritelora.adapters.lora import adapter_parameters, lora_layers
@@ -26,7 +29,9 @@ from spritelora.sdxl.base import BaseModel, find_base
 from spritelora.sdxl.embedded import embedded_base
 from spritelora.tasks import assemble
 from spritelora.tasks.announce import announce_adapter, announce_plan, announce_results, announce_state_bits
+from spritelora.tasks.frozen import Frozen
 from spritelora.tasks.record import check_resumable, make_record, new_run_id, public_settings, to_json
+from spritelora.tasks.sample_metrics import measure_samples, training_palette
 from spritelora.tasks.training_set import TrainingSet
 from spritelora.training.callbacks import FixedNoiseValidation, StepMeter
 from spritelora.training.checkpoints import (
@@ -37,14 +42,23 @@ from spritelora.training.checkpoints import (
     newest_checkpoint,
     reopen_run,
 )
-from spritelora.training.hardware import LIGHTNING_PRECISION, Hardware, choose_hardware
+from spritelora.training.hardware import (
+    LIGHTNING_PRECISION,
+    Hardware,
+    choose_hardware,
+    is_out_of_memory,
+    reset_peak_memory,
+)
 from spritelora.training.loggers import RunIdentity
 from spritelora.training.module import LoraModule
 from spritelora.training.optimizer import eight_bit_share, probe_optimizer
 from spritelora.training.probe import measure_step
 from spritelora.training.run_log import RunLog
-from spritelora.training.samples import Samples
+from spritelora.training.samples import SAMPLES, Images, Samples
 from spritelora.training.state_files import StateFiles
+
+T = TypeVar("T")
+Remember = Callable[[Callable[[], T]], T]
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +73,9 @@ class Start:
 
 @dataclass(frozen=True)
 class Prepared:
-    """All that training needs, loaded and encoded."""
+    """All that training needs, loaded and encoded; and what is kept of it for the next job."""
 
+    frozen: Frozen
     sprites: TrainingSet
     hardware: Hardware
     base: BaseModel
@@ -68,35 +83,57 @@ class Prepared:
     module: LoraModule
 
 
-def fit(config: TrainConfig, invocation: Invocation, sprites: TrainingSet) -> float:
+def fit(config: TrainConfig, invocation: Invocation, sprites: TrainingSet, frozen: Frozen) -> float:
     """Train, and write checkpoints, samples and metrics. Returns the last validation loss.
 
     Raises SystemExit with 128 + the signal's number after a stop by SIGTERM or Ctrl-C.
     """
+    with threads(config.hardware.threads):
+        return _fit(config, invocation, sprites, frozen)
+
+
+@contextmanager
+def threads(wanted: int | None) -> Iterator[None]:
+    """A number of CPU threads for what is within, so that the next job of the process has its own again."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(wanted or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _fit(config: TrainConfig, invocation: Invocation, sprites: TrainingSet, frozen: Frozen) -> float:
     started = time.perf_counter()
-    if config.hardware.threads is not None:
-        torch.set_num_threads(config.hardware.threads)
     hardware = choose_hardware(config.hardware.device, config.hardware.precision)
     cache = Cache(Path(config.data.cache).expanduser())
     base = find_base(config.model.path or str(embedded_base()))
     record = make_record(config, invocation, hardware, base, sprites, new_run_id())
     start, record = _find_start(config, record)
+    assemble.check_adapter(config, base)
     probe_optimizer(assemble.find_optimizer(config.optim), hardware.device, **assemble.optimizer_settings(config.optim))
+    stop = StopRequest()
     try:
-        encoder = Encoder(base, cache, hardware.device)
-        encoded = assemble.encode_all(encoder, sprites, config.model.resolution, config.sampler)
-        _free_encoders(hardware.device)
-        module = assemble.build_module(config, base, assemble.build_unet(config, base, hardware))
-        prepared = Prepared(sprites, hardware, base, encoded, module)
+        frozen.use_base(base, hardware)
+        encoded = _encode(config, frozen, Encoder(base, cache, hardware.device), sprites)
+        reset_peak_memory(hardware.device)
+        unet = assemble.add_adapter(config, frozen.unet(base, hardware))
+        module = assemble.build_module(config, base, unet)
+        prepared = Prepared(frozen, sprites, hardware, base, encoded, module)
         _announce(config, prepared, start.step)
-        run_log, stopped_by = _train(config, invocation.run_dir, prepared, record, start)
-    except torch.cuda.OutOfMemoryError as error:
+        run_log, stopped_by = _train(config, invocation, prepared, record, start, stop)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
         raise TrainingError(
-            f"out of GPU memory ({first_line(error)}); try trainer.batch_size=1, "
-            f"hardware.gradient_checkpointing=true, or a smaller model.resolution"
+            f"out of {'GPU ' if hardware.device.type == 'cuda' else ''}memory ({first_line(error)}); try "
+            f"trainer.batch_size=1, hardware.gradient_checkpointing=true, or a smaller model.resolution"
         ) from error
+    finally:
+        stop.release()
     if stopped_by is not None:
-        log.info("stopped on request; to go on: python train.py resume=%s", invocation.run_dir)
+        place = invocation.run_dir.parent if invocation.sweep else invocation.run_dir
+        log.info("stopped on request; to go on: python train.py resume=%s", place)
         raise SystemExit(128 + stopped_by)
     losses = run_log.series()["validation_loss"]
     first, last = losses[0][1], losses[-1][1]
@@ -128,12 +165,23 @@ def _find_start(config: TrainConfig, record: dict[str, Any]) -> tuple[Start, dic
     return Start(checkpoint, step), record
 
 
-def _free_encoders(device: torch.device) -> None:
-    """Give the encoders' memory back, and count the peak from here."""
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(device)
+def _encode(config: TrainConfig, frozen: Frozen, encoder: Encoder, sprites: TrainingSet) -> assemble.Encoded:
+    """What the encoders give, kept or new; their own memory is given back."""
+
+    def encode() -> assemble.Encoded:
+        encoded = assemble.encode_all(encoder, sprites, config.model.resolution, config.sampler)
+        gc.collect()
+        if encoder.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return encoded
+
+    return frozen.part("encoded", _encoded_key(config, sprites), encode)
+
+
+def _encoded_key(config: TrainConfig, sprites: TrainingSet) -> object:
+    shown = [(s.file, s.repeats, s.factor) for s in (*sprites.training, *sprites.held_out)]
+    of_set = (sprites.hash, len(sprites.training), sprites.matte, sprites.variants, shown, config.model.resolution)
+    return of_set, config.sampler.prompts, config.sampler.negative_prompt
 
 
 def _announce(config: TrainConfig, prepared: Prepared, first_step: int) -> None:
@@ -151,10 +199,17 @@ def _announce(config: TrainConfig, prepared: Prepared, first_step: int) -> None:
 
 
 def _train(
-    config: TrainConfig, run_dir: Path, prepared: Prepared, record: dict[str, Any], start: Start
+    config: TrainConfig,
+    invocation: Invocation,
+    prepared: Prepared,
+    record: dict[str, Any],
+    start: Start,
+    stop: StopRequest,
 ) -> tuple[RunLog, int | None]:
     """Run the loop. Returns the run's log, and the signal that stopped it early, if one did."""
     settings, module, encoded = config.trainer, prepared.module, prepared.encoded
+    run_dir = invocation.run_dir
+    remember_losses, remember_images = _results_of_base(config, prepared)
     checkpoint = reopen_run(run_dir, start.checkpoint)
     write_whole(run_dir / RECORD, to_json(record))
     identity = RunIdentity(run_dir, record["name"], record["id"], record["sweep"], public_settings(record))
@@ -167,7 +222,6 @@ def _train(
         plan = assemble.build_sample_plan(config, prepared.base, prepared.sprites, encoded, prepared.hardware)
         captions = [s.caption for s in prepared.sprites.training]
         export = assemble.make_exporter(config, prepared.base, module.unet, captions, title=run_dir.name)
-        stop = StopRequest()
         checkpoints = Checkpoints(run_log, meter, stop, to_json(record), export, settings.save_every)
         trainer = pl.Trainer(
             accelerator="gpu" if prepared.hardware.device.type == "cuda" else "cpu",
@@ -187,21 +241,47 @@ def _train(
             callbacks=[  # in this order at each step
                 stop,
                 meter,
-                FixedNoiseValidation(run_log, meter, validation, settings.validate_every),
-                Samples(run_log, meter, plan, settings.sample_every),
+                FixedNoiseValidation(run_log, meter, validation, settings.validate_every, remember_losses),
+                Samples(run_log, meter, plan, settings.sample_every, remember_images),
                 checkpoints,
+                LambdaCallback(on_train_start=lambda *_: invocation.on_first_step()),
             ],
         )
         data = SpriteData(encoded.training, config.seed, settings.batch_size, num_timesteps)
         trainer.fit(module, data, ckpt_path=str(checkpoint / STATE_FOLDER) if checkpoint else None)
         is_finished = trainer.global_step >= settings.max_steps
         if is_finished:
+            run_log.summary |= _measure_samples(config, prepared, run_dir, trainer.global_step)
             run_log.write_summary("finished", trainer.global_step)
     finally:
         _close_logger(logger)
     if is_finished:
         checkpoints.save(trainer, FINAL)  # last, for it says that the run ended well
-    return run_log, None if is_finished else stop.signal
+    return run_log, None if is_finished and invocation.sweep is None else stop.signal
+
+
+def _results_of_base(config: TrainConfig, prepared: Prepared) -> tuple[Remember[dict[str, float]], Remember[Images]]:
+    """How validation losses and samples of the base are come by: they are the same for all jobs that differ in nothing
+    that is said here.
+    """
+    trained_on = _encoded_key(config, prepared.sprites)
+    shared = (trained_on, config.trainer.batch_size, config.model.prediction, config.hardware.threads)
+    sampler = config.sampler
+    drawn = (*shared, sampler.steps, sampler.guidance, sampler.seed)
+    frozen = prepared.frozen
+    return (
+        lambda measure: frozen.part("validation losses of the base", (*shared, config.validation), measure),
+        lambda draw: frozen.part("samples of the base", drawn, draw),
+    )
+
+
+def _measure_samples(config: TrainConfig, prepared: Prepared, run_dir: Path, step: int) -> dict[str, Any]:
+    """The summary's part about the last samples, empty where none are drawn."""
+    if not config.trainer.sample_every:
+        return {}
+    sprites, side_px = prepared.sprites, config.model.resolution
+    palette = prepared.frozen.part("palette", _encoded_key(config, sprites), lambda: training_palette(sprites, side_px))
+    return {"samples": measure_samples(run_dir / SAMPLES / f"step_{step:06d}", sprites, palette)}
 
 
 def _open_logger(settings: dict[str, Any], identity: RunIdentity) -> Logger:

@@ -5,7 +5,7 @@ their own.
 import math
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -140,10 +140,22 @@ class StepMeter(StepCallback):
 
 
 class FixedNoiseValidation(StepCallback):
-    """The unweighted loss of held-out sprites by timestep band, with noise that is the same at every step and run."""
+    """The unweighted loss of held-out sprites by timestep band, with noise that is the same at every step and run.
 
-    def __init__(self, run_log: RunLog, meter: StepMeter, batches: Mapping[str, Sequence[Batch]], every: int) -> None:
+    `remember`: how the losses before the first step are come by, which are the base's, for a new adapter changes
+    nothing: another run may have measured them.
+    """
+
+    def __init__(
+        self,
+        run_log: RunLog,
+        meter: StepMeter,
+        batches: Mapping[str, Sequence[Batch]],
+        every: int,
+        remember: Callable[[Callable[[], dict[str, float]]], dict[str, float]] = lambda measure: measure(),
+    ) -> None:
         self.run_log, self.meter, self.batches, self.every = run_log, meter, batches, every
+        self.remember = remember
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         if not self.run_log.has("validation_loss"):
@@ -155,13 +167,17 @@ class FixedNoiseValidation(StepCallback):
 
     def _measure(self, trainer: pl.Trainer, module: LoraModule, step: int) -> None:
         paused = self.meter.pause()
+        losses = self._losses(trainer, module) if step else self.remember(lambda: self._losses(trainer, module))
+        mean = sum(losses.values()) / len(losses)
+        self.run_log.log(step, {"validation_loss": mean, **{f"validation_loss_{b}": x for b, x in losses.items()}})
+        self.meter.go_on(paused)
+
+    def _losses(self, trainer: pl.Trainer, module: LoraModule) -> dict[str, float]:
         module.unet.eval()
         with torch.no_grad(), trainer.precision_plugin.forward_context():
             losses = {band: self._mean_loss(module, batches) for band, batches in self.batches.items()}
         module.unet.train()
-        mean = sum(losses.values()) / len(losses)
-        self.run_log.log(step, {"validation_loss": mean, **{f"validation_loss_{b}": x for b, x in losses.items()}})
-        self.meter.go_on(paused)
+        return losses
 
     def _mean_loss(self, module: LoraModule, batches: Sequence[Batch]) -> float:
         total = sum(

@@ -12,7 +12,7 @@ from typing import Any
 import pytorch_lightning as pl
 from safetensors import SafetensorError, safe_open
 
-from spritelora.config.resume import CHECKPOINT_PATTERN, RECORD, STATE_FOLDER
+from spritelora.config.resume import CHECKPOINT_PATTERN, FINAL, RECORD, STATE_FOLDER
 from spritelora.errors import ResumeError, TrainingError
 from spritelora.files import write_whole
 from spritelora.training.callbacks import StepCallback, StepMeter
@@ -23,7 +23,6 @@ from spritelora.training.state_files import STRUCTURE, TENSORS, sync
 log = logging.getLogger(__name__)
 
 LORA_FILE = "lora.safetensors"
-FINAL = "checkpoint_final"
 
 
 class StopRequest(pl.Callback):
@@ -34,10 +33,16 @@ class StopRequest(pl.Callback):
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self._before: dict[int, Any] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._note)
+            self._before[number] = signal.signal(number, self._note)
+
+    def release(self) -> None:
+        """Give the signals back to whoever had them, so that they reach what comes after this run."""
+        while self._before:
+            signal.signal(*self._before.popitem())
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         if self.signal is not None:

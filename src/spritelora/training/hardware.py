@@ -1,6 +1,8 @@
 """What a run computes on, settled from what was asked for and what is there."""
 
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -42,6 +44,22 @@ def choose_hardware(device: Device, precision: Precision) -> Hardware:
         raise ConfigError("hardware.precision=bf16: this GPU has no bf16; use hardware.precision=fp16")
     name = torch.cuda.get_device_name() if use_cuda else f"CPU, {torch.get_num_threads()} thread(s)"
     return Hardware(torch.device("cuda" if use_cuda else "cpu"), precision, name)
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Count the peak from here, where the system lets us: on the GPU, and on Linux for the process."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        with suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether there was no memory left; on a CPU torch says so in a RuntimeError of its allocator."""
+    kinds = (torch.cuda.OutOfMemoryError, MemoryError)
+    words = ("can't allocate memory", "not enough memory", "std::bad_alloc")
+    return isinstance(error, kinds) or (isinstance(error, RuntimeError) and any(w in str(error) for w in words))
 
 
 def peak_memory_gb(device: torch.device) -> float:
