@@ -184,7 +184,10 @@ def _run(
         run_dir = Path(settings.runtime.output_dir)
         call = Invocation(run_dir, tuple(settings.overrides.task), Path(settings.sweep.dir).name if is_sweep else None)
         if is_sweep and schema is TrainConfig:
-            return run_job(lambda r, c: task(load(r, schema), c), raw, call, settings.job.num, _explained(schema))
+            of_hydra = run_dir / (settings.output_subdir or ".hydra")
+            return run_job(
+                lambda r, c: task(load(r, schema), c), raw, call, settings.job.num, _explained(schema), of_hydra
+            )
         try:
             with claimed(run_dir):
                 return task(load(raw, schema), call)

@@ -7,6 +7,7 @@ import difflib
 import gc
 import logging
 import math
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -108,18 +109,20 @@ def run_job(
     call: Invocation,
     number: int,
     explain: Callable[[Exception], str],
+    of_hydra: Path,
 ) -> float:
     """Run one job of a sweep, record how it went, and bring the results up to date. Returns the objective.
 
     A job that is over already is not run again, one that was stopped or killed goes on. NaN stands for a job without
-    an objective: it failed, or it is left out. Raises what ends the whole sweep: SystemExit and KeyboardInterrupt.
+    an objective: it failed, or it is left out. `of_hydra`: the folder that Hydra wrote for this start, which goes where
+    nothing is run. Raises what ends the whole sweep: SystemExit and KeyboardInterrupt.
     """
-    sweep = read_sweep(call.run_dir.parent)
+    sweep, earlier = read_sweep(call.run_dir.parent), read_job(call.run_dir)
+    if earlier is not None and earlier.status.is_over:
+        shutil.rmtree(of_hydra, ignore_errors=True)
+        return _as_float(earlier.objective)
     try:
         with claimed(call.run_dir):
-            earlier = read_job(call.run_dir)
-            if earlier is not None and earlier.status.is_over:
-                return _as_float(earlier.objective)
             record = JobRecord(number, list(call.overrides), JobStatus.running, now())
             record = replace(record, elapsed_s=earlier.elapsed_s if earlier else 0.0)
             failed = _failed_since(call.run_dir.parent, sweep.launched) if raw.sweep.stop_on_failure else []

@@ -76,7 +76,8 @@ def read_job(run_dir: Path) -> JobRecord | None:
     """The record in a job's folder; None where there is none, or one that no job here wrote."""
     try:
         content = cast(dict[str, Any], json.loads((run_dir / JOB).read_text(encoding="utf-8")))
-        return JobRecord(**{**content, "status": JobStatus(content["status"])})
+        status = JobStatus(content.pop("status"))
+        return JobRecord(status=status, **content)
     except (OSError, ValueError, TypeError, KeyError):
         return None
 

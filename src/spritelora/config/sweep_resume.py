@@ -15,7 +15,7 @@ FREE = (
     "hardware.device",
     "hardware.threads",
     "logger",
-    "sweep",
+    "sweep.stop_on_failure",
     "trainer.log_every",
     "trainer.save_every",
     "hydra/launcher",

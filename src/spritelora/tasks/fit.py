@@ -1,13 +1,10 @@
 """From checked sprites and settings to a trained LoRA: the composition of one training run."""
 
-import gc
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -29,9 +26,9 @@ from spritelora.sdxl.base import BaseModel, find_base
 from spritelora.sdxl.embedded import embedded_base
 from spritelora.tasks import assemble
 from spritelora.tasks.announce import announce_adapter, announce_plan, announce_results, announce_state_bits
-from spritelora.tasks.frozen import Frozen
+from spritelora.tasks.frozen import Frozen, encode_kept, palette_kept, results_of_base
 from spritelora.tasks.record import check_resumable, make_record, new_run_id, public_settings, to_json
-from spritelora.tasks.sample_metrics import measure_samples, training_palette
+from spritelora.tasks.sample_metrics import measure_samples
 from spritelora.tasks.training_set import TrainingSet
 from spritelora.training.callbacks import FixedNoiseValidation, StepMeter
 from spritelora.training.checkpoints import (
@@ -46,6 +43,7 @@ from spritelora.training.hardware import (
     LIGHTNING_PRECISION,
     Hardware,
     choose_hardware,
+    cpu_threads,
     is_out_of_memory,
     reset_peak_memory,
 )
@@ -54,11 +52,8 @@ from spritelora.training.module import LoraModule
 from spritelora.training.optimizer import eight_bit_share, probe_optimizer
 from spritelora.training.probe import measure_step
 from spritelora.training.run_log import RunLog
-from spritelora.training.samples import SAMPLES, Images, Samples
+from spritelora.training.samples import SAMPLES, Samples
 from spritelora.training.state_files import StateFiles
-
-T = TypeVar("T")
-Remember = Callable[[Callable[[], T]], T]
 
 log = logging.getLogger(__name__)
 
@@ -88,19 +83,8 @@ def fit(config: TrainConfig, invocation: Invocation, sprites: TrainingSet, froze
 
     Raises SystemExit with 128 + the signal's number after a stop by SIGTERM or Ctrl-C.
     """
-    with threads(config.hardware.threads):
+    with cpu_threads(config.hardware.threads):
         return _fit(config, invocation, sprites, frozen)
-
-
-@contextmanager
-def threads(wanted: int | None) -> Iterator[None]:
-    """A number of CPU threads for what is within, so that the next job of the process has its own again."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(wanted or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _fit(config: TrainConfig, invocation: Invocation, sprites: TrainingSet, frozen: Frozen) -> float:
@@ -115,7 +99,7 @@ def _fit(config: TrainConfig, invocation: Invocation, sprites: TrainingSet, froz
     stop = StopRequest()
     try:
         frozen.use_base(base, hardware)
-        encoded = _encode(config, frozen, Encoder(base, cache, hardware.device), sprites)
+        encoded = encode_kept(frozen, config, Encoder(base, cache, hardware.device), sprites)
         reset_peak_memory(hardware.device)
         unet = assemble.add_adapter(config, frozen.unet(base, hardware))
         module = assemble.build_module(config, base, unet)
@@ -165,25 +149,6 @@ def _find_start(config: TrainConfig, record: dict[str, Any]) -> tuple[Start, dic
     return Start(checkpoint, step), record
 
 
-def _encode(config: TrainConfig, frozen: Frozen, encoder: Encoder, sprites: TrainingSet) -> assemble.Encoded:
-    """What the encoders give, kept or new; their own memory is given back."""
-
-    def encode() -> assemble.Encoded:
-        encoded = assemble.encode_all(encoder, sprites, config.model.resolution, config.sampler)
-        gc.collect()
-        if encoder.device.type == "cuda":
-            torch.cuda.empty_cache()
-        return encoded
-
-    return frozen.part("encoded", _encoded_key(config, sprites), encode)
-
-
-def _encoded_key(config: TrainConfig, sprites: TrainingSet) -> object:
-    shown = [(s.file, s.repeats, s.factor) for s in (*sprites.training, *sprites.held_out)]
-    of_set = (sprites.hash, len(sprites.training), sprites.matte, sprites.variants, shown, config.model.resolution)
-    return of_set, config.sampler.prompts, config.sampler.negative_prompt
-
-
 def _announce(config: TrainConfig, prepared: Prepared, first_step: int) -> None:
     module, encoded, hardware = prepared.module, prepared.encoded, prepared.hardware
     parameters = adapter_parameters(module.unet)
@@ -209,7 +174,7 @@ def _train(
     """Run the loop. Returns the run's log, and the signal that stopped it early, if one did."""
     settings, module, encoded = config.trainer, prepared.module, prepared.encoded
     run_dir = invocation.run_dir
-    remember_losses, remember_images = _results_of_base(config, prepared)
+    remember_losses, remember_images = results_of_base(prepared.frozen, config, prepared.sprites)
     checkpoint = reopen_run(run_dir, start.checkpoint)
     write_whole(run_dir / RECORD, to_json(record))
     identity = RunIdentity(run_dir, record["name"], record["id"], record["sweep"], public_settings(record))
@@ -251,7 +216,7 @@ def _train(
         trainer.fit(module, data, ckpt_path=str(checkpoint / STATE_FOLDER) if checkpoint else None)
         is_finished = trainer.global_step >= settings.max_steps
         if is_finished:
-            run_log.summary |= _measure_samples(config, prepared, run_dir, trainer.global_step)
+            run_log.summary |= _measure_samples(config, prepared, run_dir / SAMPLES / f"step_{trainer.global_step:06d}")
             run_log.write_summary("finished", trainer.global_step)
     finally:
         _close_logger(logger)
@@ -260,28 +225,12 @@ def _train(
     return run_log, None if is_finished and invocation.sweep is None else stop.signal
 
 
-def _results_of_base(config: TrainConfig, prepared: Prepared) -> tuple[Remember[dict[str, float]], Remember[Images]]:
-    """How validation losses and samples of the base are come by: they are the same for all jobs that differ in nothing
-    that is said here.
-    """
-    trained_on = _encoded_key(config, prepared.sprites)
-    shared = (trained_on, config.trainer.batch_size, config.model.prediction, config.hardware.threads)
-    sampler = config.sampler
-    drawn = (*shared, sampler.steps, sampler.guidance, sampler.seed)
-    frozen = prepared.frozen
-    return (
-        lambda measure: frozen.part("validation losses of the base", (*shared, config.validation), measure),
-        lambda draw: frozen.part("samples of the base", drawn, draw),
-    )
-
-
-def _measure_samples(config: TrainConfig, prepared: Prepared, run_dir: Path, step: int) -> dict[str, Any]:
+def _measure_samples(config: TrainConfig, prepared: Prepared, folder: Path) -> dict[str, Any]:
     """The summary's part about the last samples, empty where none are drawn."""
     if not config.trainer.sample_every:
         return {}
-    sprites, side_px = prepared.sprites, config.model.resolution
-    palette = prepared.frozen.part("palette", _encoded_key(config, sprites), lambda: training_palette(sprites, side_px))
-    return {"samples": measure_samples(run_dir / SAMPLES / f"step_{step:06d}", sprites, palette)}
+    palette = palette_kept(prepared.frozen, config, prepared.sprites)
+    return {"samples": measure_samples(folder, prepared.sprites, palette)}
 
 
 def _open_logger(settings: dict[str, Any], identity: RunIdentity) -> Logger:

@@ -67,7 +67,7 @@ def read_jobs(folder: Path, sweep: SweepRecord) -> dict[int, JobRecord | None]:
 def read_rows(folder: Path, jobs: Mapping[int, JobRecord | None]) -> list[Row]:
     """A row for each job, with a column for each override that is not the same for all."""
     planned = read_sweep(folder).jobs or []
-    typed = {n: job.overrides if job else planned[n] if n < len(planned) else [] for n, job in jobs.items()}
+    typed = {n: planned[n] if n < len(planned) else job.overrides if job else [] for n, job in jobs.items()}
     own = differing(typed)
     rows: list[Row] = []
     for number, job in jobs.items():
