@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from spritelora.config.sweep import SweepRecord, now, write_sweep
 from tests.conftest import ROOT, run_train
 
 README = (ROOT / "README.md").read_text()
@@ -20,7 +21,10 @@ def test_every_command_passes_the_door(command: str, tmp_path: Path) -> None:
     checkpoint.mkdir(parents=True)
     for folder in (run, checkpoint):
         (folder / "run.json").write_text('{"overrides": ["lora=rank16"], "settings": {}}')
-    words = re.findall(r'(?:[^\s"]|"[^"]*")+', command.replace("outputs/train", str(tmp_path)))
+    sweep = tmp_path / "sweeps" / run.name
+    write_sweep(sweep, SweepRecord([], ["lora=rank16,rank16"], None, "validation_loss", now()))
+    command = command.replace("outputs/train", str(tmp_path)).replace("multirun/train", str(sweep.parent))
+    words = re.findall(r'(?:[^\s"]|"[^"]*")+', command)
     arguments = [w.replace('"', "") for w in words]
     if arguments[0] == "-m":
         arguments = [a.partition(",")[0] for a in arguments[1:]]  # a sweep itself is run by tests/tasks

@@ -164,7 +164,9 @@ def _start(
             settings = load(config, schema)
             if isinstance(settings, TrainConfig):
                 check_objective(settings)
-        if line.is_multirun and schema is TrainConfig and not line.shows_only:
+        if line.is_multirun and line.shows_only:  # Hydra shows no sweep: its first job
+            line = CommandLine([f for f in line.flags if f not in ("-m", "--multirun")], jobs[0])
+        elif line.is_multirun and schema is TrainConfig:
             whole = compose_config(config_dir, name, jobs[0], line.config_dirs, with_hydra=True)
             line, sweep = settle_sweep(line, typed.overrides, whole)
     sys.argv[1:] = [*line.flags, *line.overrides]

@@ -124,7 +124,8 @@ def run_job(
     try:
         with claimed(call.run_dir):
             record = JobRecord(number, list(call.overrides), JobStatus.running, now())
-            record = replace(record, elapsed_s=earlier.elapsed_s if earlier else 0.0)
+            if earlier is not None and earlier.status is JobStatus.stopped:
+                record = replace(record, elapsed_s=earlier.elapsed_s)
             failed = _failed_since(call.run_dir.parent, sweep.launched) if raw.sweep.stop_on_failure else []
             if failed:
                 error = f"job {failed[0]} failed (sweep.stop_on_failure)"

@@ -70,7 +70,7 @@ def _body(
 def _cell(column: str, row: Row) -> str:
     shown = text(format_cell(column, row.cells.get(column)))
     if column == "status" and row.cells.get("problem"):
-        return f"<b class=bad>{shown}</b><br><span class=soft>{text(row.cells['problem'])}</span>"
+        return f"<b class=bad>{shown}</b><div class='soft why'>{text(row.cells['problem'])}</div>"
     return shown
 
 
@@ -100,6 +100,7 @@ def _verdict(found: Comparison | None) -> str:
 
 
 def _losses(rows: Sequence[Row]) -> Iterator[str]:
+    rows = [row for row in rows if row.losses]
     bands = list(dict.fromkeys(band for row in rows for band in row.losses))
     if not bands:
         return
