@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -79,6 +80,20 @@ def go_on_after(number: int, status: int, tmp_path: Path, cache: Path, train_qui
     assert_same_tensors(
         lora_of(sweep / "2"), lora_of(train_quickly(*settings, "trainer.save_every=0", "lora.rank=8", name="alone"))
     )
+
+
+@pytest.mark.slow
+def test_a_job_that_is_out_of_memory_is_a_row_and_the_next_one_trains(tmp_path: Path, cache: Path) -> None:
+    """By a real limit on this process's memory."""
+    sweep = tmp_path / "sweep"
+    asked = (*QUICK, f"data.cache={cache}", "trainer.max_steps=1", "trainer.batch_size=700,2", f"output={sweep}")
+    shell = f"ulimit -v 2300000; exec {' '.join(repr(c) for c in [sys.executable, 'train.py', '-m', *asked])}"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(["bash", "-c", shell], cwd=ROOT, capture_output=True, text=True, env=environment)
+    assert done.returncode == 1
+    assert [(r["trainer.batch_size"], r["status"]) for r in rows(sweep)] == [("2", "finished"), ("700", "failed")]
+    assert "out of memory" in rows(sweep)[1]["problem"]
+    assert "try trainer.batch_size=1" in rows(sweep)[1]["problem"]
 
 
 def rows(sweep: Path) -> list[dict[str, str]]:
