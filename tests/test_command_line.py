@@ -55,7 +55,7 @@ MISTAKES = [
     (["-m", "lora=rank8,rank99"], "'lora' has no option 'rank99'"),
     (["-m", "lora=rank8,rank16", "lora.rnk=1,2"], "unknown key 'lora.rnk': did you mean 'lora.rank'?"),
     (["lora=rank8,rank16"], "add -m to sweep"),
-    (["-m", "--cfg", "job", "lora=rank8,rank16"], "leave out -m and give each key one value"),
+    (["-m", "lora=rank8,rank16", "sweep.objective=validation_los"], "did you mean 'validation_loss'?"),
     (["resume=/nowhere"], "resume=/nowhere: no such folder"),
 ]
 
@@ -92,6 +92,13 @@ def test_flags_after_overrides_are_accepted() -> None:
     result = run_train("lora=rank16", "--cfg", "job", "--resolve")
     assert result.returncode == 0
     assert "rank: 16" in result.stdout
+
+
+def test_of_a_sweep_the_first_job_is_shown_and_nothing_is_written(tmp_path: Path) -> None:
+    result = run_train("-m", "lora=rank16,rank32", "--cfg", "job", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "rank: 16" in result.stdout
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from spritelora.config.sweep import SweepRecord, now, write_sweep
 from tests.conftest import ROOT
 from tests.documents import Command, commands_of, keys_in, keys_of, run_in
 
@@ -31,6 +32,8 @@ def test_every_command_passes_the_door(command: Command, tmp_path: Path) -> None
     checkpoint.mkdir(parents=True)
     for folder in (run, checkpoint):
         (folder / "run.json").write_text('{"overrides": ["lora=rank16"], "settings": {}}')
+    sweep = tmp_path / "multirun" / "train" / run.name
+    write_sweep(sweep, SweepRecord([], ["lora=rank16,rank16"], None, "validation_loss", now()))
     words = command.words
     if "-m" in words:
         words = [w.partition(",")[0] for w in words if w != "-m"]  # a sweep itself is run by tests/tasks

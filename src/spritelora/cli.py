@@ -1,16 +1,13 @@
 """The one way a command starts: Hydra composes, the strict loader checks, the task runs."""
 
-import fcntl
 import functools
 import inspect
 import logging
 import os
 import re
-import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
@@ -41,8 +38,12 @@ from spritelora.config.fields import open_keys, text_keys
 from spritelora.config.help import render_help
 from spritelora.config.invocation import Invocation
 from spritelora.config.processes import is_follower
+from spritelora.config.schema import TrainConfig
 from spritelora.config.strict import load, schema_paths, suggest
-from spritelora.errors import ConfigError, SpriteLoraError, TrainingError
+from spritelora.config.sweep_resume import continue_sweep
+from spritelora.errors import ConfigError, SpriteLoraError
+from spritelora.run_folder import claimed, folders_named, remove_if_unused
+from spritelora.sweeps import check_objective, end_sweep, run_job, settle_sweep
 from spritelora.tasks.libraries import prepare_libraries
 
 T = TypeVar("T")
@@ -51,7 +52,6 @@ Check = Callable[[Any, CommandLine], None]
 
 IS_HYDRA_1_3 = hydra.__version__.startswith("1.3")
 HYDRA_VERSION: dict[str, Any] = {"version_base": "1.3"} if IS_HYDRA_1_3 else {}
-LOCK = ".lock"
 
 getattr(OmegaConf, "register_new_resolver" if omegaconf.__version__.startswith("2.3") else "register_resolver")(
     "run_dir",
@@ -165,17 +165,18 @@ def _start(
 ) -> None:
     ConfigStore.instance().store(name=f"{name}_schema", node=schema)
     line = split(sys.argv[1:], list(schema_paths(schema)), list_groups(config_dir))
-    if line.is_multirun and line.shows_settings:
-        raise ConfigError("-m runs a sweep, --cfg and --info show one job: leave out -m and give each key one value")
     if follows := check is not accept_all and is_follower():
         line = CommandLine(line.flags, [o for o in line.overrides if not o.startswith("output=")])
+    typed = line = continue_sweep(line)
     groups = _groups(config_dir, line)
     check_group_options(line.overrides, groups)
     settled = force_open_keys(rewrite(line.overrides, line.is_multirun), open_keys(schema))
     line = CommandLine(line.flags, quote_free_text(settled, text_keys(schema)))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises; it does not print and exit
+    sweep = None
     if not line.is_about_hydra:
-        for overrides in _jobs_to_check(line):
+        jobs = _jobs_to_check(line)
+        for overrides in jobs:
             config = compose_config(config_dir, name, overrides, line.config_dirs)
             if line.wants_help:
                 print(render_help(sys.modules[task.__module__].__doc__ or "", schema, groups, config))  # noqa: T201
@@ -184,10 +185,20 @@ def _start(
             check(settings, line)
             if follows:  # the first process has Hydra's part: folders, records, the log
                 logging.disable()
+                prepare_libraries()
                 task(settings, Invocation(Path(), tuple(line.overrides)))
                 return
+            if isinstance(settings, TrainConfig):
+                check_objective(settings)
+        if line.is_multirun and line.shows_only:  # Hydra shows no sweep: its first job
+            line = CommandLine([f for f in line.flags if f not in ("-m", "--multirun")], jobs[0])
+        elif line.is_multirun and schema is TrainConfig:
+            whole = compose_config(config_dir, name, jobs[0], line.config_dirs, with_hydra=True)
+            line, sweep = settle_sweep(line, typed.overrides, whole)
     sys.argv[1:] = [*line.flags, *line.overrides]
-    _run(task, config_dir, name, schema, _folders_named(line.overrides))
+    _run(task, config_dir, name, schema, folders_named(line.overrides))
+    if sweep is not None:
+        end_sweep(sweep)
 
 
 def _run(
@@ -200,9 +211,14 @@ def _run(
         is_sweep = settings.mode == RunMode.MULTIRUN
         run_dir = Path(settings.runtime.output_dir)
         call = Invocation(run_dir, tuple(settings.overrides.task), Path(settings.sweep.dir).name if is_sweep else None)
+        prepare_libraries()
+        if is_sweep and schema is TrainConfig:
+            of_hydra = run_dir / (settings.output_subdir or ".hydra")
+            return run_job(
+                lambda r, c: task(load(r, schema), c), raw, call, settings.job.num, _explained(schema), of_hydra
+            )
         try:
-            prepare_libraries()
-            with _claimed(run_dir):
+            with claimed(run_dir):
                 return task(load(raw, schema), call)
         except SpriteLoraError as error:
             if is_sweep:
@@ -211,30 +227,15 @@ def _run(
             failures.append(error)  # raised outside Hydra, which would print a line of its own first
         finally:
             if run_dir.resolve() not in users_folders:
-                _remove_if_unused(run_dir, f"{settings.job.name}.log")
+                remove_if_unused(run_dir, f"{settings.job.name}.log")
 
     hydra.main(config_path=str(config_dir), config_name=name, **HYDRA_VERSION)(job)()
     if failures:
         raise failures[0]
 
 
-@contextmanager
-def _claimed(run_dir: Path) -> Iterator[None]:
-    """Hold a run directory against other processes; the claim ends with the process, however that ends."""
-    with (run_dir / LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise TrainingError(f"{run_dir}: another process is writing this run; wait for it, or stop it") from error
-        except OSError:
-            pass  # a file system without locks
-        yield
-
-
-def _folders_named(overrides: list[str]) -> set[Path]:
-    """Folders the user named to be written into that exist: they stay, whatever happens."""
-    named = [o.partition("=")[2].strip("'\"") for o in overrides if o.startswith(("output=", "hydra.run.dir="))]
-    return {Path(n).resolve() for n in named if Path(n).is_dir()}
+def _explained(schema: type[Any]) -> Callable[[Exception], str]:
+    return lambda error: explain(error, schema)
 
 
 def _groups(config_dir: Path, line: CommandLine) -> dict[str, list[str]]:
@@ -245,13 +246,15 @@ def _groups(config_dir: Path, line: CommandLine) -> dict[str, list[str]]:
     return groups
 
 
-def compose_config(config_dir: Path, name: str, overrides: list[str], more_dirs: Sequence[Path] = ()) -> DictConfig:
+def compose_config(
+    config_dir: Path, name: str, overrides: list[str], more_dirs: Sequence[Path] = (), with_hydra: bool = False
+) -> DictConfig:
     """The configuration that overrides give, with options from `more_dirs` too; Hydra's state is left as it was."""
     if more_dirs:
         places = ",".join(quote(f"file://{folder.resolve()}") for folder in more_dirs)
         overrides = [*overrides, f"hydra.searchpath=[{places}]"]
     with hydra.initialize_config_dir(str(config_dir), **HYDRA_VERSION):
-        config = hydra.compose(name, overrides)
+        config = hydra.compose(name, overrides, return_hydra_config=with_hydra)
     GlobalHydra.instance().clear()
     return config
 
@@ -292,10 +295,3 @@ def _config_paths(node: DictConfig, prefix: str = "") -> list[str]:
         if not OmegaConf.is_missing(node, key) and isinstance(child := node._get_node(key), DictConfig):
             paths += _config_paths(child, f"{prefix}{key}.") if child._content is not None else []
     return paths
-
-
-def _remove_if_unused(run_dir: Path, log_name: str) -> None:
-    """Remove the folder of a run that ended before it wrote anything, so that bad input leaves nothing behind."""
-    if run_dir.is_dir() and {p.name for p in run_dir.iterdir()} <= {".hydra", log_name, LOCK}:
-        logging.shutdown()
-        shutil.rmtree(run_dir, ignore_errors=True)

@@ -5,6 +5,7 @@ class SpriteLoraError(Exception):
     """Base of all errors that end a command with one `error: ...` line and no traceback."""
 
     exit_status = 1
+    job_status = "failed"  # of the job of a sweep that it ends
 
 
 class ConfigError(SpriteLoraError):

@@ -6,8 +6,17 @@ import pytest
 import torch
 import yaml
 
-from spritelora.adapters.lora import adapter_parameters, add_lora, factors, live_delta, lora_layers, match_targets
+from spritelora.adapters.lora import (
+    adapter_parameters,
+    add_lora,
+    check_rank,
+    factors,
+    live_delta,
+    lora_layers,
+    match_targets,
+)
 from spritelora.errors import ConfigError
+from spritelora.sdxl.base import empty_unet
 from spritelora.sdxl.geometry import full_unet
 from tests.conftest import ROOT
 
@@ -27,6 +36,27 @@ def test_targets_on_full_sdxl(name: str, num_layers: int, millions: float | None
     assert len(lora_layers(unet)) == num_layers
     if millions is not None:
         assert sum(p.numel() for p in adapter_parameters(unet)) / 1e6 == pytest.approx(millions, abs=0.05)
+
+
+def test_a_rank_that_no_target_can_have_is_refused_before_there_are_weights(base) -> None:
+    """By the smaller side of each layer: a product over it has no more independent directions."""
+    unet = empty_unet(base)
+    assert {p.device.type for p in unet.parameters()} == {"meta"}
+    sides = [min(unet.get_submodule(t).weight.shape) for t in match_targets(unet, ["to_k"])]
+    check_rank(unet, match_targets(unet, ["to_k"]), max(sides))
+    with pytest.raises(
+        ConfigError, match=rf"lora.rank={max(sides) + 1} is above {max(sides)}, the largest rank that a"
+    ):
+        check_rank(unet, match_targets(unet, ["to_k"]), max(sides) + 1)
+    assert full_rank_of(unet, "conv_in") == 4 * 9
+    check_rank(unet, ["conv_in"], 4 * 9)
+    with pytest.raises(ConfigError):
+        check_rank(unet, ["conv_in"], 4 * 9 + 1)
+
+
+def full_rank_of(unet, layer: str) -> int:
+    """The rank of a random change of the layer."""
+    return int(torch.linalg.matrix_rank(torch.randn(unet.get_submodule(layer).weight.shape).flatten(1)))
 
 
 def test_endings_match_whole_names_and_idle_ones_are_refused(unet) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from spritelora.data.batch import EncodedSet, timestep_bands, training_batch, validation_batches
+from spritelora.data.batch import EncodedSet, training_batch, validation_batches
 from spritelora.data.cache import Cache, content_key
 from spritelora.data.encode import Encoder
 from spritelora.data.module import BatchStream
+from spritelora.diffusion.bands import timestep_bands
 from spritelora.errors import CacheError
 from spritelora.sdxl.base import BaseModel
 from spritelora.sdxl.text import TextEmbedding

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from spritelora.config.compare import CompareConfig
+from spritelora.config.sweep import JobRecord, JobStatus, now, write_job
 from spritelora.config.validate import ValidateConfig, ValidationSampler
 from spritelora.errors import ConfigError
 from spritelora.tasks.compare import compare
@@ -102,10 +103,12 @@ def test_jobs_of_a_sweep_are_rows_with_those_that_left_nothing(pair: tuple[Path,
         shutil.copytree(run, sweep / str(number))
     (sweep / "2").mkdir()
     (sweep / "2" / "train.log").write_text("2026-01-01 00:00:00,000 ERROR error: no such folder\n")
-    out = compare(CompareConfig([str(sweep)], names=["a", "b", "c", "d"], sort="name"), tmp_path / "out")
+    (sweep / "4").mkdir()
+    write_job(sweep / "4", JobRecord(4, [], JobStatus.failed, now(), error="MemoryError: no room"))
+    out = compare(CompareConfig([str(sweep)], names=["a", "b", "c", "d", "e"], sort="name"), tmp_path / "out")
     assert [(n, r["status"], r["problem"]) for n, r in table(out).items()] == [
         ("a", "finished", ""), ("b", "failed", "left no record: it failed before the first step"),
-        ("c", "failed", "no such folder"), ("d", "finished", ""),
+        ("c", "failed", "no such folder"), ("d", "finished", ""), ("e", "failed", "MemoryError: no room"),
     ]  # fmt: skip
 
 

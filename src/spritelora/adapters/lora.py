@@ -27,6 +27,20 @@ def match_targets(unet: nn.Module, endings: Sequence[str]) -> list[str]:
     return [n for n in layers if n in wanted]
 
 
+def check_rank(unet: nn.Module, targets: Sequence[str], rank: int) -> None:
+    """Raise ConfigError for a rank that no target can have: a layer's change has at most its smaller side's.
+
+    Shapes alone are read, so that the UNet may be empty.
+    """
+    weights = [unet.get_submodule(name).weight for name in targets]
+    largest = max(min(len(w), w[0].numel()) for w in weights)  # pyright: ignore
+    if rank > largest:
+        raise ConfigError(
+            f"lora.rank={rank} is above {largest}, the largest rank that a change of the {len(targets)} target layers "
+            f"can have; set lora.rank to {largest} or less"
+        )
+
+
 def add_lora(
     unet: UNet2DConditionModel, targets: list[str], rank: int, alpha: float, dropout: float, seed: int
 ) -> None:

@@ -16,6 +16,7 @@ HYDRA_OPTIONS = {
     "--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd",
     "--experimental-rerun",
 }  # fmt: skip
+HYDRA_ABOUT = {"--hydra-help", "--version", "--shell-completion", "-sc"}
 HYDRA_OPTIONAL = {"--info": "all", "-i": "all"}
 
 HABITS = {
@@ -47,10 +48,6 @@ class CommandLine:
         return "--multirun" in self.flags or "-m" in self.flags
 
     @property
-    def shows_settings(self) -> bool:
-        return any(flag.partition("=")[0] in ("--cfg", "-c", "--info", "-i") for flag in self.flags)
-
-    @property
     def config_dirs(self) -> list[Path]:
         """Folders with options of the user's own."""
         pairs = zip(self.flags, [*self.flags, ""][1:], strict=True)
@@ -58,8 +55,14 @@ class CommandLine:
         return [Path(joined or value) for name, _, joined, value in named if name in ("--config-dir", "-cd")]
 
     @property
+    def shows_only(self) -> bool:
+        """Whether Hydra is asked to show something, and runs nothing."""
+        shown = {"--cfg", "-c", "--info", "-i", "--resolve", *HYDRA_ABOUT}
+        return any(flag.partition("=")[0] in shown for flag in self.flags)
+
+    @property
     def is_about_hydra(self) -> bool:
-        return bool({"--hydra-help", "--version", "--shell-completion", "-sc"} & set(self.flags))
+        return bool(HYDRA_ABOUT & set(self.flags))
 
 
 def split(arguments: Sequence[str], keys: Sequence[str], groups: Mapping[str, list[str]]) -> CommandLine:

@@ -1,6 +1,7 @@
 """What a task is told about its call, besides its settings."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,17 +11,22 @@ UNTOLD = ("output", "resume", "data.cache", "logger", "sweep.")
 LONGEST_NAME, LONGEST_VALUE = 120, 40
 
 
+def tell_nobody() -> None:
+    """Told of a first step by a job that is no part of a sweep."""
+
+
 @dataclass(frozen=True)
 class Invocation:
     """One job: where it writes, what was typed, and the sweep it belongs to.
 
     `run_dir`: the job's own directory. `overrides`: as Hydra read them. `sweep`: name shared by all jobs of
-    a multirun, None for a single run.
+    a multirun, None for a single run. `on_first_step`: called when training begins.
     """
 
     run_dir: Path
     overrides: tuple[str, ...] = ()
     sweep: str | None = None
+    on_first_step: Callable[[], None] = tell_nobody
 
     @property
     def name(self) -> str:

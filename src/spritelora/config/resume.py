@@ -12,6 +12,7 @@ from spritelora.errors import ConfigError, ResumeError
 
 RECORD = "run.json"
 STATE_FOLDER = "training_state"
+FINAL = "checkpoint_final"
 CHECKPOINT_PATTERN = re.compile(r"checkpoint_(step_(\d+)|final)$")
 
 

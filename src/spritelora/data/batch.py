@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -85,12 +84,6 @@ def validation_batches(
 ) -> list[list[Batch]]:
     """For each timestep band the batches of all sprites, `draws` times, with noise that never changes."""
     return [_band_batches(encoded, band, draws, size) for band in bands]
-
-
-def timestep_bands(count: int, num_timesteps: int) -> list[tuple[int, int]]:
-    """The noise schedule in equal parts, each [first, last)."""
-    edges = [round(i * num_timesteps / count) for i in range(count + 1)]
-    return list(pairwise(edges))
 
 
 def _band_batches(encoded: EncodedSet, band: tuple[int, int], draws: int, size: int) -> list[Batch]:

@@ -18,9 +18,8 @@ TITLES = {
     "name": "name", "status": "status", "base": "base", "rank": "rank", "alpha_over_rank": "alpha/rank", "lr": "lr",
     "step": "step", "max_steps": "of steps", "optimizer": "optimizer", "batch_size": "batch",
     "validation_loss": "validation loss", "strength": "best strength", COLOUR_DISTANCE.name: COLOUR_DISTANCE.title,
-    "usable": "usable",
-    "copies_of_new_prompts": "copies, new prompts", "time_s": "time, s", "peak_gb": "peak, GB",
-    "file_mb": "file, MB", "problem": "problem",
+    "usable": "usable", "copies_of_new_prompts": "copies, new prompts", "step_time_s": "s/step", "time_s": "time, s",
+    "first_step_s": "start, s", "peak_gb": "peak, GB", "file_mb": "file, MB", "path": "path", "problem": "problem",
 }  # fmt: skip
 LARGEST_FIRST = ("usable",)
 
@@ -46,21 +45,25 @@ class Row:
 
 
 def columns(rows: Sequence[Row]) -> list[str]:
-    """The columns that some row has something for: the settings, the losses by band, the metrics, the costs."""
+    """The columns that some row has something for: its own, the settings, the losses by band, the metrics, the costs.
+
+    A row's own columns are those that no other table knows.
+    """
     present = {name for row in rows for name, cell in row.cells.items() if cell is not None}
     bands = sorted((n for n in present if n.startswith("validation_loss_")), key=lambda n: int(n.split("_")[2]))
     order = list(TITLES)
     at = order.index("validation_loss") + 1
-    after = order.index("time_s")
+    after = order.index("step_time_s")
     ordered = [*order[:at], *bands, *order[at:after], *METRICS, *order[after:]]
-    return [name for name in ordered if name in present]
+    own = dict.fromkeys(name for row in rows for name in row.cells if name not in ordered)
+    return [name for name in (ordered[0], *own, *ordered[1:]) if name in present]
 
 
 def title_of(column: str) -> str:
     """A column's head."""
     if column.startswith("validation_loss_"):
         return f"loss, t {column.removeprefix('validation_loss_').replace('_', ' to ')}"
-    return METRICS[column].title if column in METRICS else TITLES[column]
+    return METRICS[column].title if column in METRICS else TITLES.get(column, column)
 
 
 def is_largest_first(column: str) -> bool:

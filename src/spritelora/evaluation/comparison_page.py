@@ -36,13 +36,22 @@ for (const head of document.querySelectorAll('#runs th')) {
 """
 
 
-def make_page(rows: Sequence[Row], sort: str, notes: Sequence[str], images: Mapping[str, Mapping[str, Pixels]]) -> str:
+def make_page(
+    rows: Sequence[Row],
+    sort: str,
+    notes: Sequence[str],
+    images: Mapping[str, Mapping[str, Pixels]],
+    title: str = "Comparison",
+    tile_px: int = TILE_PX,
+) -> str:
     """The page as text. `rows`: in order. `images`: for prompts, an image of each row that has one, by name."""
     subtitle = f"{len(rows)} rows by {title_of(sort)}; a click on a head sorts by it"
-    return document("Comparison", subtitle, _body(rows, notes, images), SORTING)
+    return document(title, subtitle, _body(rows, notes, images, tile_px), SORTING)
 
 
-def _body(rows: Sequence[Row], notes: Sequence[str], images: Mapping[str, Mapping[str, Pixels]]) -> Iterator[str]:
+def _body(
+    rows: Sequence[Row], notes: Sequence[str], images: Mapping[str, Mapping[str, Pixels]], tile_px: int
+) -> Iterator[str]:
     if notes:
         yield "<ul class=findings>" + "".join(f"<li class=warning>{text(note)}</li>" for note in notes) + "</ul>\n"
     shown = [name for name in columns(rows) if name != "problem"]
@@ -53,7 +62,7 @@ def _body(rows: Sequence[Row], notes: Sequence[str], images: Mapping[str, Mappin
     if images:
         yield "<h2>The same prompt and noise</h2>\n<div class=rows>"
         for prompt, by_name in images.items():
-            tiles = "".join(tile(picture(image, TILE_PX, name), text(name)) for name, image in by_name.items())
+            tiles = "".join(tile(picture(image, tile_px, name), text(name)) for name, image in by_name.items())
             yield f"<div class='row pair'><h3>{text(prompt)}</h3><div class=tiles>{tiles}</div></div>\n"
         yield "</div>\n"
 
@@ -61,7 +70,7 @@ def _body(rows: Sequence[Row], notes: Sequence[str], images: Mapping[str, Mappin
 def _cell(column: str, row: Row) -> str:
     shown = text(format_cell(column, row.cells.get(column)))
     if column == "status" and row.cells.get("problem"):
-        return f"<b class=bad>{shown}</b><br><span class=soft>{text(row.cells['problem'])}</span>"
+        return f"<b class=bad>{shown}</b><div class='soft why'>{text(row.cells['problem'])}</div>"
     return shown
 
 
@@ -91,6 +100,7 @@ def _verdict(found: Comparison | None) -> str:
 
 
 def _losses(rows: Sequence[Row]) -> Iterator[str]:
+    rows = [row for row in rows if row.losses]
     bands = list(dict.fromkeys(band for row in rows for band in row.losses))
     if not bands:
         return

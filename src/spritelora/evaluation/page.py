@@ -35,6 +35,7 @@ tr:last-child td { border-bottom: 0; }
 th { font-weight: 600; white-space: nowrap; } td.number, th.number { text-align: right; white-space: nowrap; }
 td.number { font-variant-numeric: tabular-nums; }
 td b { color: var(--tone, inherit); font-weight: 600; } tr.best td { background: var(--band); }
+td .why { min-width: 18rem; overflow-wrap: anywhere; }
 th button { border: 0; padding: 0; background: none; font-weight: 600; min-height: 0; border-radius: 0; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); gap: .8rem; }
 .charts figure { display: block; content-visibility: visible; }

@@ -171,6 +171,18 @@ def load_unet(base: BaseModel, dtype: torch.dtype) -> Unet:
     return unet.requires_grad_(False)
 
 
+def empty_unet(base: BaseModel) -> Unet:
+    """The UNet's structure without numbers: every weight has its shape and no memory."""
+    with torch.device("meta"):
+        return UNet2DConditionModel.from_config(base.config("unet"))  # pyright: ignore
+
+
+def file_states(base: BaseModel) -> list[tuple[str, int, int]]:
+    """Path, size and time of change of every file of the model: equal where nothing was replaced."""
+    states = [(file, file.stat()) for file in sorted(base.folder.glob("*/*"))]
+    return [(str(file.resolve()), state.st_size, state.st_mtime_ns) for file, state in states]
+
+
 def load_vae(base: BaseModel, device: torch.device) -> AutoencoderKL:
     """The autoencoder in fp32, frozen: the SDXL VAE overflows fp16."""
     vae = _load(AutoencoderKL.from_pretrained, base, "vae", torch.float32)

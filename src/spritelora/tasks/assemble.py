@@ -13,13 +13,14 @@ from torch.optim import Optimizer
 
 from spritelora.adapters.export import write_lora
 from spritelora.adapters.formats import SAVE_DTYPE
-from spritelora.adapters.lora import add_lora, match_targets
+from spritelora.adapters.lora import add_lora, check_rank, match_targets
 from spritelora.adapters.metadata import LoraFacts, describe
 from spritelora.config.schema import OptimConfig, SamplerConfig, TrainConfig, ValidationConfig
-from spritelora.data.batch import Batch, EncodedSet, timestep_bands, validation_batches
+from spritelora.data.batch import Batch, EncodedSet, validation_batches
 from spritelora.data.encode import Encoder
+from spritelora.diffusion.bands import timestep_bands
 from spritelora.errors import ConfigError, first_line
-from spritelora.sdxl.base import BaseModel, Unet, load_scheduler, load_unet, load_vae, read_alphas, read_prediction
+from spritelora.sdxl.base import BaseModel, Unet, empty_unet, load_scheduler, load_vae, read_alphas, read_prediction
 from spritelora.sdxl.latents import decode_latents
 from spritelora.sdxl.text import TextEmbedding
 from spritelora.sprites.augment import vary_caption
@@ -75,14 +76,19 @@ def encode_all(encoder: Encoder, sprites: TrainingSet, side_px: int, sampler: Sa
     )
 
 
-def build_unet(config: TrainConfig, base: BaseModel, hardware: Hardware) -> Unet:
-    """The frozen UNet with a new adapter, on the training device."""
-    unet = load_unet(base, hardware.base_dtype)
+def check_adapter(config: TrainConfig, base: BaseModel) -> None:
+    """Raise ConfigError for targets and a rank that the UNet cannot have, before any of it is in memory."""
+    unet = empty_unet(base)
+    check_rank(unet, match_targets(unet, config.targets.modules), config.lora.rank)
+
+
+def add_adapter(config: TrainConfig, unet: Unet) -> Unet:
+    """The frozen UNet with a new adapter, ready to train."""
     targets = match_targets(unet, config.targets.modules)
     add_lora(unet, targets, config.lora.rank, config.lora.settled_alpha, config.lora.dropout, config.seed)
     if config.hardware.gradient_checkpointing:
         unet.enable_gradient_checkpointing()
-    return unet.train().to(hardware.device)  # pyright: ignore
+    return unet.train()
 
 
 def build_module(config: TrainConfig, base: BaseModel, unet: Unet) -> LoraModule:

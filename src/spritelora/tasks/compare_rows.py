@@ -11,6 +11,7 @@ from typing import Any
 from spritelora.adapters.bases import EMBEDDED, base_of
 from spritelora.adapters.lora_file import PEFT_WEIGHTS, LoraFile, read_lora_file
 from spritelora.config.resume import RECORD, is_run, read_record
+from spritelora.config.sweep import read_job
 from spritelora.errors import ConfigError, ResumeError, SpriteLoraError
 from spritelora.evaluation.colour_distance import read_colours
 from spritelora.evaluation.comparison import Cell, Row, as_values
@@ -64,8 +65,11 @@ def _named_apart(entries: Sequence[Entry]) -> list[Entry]:
     return [e if names.count(e.name) == 1 else Entry(e.path, e.kind, str(e.path)) for e in entries]
 
 
-def read_row(entry: Entry, validation: Path) -> Row:
-    """Everything an entry tells. `validation`: where a record of its validation may be. Never raises for a bad run."""
+def read_row(entry: Entry, validation: Path | None) -> Row:
+    """Everything an entry tells, never raising for a bad run.
+
+    `validation`: where a record of its validation may be, None to read none.
+    """
     try:
         if entry.kind == "failed":
             return Row({"name": entry.name, "status": "failed", "problem": _last_error(entry.path)})
@@ -73,7 +77,7 @@ def read_row(entry: Entry, validation: Path) -> Row:
     except (SpriteLoraError, KeyError, TypeError) as error:
         return Row({"name": entry.name, "status": "failed", "problem": f"record is damaged: {error}"})
     try:
-        return _with_validation(row, validation)
+        return row if validation is None else _with_validation(row, validation)
     except ConfigError as error:
         return Row({**row.cells, "problem": str(error)}, row.losses)
 
@@ -198,7 +202,10 @@ def _time_s(lines: Iterable[Mapping[str, Any]]) -> float | None:
 
 
 def _last_error(folder: Path, otherwise: str = "left no record: it failed before the first step") -> str:
-    """The last error in a job's log."""
+    """The error in a job's record; without one the last in its log."""
+    job = read_job(folder)
+    if job is not None and job.error is not None:
+        return f"{otherwise}: {job.error}" if otherwise.startswith("stopped") else job.error
     for file in sorted(folder.glob("*.log")) if folder.is_dir() else ():
         errors = re.findall(r"ERROR (?:error: )?(.+)", file.read_text(encoding="utf-8", errors="replace"))
         if errors:

@@ -1,19 +1,19 @@
 """From checked sprites and settings to a trained LoRA: the composition of one training run."""
 
-import gc
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from hydra.utils import get_method
+from pytorch_lightning.callbacks import LambdaCallback
 from pytorch_lightning.loggers import Logger
 
 from spritelora.adapters.lora import adapter_parameters, lora_layers
-from spritelora.config.invocation import Invocation
+from spritelora.config.invocation import Invocation, tell_nobody
 from spritelora.config.processes import settle_processes
 from spritelora.config.resume import RECORD, STATE_FOLDER, is_run, read_record
 from spritelora.config.schema import TrainConfig
@@ -28,8 +28,10 @@ from spritelora.sdxl.base import BaseModel, find_base
 from spritelora.sdxl.embedded import embedded_base
 from spritelora.tasks import assemble
 from spritelora.tasks.announce import announce_adapter, announce_plan, announce_results, announce_state_bits
+from spritelora.tasks.frozen import Frozen, encode_kept, palette_kept, results_of_base
 from spritelora.tasks.processes import TeamEnvironment, TeamStrategy, choose_place, open_team
 from spritelora.tasks.record import check_resumable, make_record, new_run_id, public_settings, to_json
+from spritelora.tasks.sample_metrics import measure_samples
 from spritelora.tasks.training_set import TrainingSet
 from spritelora.training.callbacks import FixedNoiseValidation, StepMeter
 from spritelora.training.checkpoints import (
@@ -42,13 +44,21 @@ from spritelora.training.checkpoints import (
     reopen_run,
 )
 from spritelora.training.followers import UnwrittenLog
-from spritelora.training.hardware import LIGHTNING_PRECISION, Hardware, choose_hardware, share_threads
+from spritelora.training.hardware import (
+    LIGHTNING_PRECISION,
+    Hardware,
+    choose_hardware,
+    cpu_threads,
+    is_out_of_memory,
+    reset_peak_memory,
+    share_threads,
+)
 from spritelora.training.loggers import RunIdentity, TrainingLogger
 from spritelora.training.module import LoraModule
 from spritelora.training.optimizer import eight_bit_share, probe_optimizer
 from spritelora.training.probe import measure_step
 from spritelora.training.run_log import RunLog
-from spritelora.training.samples import Samples
+from spritelora.training.samples import SAMPLES, Samples
 from spritelora.training.state_files import StateFiles
 
 log = logging.getLogger(__name__)
@@ -64,8 +74,9 @@ class Start:
 
 @dataclass(frozen=True)
 class Prepared:
-    """All that training needs, loaded and encoded."""
+    """All that training needs, loaded and encoded; and what is kept of it for the next job."""
 
+    frozen: Frozen
     sprites: TrainingSet
     hardware: Hardware
     base: BaseModel
@@ -73,49 +84,61 @@ class Prepared:
     module: LoraModule
 
 
-def fit(config: TrainConfig, invocation: Invocation, sprites: TrainingSet) -> float:
+def fit(config: TrainConfig, invocation: Invocation, sprites: TrainingSet, frozen: Frozen) -> float:
     """Train, and write checkpoints, samples and metrics. Returns the last validation loss.
 
     Raises SystemExit with 128 + the signal's number after a stop by SIGTERM or Ctrl-C.
     """
     place = choose_place(config)
-    share_threads(config.hardware.threads, place)
-    hardware = choose_hardware(config.hardware.device, config.hardware.precision, place)
-    with open_team(settle_processes(config, place), invocation, hardware.place, hardware.device) as team:
-        config, invocation = team.share((settle_processes(config, place), invocation))
-        loss, stopped_by = _fit(config, invocation, sprites, hardware, team)
+    told, invocation = invocation.on_first_step, replace(invocation, on_first_step=tell_nobody)
+    with cpu_threads(config.hardware.threads):
+        share_threads(config.hardware.threads, place)
+        hardware = choose_hardware(config.hardware.device, config.hardware.precision, place)
+        settled = settle_processes(config, place)
+        with open_team(settled, invocation, hardware.place, hardware.device) as team:
+            config, invocation = team.share((settled, invocation))
+            # Processes that start anew for each job would wait for one that has kept its parts.
+            frozen = frozen if team.size == 1 else Frozen()
+            loss, stopped_by = _fit(config, replace(invocation, on_first_step=told), sprites, hardware, team, frozen)
     if stopped_by is not None:
-        log.info("stopped on request; to go on: python train.py resume=%s", invocation.run_dir)
+        folder = invocation.run_dir.parent if invocation.sweep else invocation.run_dir
+        log.info("stopped on request; to go on: python train.py resume=%s", folder)
         raise SystemExit(128 + stopped_by)
     return loss
 
 
 def _fit(
-    config: TrainConfig, invocation: Invocation, sprites: TrainingSet, hardware: Hardware, team: Team
+    config: TrainConfig, invocation: Invocation, sprites: TrainingSet, hardware: Hardware, team: Team, frozen: Frozen
 ) -> tuple[float, int | None]:
     """Returns the last validation loss, and the signal that stopped the run early, if one did."""
     started = time.perf_counter()
     cache = Cache(Path(config.data.cache).expanduser())
+    stop = StopRequest(team)
     try:
         with team.together():
             base = find_base(config.model.path or str(embedded_base()))
             _check_same_sprites(sprites, team)
             record = make_record(config, invocation, hardware, base, sprites, new_run_id())
             start, record = team.share(_find_start(config, record) if team.is_first else (Start(None, 0), record))
+            assemble.check_adapter(config, base)
             optimizer, settings = assemble.find_optimizer(config.optim), assemble.optimizer_settings(config.optim)
             probe_optimizer(optimizer, hardware.device, **settings)
-            encoder = Encoder(base, cache, hardware.device, team)
-            encoded = assemble.encode_all(encoder, sprites, config.model.resolution, config.sampler)
-            _free_encoders(hardware.device)
-            module = assemble.build_module(config, base, assemble.build_unet(config, base, hardware))
-            prepared = Prepared(sprites, hardware, base, encoded, module)
+            frozen.use_base(base, hardware)
+            encoded = encode_kept(frozen, config, Encoder(base, cache, hardware.device, team), sprites)
+            reset_peak_memory(hardware.device)
+            module = assemble.build_module(config, base, assemble.add_adapter(config, frozen.unet(base, hardware)))
+            prepared = Prepared(frozen, sprites, hardware, base, encoded, module)
             _announce(config, prepared, start.step)
-        run_log, stopped_by = _train(config, invocation.run_dir, prepared, record, start, team)
-    except torch.cuda.OutOfMemoryError as error:
+        run_log, stopped_by = _train(config, invocation, prepared, record, start, stop)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
         raise TrainingError(
-            f"out of GPU memory ({first_line(error)}); try trainer.batch_size=1, "
-            f"hardware.gradient_checkpointing=true, or a smaller model.resolution"
+            f"out of {'GPU ' if hardware.device.type == 'cuda' else ''}memory ({first_line(error)}); try "
+            f"trainer.batch_size=1, hardware.gradient_checkpointing=true, or a smaller model.resolution"
         ) from error
+    finally:
+        stop.release()
     losses = run_log.series()["validation_loss"]
     first, last = losses[0][1], losses[-1][1]
     elapsed_s = time.perf_counter() - started
@@ -157,14 +180,6 @@ def _find_start(config: TrainConfig, record: dict[str, Any]) -> tuple[Start, dic
     return Start(checkpoint, step), record
 
 
-def _free_encoders(device: torch.device) -> None:
-    """Give the encoders' memory back, and count the peak from here."""
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(device)
-
-
 def _announce(config: TrainConfig, prepared: Prepared, first_step: int) -> None:
     module, encoded, hardware = prepared.module, prepared.encoded, prepared.hardware
     parameters = adapter_parameters(module.unet)
@@ -180,10 +195,17 @@ def _announce(config: TrainConfig, prepared: Prepared, first_step: int) -> None:
 
 
 def _train(
-    config: TrainConfig, run_dir: Path, prepared: Prepared, record: dict[str, Any], start: Start, team: Team
+    config: TrainConfig,
+    invocation: Invocation,
+    prepared: Prepared,
+    record: dict[str, Any],
+    start: Start,
+    stop: StopRequest,
 ) -> tuple[RunLog, int | None]:
     """Run the loop. Returns the run's log, and the signal that stopped it early, if one did."""
     settings, module, encoded = config.trainer, prepared.module, prepared.encoded
+    run_dir, team = invocation.run_dir, stop.team
+    remember_losses, remember_images = results_of_base(prepared.frozen, config, prepared.sprites)
     with team.together():
         checkpoint = team.share(reopen_run(run_dir, start.checkpoint) if team.is_first else None)
         run_log = _open_log(config, run_dir, record, start) if team.is_first else UnwrittenLog(run_dir)
@@ -194,7 +216,6 @@ def _train(
         plan = assemble.build_sample_plan(config, prepared.base, prepared.sprites, encoded, prepared.hardware)
         captions = [s.caption for s in prepared.sprites.training]
         export = assemble.make_exporter(config, prepared.base, module.unet, captions, title=run_dir.name)
-        stop = StopRequest(team)
         checkpoints = Checkpoints(run_log, meter, stop, to_json(record), export, settings.save_every)
         trainer = pl.Trainer(
             accelerator="gpu" if prepared.hardware.device.type == "cuda" else "cpu",
@@ -216,15 +237,19 @@ def _train(
             callbacks=[  # in this order at each step
                 stop,
                 meter,
-                FixedNoiseValidation(run_log, meter, validation, settings.validate_every, team),
-                *([Samples(run_log, meter, plan, settings.sample_every)] if team.is_first else []),
+                FixedNoiseValidation(run_log, meter, validation, settings.validate_every, team, remember_losses),
+                *([Samples(run_log, meter, plan, settings.sample_every, remember_images)] if team.is_first else []),
                 checkpoints,
+                LambdaCallback(on_train_start=lambda *_: invocation.on_first_step()),
             ],
         )
         data = SpriteData(encoded.training, config.seed, settings.batch_size, num_timesteps)
         trainer.fit(module, data, ckpt_path=str(checkpoint / STATE_FOLDER) if checkpoint else None)
         is_finished = trainer.global_step >= settings.max_steps
         if is_finished:
+            if team.is_first:
+                folder = run_dir / SAMPLES / f"step_{trainer.global_step:06d}"
+                run_log.summary |= _measure_samples(config, prepared, folder)
             run_log.write_summary("finished", trainer.global_step)
             if run_log.logger is not None:
                 run_log.logger.finalize("success")
@@ -232,7 +257,15 @@ def _train(
     finally:
         if run_log.logger is not None:
             _close_logger(run_log.logger, run_dir / FINAL / LORA_FILE)
-    return run_log, None if is_finished else stop.signal
+    return run_log, None if is_finished and invocation.sweep is None else stop.signal
+
+
+def _measure_samples(config: TrainConfig, prepared: Prepared, folder: Path) -> dict[str, Any]:
+    """The summary's part about the last samples, empty where none are drawn."""
+    if not config.trainer.sample_every:
+        return {}
+    palette = palette_kept(prepared.frozen, config, prepared.sprites)
+    return {"samples": measure_samples(folder, prepared.sprites, palette)}
 
 
 def _open_log(config: TrainConfig, run_dir: Path, record: dict[str, Any], start: Start) -> RunLog:

@@ -13,9 +13,10 @@ def train(config: TrainConfig, invocation: Invocation) -> float:
     try:
         sprites = read_training_set(config.data, config.model.resolution)
         from spritelora.tasks.fit import fit  # after the sprites are known to be right: torch is slow to import
+        from spritelora.tasks.frozen import KEPT, Frozen
 
         logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)  # importing it has set its own level
-        return fit(config, invocation, sprites)
+        return fit(config, invocation, sprites, KEPT if invocation.sweep else Frozen())
     except OSError as error:
         if error.filename is None:
             raise

@@ -14,6 +14,7 @@ from spritelora.config.invocation import Invocation
 from spritelora.config.schema import TrainConfig
 from spritelora.config.strict import load
 from spritelora.errors import SpriteLoraError
+from spritelora.tasks.libraries import prepare_libraries
 
 
 def main() -> None:
@@ -22,6 +23,7 @@ def main() -> None:
     threading.Thread(target=_end_with_the_first, daemon=True).start()
     logging.disable()
     raw = cast(DictConfig, OmegaConf.merge(OmegaConf.structured(TrainConfig), told["settings"]))
+    prepare_libraries()
     from spritelora.tasks.train import train
 
     try:

@@ -5,7 +5,7 @@ their own.
 import math
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -151,7 +151,8 @@ class StepMeter(StepCallback):
 class FixedNoiseValidation(StepCallback):
     """The unweighted loss of held-out sprites by timestep band, with noise that is the same at every step and run.
 
-    Each process measures its share of the batches.
+    Each process measures its share of the batches. `remember`: how the losses before the first step are come by, which
+    are the base's, for a new adapter changes nothing: another run may have measured them.
     """
 
     def __init__(
@@ -161,9 +162,11 @@ class FixedNoiseValidation(StepCallback):
         batches: Mapping[str, Sequence[Batch]],
         every: int,
         team: Team | None = None,
+        remember: Callable[[Callable[[], dict[str, float]]], dict[str, float]] = lambda measure: measure(),
     ) -> None:
         self.run_log, self.meter, self.every, self.team = run_log, meter, every, team or Team()
         self.batches = {band: b[self.team.place.rank :: self.team.size] for band, b in batches.items()}
+        self.remember = remember
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         if not self.team.share(self.run_log.has("validation_loss")):
@@ -175,14 +178,18 @@ class FixedNoiseValidation(StepCallback):
 
     def _measure(self, trainer: pl.Trainer, module: LoraModule, step: int) -> None:
         paused = self.meter.pause()
+        losses = self._losses(trainer, module) if step else self.remember(lambda: self._losses(trainer, module))
+        mean = sum(losses.values()) / len(losses)
+        self.run_log.log(step, {"validation_loss": mean, **{f"validation_loss_{b}": x for b, x in losses.items()}})
+        self.meter.go_on(paused)
+
+    def _losses(self, trainer: pl.Trainer, module: LoraModule) -> dict[str, float]:
         module.unet.eval()
         with torch.no_grad(), trainer.precision_plugin.forward_context():
             sums = self.team.sums([x for batches in self.batches.values() for x in self._sum(module, batches)])
         losses = {band: sums[2 * i] / sums[2 * i + 1] for i, band in enumerate(self.batches)}
         module.unet.train()
-        mean = sum(losses.values()) / len(losses)
-        self.run_log.log(step, {"validation_loss": mean, **{f"validation_loss_{b}": x for b, x in losses.items()}})
-        self.meter.go_on(paused)
+        return losses
 
     def _sum(self, module: LoraModule, batches: Sequence[Batch]) -> tuple[float, int]:
         """The sum of all samples' losses, and their number."""

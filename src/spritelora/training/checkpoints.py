@@ -12,7 +12,7 @@ from typing import Any
 import pytorch_lightning as pl
 from safetensors import SafetensorError, safe_open
 
-from spritelora.config.resume import CHECKPOINT_PATTERN, RECORD, STATE_FOLDER
+from spritelora.config.resume import CHECKPOINT_PATTERN, FINAL, RECORD, STATE_FOLDER
 from spritelora.data.team import Team
 from spritelora.errors import ResumeError, TrainingError
 from spritelora.files import write_whole
@@ -24,7 +24,6 @@ from spritelora.training.state_files import STRUCTURE, TENSORS, sync
 log = logging.getLogger(__name__)
 
 LORA_FILE = "lora.safetensors"
-FINAL = "checkpoint_final"
 
 
 class StopRequest(StepCallback):
@@ -36,6 +35,7 @@ class StopRequest(StepCallback):
     def __init__(self, team: Team | None = None) -> None:
         self.team = team or Team()
         self.received = self.agreed = 0
+        self._before: dict[int, Any] = {}
 
     @property
     def signal(self) -> int | None:
@@ -44,7 +44,12 @@ class StopRequest(StepCallback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._note)
+            self._before[number] = signal.signal(number, self._note)
+
+    def release(self) -> None:
+        """Give the signals back to whoever had them, so that they reach what comes after this run."""
+        while self._before:
+            signal.signal(*self._before.popitem())
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         if self.received:

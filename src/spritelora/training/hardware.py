@@ -2,7 +2,10 @@
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 
@@ -79,6 +82,22 @@ def _take_own_gpu(place: Place) -> None:
     torch.cuda.set_device(place.local_rank)
 
 
+def reset_peak_memory(device: torch.device) -> None:
+    """Count the peak from here, where the system lets us: on the GPU, and on Linux for the process."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        with suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether there was no memory left; on a CPU torch says so in a RuntimeError of its allocator."""
+    kinds = (torch.cuda.OutOfMemoryError, MemoryError)
+    words = ("can't allocate memory", "not enough memory", "std::bad_alloc")
+    return isinstance(error, kinds) or (isinstance(error, RuntimeError) and any(w in str(error) for w in words))
+
+
 def peak_memory_gb(device: torch.device) -> float:
     """The most memory held so far in GB: on the GPU by torch, on a CPU by the whole process."""
     if device.type == "cuda":
@@ -88,3 +107,14 @@ def peak_memory_gb(device: torch.device) -> float:
 
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+
+
+@contextmanager
+def cpu_threads(wanted: int | None) -> Iterator[None]:
+    """A number of CPU threads for what is within, so that the next job of the process has its own again."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(wanted or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

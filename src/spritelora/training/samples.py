@@ -19,6 +19,8 @@ from spritelora.training.contact_sheet import contact_sheet
 from spritelora.training.module import LoraModule
 from spritelora.training.run_log import RunLog
 
+SAMPLES, SHEET = "samples", "contact_sheet.png"
+
 
 @dataclass(frozen=True)
 class SamplePlan:
@@ -53,12 +55,27 @@ class SamplePlan:
         return self.decode(torch.cat(latents))
 
 
-class Samples(StepCallback):
-    """Draws the plan before the first step, every `every` steps and at the end; `every` = 0: never."""
+Images = NDArray[np.uint8]
 
-    def __init__(self, run_log: RunLog, meter: StepMeter, plan: SamplePlan, every: int) -> None:
+
+class Samples(StepCallback):
+    """Draws the plan before the first step, every `every` steps and at the end; `every` = 0: never.
+
+    `remember`: how the images before the first step are come by, which are the base's, for a new adapter changes
+    nothing: another run may have drawn them.
+    """
+
+    def __init__(
+        self,
+        run_log: RunLog,
+        meter: StepMeter,
+        plan: SamplePlan,
+        every: int,
+        remember: Callable[[Callable[[], Images]], Images] = lambda draw: draw(),
+    ) -> None:
         self.run_log, self.meter, self.plan, self.every = run_log, meter, plan, every
-        self.folder = run_log.run_dir / "samples"
+        self.remember = remember
+        self.folder = run_log.run_dir / SAMPLES
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: LoraModule) -> None:  # pyright: ignore
         if self.every and trainer.global_step == 0:
@@ -70,18 +87,22 @@ class Samples(StepCallback):
 
     def _draw(self, trainer: pl.Trainer, module: LoraModule, step: int) -> None:
         paused = self.meter.pause()
-        module.unet.eval()
-        with trainer.precision_plugin.forward_context():
-            images = self.plan.draw(module)
-        module.unet.train()
+        images = self.remember(lambda: self._images(trainer, module)) if step == 0 else self._images(trainer, module)
         folder = self.folder / f"step_{step:06d}"
         folder.mkdir(parents=True, exist_ok=True)
         files = [folder / f"{i:02d}_{slug(p)}.png" for i, p in enumerate(self.plan.prompts)]
         for image, file in zip(images, files, strict=True):
             Image.fromarray(image).save(file)
-        contact_sheet(self.folder, self.plan.prompts, self.plan.references).save(self.folder / "contact_sheet.png")
+        contact_sheet(self.folder, self.plan.prompts, self.plan.references).save(self.folder / SHEET)
         self.run_log.log_images(step, self.plan.prompts, files)
         self.meter.go_on(paused)
+
+    def _images(self, trainer: pl.Trainer, module: LoraModule) -> Images:
+        module.unet.eval()
+        with trainer.precision_plugin.forward_context():
+            images = self.plan.draw(module)
+        module.unet.train()
+        return images
 
 
 def slug(text: str) -> str:

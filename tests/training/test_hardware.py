@@ -1,0 +1,48 @@
+"""What a job leaves behind in its process: signals, threads and peak memory are the next one's again."""
+
+import signal
+
+import pytest
+import torch
+
+from spritelora.training.checkpoints import StopRequest
+from spritelora.training.hardware import cpu_threads, is_out_of_memory, peak_memory_gb, reset_peak_memory
+
+CPU = torch.device("cpu")
+
+
+def test_signals_go_back_to_whoever_had_them() -> None:
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    stop = StopRequest()
+    stop.on_train_start(None, None)  # pyright: ignore
+    signal.raise_signal(signal.SIGTERM)
+    assert stop.signal == signal.SIGTERM
+    stop.release()
+    stop.release()
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+def test_threads_are_the_jobs_own() -> None:
+    before = torch.get_num_threads()
+    with cpu_threads(before + 1):
+        assert torch.get_num_threads() == before + 1
+    assert torch.get_num_threads() == before
+    with cpu_threads(None):
+        assert torch.get_num_threads() == before
+    assert torch.get_num_threads() == before
+
+
+def test_the_peak_is_that_since_the_reset() -> None:
+    large = torch.ones(50_000_000)
+    high = peak_memory_gb(CPU)
+    del large
+    reset_peak_memory(CPU)
+    assert peak_memory_gb(CPU) < high - 0.1
+
+
+def test_out_of_memory_is_known_on_a_cpu_too() -> None:
+    with pytest.raises(RuntimeError) as error:
+        torch.empty(2**60, dtype=torch.uint8)
+    assert is_out_of_memory(error.value)
+    assert is_out_of_memory(MemoryError())
+    assert not is_out_of_memory(RuntimeError("shapes do not match"))
