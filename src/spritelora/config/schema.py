@@ -54,6 +54,7 @@ class ModelConfig:
     path: str | None = key(None, "diffusers folder or hub id of an SDXL model; unset: the embedded base", text=True)
     resolution: int = key(MISSING, "side of the square training images in pixels", at_least=32, multiple_of=32)
     prediction: Prediction = key(Prediction.auto, "what the UNet predicts; auto: as the model's scheduler says")
+    zero_terminal_snr: bool | None = key(None, "last timestep is noise alone; unset: as the model's scheduler says")
     adam_lr: float = key(MISSING, "learning rate that suits this base with Adam at alpha/rank 1", above=0)
 
 
@@ -129,6 +130,14 @@ class ObjectiveConfig:
     """What the training loss asks for."""
 
     noise_offset: float = key(0.0, "size of a per-channel constant added to the noise", at_least=0)
+    adaptive_offset: float = key(0.0, "added to noise_offset for each unit of |mean| of a latent channel")
+    pyramid_levels: int = key(0, "coarser noises added to the noise, of each sample alone; 0: none", at_least=0)
+    pyramid_discount: float = key(0.3, "size of each of them by the one before", above=0, at_most=1)
+    perturbation: float = key(0.0, "size of the noise that the input has and the target has not", at_least=0)
+    masked_loss: bool = key(False, "the loss counts the sprite's own cells, by its alpha, divided by their area")
+    unmasked_weight: float = key(
+        0.1, "weight of the cells outside it: above 0 keeps the matte plain", at_least=0, at_most=1
+    )
 
 
 @dataclass
@@ -197,6 +206,8 @@ class TrainConfig:
     schedule: Any = key(MISSING, "learning-rate curve", targets=("spritelora.training.schedules.",))
     objective: ObjectiveConfig = section(ObjectiveConfig)
     weighting: Any = key(MISSING, "loss weight by timestep", targets=("spritelora.diffusion.weighting.",))
+    loss: Any = key(MISSING, "error of a prediction", targets=("spritelora.diffusion.losses.",))
+    timesteps: Any = key(MISSING, "how timesteps are drawn", targets=("spritelora.diffusion.timesteps.",))
     trainer: TrainerConfig = section(TrainerConfig)
     validation: ValidationConfig = section(ValidationConfig)
     hardware: HardwareConfig = section(HardwareConfig)

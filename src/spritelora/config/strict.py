@@ -24,7 +24,7 @@ from spritelora.errors import ConfigError, first_line
 
 T = TypeVar("T")
 
-Parameter = tuple[str, Mapping[str, float | None]]
+Parameter = tuple[str, Mapping[str, Any]]
 """Type as written, and limits."""
 
 TRUST_VARIABLE = "SPRITELORA_TRUSTED_TARGETS"
@@ -167,7 +167,7 @@ def read_parameters(target: str) -> dict[str, Parameter]:
     raise AttributeError(f"{module} has no {name}")
 
 
-def _declared_limits(value: ast.expr | None) -> dict[str, float | None]:
+def _declared_limits(value: ast.expr | None) -> dict[str, Any]:
     """The limits in the source of a field declared with `key(...)`."""
     if not isinstance(value, ast.Call):
         return {}

@@ -15,11 +15,21 @@ from spritelora.adapters.export import write_lora
 from spritelora.adapters.formats import SAVE_DTYPE
 from spritelora.adapters.lora import add_lora, match_targets
 from spritelora.adapters.metadata import LoraFacts, describe
-from spritelora.config.schema import OptimConfig, SamplerConfig, TrainConfig, ValidationConfig
-from spritelora.data.batch import Batch, EncodedSet, timestep_bands, validation_batches
+from spritelora.config.schema import OptimConfig, Prediction, SamplerConfig, TrainConfig, ValidationConfig
+from spritelora.data.batch import Batch, EncodedSet, Recipe, timestep_bands, validation_batches
 from spritelora.data.encode import Encoder
+from spritelora.diffusion.noise import NoiseRecipe
 from spritelora.errors import ConfigError, first_line
-from spritelora.sdxl.base import BaseModel, Unet, load_scheduler, load_unet, load_vae, read_alphas, read_prediction
+from spritelora.sdxl.base import (
+    BaseModel,
+    Unet,
+    load_scheduler,
+    load_unet,
+    load_vae,
+    read_alphas,
+    read_prediction,
+    read_zero_snr,
+)
 from spritelora.sdxl.latents import decode_latents
 from spritelora.sdxl.text import TextEmbedding
 from spritelora.sprites.augment import vary_caption
@@ -85,11 +95,34 @@ def build_unet(config: TrainConfig, base: BaseModel, hardware: Hardware) -> Unet
     return unet.train().to(hardware.device)  # pyright: ignore
 
 
-def build_module(config: TrainConfig, base: BaseModel, unet: Unet) -> LoraModule:
-    """The UNet with its objective, optimizer and schedule."""
+def build_objective(config: TrainConfig, base: BaseModel) -> Objective:
+    """What the loss asks for. Raises ConfigError where a noise prediction is asked of noise alone."""
     prediction = read_prediction(base, config.model.prediction)
-    weighting = _build(config.weighting)
-    objective = Objective(read_alphas(base), prediction, weighting, config.objective.noise_offset)
+    zero_snr = config.model.zero_terminal_snr
+    if read_zero_snr(base, zero_snr) and prediction is not Prediction.v_prediction:
+        raise ConfigError(
+            "model.zero_terminal_snr=true with model.prediction=epsilon: at the last timestep the input is the noise "
+            "itself, so predicting it teaches nothing; take model.prediction=v_prediction, with a base trained so"
+        )
+    return Objective(
+        alphas=read_alphas(base, zero_snr),
+        prediction=prediction,
+        weighting=_build(config.weighting),
+        noise_offset=config.objective.noise_offset,
+        adaptive_offset=config.objective.adaptive_offset,
+        error=_build(config.loss),
+    )
+
+
+def build_recipe(config: TrainConfig) -> Recipe:
+    """How training samples are drawn."""
+    objective = config.objective
+    noise = NoiseRecipe(objective.pyramid_levels, objective.pyramid_discount, objective.perturbation)
+    return Recipe(_build(config.timesteps), noise)
+
+
+def build_module(config: TrainConfig, objective: Objective, unet: Unet) -> LoraModule:
+    """The UNet with its objective, optimizer and schedule."""
     schedule, max_steps = _build(config.schedule), config.trainer.max_steps
     kind, settings = find_optimizer(config.optim), optimizer_settings(config.optim)
     return LoraModule(
@@ -150,10 +183,32 @@ def build_sample_plan(
         guidance=sampler.guidance,
         seed=sampler.seed,
         side_px=side_px,
-        scheduler=load_scheduler(base, read_prediction(base, config.model.prediction)),
+        scheduler=load_scheduler(base, read_prediction(base, config.model.prediction), config.model.zero_terminal_snr),
         decode=lambda latents: decode_latents(load_vae(base, hardware.device), latents),
         batch_size=config.trainer.batch_size,
     )
+
+
+def objective_facts(config: TrainConfig, zero_snr: bool) -> dict[str, object]:
+    """The objective under the names that kohya gives its settings, None for what is off."""
+    objective, loss = config.objective, config.loss
+    weighting = config.weighting["_target_"].rpartition(".")[2]
+    names = {"MeanSquared": "l2", "Huber": "huber", "SmoothL1": "smooth_l1"}
+    kind = loss["_target_"].rpartition(".")[2]
+    return {
+        "noise_offset": objective.noise_offset,
+        "adaptive_noise_scale": objective.adaptive_offset or None,
+        "multires_noise_iterations": objective.pyramid_levels or None,
+        "multires_noise_discount": objective.pyramid_discount if objective.pyramid_levels else None,
+        "ip_noise_gamma": objective.perturbation or None,
+        "min_snr_gamma": config.weighting.get("gamma"),
+        "debiased_estimation": weighting == "Debiased",
+        "zero_terminal_snr": zero_snr,
+        "loss_type": names.get(kind, kind),
+        "huber_schedule": loss.get("schedule"),
+        "huber_c": loss.get("c"),
+        "masked_loss": objective.masked_loss,
+    }
 
 
 def make_exporter(
@@ -180,8 +235,7 @@ def make_exporter(
                 "batch_size_per_device": config.trainer.batch_size,
                 "gradient_accumulation_steps": config.trainer.accumulate,
                 "network_dropout": config.lora.dropout,
-                "noise_offset": config.objective.noise_offset,
-                "min_snr_gamma": config.weighting.get("gamma"),
+                **objective_facts(config, read_zero_snr(base, config.model.zero_terminal_snr)),
             },
         )
         write_lora(file, unet, SAVE_DTYPE[config.lora.save_dtype], describe(facts))

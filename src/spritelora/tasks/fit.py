@@ -16,7 +16,7 @@ from spritelora.adapters.lora import adapter_parameters, lora_layers
 from spritelora.config.invocation import Invocation
 from spritelora.config.resume import RECORD, STATE_FOLDER, is_run, read_record
 from spritelora.config.schema import TrainConfig
-from spritelora.data.batch import training_batch
+from spritelora.data.batch import Recipe, training_batch
 from spritelora.data.cache import Cache
 from spritelora.data.encode import Encoder
 from spritelora.data.module import SpriteData
@@ -66,6 +66,7 @@ class Prepared:
     base: BaseModel
     encoded: assemble.Encoded
     module: LoraModule
+    recipe: Recipe
 
 
 def fit(config: TrainConfig, invocation: Invocation, sprites: TrainingSet) -> float:
@@ -81,13 +82,14 @@ def fit(config: TrainConfig, invocation: Invocation, sprites: TrainingSet) -> fl
     base = find_base(config.model.path or str(embedded_base()))
     record = make_record(config, invocation, hardware, base, sprites, new_run_id())
     start, record = _find_start(config, record)
+    objective, recipe = assemble.build_objective(config, base), assemble.build_recipe(config)
     probe_optimizer(assemble.find_optimizer(config.optim), hardware.device, **assemble.optimizer_settings(config.optim))
     try:
         encoder = Encoder(base, cache, hardware.device)
         encoded = assemble.encode_all(encoder, sprites, config.model.resolution, config.sampler)
         _free_encoders(hardware.device)
-        module = assemble.build_module(config, base, assemble.build_unet(config, base, hardware))
-        prepared = Prepared(sprites, hardware, base, encoded, module)
+        module = assemble.build_module(config, objective, assemble.build_unet(config, base, hardware))
+        prepared = Prepared(sprites, hardware, base, encoded, module, recipe)
         _announce(config, prepared, start.step)
         run_log, stopped_by = _train(config, invocation.run_dir, prepared, record, start)
     except torch.cuda.OutOfMemoryError as error:
@@ -144,7 +146,8 @@ def _announce(config: TrainConfig, prepared: Prepared, first_step: int) -> None:
     announce_adapter(config, len(lora_layers(module.unet)), num_parameters, bytes_per_weight)
     announce_state_bits(eight_bit_share(module.make_optimizer(parameters)))
     num_timesteps = len(module.objective.alphas)
-    batch = training_batch(encoded.training, config.seed, range(config.trainer.batch_size), num_timesteps)
+    positions = range(config.trainer.batch_size)
+    batch = training_batch(encoded.training, config.seed, positions, num_timesteps, prepared.recipe)
     autocast = torch.autocast(hardware.device.type, hardware.base_dtype, hardware.base_dtype != torch.float32)
     cost = measure_step(module, batch, autocast)
     announce_plan(config, hardware, cost, encoded.training.repeats, len(encoded.held_out), first_step)
@@ -192,7 +195,7 @@ def _train(
                 checkpoints,
             ],
         )
-        data = SpriteData(encoded.training, config.seed, settings.batch_size, num_timesteps)
+        data = SpriteData(encoded.training, config.seed, settings.batch_size, num_timesteps, prepared.recipe)
         trainer.fit(module, data, ckpt_path=str(checkpoint / STATE_FOLDER) if checkpoint else None)
         is_finished = trainer.global_step >= settings.max_steps
         if is_finished:
