@@ -87,6 +87,7 @@ class DataConfig:
     limit: int | None = key(None, "train on a seeded choice of this many sprites", at_least=1)
     holdout: float = key(0.1, "share of the sprites kept for the validation loss", at_least=0, at_most=0.5)
     split: Split = key(Split.group, "what the hold-out keeps together: group (character, sheet, folder) or sprite")
+    caption_dropout: float = key(0.0, "share of samples trained without their caption", at_least=0, at_most=1)
     augment: AugmentConfig = section(AugmentConfig)
     matte: str = key("auto", "colour under transparent pixels, #rrggbb; auto: one that no sprite has", text=True)
     cache: str = key("~/.cache/spritelora", "folder of the latents and text embeddings computed once", text=True)
@@ -114,11 +115,20 @@ class TargetsConfig:
     modules: list[str] = key(MISSING, "endings of layer names, for example to_q or ff.net.2", at_least=1)
 
 
+OPTIMIZERS = (
+    "torch.optim.",
+    "bitsandbytes.optim.",
+    "transformers.optimization.Adafactor",
+    "prodigyopt.",
+    "schedulefree.",
+)
+
+
 @dataclass
 class OptimConfig:
     """The optimizer and its rate."""
 
-    _target_: str = key(MISSING, "optimizer class", targets=("torch.optim.", "bitsandbytes.optim."))
+    _target_: str = key(MISSING, "optimizer class", targets=OPTIMIZERS)
     lr: float = key(MISSING, "learning rate", above=0)
     weight_decay: float = key(0.01, "weight decay", at_least=0)
     betas: list[float] | None = key(None, "running-average factors; unset: the optimizer's own")
@@ -134,10 +144,6 @@ class ObjectiveConfig:
     pyramid_levels: int = key(0, "coarser noises added to the noise, of each sample alone; 0: none", at_least=0)
     pyramid_discount: float = key(0.3, "size of each of them by the one before", above=0, at_most=1)
     perturbation: float = key(0.0, "size of the noise that the input has and the target has not", at_least=0)
-    masked_loss: bool = key(False, "the loss counts the sprite's own cells, by its alpha, divided by their area")
-    unmasked_weight: float = key(
-        0.1, "weight of the cells outside it: above 0 keeps the matte plain", at_least=0, at_most=1
-    )
 
 
 @dataclass

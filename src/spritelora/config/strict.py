@@ -29,6 +29,9 @@ Parameter = tuple[str, Mapping[str, Any]]
 
 TRUST_VARIABLE = "SPRITELORA_TRUSTED_TARGETS"
 
+EXTRAS = {"prodigyopt": "optimizers", "schedulefree": "optimizers"}
+"""The extra of this package that brings another one."""
+
 
 def load(raw: DictConfig, schema: type[T]) -> T:
     """Check `raw` and convert it to `schema`; code past this point sees dataclasses only.
@@ -126,6 +129,11 @@ def _argument_problems(path: str, target: str, node: dict[str, Any]) -> Iterator
     """Arguments that the target does not take, or takes as another type."""
     path, arguments = _open_arguments(path, node)
     is_ours = target.startswith("spritelora.")
+    package = target.partition(".")[0]
+    if find_spec(package) is None:
+        remedy = f"pip install 'spritelora[{EXTRAS[package]}]'" if package in EXTRAS else "install it"
+        yield f"{path.removesuffix('.args')}._target_: {target} needs the package {package}, not installed; {remedy}"
+        return
     if not arguments and not is_ours:
         return
     try:

@@ -20,8 +20,7 @@ class Batch(NamedTuple):
     """One forward pass: latents and noise (B, 4, h, w), channel constants (B, 4, 1, 1), timesteps (B,).
 
     Text states (B, 77, D), pooled (B, D2), time ids (B, 6), and each sample's place in the data set (B,). What the
-    input's noise has more than the target's (B, 4, h, w) or (B, 1, 1, 1), the weights of the cells (B, 1, h, w) or
-    (B, 1, 1, 1), and of the samples (B,).
+    input's noise has more than the target's (B, 4, h, w) or (B, 1, 1, 1).
     """
 
     latents: Tensor
@@ -33,16 +32,13 @@ class Batch(NamedTuple):
     time_ids: Tensor
     indices: Tensor
     jitter: Tensor = torch.zeros(1, 1, 1, 1)
-    masks: Tensor = torch.ones(1, 1, 1, 1)
-    importance: Tensor = torch.ones(1)
 
 
 class Shown(NamedTuple):
-    """A sprite as one sample shows it: latents (4, h, w), text, and the weights of its cells, None all alike."""
+    """A sprite as one sample shows it: latents (4, h, w) and text."""
 
     latents: Tensor
     text: TextEmbedding
-    mask: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -60,9 +56,6 @@ class EncodedSet:
 
     `repeats`: how often a pass over the set shows each; once where it is empty. Validation counts each once.
     `more`: the further variants of each sprite; empty where there are none of any.
-    `orders`: of each variant the further orders of its tags. `masks`: of each variant the weights of its cells
-    (1, h, w). Both with the sprite as drawn first, empty where they are off.
-    `importance`: weight of each sprite in the loss; 1 where it is empty.
     `unconditional`: the text of a sample whose caption is dropped.
     """
 
@@ -71,9 +64,6 @@ class EncodedSet:
     texts: Sequence[TextEmbedding]
     repeats: Sequence[int] = ()
     more: Sequence[Sequence[tuple[Tensor, TextEmbedding]]] = ()
-    orders: Sequence[Sequence[Sequence[TextEmbedding]]] = ()
-    masks: Sequence[Sequence[Tensor]] = ()
-    importance: Sequence[float] = ()
     unconditional: TextEmbedding | None = None
 
     def __len__(self) -> int:
@@ -89,12 +79,9 @@ class EncodedSet:
         more = self.more[place] if self.more else ()
         variant = choose_variant(seed, position, 1 + len(more))
         latents, text = more[variant - 1] if variant else (self.latents[place], self.texts[place])
-        orders = self.orders[place][variant] if self.orders else ()
-        order = choose_variant(seed, position, 1 + len(orders), stream="tags")
-        text = orders[order - 1] if order else text
         if self.unconditional is not None and happens(seed, "caption dropout", position, caption_dropout):
             text = self.unconditional
-        return Shown(latents, text, self.masks[place][variant] if self.masks else None)
+        return Shown(latents, text)
 
     def plain(self, place: int) -> Shown:
         """The sprite at `place`, not varied."""
@@ -124,11 +111,7 @@ def training_batch(
     shown = [encoded.shown(i, seed, p, recipe.caption_dropout) for i, p in zip(indices, positions, strict=True)]
     batch = _assemble(shown, indices, *(torch.stack(part) for part in (noise, constants, timesteps)))
     jitter = [recipe.noise.jitter(n, seed, p) for n, p in zip(plain, positions, strict=True)]
-    return batch._replace(
-        jitter=torch.stack(jitter),
-        masks=torch.stack([torch.ones(1, 1, 1) if s.mask is None else s.mask for s in shown]),
-        importance=torch.tensor([encoded.importance[i] if encoded.importance else 1.0 for i in indices]),
-    )
+    return batch._replace(jitter=torch.stack(jitter))
 
 
 def validation_batches(

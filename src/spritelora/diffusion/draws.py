@@ -24,9 +24,9 @@ def sample_order(seed: int, epoch: int, num_samples: int) -> Tensor:
     return torch.randperm(num_samples, generator=generator(seed, "order", epoch))
 
 
-def choose_variant(seed: int, position: int, num_variants: int, stream: str = "variant") -> int:
+def choose_variant(seed: int, position: int, num_variants: int) -> int:
     """Which of a sample's variants is shown at a position, in [0, num_variants)."""
-    return derive_seed(seed, stream, position) % num_variants
+    return derive_seed(seed, "variant", position) % num_variants
 
 
 def happens(seed: int, stream: str, position: int, share: float) -> bool:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ def encode_all(encoder: Encoder, sprites: TrainingSet, side_px: int, sampler: Sa
     latents = dict(zip(names, encoder.latents(everything, side_px, sprites.matte), strict=True))
     further = [(s, v) for s, variants in zip(sprites.training, sprites.variants, strict=True) for v in variants[1:]]
     captions = [*(s.caption for s in everything), *(vary_caption(s.caption, v) for s, v in further)]
-    texts = encoder.texts([*captions, *sampler.prompts, sampler.negative_prompt])
+    texts = encoder.texts([*captions, *sampler.prompts, sampler.negative_prompt, ""])
 
     def encoded(part: list[CaptionedSprite], more: Sequence[Sequence[tuple[Tensor, TextEmbedding]]] = ()) -> EncodedSet:
         return EncodedSet(
@@ -77,12 +77,22 @@ def encode_all(encoder: Encoder, sprites: TrainingSet, side_px: int, sampler: Sa
         [(next(varied), texts[vary_caption(sprite.caption, variant)]) for variant in variants[1:]]
         for sprite, variants in zip(sprites.training, sprites.variants, strict=True)
     ]
-    negative = texts[sampler.negative_prompt]
-    if not sampler.negative_prompt and encoder.base.zeros_for_empty_prompt:
-        negative = TextEmbedding(torch.zeros_like(negative.states), torch.zeros_like(negative.pooled))
-    return Encoded(
-        encoded(sprites.training, more), encoded(sprites.held_out), [texts[p] for p in sampler.prompts], negative
-    )
+    unconditional = _unconditional(encoder.base, texts[""])
+    negative = texts[sampler.negative_prompt] if sampler.negative_prompt else unconditional
+    training = replace(encoded(sprites.training, more), unconditional=unconditional)
+    return Encoded(training, encoded(sprites.held_out), [texts[p] for p in sampler.prompts], negative)
+
+
+def _unconditional(base: BaseModel, empty: TextEmbedding) -> TextEmbedding:
+    """What guidance moves away from: zeros or the empty prompt `empty`, whichever the base was trained with.
+
+    SDXL's own training dropped captions by setting their embedding to zeros, which is what its model_index.json says
+    with `force_zeros_for_empty_prompt`. Captions dropped in training become the same, so that a LoRA learns its style
+    on the branch that the sampler subtracts, and not on another one.
+    """
+    if not base.zeros_for_empty_prompt:
+        return empty
+    return TextEmbedding(torch.zeros_like(empty.states), torch.zeros_like(empty.pooled))
 
 
 def build_unet(config: TrainConfig, base: BaseModel, hardware: Hardware) -> Unet:
@@ -118,7 +128,7 @@ def build_recipe(config: TrainConfig) -> Recipe:
     """How training samples are drawn."""
     objective = config.objective
     noise = NoiseRecipe(objective.pyramid_levels, objective.pyramid_discount, objective.perturbation)
-    return Recipe(_build(config.timesteps), noise)
+    return Recipe(_build(config.timesteps), noise, config.data.caption_dropout)
 
 
 def build_module(config: TrainConfig, objective: Objective, unet: Unet) -> LoraModule:
@@ -207,7 +217,7 @@ def objective_facts(config: TrainConfig, zero_snr: bool) -> dict[str, object]:
         "loss_type": names.get(kind, kind),
         "huber_schedule": loss.get("schedule"),
         "huber_c": loss.get("c"),
-        "masked_loss": objective.masked_loss,
+        "caption_dropout_rate": config.data.caption_dropout,
     }
 
 

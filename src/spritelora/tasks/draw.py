@@ -52,7 +52,8 @@ def draw_images(
     steps = config.sampler.steps or source.recorded("sampler", "steps", 25)
     guidance = config.sampler.guidance or source.recorded("sampler", "guidance", 3.0 if path is None else 8.0)
     asked = config.model.prediction or Prediction(source.recorded("model", "prediction", "auto"))
-    scheduler = load_scheduler(base, read_prediction(base, asked))
+    zero_snr = source.recorded("model", "zero_terminal_snr", None)
+    scheduler = load_scheduler(base, read_prediction(base, asked), zero_snr)
     one_prompt = start_noise(config.seed, config.count, side_px)
     noise = one_prompt.repeat(len(prompts), 1, 1, 1)
     wanted = [texts[p] for p in prompts for _ in range(config.count)]

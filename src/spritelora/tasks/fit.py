@@ -25,7 +25,13 @@ from spritelora.files import write_whole
 from spritelora.sdxl.base import BaseModel, find_base
 from spritelora.sdxl.embedded import embedded_base
 from spritelora.tasks import assemble
-from spritelora.tasks.announce import announce_adapter, announce_plan, announce_results, announce_state_bits
+from spritelora.tasks.announce import (
+    announce_adapter,
+    announce_plan,
+    announce_results,
+    announce_state_bits,
+    warn_of_two_schedules,
+)
 from spritelora.tasks.record import check_resumable, make_record, new_run_id, public_settings, to_json
 from spritelora.tasks.training_set import TrainingSet
 from spritelora.training.callbacks import FixedNoiseValidation, StepMeter
@@ -144,6 +150,7 @@ def _announce(config: TrainConfig, prepared: Prepared, first_step: int) -> None:
     num_parameters = sum(p.numel() for p in parameters)
     bytes_per_weight = assemble.SAVE_DTYPE[config.lora.save_dtype].itemsize
     announce_adapter(config, len(lora_layers(module.unet)), num_parameters, bytes_per_weight)
+    warn_of_two_schedules(config)
     announce_state_bits(eight_bit_share(module.make_optimizer(parameters)))
     num_timesteps = len(module.objective.alphas)
     positions = range(config.trainer.batch_size)

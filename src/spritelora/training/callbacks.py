@@ -16,6 +16,7 @@ from spritelora.data.batch import Batch
 from spritelora.errors import TrainingError
 from spritelora.training.hardware import peak_memory_gb
 from spritelora.training.module import LoraModule
+from spritelora.training.optimizer import base_rate
 from spritelora.training.run_log import RunLog
 
 SMOOTHING = 0.95
@@ -85,7 +86,7 @@ class StepMeter(StepCallback):
         steps = self.passes / accumulate
         values = {
             "loss": loss,
-            "lr": trainer.optimizers[0].param_groups[0]["initial_lr"] * module.rate_share(step - 1),
+            "lr": base_rate(trainer.optimizers[0]) * module.rate_share(step - 1),
             "step_time_s": elapsed_s / steps,
             "images_per_s": self.passes * self.batch_size / elapsed_s,
             "data_wait_share": self.waited_s / elapsed_s,
@@ -155,10 +156,8 @@ class FixedNoiseValidation(StepCallback):
 
     def _measure(self, trainer: pl.Trainer, module: LoraModule, step: int) -> None:
         paused = self.meter.pause()
-        module.unet.eval()
-        with torch.no_grad(), trainer.precision_plugin.forward_context():
+        with module.as_result(), torch.no_grad(), trainer.precision_plugin.forward_context():
             losses = {band: self._mean_loss(module, batches) for band, batches in self.batches.items()}
-        module.unet.train()
         mean = sum(losses.values()) / len(losses)
         self.run_log.log(step, {"validation_loss": mean, **{f"validation_loss_{b}": x for b, x in losses.items()}})
         self.meter.go_on(paused)

@@ -1,6 +1,7 @@
 """The LightningModule around the UNet: what one training step computes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,7 @@ from spritelora.diffusion.schedule import signal_to_noise
 from spritelora.errors import ResumeError
 from spritelora.sdxl.base import Unet
 from spritelora.sdxl.sample import call_unet
+from spritelora.training.optimizer import settled_weights
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,10 @@ class Objective:
     def loss(self, unet: Unet, batch: Batch) -> Tensor:
         """The training loss of a batch, a scalar."""
         alphas = self.alphas[batch.timesteps.cpu()]
-        weights = self.weighting(signal_to_noise(alphas), self.prediction).to(batch.importance)
+        weights = self.weighting(signal_to_noise(alphas), self.prediction)
         noise = offset_noise(batch.noise, batch.constants, self.noise_offset, batch.latents, self.adaptive_offset)
         errors = self._errors(unet, batch, noise, alphas, self.error)
-        return weighted_loss(errors, batch.masks, weights * batch.importance)
+        return weighted_loss(errors, errors.new_ones(1, 1, 1, 1), weights.to(errors))
 
     def plain_loss(self, unet: Unet, batch: Batch) -> Tensor:
         """The unweighted squared error of a batch, comparable between objectives."""
@@ -80,6 +82,15 @@ class LoraModule(pl.LightningModule):
         number = self.trainer.global_step * accumulate + batch_idx % accumulate
         torch.manual_seed(derive_seed(self.seed, "dropout", number))
         return self.objective.loss(self.unet, batch)
+
+    @contextmanager
+    def as_result(self) -> Iterator[None]:
+        """Within it the UNet is what the run would leave: without dropout, with the optimizer's settled weights."""
+        optimizer: Any = self.trainer.optimizers[0]
+        self.unet.eval()
+        with settled_weights(optimizer):
+            yield
+        self.unet.train()
 
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer([p for p in self.parameters() if p.requires_grad])

@@ -70,10 +70,8 @@ class Samples(StepCallback):
 
     def _draw(self, trainer: pl.Trainer, module: LoraModule, step: int) -> None:
         paused = self.meter.pause()
-        module.unet.eval()
-        with trainer.precision_plugin.forward_context():
+        with module.as_result(), trainer.precision_plugin.forward_context():
             images = self.plan.draw(module)
-        module.unet.train()
         folder = self.folder / f"step_{step:06d}"
         folder.mkdir(parents=True, exist_ok=True)
         files = [folder / f"{i:02d}_{slug(p)}.png" for i, p in enumerate(self.plan.prompts)]
