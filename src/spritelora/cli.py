@@ -53,11 +53,11 @@ Check = Callable[[Any, CommandLine], None]
 IS_HYDRA_1_3 = hydra.__version__.startswith("1.3")
 HYDRA_VERSION: dict[str, Any] = {"version_base": "1.3"} if IS_HYDRA_1_3 else {}
 
-getattr(OmegaConf, "register_new_resolver" if omegaconf.__version__.startswith("2.3") else "register_resolver")(
-    "run_dir",
-    lambda default, output: output or default,
-    replace=True,
+_register_resolver = getattr(
+    OmegaConf, "register_new_resolver" if omegaconf.__version__.startswith("2.3") else "register_resolver"
 )
+_register_resolver("run_dir", lambda default, output: output or default, replace=True)
+_register_resolver("share", lambda share, number: float(f"{share * number:.12g}"), replace=True)
 
 
 JOB_LOGGING = {

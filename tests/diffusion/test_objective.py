@@ -3,24 +3,26 @@
 import pytest
 import torch
 from diffusers import DDPMScheduler
+from diffusers.schedulers.scheduling_ddpm import rescale_zero_terminal_snr
 
 from spritelora.config.schema import Prediction
 from spritelora.diffusion.draws import draw_band_noise, draw_training_noise, generator, sample_order
-from spritelora.diffusion.objective import add_noise, offset_noise, prediction_target, weighted_loss
-from spritelora.diffusion.schedule import cumulative_alphas, signal_to_noise
-from spritelora.diffusion.weighting import MinSNR, Uniform
+from spritelora.diffusion.noise import offset_noise
+from spritelora.diffusion.objective import add_noise, prediction_target, weighted_loss
+from spritelora.diffusion.schedule import cumulative_alphas, signal_to_noise, to_zero_terminal_snr
+from spritelora.diffusion.weighting import Debiased, MinSNR, Uniform
 
 GOLDEN = [
-    (0, 0.99915000, 1175.47, 0.004254, 0.004250),
-    (250, 0.67379263, 2.06553, 1.0, 0.673793),
-    (500, 0.27633268, 0.38185, 1.0, 0.276333),
-    (999, 0.00466010, 0.00468192, 1.0, 0.004660),
+    (0, 0.99915000, 1175.47, 0.004254, 0.004250, 0.031623),
+    (250, 0.67379263, 2.06553, 1.0, 0.673793, 0.695799),
+    (500, 0.27633268, 0.38185, 1.0, 0.276333, 1.618279),
+    (999, 0.00466010, 0.00468192, 1.0, 0.004660, 14.614641),
 ]
 
 
-@pytest.mark.parametrize(("t", "abar", "snr", "min_snr_eps", "min_snr_v"), GOLDEN)
-def test_schedule_and_min_snr_have_their_golden_values(
-    t: int, abar: float, snr: float, min_snr_eps: float, min_snr_v: float
+@pytest.mark.parametrize(("t", "abar", "snr", "min_snr_eps", "min_snr_v", "debiased"), GOLDEN)
+def test_schedule_and_weightings_have_their_golden_values(
+    t: int, abar: float, snr: float, min_snr_eps: float, min_snr_v: float, debiased: float
 ) -> None:
     alphas = cumulative_alphas()[t : t + 1]
     assert float(alphas) == pytest.approx(abar, abs=5e-9)
@@ -28,7 +30,9 @@ def test_schedule_and_min_snr_have_their_golden_values(
     assert float(ratio) == pytest.approx(snr, rel=5e-6)
     assert float(MinSNR(5.0)(ratio, Prediction.epsilon)) == pytest.approx(min_snr_eps, abs=5e-7)
     assert float(MinSNR(5.0)(ratio, Prediction.v_prediction)) == pytest.approx(min_snr_v, abs=5e-7)
-    assert float(Uniform()(ratio, Prediction.epsilon)) == 1.0
+    assert float(Debiased()(ratio, Prediction.epsilon)) == pytest.approx(debiased, abs=5e-7)
+    assert float(Debiased()(ratio, Prediction.v_prediction)) == pytest.approx(max(1 - abar, 1 / 1001), abs=5e-9)
+    assert float(Uniform()(ratio, Prediction.epsilon)) == float(Uniform()(ratio, Prediction.v_prediction)) == 1.0
 
 
 def sdxl_scheduler() -> DDPMScheduler:
@@ -49,15 +53,64 @@ def test_noising_and_velocity_equal_diffusers() -> None:
 def test_the_loss_is_weighted_after_the_mean_over_each_sample() -> None:
     target = torch.zeros(2, 4, 3, 3)
     predicted = torch.stack([torch.full((4, 3, 3), 2.0), torch.full((4, 3, 3), 3.0)])
-    loss = weighted_loss(predicted, target, torch.tensor([0.5, 0.1]))
+    errors = (predicted - target).square()
+    loss = weighted_loss(errors, torch.ones(2, 1, 1, 1), torch.tensor([0.5, 0.1]))
     assert float(loss) == pytest.approx((0.5 * 4 + 0.1 * 9) / 2)
+
+
+@pytest.mark.parametrize("area", [1, 5, 64])
+def test_the_masked_loss_of_a_constant_error_does_not_depend_on_the_mask(area: int) -> None:
+    mask = torch.zeros(64)
+    mask[torch.randperm(64, generator=torch.Generator().manual_seed(area))[:area]] = torch.linspace(0.3, 1, area)
+    masks = torch.stack([mask.view(1, 8, 8), torch.ones(1, 8, 8)])
+    constant = torch.full((2, 4, 8, 8), 0.7)
+    unmasked = weighted_loss(constant, torch.ones(2, 1, 1, 1), torch.ones(2))
+    assert float(weighted_loss(constant, masks, torch.ones(2))) == pytest.approx(float(unmasked), rel=1e-6)
+
+
+def test_what_lies_outside_the_mask_does_not_count() -> None:
+    errors, mask = torch.rand(1, 4, 8, 8), torch.zeros(1, 1, 8, 8)
+    mask[..., 2:5, 1:7] = 1
+    wild = torch.where(mask.bool(), errors, torch.tensor(1e6))
+    expected = errors[..., 2:5, 1:7].mean()
+    assert float(weighted_loss(wild, mask, torch.ones(1))) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_zero_terminal_snr_is_that_of_diffusers() -> None:
+    betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
+    theirs = torch.cumprod(1 - rescale_zero_terminal_snr(betas), dim=0)
+    ours = to_zero_terminal_snr(cumulative_alphas())
+    assert torch.allclose(ours, theirs, rtol=1e-12, atol=1e-15)
+    assert (float(ours[0]), float(ours[-1])) == (pytest.approx(float(cumulative_alphas()[0]), rel=1e-15), 0.0)
+
+
+def test_velocity_of_noise_alone_is_the_picture() -> None:
+    """v = alpha n - sigma x; with x_t it gives back both: x = alpha x_t - sigma v, n = sigma x_t + alpha v."""
+    latents, noise = torch.randn(3, 4, 8, 8).double(), torch.randn(3, 4, 8, 8).double()
+    alphas = to_zero_terminal_snr(cumulative_alphas())[torch.tensor([0, 400, 999])]
+    noisy = add_noise(latents, noise, alphas)
+    velocity = prediction_target(latents, noise, alphas, Prediction.v_prediction)
+    signal, spread = (part.sqrt().view(-1, 1, 1, 1) for part in (alphas, 1 - alphas))
+    assert torch.allclose(signal * noisy - spread * velocity, latents, atol=1e-12)
+    assert torch.allclose(spread * noisy + signal * velocity, noise, atol=1e-12)
+    assert torch.equal(velocity[2], -latents[2])
 
 
 def test_noise_offset_is_one_constant_for_each_channel() -> None:
     noise, constants = torch.randn(2, 4, 8, 8), torch.randn(2, 4, 1, 1)
-    shifted = offset_noise(noise, constants, 0.05)
+    latents = torch.randn(2, 4, 8, 8)
+    shifted = offset_noise(noise, constants, 0.05, latents)
     assert torch.allclose(shifted - noise, (0.05 * constants).expand_as(noise), atol=1e-6)
-    assert torch.equal(offset_noise(noise, constants, 0.0), noise)
+    assert torch.equal(offset_noise(noise, constants, 0.0, latents), noise)
+
+
+def test_adaptive_noise_offset_follows_the_mean_of_the_latents() -> None:
+    noise, constants = torch.zeros(1, 4, 8, 8), torch.ones(1, 4, 1, 1)
+    latents = torch.tensor([0.0, 2.0, -2.0, 1.0]).view(1, 4, 1, 1).expand(1, 4, 8, 8)
+    grown = offset_noise(noise, constants, 0.05, latents, adaptive=0.1)
+    assert grown[0, :, 3, 3].tolist() == pytest.approx([0.05, 0.25, 0.25, 0.15])
+    lowered = offset_noise(noise, constants, 0.05, latents, adaptive=-0.03)
+    assert lowered[0, :, 3, 3].tolist() == pytest.approx([0.05, 0.0, 0.0, 0.02])
 
 
 def test_draws_depend_on_their_arguments_alone() -> None:

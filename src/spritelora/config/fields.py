@@ -17,14 +17,17 @@ def key(
     at_most: float | None = None,
     multiple_of: int | None = None,
     targets: tuple[str, ...] = (),
+    choices: tuple[str, ...] = (),
 ) -> Any:
     """Declare a dataclass field that is a configuration key.
 
     `text`: the value is free text (a prompt, a path) and is taken literally from the command line.
     `at_least`, `above`, `at_most`, `multiple_of`: limits that `limit_problem` checks; of a list, `at_least` counts
-    its entries. `targets`: beginnings of the names that a `_target_` may have.
+    its entries. `targets`: beginnings of the names that a `_target_` may have. `choices`: the words that a text may be.
     """
-    limits = {"at_least": at_least, "above": above, "at_most": at_most, "multiple_of": multiple_of}
+    limits = {
+        "at_least": at_least, "above": above, "at_most": at_most, "multiple_of": multiple_of, "choices": choices,
+    }  # fmt: skip
     metadata = {"help": help, "text": text, "targets": targets, "limits": limits}
     if isinstance(default, list | dict):
         value: Any = default  # pyright: ignore[reportUnknownVariableType]
@@ -61,8 +64,10 @@ def open_keys(schema: type[Any]) -> list[str]:
     return [path for path, _, kind in walk_schema(schema) if str(kind).startswith("dict")]
 
 
-def limit_problem(path: str, limits: Mapping[str, float | None], value: Any) -> str | None:
-    """What is wrong with a number outside its limits, or with a list that is too short, or None."""
+def limit_problem(path: str, limits: Mapping[str, Any], value: Any) -> str | None:
+    """What is wrong with a number outside its limits, a word not among its choices, a list too short, or None."""
+    if choices := limits.get("choices"):
+        return None if value in choices else f"{path} must be one of {', '.join(choices)}, got '{value}'"
     if isinstance(value, list):
         shortest = limits.get("at_least")
         is_short = shortest is not None and len(value) < shortest  # pyright: ignore[reportUnknownArgumentType]

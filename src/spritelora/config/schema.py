@@ -54,6 +54,7 @@ class ModelConfig:
     path: str | None = key(None, "diffusers folder or hub id of an SDXL model; unset: the embedded base", text=True)
     resolution: int = key(MISSING, "side of the square training images in pixels", at_least=32, multiple_of=32)
     prediction: Prediction = key(Prediction.auto, "what the UNet predicts; auto: as the model's scheduler says")
+    zero_terminal_snr: bool | None = key(None, "last timestep is noise alone; unset: as the model's scheduler says")
     adam_lr: float = key(MISSING, "learning rate that suits this base with Adam at alpha/rank 1", above=0)
 
 
@@ -86,6 +87,7 @@ class DataConfig:
     limit: int | None = key(None, "train on a seeded choice of this many sprites", at_least=1)
     holdout: float = key(0.1, "share of the sprites kept for the validation loss", at_least=0, at_most=0.5)
     split: Split = key(Split.group, "what the hold-out keeps together: group (character, sheet, folder) or sprite")
+    caption_dropout: float = key(0.0, "share of samples trained without their caption", at_least=0, at_most=1)
     augment: AugmentConfig = section(AugmentConfig)
     matte: str = key("auto", "colour under transparent pixels, #rrggbb; auto: one that no sprite has", text=True)
     cache: str = key("~/.cache/spritelora", "folder of the latents and text embeddings computed once", text=True)
@@ -113,11 +115,20 @@ class TargetsConfig:
     modules: list[str] = key(MISSING, "endings of layer names, for example to_q or ff.net.2", at_least=1)
 
 
+OPTIMIZERS = (
+    "torch.optim.",
+    "bitsandbytes.optim.",
+    "transformers.optimization.Adafactor",
+    "prodigyopt.",
+    "schedulefree.",
+)
+
+
 @dataclass
 class OptimConfig:
     """The optimizer and its rate."""
 
-    _target_: str = key(MISSING, "optimizer class", targets=("torch.optim.", "bitsandbytes.optim."))
+    _target_: str = key(MISSING, "optimizer class", targets=OPTIMIZERS)
     lr: float = key(MISSING, "learning rate", above=0)
     weight_decay: float = key(0.01, "weight decay", at_least=0)
     betas: list[float] | None = key(None, "running-average factors; unset: the optimizer's own")
@@ -129,6 +140,10 @@ class ObjectiveConfig:
     """What the training loss asks for."""
 
     noise_offset: float = key(0.0, "size of a per-channel constant added to the noise", at_least=0)
+    adaptive_offset: float = key(0.0, "added to noise_offset for each unit of |mean| of a latent channel")
+    pyramid_levels: int = key(0, "coarser noises added to the noise, of each sample alone; 0: none", at_least=0)
+    pyramid_discount: float = key(0.3, "size of each of them by the one before", above=0, at_most=1)
+    perturbation: float = key(0.0, "size of the noise that the input has and the target has not", at_least=0)
 
 
 @dataclass
@@ -199,6 +214,8 @@ class TrainConfig:
     schedule: Any = key(MISSING, "learning-rate curve", targets=("spritelora.training.schedules.",))
     objective: ObjectiveConfig = section(ObjectiveConfig)
     weighting: Any = key(MISSING, "loss weight by timestep", targets=("spritelora.diffusion.weighting.",))
+    loss: Any = key(MISSING, "error of a prediction", targets=("spritelora.diffusion.losses.",))
+    timesteps: Any = key(MISSING, "how timesteps are drawn", targets=("spritelora.diffusion.timesteps.",))
     trainer: TrainerConfig = section(TrainerConfig)
     validation: ValidationConfig = section(ValidationConfig)
     hardware: HardwareConfig = section(HardwareConfig)

@@ -24,10 +24,13 @@ from spritelora.errors import ConfigError, first_line
 
 T = TypeVar("T")
 
-Parameter = tuple[str, Mapping[str, float | None]]
+Parameter = tuple[str, Mapping[str, Any]]
 """Type as written, and limits."""
 
 TRUST_VARIABLE = "SPRITELORA_TRUSTED_TARGETS"
+
+EXTRAS = {"prodigyopt": "optimizers", "schedulefree": "optimizers"}
+"""The extra of this package that brings another one."""
 
 
 def load(raw: DictConfig, schema: type[T]) -> T:
@@ -126,6 +129,11 @@ def _argument_problems(path: str, target: str, node: dict[str, Any]) -> Iterator
     """Arguments that the target does not take, or takes as another type."""
     path, arguments = _open_arguments(path, node)
     is_ours = target.startswith("spritelora.")
+    package = target.partition(".")[0]
+    if find_spec(package) is None:
+        remedy = f"pip install 'spritelora[{EXTRAS[package]}]'" if package in EXTRAS else "install it"
+        yield f"{path.removesuffix('.args')}._target_: {target} needs the package {package}, not installed; {remedy}"
+        return
     if not arguments and not is_ours:
         return
     try:
@@ -167,7 +175,7 @@ def read_parameters(target: str) -> dict[str, Parameter]:
     raise AttributeError(f"{module} has no {name}")
 
 
-def _declared_limits(value: ast.expr | None) -> dict[str, float | None]:
+def _declared_limits(value: ast.expr | None) -> dict[str, Any]:
     """The limits in the source of a field declared with `key(...)`."""
     if not isinstance(value, ast.Call):
         return {}

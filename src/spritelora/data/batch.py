@@ -1,14 +1,16 @@
 """What a training step is given, as a pure function of the seed and the sample positions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from spritelora.diffusion.draws import choose_variant, draw_band_noise, draw_training_noise, sample_order
+from spritelora.diffusion.draws import choose_variant, draw_band_noise, draw_training_noise, happens, sample_order
+from spritelora.diffusion.noise import NoiseRecipe
+from spritelora.diffusion.timesteps import Timesteps, Uniform
 from spritelora.sdxl.latents import time_ids
 from spritelora.sdxl.text import TextEmbedding
 
@@ -16,7 +18,8 @@ from spritelora.sdxl.text import TextEmbedding
 class Batch(NamedTuple):
     """One forward pass: latents and noise (B, 4, h, w), channel constants (B, 4, 1, 1), timesteps (B,).
 
-    Text states (B, 77, D), pooled (B, D2), time ids (B, 6), and each sample's place in the data set (B,).
+    Text states (B, 77, D), pooled (B, D2), time ids (B, 6), and each sample's place in the data set (B,). What the
+    input's noise has more than the target's (B, 4, h, w) or (B, 1, 1, 1).
     """
 
     latents: Tensor
@@ -27,6 +30,23 @@ class Batch(NamedTuple):
     pooled: Tensor
     time_ids: Tensor
     indices: Tensor
+    jitter: Tensor = torch.zeros(1, 1, 1, 1)
+
+
+class Shown(NamedTuple):
+    """A sprite as one sample shows it: latents (4, h, w) and text."""
+
+    latents: Tensor
+    text: TextEmbedding
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How samples are drawn. `caption_dropout`: share of them that have the text `EncodedSet.unconditional`."""
+
+    timesteps: Timesteps = field(default_factory=Uniform)
+    noise: NoiseRecipe = field(default_factory=NoiseRecipe)
+    caption_dropout: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -35,6 +55,7 @@ class EncodedSet:
 
     `repeats`: how often a pass over the set shows each; once where it is empty. Validation counts each once.
     `more`: the further variants of each sprite; empty where there are none of any.
+    `unconditional`: the text of a sample whose caption is dropped.
     """
 
     names: Sequence[str]
@@ -42,6 +63,7 @@ class EncodedSet:
     texts: Sequence[TextEmbedding]
     repeats: Sequence[int] = ()
     more: Sequence[Sequence[tuple[Tensor, TextEmbedding]]] = ()
+    unconditional: TextEmbedding | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -51,15 +73,18 @@ class EncodedSet:
         """The place of each sample of a pass, before it is shuffled."""
         return [i for i, n in enumerate(self.repeats or [1] * len(self)) for _ in range(n)]
 
-    def shown(self, place: int, seed: int, position: int) -> tuple[Tensor, TextEmbedding]:
-        """The variant of the sprite at `place` that a position of the data order shows."""
+    def shown(self, place: int, seed: int, position: int, caption_dropout: float = 0.0) -> Shown:
+        """The variant of the sprite at `place` that a position of the data order shows, under its text there."""
         more = self.more[place] if self.more else ()
         variant = choose_variant(seed, position, 1 + len(more))
-        return more[variant - 1] if variant else self.plain(place)
+        latents, text = more[variant - 1] if variant else (self.latents[place], self.texts[place])
+        if self.unconditional is not None and happens(seed, "caption dropout", position, caption_dropout):
+            text = self.unconditional
+        return Shown(latents, text)
 
-    def plain(self, place: int) -> tuple[Tensor, TextEmbedding]:
+    def plain(self, place: int) -> Shown:
         """The sprite at `place`, not varied."""
-        return self.latents[place], self.texts[place]
+        return Shown(self.latents[place], self.texts[place])
 
 
 @lru_cache(maxsize=2)
@@ -67,16 +92,25 @@ def _order(seed: int, epoch: int, num_samples: int) -> list[int]:
     return sample_order(seed, epoch, num_samples).tolist()
 
 
-def training_batch(encoded: EncodedSet, seed: int, positions: Sequence[int], num_timesteps: int) -> Batch:
+def training_batch(
+    encoded: EncodedSet,
+    seed: int,
+    positions: Sequence[int],
+    num_timesteps: int,
+    recipe: Recipe = Recipe(),
+) -> Batch:
     """The batch of the given positions in the endless data order."""
     pass_length = len(encoded.one_pass)
     places = [divmod(p, pass_length) for p in positions]
     indices = [encoded.one_pass[_order(seed, epoch, pass_length)[place]] for epoch, place in places]
     shape = tuple(encoded.latents[0].shape)
-    draws = [draw_training_noise(seed, p, shape, num_timesteps) for p in positions]
-    noise, constants, timesteps = (torch.stack(parts) for parts in zip(*draws, strict=True))
-    shown = [encoded.shown(i, seed, p) for i, p in zip(indices, positions, strict=True)]
-    return _assemble(shown, indices, noise, constants, timesteps)
+    draws = [draw_training_noise(seed, p, shape, num_timesteps, recipe.timesteps) for p in positions]
+    plain, constants, timesteps = zip(*draws, strict=True)
+    noise = [recipe.noise.shape(n, seed, p) for n, p in zip(plain, positions, strict=True)]
+    shown = [encoded.shown(i, seed, p, recipe.caption_dropout) for i, p in zip(indices, positions, strict=True)]
+    batch = _assemble(shown, indices, *(torch.stack(part) for part in (noise, constants, timesteps)))
+    jitter = [recipe.noise.jitter(n, seed, p) for n, p in zip(plain, positions, strict=True)]
+    return batch._replace(jitter=torch.stack(jitter))
 
 
 def validation_batches(
@@ -100,20 +134,20 @@ def _band_batches(encoded: EncodedSet, band: tuple[int, int], draws: int, size: 
 
 
 def _assemble(
-    shown: Sequence[tuple[Tensor, TextEmbedding]],
+    shown: Sequence[Shown],
     indices: list[int],
     noise: Tensor,
     constants: Tensor,
     timesteps: Tensor,
 ) -> Batch:
-    latents = torch.stack([latent for latent, _ in shown])
+    latents = torch.stack([s.latents for s in shown])
     return Batch(
         latents=latents,
         noise=noise,
         constants=constants,
         timesteps=timesteps,
-        states=torch.stack([text.states for _, text in shown]),
-        pooled=torch.stack([text.pooled for _, text in shown]),
+        states=torch.stack([s.text.states for s in shown]),
+        pooled=torch.stack([s.text.pooled for s in shown]),
         time_ids=time_ids(8 * latents.shape[-1]).repeat(len(indices), 1),
         indices=torch.tensor(indices),
     )

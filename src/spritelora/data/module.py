@@ -1,12 +1,12 @@
 """The LightningDataModule over encoded sprites: an endless, stateless stream that can start anywhere."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader, IterableDataset
 
-from spritelora.data.batch import Batch, EncodedSet, training_batch
+from spritelora.data.batch import Batch, EncodedSet, Recipe, training_batch
 
 
 @dataclass(frozen=True)
@@ -20,26 +20,30 @@ class BatchStream(IterableDataset[Batch]):
     start: int
     rank: int
     world_size: int
+    recipe: Recipe = field(default_factory=Recipe)
 
     def __iter__(self) -> Iterator[Batch]:
         number = self.start
         while True:
             first = (number * self.world_size + self.rank) * self.batch_size
             positions = range(first, first + self.batch_size)
-            yield training_batch(self.encoded, self.seed, positions, self.num_timesteps)
+            yield training_batch(self.encoded, self.seed, positions, self.num_timesteps, self.recipe)
             number += 1
 
 
 class SpriteData(pl.LightningDataModule):
     """Feeds training from encoded sprites; after a resume, from the batch that comes next."""
 
-    def __init__(self, encoded: EncodedSet, seed: int, batch_size: int, num_timesteps: int) -> None:
+    def __init__(
+        self, encoded: EncodedSet, seed: int, batch_size: int, num_timesteps: int, recipe: Recipe | None = None
+    ) -> None:
         super().__init__()
         self.encoded, self.seed, self.batch_size, self.num_timesteps = encoded, seed, batch_size, num_timesteps
+        self.recipe = recipe or Recipe()
 
     def train_dataloader(self) -> DataLoader[Batch]:
         assert self.trainer is not None
         start = self.trainer.global_step * self.trainer.accumulate_grad_batches
         place = (start, self.trainer.global_rank, self.trainer.world_size)
-        stream = BatchStream(self.encoded, self.seed, self.batch_size, self.num_timesteps, *place)
+        stream = BatchStream(self.encoded, self.seed, self.batch_size, self.num_timesteps, *place, self.recipe)
         return DataLoader(stream, batch_size=None)

@@ -5,6 +5,8 @@ import hashlib
 import torch
 from torch import Tensor
 
+from spritelora.diffusion.timesteps import Timesteps, Uniform
+
 
 def derive_seed(seed: int, stream: str, position: int) -> int:
     """A seed of its own for every use of randomness, in [0, 2^63)."""
@@ -27,14 +29,23 @@ def choose_variant(seed: int, position: int, num_variants: int) -> int:
     return derive_seed(seed, "variant", position) % num_variants
 
 
+def happens(seed: int, stream: str, position: int, share: float) -> bool:
+    """Whether something that happens to a share of all samples happens to the one at a position."""
+    return derive_seed(seed, stream, position) < share * 2**63
+
+
 def draw_training_noise(
-    seed: int, position: int, shape: tuple[int, ...], num_timesteps: int
+    seed: int,
+    position: int,
+    shape: tuple[int, ...],
+    num_timesteps: int,
+    timesteps: Timesteps = Uniform(),  # noqa: B008 (frozen)
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Noise of `shape` (C, h, w), a constant per channel (C, 1, 1), and a timestep, for one sample position."""
     source = generator(seed, "noise", position)
     noise = torch.randn(shape, generator=source)
     constants = torch.randn((shape[0], 1, 1), generator=source)
-    return noise, constants, torch.randint(num_timesteps, (), generator=source)
+    return noise, constants, timesteps(num_timesteps, source)
 
 
 def draw_band_noise(position: int, shape: tuple[int, ...], band: tuple[int, int]) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
 from spritelora.config.schema import Prediction
@@ -27,19 +26,12 @@ def prediction_target(latents: Tensor, noise: Tensor, alphas_cumprod: Tensor, pr
     return (abar.sqrt() * noise - (1 - abar).sqrt() * latents).to(latents.dtype)
 
 
-def weighted_loss(predicted: Tensor, target: Tensor, weights: Tensor) -> Tensor:
-    """Squared error, mean over each sample, weighted, mean over the batch; a scalar in fp32.
+def weighted_loss(errors: Tensor, masks: Tensor, weights: Tensor) -> Tensor:
+    """Mean of each sample's errors over its mask, weighted, mean over the batch; a scalar in fp32.
 
-    `weights`: (B,); the others (B, C, h, w).
+    Dividing by the mask's area keeps small sprites from teaching less: an error that is the same in every cell gives
+    the same loss whatever the mask. `errors`: (B, C, h, w); `masks`: (B, 1, h, w) or (B, 1, 1, 1), not all zero;
+    `weights`: (B,).
     """
-    error = (predicted.float() - target.float()).square().flatten(1).mean(dim=1)
-    return (error * weights.to(error.dtype)).mean()
-
-
-def offset_noise(noise: Tensor, constants: Tensor, size: float) -> Tensor:
-    """Noise plus `size` times a constant for each sample and channel.
-
-    `noise`: (B, C, h, w); `constants`: (B, C, 1, 1), standard normal. Source: Guttenberg 2023,
-    "Diffusion with offset noise".
-    """
-    return noise if size == 0 else noise + size * torch.as_tensor(constants)
+    per_sample = (errors * masks).flatten(1).mean(dim=1) / masks.flatten(1).mean(dim=1)
+    return (per_sample * weights.to(per_sample.dtype)).mean()

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from spritelora.config.schema import Prediction
-from spritelora.diffusion.schedule import cumulative_alphas
+from spritelora.diffusion.schedule import cumulative_alphas, to_zero_terminal_snr
 from spritelora.errors import WeightsError, first_line
 from spritelora.files import write_whole
 
@@ -154,15 +154,20 @@ def read_prediction(base: BaseModel, asked: Prediction) -> Prediction:
     return Prediction(base.config("scheduler").get("prediction_type", "epsilon"))
 
 
-def read_alphas(base: BaseModel) -> Tensor:
-    """The cumulative alphas of the model's noise schedule, (T,) float64."""
+def read_zero_snr(base: BaseModel, asked: bool | None) -> bool:
+    """Whether the last timestep is noise alone: as asked, or as the model's scheduler says."""
+    return bool(base.config("scheduler").get("rescale_betas_zero_snr")) if asked is None else asked
+
+
+def read_alphas(base: BaseModel, zero_snr: bool | None = None) -> Tensor:
+    """The cumulative alphas of the model's noise schedule, (T,) float64. `zero_snr`: None as its scheduler says."""
     config = base.config("scheduler")
-    if config.get("beta_schedule") != "scaled_linear" or config.get("rescale_betas_zero_snr"):
+    if config.get("beta_schedule") != "scaled_linear":
         raise WeightsError(
-            f"{base.folder}/scheduler: noise schedule {config.get('beta_schedule')}, zero terminal SNR "
-            f"{bool(config.get('rescale_betas_zero_snr'))}; SDXL's own is scaled_linear without"
+            f"{base.folder}/scheduler: noise schedule {config.get('beta_schedule')}; SDXL's own is scaled_linear"
         )
-    return cumulative_alphas(config["num_train_timesteps"], config["beta_start"], config["beta_end"])
+    alphas = cumulative_alphas(config["num_train_timesteps"], config["beta_start"], config["beta_end"])
+    return to_zero_terminal_snr(alphas) if read_zero_snr(base, zero_snr) else alphas
 
 
 def load_unet(base: BaseModel, dtype: torch.dtype) -> Unet:
@@ -189,9 +194,17 @@ def load_vae(base: BaseModel, device: torch.device) -> AutoencoderKL:
     return vae.requires_grad_(False).eval().to(device)
 
 
-def load_scheduler(base: BaseModel, prediction: Prediction) -> Sampler:
-    """Euler's sampler over the model's own noise schedule."""
-    return EulerDiscreteScheduler(**{**_scheduler_arguments(base), "prediction_type": prediction.value})
+def load_scheduler(base: BaseModel, prediction: Prediction, zero_snr: bool | None = None) -> Sampler:
+    """Euler's sampler over the model's own noise schedule. `zero_snr`: None as its scheduler says.
+
+    With zero terminal SNR it starts at the last timestep, for there alone is the start noise what training showed.
+    """
+    arguments = {**_scheduler_arguments(base), "prediction_type": prediction.value}
+    if read_zero_snr(base, zero_snr):
+        arguments |= {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+    elif zero_snr is False:
+        arguments |= {"rescale_betas_zero_snr": False}
+    return EulerDiscreteScheduler(**arguments)
 
 
 def _scheduler_arguments(base: BaseModel) -> dict[str, Any]:

@@ -36,6 +36,12 @@ def announce_adapter(config: TrainConfig, num_layers: int, num_parameters: int, 
     )
 
 
+def warn_of_two_schedules(config: TrainConfig) -> None:
+    """Say that a schedule-free optimizer is given a rate that falls."""
+    if config.optim._target_.startswith("schedulefree.") and not config.schedule["_target_"].endswith(".Constant"):
+        log.warning("a schedule-free optimizer takes the place of a falling rate: add schedule=constant")
+
+
 def announce_state_bits(share: float | None) -> None:
     """Say how much of an 8-bit optimizer's state is really in 8 bits."""
     if share is not None:

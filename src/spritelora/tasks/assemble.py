@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,22 @@ from spritelora.adapters.export import write_lora
 from spritelora.adapters.formats import SAVE_DTYPE
 from spritelora.adapters.lora import add_lora, check_rank, match_targets
 from spritelora.adapters.metadata import LoraFacts, describe
-from spritelora.config.schema import OptimConfig, SamplerConfig, TrainConfig, ValidationConfig
-from spritelora.data.batch import Batch, EncodedSet, validation_batches
+from spritelora.config.schema import OptimConfig, Prediction, SamplerConfig, TrainConfig, ValidationConfig
+from spritelora.data.batch import Batch, EncodedSet, Recipe, validation_batches
 from spritelora.data.encode import Encoder
 from spritelora.diffusion.bands import timestep_bands
+from spritelora.diffusion.noise import NoiseRecipe
 from spritelora.errors import ConfigError, first_line
-from spritelora.sdxl.base import BaseModel, Unet, empty_unet, load_scheduler, load_vae, read_alphas, read_prediction
+from spritelora.sdxl.base import (
+    BaseModel,
+    Unet,
+    empty_unet,
+    load_scheduler,
+    load_vae,
+    read_alphas,
+    read_prediction,
+    read_zero_snr,
+)
 from spritelora.sdxl.latents import decode_latents
 from spritelora.sdxl.text import TextEmbedding
 from spritelora.sprites.augment import vary_caption
@@ -52,7 +62,7 @@ def encode_all(encoder: Encoder, sprites: TrainingSet, side_px: int, sampler: Sa
     latents = dict(zip(names, encoder.latents(everything, side_px, sprites.matte), strict=True))
     further = [(s, v) for s, variants in zip(sprites.training, sprites.variants, strict=True) for v in variants[1:]]
     captions = [*(s.caption for s in everything), *(vary_caption(s.caption, v) for s, v in further)]
-    texts = encoder.texts([*captions, *sampler.prompts, sampler.negative_prompt])
+    texts = encoder.texts([*captions, *sampler.prompts, sampler.negative_prompt, ""])
 
     def encoded(part: list[CaptionedSprite], more: Sequence[Sequence[tuple[Tensor, TextEmbedding]]] = ()) -> EncodedSet:
         return EncodedSet(
@@ -68,12 +78,22 @@ def encode_all(encoder: Encoder, sprites: TrainingSet, side_px: int, sampler: Sa
         [(next(varied), texts[vary_caption(sprite.caption, variant)]) for variant in variants[1:]]
         for sprite, variants in zip(sprites.training, sprites.variants, strict=True)
     ]
-    negative = texts[sampler.negative_prompt]
-    if not sampler.negative_prompt and encoder.base.zeros_for_empty_prompt:
-        negative = TextEmbedding(torch.zeros_like(negative.states), torch.zeros_like(negative.pooled))
-    return Encoded(
-        encoded(sprites.training, more), encoded(sprites.held_out), [texts[p] for p in sampler.prompts], negative
-    )
+    unconditional = _unconditional(encoder.base, texts[""])
+    negative = texts[sampler.negative_prompt] if sampler.negative_prompt else unconditional
+    training = replace(encoded(sprites.training, more), unconditional=unconditional)
+    return Encoded(training, encoded(sprites.held_out), [texts[p] for p in sampler.prompts], negative)
+
+
+def _unconditional(base: BaseModel, empty: TextEmbedding) -> TextEmbedding:
+    """What guidance moves away from: zeros or the empty prompt `empty`, whichever the base was trained with.
+
+    SDXL's own training dropped captions by setting their embedding to zeros, which is what its model_index.json says
+    with `force_zeros_for_empty_prompt`. Captions dropped in training become the same, so that a LoRA learns its style
+    on the branch that the sampler subtracts, and not on another one.
+    """
+    if not base.zeros_for_empty_prompt:
+        return empty
+    return TextEmbedding(torch.zeros_like(empty.states), torch.zeros_like(empty.pooled))
 
 
 def check_adapter(config: TrainConfig, base: BaseModel) -> None:
@@ -91,11 +111,34 @@ def add_adapter(config: TrainConfig, unet: Unet) -> Unet:
     return unet.train()
 
 
-def build_module(config: TrainConfig, base: BaseModel, unet: Unet) -> LoraModule:
-    """The UNet with its objective, optimizer and schedule."""
+def build_objective(config: TrainConfig, base: BaseModel) -> Objective:
+    """What the loss asks for. Raises ConfigError where a noise prediction is asked of noise alone."""
     prediction = read_prediction(base, config.model.prediction)
-    weighting = _build(config.weighting)
-    objective = Objective(read_alphas(base), prediction, weighting, config.objective.noise_offset)
+    zero_snr = config.model.zero_terminal_snr
+    if read_zero_snr(base, zero_snr) and prediction is not Prediction.v_prediction:
+        raise ConfigError(
+            "model.zero_terminal_snr=true with model.prediction=epsilon: at the last timestep the input is the noise "
+            "itself, so predicting it teaches nothing; take model.prediction=v_prediction, with a base trained so"
+        )
+    return Objective(
+        alphas=read_alphas(base, zero_snr),
+        prediction=prediction,
+        weighting=_build(config.weighting),
+        noise_offset=config.objective.noise_offset,
+        adaptive_offset=config.objective.adaptive_offset,
+        error=_build(config.loss),
+    )
+
+
+def build_recipe(config: TrainConfig) -> Recipe:
+    """How training samples are drawn."""
+    objective = config.objective
+    noise = NoiseRecipe(objective.pyramid_levels, objective.pyramid_discount, objective.perturbation)
+    return Recipe(_build(config.timesteps), noise, config.data.caption_dropout)
+
+
+def build_module(config: TrainConfig, objective: Objective, unet: Unet) -> LoraModule:
+    """The UNet with its objective, optimizer and schedule."""
     schedule, max_steps = _build(config.schedule), config.trainer.max_steps
     kind, settings = find_optimizer(config.optim), optimizer_settings(config.optim)
     return LoraModule(
@@ -156,10 +199,32 @@ def build_sample_plan(
         guidance=sampler.guidance,
         seed=sampler.seed,
         side_px=side_px,
-        scheduler=load_scheduler(base, read_prediction(base, config.model.prediction)),
+        scheduler=load_scheduler(base, read_prediction(base, config.model.prediction), config.model.zero_terminal_snr),
         decode=lambda latents: decode_latents(load_vae(base, hardware.device), latents),
         batch_size=config.trainer.batch_size,
     )
+
+
+def objective_facts(config: TrainConfig, zero_snr: bool) -> dict[str, object]:
+    """The objective under the names that kohya gives its settings, None for what is off."""
+    objective, loss = config.objective, config.loss
+    weighting = config.weighting["_target_"].rpartition(".")[2]
+    names = {"MeanSquared": "l2", "Huber": "huber", "SmoothL1": "smooth_l1"}
+    kind = loss["_target_"].rpartition(".")[2]
+    return {
+        "noise_offset": objective.noise_offset,
+        "adaptive_noise_scale": objective.adaptive_offset or None,
+        "multires_noise_iterations": objective.pyramid_levels or None,
+        "multires_noise_discount": objective.pyramid_discount if objective.pyramid_levels else None,
+        "ip_noise_gamma": objective.perturbation or None,
+        "min_snr_gamma": config.weighting.get("gamma"),
+        "debiased_estimation": weighting == "Debiased",
+        "zero_terminal_snr": zero_snr,
+        "loss_type": names.get(kind, kind),
+        "huber_schedule": loss.get("schedule"),
+        "huber_c": loss.get("c"),
+        "caption_dropout_rate": config.data.caption_dropout,
+    }
 
 
 def make_exporter(
@@ -186,8 +251,7 @@ def make_exporter(
                 "batch_size_per_device": config.trainer.batch_size,
                 "gradient_accumulation_steps": config.trainer.accumulate,
                 "network_dropout": config.lora.dropout,
-                "noise_offset": config.objective.noise_offset,
-                "min_snr_gamma": config.weighting.get("gamma"),
+                **objective_facts(config, read_zero_snr(base, config.model.zero_terminal_snr)),
             },
         )
         write_lora(file, unet, SAVE_DTYPE[config.lora.save_dtype], describe(facts))

@@ -80,4 +80,5 @@ def settle_drawing(config: GenerateConfig, source: "Source", loras: list[LoraFil
         or source.recorded("sampler", "guidance", EMBEDDED_GUIDANCE if is_embedded else USUAL_GUIDANCE),
         negative_prompt=source.recorded("sampler", "negative_prompt", "") if negative is None else negative,
         seed=config.seed,
+        zero_snr=source.recorded("model", "zero_terminal_snr", None),
     )

@@ -26,6 +26,7 @@ class Drawing:
     guidance: float
     negative_prompt: str
     seed: int
+    zero_snr: bool | None = None
 
 
 def settle_weights(weights: Sequence[float], loras: Sequence[object]) -> list[float]:

@@ -17,7 +17,7 @@ from spritelora.config.invocation import Invocation, tell_nobody
 from spritelora.config.processes import settle_processes
 from spritelora.config.resume import RECORD, STATE_FOLDER, is_run, read_record
 from spritelora.config.schema import TrainConfig
-from spritelora.data.batch import training_batch
+from spritelora.data.batch import Recipe, training_batch
 from spritelora.data.cache import Cache
 from spritelora.data.encode import Encoder
 from spritelora.data.module import SpriteData
@@ -27,7 +27,13 @@ from spritelora.files import write_whole
 from spritelora.sdxl.base import BaseModel, find_base
 from spritelora.sdxl.embedded import embedded_base
 from spritelora.tasks import assemble
-from spritelora.tasks.announce import announce_adapter, announce_plan, announce_results, announce_state_bits
+from spritelora.tasks.announce import (
+    announce_adapter,
+    announce_plan,
+    announce_results,
+    announce_state_bits,
+    warn_of_two_schedules,
+)
 from spritelora.tasks.frozen import Frozen, encode_kept, palette_kept, results_of_base
 from spritelora.tasks.processes import TeamEnvironment, TeamStrategy, choose_place, open_team
 from spritelora.tasks.record import check_resumable, make_record, new_run_id, public_settings, to_json
@@ -82,6 +88,7 @@ class Prepared:
     base: BaseModel
     encoded: assemble.Encoded
     module: LoraModule
+    recipe: Recipe
 
 
 def fit(config: TrainConfig, invocation: Invocation, sprites: TrainingSet, frozen: Frozen) -> float:
@@ -121,13 +128,15 @@ def _fit(
             record = make_record(config, invocation, hardware, base, sprites, new_run_id())
             start, record = team.share(_find_start(config, record) if team.is_first else (Start(None, 0), record))
             assemble.check_adapter(config, base)
+            objective, recipe = assemble.build_objective(config, base), assemble.build_recipe(config)
             optimizer, settings = assemble.find_optimizer(config.optim), assemble.optimizer_settings(config.optim)
             probe_optimizer(optimizer, hardware.device, **settings)
             frozen.use_base(base, hardware)
             encoded = encode_kept(frozen, config, Encoder(base, cache, hardware.device, team), sprites)
             reset_peak_memory(hardware.device)
-            module = assemble.build_module(config, base, assemble.add_adapter(config, frozen.unet(base, hardware)))
-            prepared = Prepared(frozen, sprites, hardware, base, encoded, module)
+            unet = assemble.add_adapter(config, frozen.unet(base, hardware))
+            module = assemble.build_module(config, objective, unet)
+            prepared = Prepared(frozen, sprites, hardware, base, encoded, module, recipe)
             _announce(config, prepared, start.step)
         run_log, stopped_by = _train(config, invocation, prepared, record, start, stop)
     except (MemoryError, RuntimeError) as error:
@@ -186,9 +195,11 @@ def _announce(config: TrainConfig, prepared: Prepared, first_step: int) -> None:
     num_parameters = sum(p.numel() for p in parameters)
     bytes_per_weight = assemble.SAVE_DTYPE[config.lora.save_dtype].itemsize
     announce_adapter(config, len(lora_layers(module.unet)), num_parameters, bytes_per_weight)
+    warn_of_two_schedules(config)
     announce_state_bits(eight_bit_share(module.make_optimizer(parameters)))
     num_timesteps = len(module.objective.alphas)
-    batch = training_batch(encoded.training, config.seed, range(config.trainer.batch_size), num_timesteps)
+    positions = range(config.trainer.batch_size)
+    batch = training_batch(encoded.training, config.seed, positions, num_timesteps, prepared.recipe)
     autocast = torch.autocast(hardware.device.type, hardware.base_dtype, hardware.base_dtype != torch.float32)
     cost = measure_step(module, batch, autocast)
     announce_plan(config, hardware, cost, encoded.training.repeats, len(encoded.held_out), first_step)
@@ -243,7 +254,7 @@ def _train(
                 LambdaCallback(on_train_start=lambda *_: invocation.on_first_step()),
             ],
         )
-        data = SpriteData(encoded.training, config.seed, settings.batch_size, num_timesteps)
+        data = SpriteData(encoded.training, config.seed, settings.batch_size, num_timesteps, prepared.recipe)
         trainer.fit(module, data, ckpt_path=str(checkpoint / STATE_FOLDER) if checkpoint else None)
         is_finished = trainer.global_step >= settings.max_steps
         if is_finished:

@@ -91,7 +91,8 @@ def results_of_base(
     that is said here.
     """
     trained_on = _encoded_key(config, sprites)
-    shared = (trained_on, config.trainer.batch_size, config.model.prediction, config.hardware.threads)
+    predicted = (config.model.prediction, config.model.zero_terminal_snr)
+    shared = (trained_on, config.trainer.batch_size, *predicted, config.hardware.threads)
     sampler = config.sampler
     drawn = (*shared, sampler.steps, sampler.guidance, sampler.seed)
     return (

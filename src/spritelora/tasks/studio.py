@@ -84,7 +84,7 @@ def open_studio(
     vae = load_vae(base, hardware.device)
     return Studio(
         unet=unet,
-        scheduler=load_scheduler(base, read_prediction(base, drawing.prediction)),
+        scheduler=load_scheduler(base, read_prediction(base, drawing.prediction), drawing.zero_snr),
         texts=[texts[p] for p in prompts],
         negative=negative,
         noise=noise,

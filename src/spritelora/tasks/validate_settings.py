@@ -97,6 +97,7 @@ def settle_drawing(config: ValidateConfig, subject: Subject) -> Drawing:
         guidance=typed.guidance or sampler.get("guidance", USUAL_GUIDANCE),
         negative_prompt=sampler.get("negative_prompt", "") if typed.negative_prompt is None else typed.negative_prompt,
         seed=sampler.get("seed", 0) if typed.seed is None else typed.seed,
+        zero_snr=model.get("zero_terminal_snr"),
     )
 
 

@@ -17,6 +17,7 @@ from spritelora.data.team import Team
 from spritelora.errors import TrainingError
 from spritelora.training.hardware import peak_memory_gb
 from spritelora.training.module import LoraModule
+from spritelora.training.optimizer import base_rate
 from spritelora.training.run_log import RunLog
 
 SMOOTHING = 0.95
@@ -93,7 +94,7 @@ class StepMeter(StepCallback):
         steps = self.passes / accumulate
         values = {
             "loss": loss,
-            "lr": trainer.optimizers[0].param_groups[0]["initial_lr"] * module.rate_share(step - 1),
+            "lr": base_rate(trainer.optimizers[0]) * module.rate_share(step - 1),
             "step_time_s": elapsed_s / steps,
             "images_per_s": self.passes * self.batch_size / elapsed_s,
             "data_wait_share": self.waited_s / elapsed_s,
@@ -184,12 +185,9 @@ class FixedNoiseValidation(StepCallback):
         self.meter.go_on(paused)
 
     def _losses(self, trainer: pl.Trainer, module: LoraModule) -> dict[str, float]:
-        module.unet.eval()
-        with torch.no_grad(), trainer.precision_plugin.forward_context():
+        with module.as_result(), torch.no_grad(), trainer.precision_plugin.forward_context():
             sums = self.team.sums([x for batches in self.batches.values() for x in self._sum(module, batches)])
-        losses = {band: sums[2 * i] / sums[2 * i + 1] for i, band in enumerate(self.batches)}
-        module.unet.train()
-        return losses
+        return {band: sums[2 * i] / sums[2 * i + 1] for i, band in enumerate(self.batches)}
 
     def _sum(self, module: LoraModule, batches: Sequence[Batch]) -> tuple[float, int]:
         """The sum of all samples' losses, and their number."""

@@ -18,6 +18,7 @@ from spritelora.errors import ResumeError, TrainingError
 from spritelora.files import write_whole
 from spritelora.training.callbacks import StepCallback, StepMeter
 from spritelora.training.module import LoraModule
+from spritelora.training.optimizer import settled_weights
 from spritelora.training.run_log import RunLog
 from spritelora.training.state_files import STRUCTURE, TENSORS, sync
 
@@ -99,7 +100,8 @@ class Checkpoints(StepCallback):
             shutil.rmtree(partial, ignore_errors=True)
             trainer.save_checkpoint(partial / STATE_FOLDER)
             write_whole(partial / STATE_FOLDER / RECORD, self.record)
-            self.export(partial / LORA_FILE, trainer.global_step)
+            with settled_weights(trainer.optimizers[0]):
+                self.export(partial / LORA_FILE, trainer.global_step)
             for path in (partial / LORA_FILE, partial / STATE_FOLDER, partial):
                 sync(path)
             shutil.rmtree(replaced, ignore_errors=True)

@@ -1,7 +1,8 @@
 """The LightningModule around the UNet: what one training step computes."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytorch_lightning as pl
@@ -13,11 +14,14 @@ from torch.optim.lr_scheduler import LambdaLR
 from spritelora.config.schema import Prediction
 from spritelora.data.batch import Batch
 from spritelora.diffusion.draws import derive_seed
-from spritelora.diffusion.objective import Weighting, add_noise, offset_noise, prediction_target, weighted_loss
+from spritelora.diffusion.losses import Loss, MeanSquared
+from spritelora.diffusion.noise import offset_noise
+from spritelora.diffusion.objective import Weighting, add_noise, prediction_target, weighted_loss
 from spritelora.diffusion.schedule import signal_to_noise
 from spritelora.errors import ResumeError
 from spritelora.sdxl.base import Unet
 from spritelora.sdxl.sample import call_unet
+from spritelora.training.optimizer import settled_weights
 
 
 @dataclass(frozen=True)
@@ -28,26 +32,30 @@ class Objective:
     prediction: Prediction
     weighting: Weighting
     noise_offset: float
+    adaptive_offset: float = 0.0
+    error: Loss = field(default_factory=MeanSquared)
 
     def loss(self, unet: Unet, batch: Batch) -> Tensor:
         """The training loss of a batch, a scalar."""
         alphas = self.alphas[batch.timesteps.cpu()]
         weights = self.weighting(signal_to_noise(alphas), self.prediction)
-        noise = offset_noise(batch.noise, batch.constants, self.noise_offset)
-        return self._error(unet, batch, noise, alphas, weights)
+        noise = offset_noise(batch.noise, batch.constants, self.noise_offset, batch.latents, self.adaptive_offset)
+        errors = self._errors(unet, batch, noise, alphas, self.error)
+        return weighted_loss(errors, errors.new_ones(1, 1, 1, 1), weights.to(errors))
 
     def plain_loss(self, unet: Unet, batch: Batch) -> Tensor:
-        """The unweighted loss of a batch, comparable between objectives."""
+        """The unweighted squared error of a batch, comparable between objectives."""
         alphas = self.alphas[batch.timesteps.cpu()]
-        return self._error(unet, batch, batch.noise, alphas, torch.ones_like(alphas))
+        errors = self._errors(unet, batch, batch.noise, alphas, MeanSquared())
+        return errors.flatten(1).mean(dim=1).mean()
 
-    def _error(self, unet: Unet, batch: Batch, noise: Tensor, alphas: Tensor, weights: Tensor) -> Tensor:
-        device, dtype = batch.latents.device, unet.dtype
-        alphas, weights = alphas.to(device, torch.float32), weights.to(device, torch.float32)
-        noisy = add_noise(batch.latents, noise, alphas)
+    def _errors(self, unet: Unet, batch: Batch, noise: Tensor, alphas: Tensor, error: Loss) -> Tensor:
+        dtype, alphas = unet.dtype, alphas.to(batch.latents.device, torch.float32)
+        noisy = add_noise(batch.latents, noise + batch.jitter, alphas)
         conditions = {"text_embeds": batch.pooled.to(dtype), "time_ids": batch.time_ids}
         predicted = call_unet(unet, noisy.to(dtype), batch.timesteps, batch.states.to(dtype), conditions)
-        return weighted_loss(predicted, prediction_target(batch.latents, noise, alphas, self.prediction), weights)
+        target = prediction_target(batch.latents, noise, alphas, self.prediction)
+        return error(predicted.float() - target.float(), batch.timesteps, alphas, len(self.alphas))
 
 
 class LoraModule(pl.LightningModule):
@@ -75,6 +83,15 @@ class LoraModule(pl.LightningModule):
         place = number * self.trainer.world_size + self.trainer.global_rank
         torch.manual_seed(derive_seed(self.seed, "dropout", place))
         return self.objective.loss(self.unet, batch)
+
+    @contextmanager
+    def as_result(self) -> Iterator[None]:
+        """Within it the UNet is what the run would leave: without dropout, with the optimizer's settled weights."""
+        optimizer: Any = self.trainer.optimizers[0]
+        self.unet.eval()
+        with settled_weights(optimizer):
+            yield
+        self.unet.train()
 
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer([p for p in self.parameters() if p.requires_grad])

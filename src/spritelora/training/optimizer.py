@@ -1,6 +1,7 @@
 """The optimizer a user picked, over the adapter's parameters."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 import torch
@@ -26,9 +27,40 @@ def build_optimizer(
     if betas is not None:
         shared["betas"] = tuple(betas)
     try:
-        return kind(list(parameters), **shared, **arguments)
+        with redirect_stdout(None):  # Prodigy prints at every birth
+            optimizer = kind(list(parameters), **shared, **arguments)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"optim: {kind.__name__} cannot be made ({first_line(error)})") from error
+    if is_averaging(optimizer):
+        optimizer.train()  # pyright: ignore[reportAttributeAccessIssue]
+    return optimizer
+
+
+def is_averaging(optimizer: Optimizer | type[Optimizer]) -> bool:
+    """Whether the weights in training are not the optimizer's result, as with schedule-free ones."""
+    return hasattr(optimizer, "eval") and hasattr(optimizer, "train")
+
+
+@contextmanager
+def settled_weights(optimizer: Optimizer) -> Iterator[None]:
+    """Within it the parameters are the optimizer's result, to be validated, drawn with or exported.
+
+    Afterwards they are to the bit what they were: to go to a schedule-free average and back by its own formulas
+    rounds, so how often a run is validated would change what it learns.
+    """
+    if not is_averaging(optimizer):
+        yield
+        return
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    kept = [p.detach().clone() for p in parameters]
+    optimizer.eval()  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        yield
+    finally:
+        optimizer.train()  # pyright: ignore[reportAttributeAccessIssue]
+        with torch.no_grad():
+            for parameter, value in zip(parameters, kept, strict=True):
+                parameter.copy_(value)
 
 
 def probe_optimizer(kind: type[Optimizer], device: torch.device, **settings: Any) -> None:
@@ -39,6 +71,11 @@ def probe_optimizer(kind: type[Optimizer], device: torch.device, **settings: Any
     weight = nn.Parameter(torch.ones(64, 64, device=device))
     try:
         optimizer = build_optimizer(kind, [weight], **settings)
+        if device.type == "cpu" and getattr(optimizer, "is_paged", False):
+            raise ConfigError(
+                f"{kind.__name__} pages its states between GPU and host memory, and this run is on a CPU, where "
+                f"bitsandbytes would not page at all; take optim=adamw8bit"
+            )
         weight.grad = torch.ones_like(weight)
         optimizer.step()
     except ConfigError:
@@ -59,3 +96,9 @@ def eight_bit_share(optimizer: Optimizer) -> float | None:
         return None
     sizes = [p.numel() for group in optimizer.param_groups for p in group["params"]]
     return sum(n for n in sizes if n >= settings.min_8bit_size) / sum(sizes)  # pyright: ignore
+
+
+def base_rate(optimizer: Optimizer) -> float:
+    """The rate before its schedule, times the step size that Prodigy has found so far."""
+    group = optimizer.param_groups[0]
+    return float(group["initial_lr"] * group.get("d", 1.0))

@@ -98,11 +98,8 @@ class Samples(StepCallback):
         self.meter.go_on(paused)
 
     def _images(self, trainer: pl.Trainer, module: LoraModule) -> Images:
-        module.unet.eval()
-        with trainer.precision_plugin.forward_context():
-            images = self.plan.draw(module)
-        module.unet.train()
-        return images
+        with module.as_result(), trainer.precision_plugin.forward_context():
+            return self.plan.draw(module)
 
 
 def slug(text: str) -> str:

@@ -58,3 +58,35 @@ class Cosine:
     def __call__(self, step: int, max_steps: int) -> float:
         fall = (1 - math.cos(math.pi * progress(step, self.warmup_steps, max_steps))) / 2
         return warmup(step, self.warmup_steps) * (1 - (1 - self.final_share) * fall)
+
+
+@dataclass(frozen=True)
+class CosineRestarts:
+    """Falls along half a cosine to `final_share`, `cycles` times, each from the full rate.
+
+    Source: Loshchilov and Hutter 2017, arXiv:1608.03983.
+    """
+
+    warmup_steps: int = key(0, "steps of the rise to the full rate", at_least=0)
+    cycles: int = key(3, "how often the rate falls", at_least=1)
+    final_share: float = key(0.0, "share of the rate left at the end of each fall", at_least=0, at_most=1)
+
+    def __call__(self, step: int, max_steps: int) -> float:
+        past, length = max(0, step - self.warmup_steps), max(1, max_steps - self.warmup_steps)
+        # In whole numbers: a share of 1/3 would round below the restart it stands for.
+        within = past * self.cycles % length / length if past < length else 1.0
+        fall = (1 - math.cos(math.pi * within)) / 2
+        return warmup(step, self.warmup_steps) * (1 - (1 - self.final_share) * fall)
+
+
+@dataclass(frozen=True)
+class Polynomial:
+    """Falls to `final_share` as a power of what is left of the run."""
+
+    warmup_steps: int = key(0, "steps of the rise to the full rate", at_least=0)
+    power: float = key(2.0, "1: a straight line; above: falls early, below: late", above=0)
+    final_share: float = key(0.0, "share of the rate left at the end", at_least=0, at_most=1)
+
+    def __call__(self, step: int, max_steps: int) -> float:
+        left = (1 - progress(step, self.warmup_steps, max_steps)) ** self.power
+        return warmup(step, self.warmup_steps) * (self.final_share + (1 - self.final_share) * left)
