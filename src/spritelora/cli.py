@@ -41,7 +41,7 @@ from spritelora.config.fields import open_keys, text_keys
 from spritelora.config.help import render_help
 from spritelora.config.invocation import Invocation
 from spritelora.config.strict import load, schema_paths, suggest
-from spritelora.errors import ConfigError, SpriteLoraError, TrainingError
+from spritelora.errors import ConfigError, Pruned, SpriteLoraError, TrainingError
 
 T = TypeVar("T")
 Rewrite = Callable[[Sequence[str], bool], list[str]]
@@ -178,7 +178,8 @@ def _run(
                 return task(load(raw, schema), call)
         except SpriteLoraError as error:
             if is_sweep:
-                logging.getLogger(__name__).error("error: %s", error)
+                if not isinstance(error, Pruned):
+                    logging.getLogger(__name__).error("error: %s", error)
                 raise
             failures.append(error)  # raised outside Hydra, which would print a line of its own first
         finally:

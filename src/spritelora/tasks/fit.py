@@ -20,7 +20,7 @@ from spritelora.data.batch import training_batch
 from spritelora.data.cache import Cache
 from spritelora.data.encode import Encoder
 from spritelora.data.module import SpriteData
-from spritelora.errors import ResumeError, TrainingError, first_line
+from spritelora.errors import Pruned, ResumeError, TrainingError, first_line
 from spritelora.files import write_whole
 from spritelora.sdxl.base import BaseModel, find_base
 from spritelora.sdxl.embedded import embedded_base
@@ -42,9 +42,11 @@ from spritelora.training.loggers import RunIdentity
 from spritelora.training.module import LoraModule
 from spritelora.training.optimizer import eight_bit_share, probe_optimizer
 from spritelora.training.probe import measure_step
+from spritelora.training.pruning import Pruning
 from spritelora.training.run_log import RunLog
 from spritelora.training.samples import Samples
 from spritelora.training.state_files import StateFiles
+from spritelora.training.study import join_trial
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +73,8 @@ class Prepared:
 def fit(config: TrainConfig, invocation: Invocation, sprites: TrainingSet) -> float:
     """Train, and write checkpoints, samples and metrics. Returns the last validation loss.
 
-    Raises SystemExit with 128 + the signal's number after a stop by SIGTERM or Ctrl-C.
+    Raises Pruned where a search ends the run early, SystemExit with 128 + the signal's number after a stop by SIGTERM
+    or Ctrl-C.
     """
     started = time.perf_counter()
     if config.hardware.threads is not None:
@@ -168,6 +171,7 @@ def _train(
         captions = [s.caption for s in prepared.sprites.training]
         export = assemble.make_exporter(config, prepared.base, module.unet, captions, title=run_dir.name)
         stop = StopRequest()
+        pruning = Pruning(run_log, meter, join_trial(run_dir))
         checkpoints = Checkpoints(run_log, meter, stop, to_json(record), export, settings.save_every)
         trainer = pl.Trainer(
             accelerator="gpu" if prepared.hardware.device.type == "cuda" else "cpu",
@@ -188,6 +192,7 @@ def _train(
                 stop,
                 meter,
                 FixedNoiseValidation(run_log, meter, validation, settings.validate_every),
+                pruning,
                 Samples(run_log, meter, plan, settings.sample_every),
                 checkpoints,
             ],
@@ -197,6 +202,11 @@ def _train(
         is_finished = trainer.global_step >= settings.max_steps
         if is_finished:
             run_log.write_summary("finished", trainer.global_step)
+        elif pruning.pruned_at is not None and stop.signal is None:
+            run_log.write_summary("pruned", pruning.pruned_at)
+            loss = run_log.value_at(pruning.pruned_at, "validation_loss")
+            log.info("pruned at step %d of %d: validation loss %.4f", pruning.pruned_at, settings.max_steps, loss)
+            raise Pruned(f"pruned at step {pruning.pruned_at} of {settings.max_steps}")
     finally:
         _close_logger(logger)
     if is_finished:
