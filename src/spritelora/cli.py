@@ -1,5 +1,6 @@
 """The one way a command starts: Hydra composes, the strict loader checks, the task runs."""
 
+import dataclasses
 import fcntl
 import functools
 import inspect
@@ -9,6 +10,7 @@ import re
 import shutil
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +30,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from hydra_plugins.spritelora_search.optuna_sweeper import OptunaSweeperConf
 from spritelora.config.command_line import (
     CommandLine,
     check_group_options,
@@ -42,6 +45,7 @@ from spritelora.config.help import render_help
 from spritelora.config.invocation import Invocation
 from spritelora.config.strict import load, schema_paths, suggest
 from spritelora.errors import ConfigError, Pruned, SpriteLoraError, TrainingError
+from spritelora.launchers import check_extras, check_jobs_at_once, gpus_per_job, hold_gpu, jobs_at_once
 
 T = TypeVar("T")
 Rewrite = Callable[[Sequence[str], bool], list[str]]
@@ -49,12 +53,17 @@ Rewrite = Callable[[Sequence[str], bool], list[str]]
 IS_HYDRA_1_3 = hydra.__version__.startswith("1.3")
 HYDRA_VERSION: dict[str, Any] = {"version_base": "1.3"} if IS_HYDRA_1_3 else {}
 LOCK = ".lock"
+SEARCH_KEYS = dataclasses.fields(OptunaSweeperConf)
 
-getattr(OmegaConf, "register_new_resolver" if omegaconf.__version__.startswith("2.3") else "register_resolver")(
-    "run_dir",
-    lambda default, output: output or default,
-    replace=True,
+# Our launchers' files set defaults over the plugins' own; that the plugins check them is welcome, here and in workers.
+warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
+
+_register = getattr(
+    OmegaConf, "register_new_resolver" if omegaconf.__version__.startswith("2.3") else "register_resolver"
 )
+_register("run_dir", lambda default, output: output or default, replace=True)
+_register("jobs_at_once", jobs_at_once, replace=True)
+_register("gpus_per_job", gpus_per_job, replace=True)
 
 
 JOB_LOGGING = {
@@ -152,8 +161,9 @@ def _start(
     settled = force_open_keys(rewrite(line.overrides, line.is_multirun), open_keys(schema))
     line = CommandLine(line.flags, quote_free_text(settled, text_keys(schema)))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises; it does not print and exit
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent that nobody asked for
     if not line.is_about_hydra:
-        for overrides in _jobs_to_check(line):
+        for overrides in _jobs_to_check(line, _swept_by_files(line, config_dir, name)):
             config = compose_config(config_dir, name, overrides, line.config_dirs)
             if line.wants_help:
                 print(render_help(sys.modules[task.__module__].__doc__ or "", schema, groups, config))  # noqa: T201
@@ -171,6 +181,8 @@ def _run(
     def job(raw: DictConfig) -> Any:
         settings = HydraConfig.get()
         is_sweep = settings.mode == RunMode.MULTIRUN
+        if is_sweep and settings.runtime.choices["hydra/launcher"] == "joblib":
+            hold_gpu()
         run_dir = Path(settings.runtime.output_dir)
         call = Invocation(run_dir, tuple(settings.overrides.task), Path(settings.sweep.dir).name if is_sweep else None)
         try:
@@ -218,20 +230,46 @@ def _groups(config_dir: Path, line: CommandLine) -> dict[str, list[str]]:
     return groups
 
 
-def compose_config(config_dir: Path, name: str, overrides: list[str], more_dirs: Sequence[Path] = ()) -> DictConfig:
+def _swept_by_files(line: CommandLine, config_dir: Path, name: str) -> list[str]:
+    """What an experiment sweeps over, by the settings of Hydra's sweeper, where the command line does not settle it.
+
+    Raises ConfigError for launchers and sweepers that are not installed, for an interval that no sweeper can go
+    over, and for a sweep without -m.
+    """
+    if not line.is_multirun and not any(o.startswith("experiment=") for o in line.overrides):
+        return []
+    check_extras(dict(o.lstrip("+").split("=", 1) for o in line.overrides if "=" in o))
+    whole = compose_config(config_dir, name, _jobs_to_check(line, [])[0], line.config_dirs, with_hydra=True)
+    check_extras(whole.hydra.runtime.choices)
+    check_jobs_at_once(whole.hydra, str(OmegaConf.select(whole, "hardware.device")))
+    typed = [str(o.get_key_element()) for o in OverridesParser.create().parse_overrides(line.overrides)]
+    params = {key: value for key, value in (whole.hydra.sweeper.get("params") or {}).items() if key not in typed}
+    if params and not line.is_multirun and not line.shows_only:
+        raise ConfigError(f"this experiment is a sweep over {', '.join(params)}: add -m, or settle these")
+    swept = [f"{key}={value}" for key, value in params.items()]
+    if whole.hydra.runtime.choices["hydra/sweeper"] != "optuna":
+        for override in OverridesParser.create().parse_overrides([*swept, *line.overrides]):
+            if override.is_interval_sweep():
+                raise ConfigError(f"'{override.input_line}' has values without end: add hydra/sweeper=optuna")
+    return swept
+
+
+def compose_config(
+    config_dir: Path, name: str, overrides: list[str], more_dirs: Sequence[Path] = (), with_hydra: bool = False
+) -> DictConfig:
     """The configuration that overrides give, with options from `more_dirs` too; Hydra's state is left as it was."""
     if more_dirs:
         places = ",".join(quote(f"file://{folder.resolve()}") for folder in more_dirs)
         overrides = [*overrides, f"hydra.searchpath=[{places}]"]
     with hydra.initialize_config_dir(str(config_dir), **HYDRA_VERSION):
-        config = hydra.compose(name, overrides)
+        config = hydra.compose(name, overrides, return_hydra_config=with_hydra)
     GlobalHydra.instance().clear()
     return config
 
 
-def _jobs_to_check(line: CommandLine) -> list[list[str]]:
+def _jobs_to_check(line: CommandLine, swept: Sequence[str]) -> list[list[str]]:
     """Overrides of the jobs that together use every choice of a sweep; of the one job of a single run."""
-    parsed = OverridesParser.create().parse_overrides(line.overrides)
+    parsed = OverridesParser.create().parse_overrides([*(swept if line.is_multirun else ()), *line.overrides])
     if not line.is_multirun:
         for override in parsed:
             if override.is_sweep_override():
@@ -250,12 +288,13 @@ def _choices(override: Override) -> list[str]:
     if override.is_interval_sweep():
         interval: Any = override.value()
         return [f"{key}={interval.start}", f"{key}={interval.end}"]
-    return [f"{key}={value}" for value in override.sweep_string_iterator()]
+    values = [f"{key}={value}" for value in override.sweep_string_iterator()]
+    return [values[0], values[-1]] if override.is_range_sweep() and values else values
 
 
 def _all_paths(schema: type[Any]) -> list[str]:
-    hydra_keys = OmegaConf.structured(HydraConf)
-    return [*schema_paths(schema), *(f"hydra.{p}" for p in _config_paths(hydra_keys))]
+    hydra_keys = [*_config_paths(OmegaConf.structured(HydraConf)), *(f"sweeper.{f.name}" for f in SEARCH_KEYS)]
+    return [*schema_paths(schema), *(f"hydra.{p}" for p in hydra_keys)]
 
 
 def _config_paths(node: DictConfig, prefix: str = "") -> list[str]:

@@ -16,6 +16,7 @@ HYDRA_OPTIONS = {
     "--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd",
     "--experimental-rerun",
 }  # fmt: skip
+HYDRA_ABOUT = {"--hydra-help", "--version", "--shell-completion", "-sc"}
 HYDRA_OPTIONAL = {"--info": "all", "-i": "all"}
 
 HABITS = {
@@ -54,8 +55,14 @@ class CommandLine:
         return [Path(joined or value) for name, _, joined, value in named if name in ("--config-dir", "-cd")]
 
     @property
+    def shows_only(self) -> bool:
+        """Whether Hydra is asked to show something, and runs nothing."""
+        shown = {"--cfg", "-c", "--info", "-i", "--resolve", *HYDRA_ABOUT}
+        return any(flag.partition("=")[0] in shown for flag in self.flags)
+
+    @property
     def is_about_hydra(self) -> bool:
-        return bool({"--hydra-help", "--version", "--shell-completion", "-sc"} & set(self.flags))
+        return bool(HYDRA_ABOUT & set(self.flags))
 
 
 def split(arguments: Sequence[str], keys: Sequence[str], groups: Mapping[str, list[str]]) -> CommandLine:
