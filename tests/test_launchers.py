@@ -1,6 +1,9 @@
 """Jobs under each launcher are the jobs they are alone; jobs side by side have a GPU each; what is missing is named."""
 
 import json
+import re
+import runpy
+import shlex
 import shutil
 import subprocess
 import sys
@@ -134,3 +137,17 @@ def test_an_experiment_that_is_a_sweep_asks_for_m_and_has_its_choices_checked(tm
     assert result.returncode == 2
     assert "lora.rank must be at least 1, got 0" in result.stderr
     assert not (tmp_path / "sweep").exists()
+
+
+COMMANDS = re.findall(r"^python train\.py (.*)$", (ROOT / "docs" / "sweeps.md").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_of_the_page_passes_the_door(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["train.py", *shlex.split(command), "--cfg", "job"])
+    with pytest.raises(SystemExit):
+        runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+    told = capsys.readouterr().err
+    assert told == "error: --cfg and --info show one job: leave out -m, and give each setting one value\n"

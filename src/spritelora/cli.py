@@ -169,6 +169,8 @@ def _start(
                 print(render_help(sys.modules[task.__module__].__doc__ or "", schema, groups, config))  # noqa: T201
                 return
             load(config, schema)
+    if line.is_multirun and line.shows_only:
+        raise ConfigError("--cfg and --info show one job: leave out -m, and give each setting one value")
     sys.argv[1:] = [*line.flags, *line.overrides]
     _run(task, config_dir, name, schema, _folders_named(line.overrides))
 
