@@ -101,7 +101,14 @@ def search(
     study = _open_study(settings, storage, describe_space(space, shared), plan)
     whole = Search(settings, study, storage, space, shared, sweep_dir)
     with present_worker(sweep_dir) as worker:
-        _take_over(study)
+        if study.get_trials(False):
+            _take_over(study)
+            log.info(
+                "the study '%s' goes on: it has %d of %d trials",
+                settings.study_name,
+                len(counted(study)),
+                settings.n_trials,
+            )
         while trials := _ask(whole, worker):
             _launch(whole, launcher, trials)
             write_whole(sweep_dir / TRIALS, trial_records(study))
@@ -157,8 +164,6 @@ def _open_study(settings: SearchSettings, storage: str, described: list[str], pl
             f"the study '{settings.study_name}' searches something else\n  {listed}\n"
             f"go on with its own settings, or begin another: hydra.sweeper.study_name=..."
         )
-    if study.get_trials(False):
-        log.info("the study '%s' goes on: %d of %d trials", study.study_name, len(counted(study)), settings.n_trials)
     return study
 
 
