@@ -163,14 +163,15 @@ def _start(
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises; it does not print and exit
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent that nobody asked for
     if not line.is_about_hydra:
-        for overrides in _jobs_to_check(line, _swept_by_files(line, config_dir, name)):
+        jobs = _jobs_to_check(line, _swept_by_files(line, config_dir, name))
+        for overrides in jobs:
             config = compose_config(config_dir, name, overrides, line.config_dirs)
             if line.wants_help:
                 print(render_help(sys.modules[task.__module__].__doc__ or "", schema, groups, config))  # noqa: T201
                 return
             load(config, schema)
-    if line.is_multirun and line.shows_only:
-        raise ConfigError("--cfg and --info show one job: leave out -m, and give each setting one value")
+        if line.is_multirun and line.shows_only:  # Hydra shows no sweep: its first job
+            line = CommandLine([f for f in line.flags if f not in ("-m", "--multirun")], jobs[0])
     sys.argv[1:] = [*line.flags, *line.overrides]
     _run(task, config_dir, name, schema, _folders_named(line.overrides))
 
