@@ -30,6 +30,7 @@ from spritelora.tasks.trials import (
     counted,
     importances,
     is_alive,
+    one_at_a_time,
     present_worker,
     run_folder,
     set_aside,
@@ -98,7 +99,8 @@ def search(
     storage = settings.storage or f"sqlite:///{sweep_dir / 'study.db'}"
     every, max_steps = config.trainer.validate_every, config.trainer.max_steps
     plan = PruningPlan(settings.pruner, settings.startup_trials, settings.warmup_steps, every, max_steps)
-    study = _open_study(settings, storage, describe_space(space, shared), plan)
+    with one_at_a_time(sweep_dir):
+        study = _open_study(settings, storage, describe_space(space, shared), plan)
     whole = Search(settings, study, storage, space, shared, sweep_dir)
     with present_worker(sweep_dir) as worker:
         if study.get_trials(False):

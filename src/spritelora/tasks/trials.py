@@ -34,6 +34,14 @@ def present_worker(sweep_dir: Path) -> Iterator[Path]:
     file.unlink(missing_ok=True)
 
 
+@contextmanager
+def one_at_a_time(sweep_dir: Path) -> Iterator[None]:
+    """Keep other workers out meanwhile: two that make the same database at once spoil it for one of them."""
+    with (sweep_dir / ".opening").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+
+
 def is_alive(worker: Path) -> bool | None:
     """Whether a worker's file is held; None where it cannot be seen from here."""
     try:
