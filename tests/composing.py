@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from spritelora import cli
+from spritelora.compose import compose_config
 from spritelora.config.command_line import CommandLine, quote_free_text
 from spritelora.config.fields import text_keys
 from spritelora.config.resume import replay_overrides
@@ -19,7 +19,7 @@ def compose(*overrides: str) -> TrainConfig:
     line = CommandLine(
         [], quote_free_text(replay_overrides(_last_of_each(overrides), is_multirun=False), text_keys(TrainConfig))
     )
-    return load(cli.compose_config(ROOT / "conf", "train", line.overrides), TrainConfig)
+    return load(compose_config(ROOT / "conf", "train", line.overrides), TrainConfig)
 
 
 def _last_of_each(overrides: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What is installed from the wheel holds the embedded base."""
+"""What is installed from the wheel holds the embedded base and the search."""
 
 import subprocess
 import sys
@@ -27,3 +27,6 @@ def test_plain_diffusers_draws_with_the_installed_base(tmp_path: Path) -> None:
     python = tmp_path / "env" / "bin" / "python"
     subprocess.run([python, "-m", "pip", "install", "-q", "-c", ROOT / "constraints.txt", wheel], check=True)
     subprocess.run([python, "-c", DRAW], cwd=tmp_path, check=True)
+    find = "from hydra.core.plugins import Plugins; print([p.__name__ for p in Plugins.instance().discover()])"
+    found = subprocess.run([python, "-c", find], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    assert "'OptunaSweeper'" in found

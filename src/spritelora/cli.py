@@ -1,5 +1,6 @@
 """The one way a command starts: Hydra composes, the strict loader checks, the task runs."""
 
+import dataclasses
 import functools
 import inspect
 import logging
@@ -13,24 +14,21 @@ from types import FrameType
 from typing import Any, TypeVar
 
 import hydra
-import omegaconf
 from hydra.conf import HydraConf
 from hydra.core.config_store import ConfigStore
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from hydra_plugins.spritelora_search.optuna_sweeper import OptunaSweeperConf
+from spritelora.compose import HYDRA_VERSION, compose_config
 from spritelora.config.command_line import (
     CommandLine,
     check_group_options,
     force_open_keys,
     list_groups,
-    quote,
     quote_free_text,
     split,
 )
@@ -42,7 +40,9 @@ from spritelora.config.schema import TrainConfig
 from spritelora.config.strict import load, schema_paths, suggest
 from spritelora.config.sweep_resume import continue_sweep
 from spritelora.errors import ConfigError, SpriteLoraError
+from spritelora.launchers import hold_gpu
 from spritelora.run_folder import claimed, folders_named, remove_if_unused
+from spritelora.sweep_choices import jobs_to_check, swept_by_files
 from spritelora.sweeps import check_objective, end_sweep, run_job, settle_sweep
 from spritelora.tasks.libraries import prepare_libraries
 
@@ -50,15 +50,7 @@ T = TypeVar("T")
 Rewrite = Callable[[Sequence[str], bool], list[str]]
 Check = Callable[[Any, CommandLine], None]
 
-IS_HYDRA_1_3 = hydra.__version__.startswith("1.3")
-HYDRA_VERSION: dict[str, Any] = {"version_base": "1.3"} if IS_HYDRA_1_3 else {}
-
-_register_resolver = getattr(
-    OmegaConf, "register_new_resolver" if omegaconf.__version__.startswith("2.3") else "register_resolver"
-)
-_register_resolver("run_dir", lambda default, output: output or default, replace=True)
-_register_resolver("share", lambda share, number: float(f"{share * number:.12g}"), replace=True)
-
+SEARCH_KEYS = dataclasses.fields(OptunaSweeperConf)
 
 JOB_LOGGING = {
     "version": 1,
@@ -173,9 +165,10 @@ def _start(
     settled = force_open_keys(rewrite(line.overrides, line.is_multirun), open_keys(schema))
     line = CommandLine(line.flags, quote_free_text(settled, text_keys(schema)))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises; it does not print and exit
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent that nobody asked for
     sweep = None
     if not line.is_about_hydra:
-        jobs = _jobs_to_check(line)
+        jobs = jobs_to_check(line, swept_by_files(line, config_dir, name))
         for overrides in jobs:
             config = compose_config(config_dir, name, overrides, line.config_dirs)
             if line.wants_help:
@@ -209,6 +202,8 @@ def _run(
     def job(raw: DictConfig) -> Any:
         settings = HydraConfig.get()
         is_sweep = settings.mode == RunMode.MULTIRUN
+        if is_sweep and settings.runtime.choices["hydra/launcher"] == "joblib":
+            hold_gpu()
         run_dir = Path(settings.runtime.output_dir)
         call = Invocation(run_dir, tuple(settings.overrides.task), Path(settings.sweep.dir).name if is_sweep else None)
         prepare_libraries()
@@ -246,46 +241,9 @@ def _groups(config_dir: Path, line: CommandLine) -> dict[str, list[str]]:
     return groups
 
 
-def compose_config(
-    config_dir: Path, name: str, overrides: list[str], more_dirs: Sequence[Path] = (), with_hydra: bool = False
-) -> DictConfig:
-    """The configuration that overrides give, with options from `more_dirs` too; Hydra's state is left as it was."""
-    if more_dirs:
-        places = ",".join(quote(f"file://{folder.resolve()}") for folder in more_dirs)
-        overrides = [*overrides, f"hydra.searchpath=[{places}]"]
-    with hydra.initialize_config_dir(str(config_dir), **HYDRA_VERSION):
-        config = hydra.compose(name, overrides, return_hydra_config=with_hydra)
-    GlobalHydra.instance().clear()
-    return config
-
-
-def _jobs_to_check(line: CommandLine) -> list[list[str]]:
-    """Overrides of the jobs that together use every choice of a sweep; of the one job of a single run."""
-    parsed = OverridesParser.create().parse_overrides(line.overrides)
-    if not line.is_multirun:
-        for override in parsed:
-            if override.is_sweep_override():
-                raise ConfigError(f"'{override.input_line}' holds several values: add -m to sweep over them")
-        return [line.overrides]
-    choices = [_choices(o) for o in parsed]
-    first = [c[0] for c in choices]
-    others = [[*first[:i], option, *first[i + 1 :]] for i, c in enumerate(choices) for option in c[1:]]
-    return [first, *others]
-
-
-def _choices(override: Override) -> list[str]:
-    if not override.is_sweep_override():
-        return [str(override.input_line)]
-    key = override.get_key_element()
-    if override.is_interval_sweep():
-        interval: Any = override.value()
-        return [f"{key}={interval.start}", f"{key}={interval.end}"]
-    return [f"{key}={value}" for value in override.sweep_string_iterator()]
-
-
 def _all_paths(schema: type[Any]) -> list[str]:
-    hydra_keys = OmegaConf.structured(HydraConf)
-    return [*schema_paths(schema), *(f"hydra.{p}" for p in _config_paths(hydra_keys))]
+    hydra_keys = [*_config_paths(OmegaConf.structured(HydraConf)), *(f"sweeper.{f.name}" for f in SEARCH_KEYS)]
+    return [*schema_paths(schema), *(f"hydra.{p}" for p in hydra_keys)]
 
 
 def _config_paths(node: DictConfig, prefix: str = "") -> list[str]:

@@ -30,6 +30,12 @@ class TrainingError(SpriteLoraError):
     """Training cannot go on."""
 
 
+class Pruned(SpriteLoraError):
+    """A search ended the run before its last step, for its validation loss."""
+
+    job_status = "pruned"
+
+
 class ResumeError(SpriteLoraError):
     """A run or a checkpoint cannot be continued."""
 

@@ -20,6 +20,8 @@ FREE = (
     "trainer.save_every",
     "hydra/launcher",
     "hydra.launcher",
+    "hydra.sweeper.n_trials",
+    "hydra.sweeper.n_jobs",
 )
 """What may change when a sweep goes on; with all else its jobs would no longer compare."""
 

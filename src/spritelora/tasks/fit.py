@@ -22,7 +22,7 @@ from spritelora.data.cache import Cache
 from spritelora.data.encode import Encoder
 from spritelora.data.module import SpriteData
 from spritelora.data.team import Team
-from spritelora.errors import DatasetError, ResumeError, TrainingError, first_line
+from spritelora.errors import DatasetError, Pruned, ResumeError, TrainingError, first_line
 from spritelora.files import write_whole
 from spritelora.sdxl.base import BaseModel, find_base
 from spritelora.sdxl.embedded import embedded_base
@@ -63,9 +63,11 @@ from spritelora.training.loggers import RunIdentity, TrainingLogger
 from spritelora.training.module import LoraModule
 from spritelora.training.optimizer import eight_bit_share, probe_optimizer
 from spritelora.training.probe import measure_step
+from spritelora.training.pruning import Pruning
 from spritelora.training.run_log import RunLog
 from spritelora.training.samples import SAMPLES, Samples
 from spritelora.training.state_files import StateFiles
+from spritelora.training.study import join_trial
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +96,8 @@ class Prepared:
 def fit(config: TrainConfig, invocation: Invocation, sprites: TrainingSet, frozen: Frozen) -> float:
     """Train, and write checkpoints, samples and metrics. Returns the last validation loss.
 
-    Raises SystemExit with 128 + the signal's number after a stop by SIGTERM or Ctrl-C.
+    Raises Pruned where a search ends the run early, SystemExit with 128 + the signal's number after a stop by SIGTERM
+    or Ctrl-C.
     """
     place = choose_place(config)
     told, invocation = invocation.on_first_step, replace(invocation, on_first_step=tell_nobody)
@@ -227,6 +230,7 @@ def _train(
         plan = assemble.build_sample_plan(config, prepared.base, prepared.sprites, encoded, prepared.hardware)
         captions = [s.caption for s in prepared.sprites.training]
         export = assemble.make_exporter(config, prepared.base, module.unet, captions, title=run_dir.name)
+        pruning = Pruning(run_log, meter, join_trial(run_dir) if team.is_first else None, team)
         checkpoints = Checkpoints(run_log, meter, stop, to_json(record), export, settings.save_every)
         trainer = pl.Trainer(
             accelerator="gpu" if prepared.hardware.device.type == "cuda" else "cpu",
@@ -249,6 +253,7 @@ def _train(
                 stop,
                 meter,
                 FixedNoiseValidation(run_log, meter, validation, settings.validate_every, team, remember_losses),
+                pruning,
                 *([Samples(run_log, meter, plan, settings.sample_every, remember_images)] if team.is_first else []),
                 checkpoints,
                 LambdaCallback(on_train_start=lambda *_: invocation.on_first_step()),
@@ -265,6 +270,11 @@ def _train(
             if run_log.logger is not None:
                 run_log.logger.finalize("success")
             checkpoints.save(trainer, FINAL)  # last, for it says that the run ended well; W&B that fails stops nothing
+        elif pruning.pruned_at is not None and stop.signal is None:
+            run_log.write_summary("pruned", pruning.pruned_at)
+            loss = run_log.value_at(pruning.pruned_at, "validation_loss")
+            log.info("pruned at step %d of %d: validation loss %.4f", pruning.pruned_at, settings.max_steps, loss)
+            raise Pruned(f"pruned at step {pruning.pruned_at} of {settings.max_steps}")
     finally:
         if run_log.logger is not None:
             _close_logger(run_log.logger, run_dir / FINAL / LORA_FILE)

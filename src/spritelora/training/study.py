@@ -1,0 +1,91 @@
+"""The study that several processes share: its storage, its pruner, and the trial of one job. Optuna, without torch."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spritelora.errors import TrainingError, first_line
+
+if TYPE_CHECKING:
+    import optuna
+
+ADDRESS = "trial.json"
+"""File in the folder of a search's job. It is no setting: a job alone with the same settings is the same run."""
+
+PRUNER, PRUNED_AT = "pruner", "pruned_at"
+"""Attributes: of the study, how it prunes; of a trial, the step at which it was pruned."""
+
+JOURNAL = "journal:"
+
+
+@dataclass(frozen=True)
+class TrialAddress:
+    """Where a job finds its trial."""
+
+    storage: str
+    study: str
+    number: int
+
+    def to_json(self) -> str:
+        """The address as its file holds it."""
+        return json.dumps(asdict(self)) + "\n"
+
+
+@dataclass(frozen=True)
+class PruningPlan:
+    """How hopeless trials are told. `kind`: median, hyperband, none. `every`: steps between validation losses."""
+
+    kind: str
+    startup_trials: int
+    warmup_steps: int
+    every: int
+    max_steps: int
+
+
+def open_storage(storage: str) -> "optuna.storages.BaseStorage":
+    """A storage by its URL; `journal:FILE` is a plain file that machines may share over NFS."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if storage.startswith(JOURNAL):
+        from optuna.storages.journal import JournalFileBackend
+
+        return optuna.storages.JournalStorage(JournalFileBackend(storage.removeprefix(JOURNAL)))
+    waits = {"connect_args": {"timeout": 120}} if storage.startswith("sqlite") else {}  # s, for other processes' writes
+    return optuna.storages.RDBStorage(storage, engine_kwargs=waits)
+
+
+def build_pruner(plan: PruningPlan) -> "optuna.pruners.BasePruner":
+    """The pruner that every process of the study builds alike."""
+    import optuna
+
+    if plan.kind == "median":
+        return optuna.pruners.MedianPruner(plan.startup_trials, plan.warmup_steps)
+    if plan.kind == "hyperband":
+        return optuna.pruners.HyperbandPruner(min_resource=plan.every, max_resource=max(plan.every, plan.max_steps))
+    return optuna.pruners.NopPruner()
+
+
+def join_trial(run_dir: Path) -> "optuna.trial.Trial | None":
+    """The trial that a run is for; None where it is for none, or for one that is over.
+
+    Raises TrainingError where the study cannot be read.
+    """
+    file = run_dir / ADDRESS
+    if not file.is_file():
+        return None
+    import optuna
+
+    try:
+        place = TrialAddress(**json.loads(file.read_text()))
+        study = optuna.load_study(study_name=place.study, storage=open_storage(place.storage))
+        study.pruner = build_pruner(PruningPlan(**study.user_attrs[PRUNER]))
+        trial_id = study._storage.get_trial_id_from_study_id_trial_number(study._study_id, place.number)
+        is_over = study._storage.get_trial(trial_id).state.is_finished()
+        return None if is_over else optuna.trial.Trial(study, trial_id)
+    except Exception as error:  # SQLAlchemy and each database driver raise errors of their own
+        raise TrainingError(
+            f"{file}: the study it names cannot be read ({first_line(error)}); its storage must be reachable from "
+            f"where the jobs run"
+        ) from error
