@@ -52,25 +52,6 @@ Check = Callable[[Any, CommandLine], None]
 
 SEARCH_KEYS = dataclasses.fields(OptunaSweeperConf)
 
-JOB_LOGGING = {
-    "version": 1,
-    "formatters": {"plain": {"format": "%(message)s"}, "dated": {"format": "%(asctime)s %(levelname)s %(message)s"}},
-    "handlers": {
-        "console": {"class": "spritelora.cli.BarSafeHandler", "formatter": "plain"},
-        "file": {
-            "class": "logging.FileHandler",
-            "formatter": "dated",
-            "delay": True,
-            "filename": "${hydra.runtime.output_dir}/${hydra.job.name}.log",
-        },
-    },
-    "root": {"level": "INFO", "handlers": ["console", "file"]},
-    "disable_existing_loggers": False,
-}
-"""One event, one line: plain on the console, with its time in the run's log file."""
-
-ConfigStore.instance().store(group="hydra/job_logging", name="plain", node=JOB_LOGGING)
-
 
 def keep_overrides(overrides: Sequence[str], is_multirun: bool) -> list[str]:  # noqa: ARG001
     """The rewriting of a command that has none of its own."""
@@ -79,15 +60,6 @@ def keep_overrides(overrides: Sequence[str], is_multirun: bool) -> list[str]:  #
 
 def accept_all(config: Any, line: CommandLine) -> None:
     """The check of a command that has none of its own, and that runs in one process."""
-
-
-class BarSafeHandler(logging.StreamHandler[Any]):
-    """Writes log lines above a progress bar instead of through it."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        from tqdm import tqdm
-
-        tqdm.write(self.format(record), file=sys.stderr)
 
 
 def command(

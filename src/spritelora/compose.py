@@ -7,10 +7,12 @@ from typing import Any
 
 import hydra
 import omegaconf
+from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from spritelora.config.command_line import quote
+from spritelora.job_logging import JOB_LOGGING
 from spritelora.launchers import gpus_per_job, jobs_at_once
 
 IS_HYDRA_1_3 = hydra.__version__.startswith("1.3")
@@ -25,6 +27,9 @@ _register("run_dir", lambda default, output: output or default, replace=True)
 _register("share", lambda share, number: float(f"{share * number:.12g}"), replace=True)
 _register("jobs_at_once", jobs_at_once, replace=True)
 _register("gpus_per_job", gpus_per_job, replace=True)
+
+
+ConfigStore.instance().store(group="hydra/job_logging", name="plain", node=JOB_LOGGING)
 
 
 def compose_config(
