@@ -39,7 +39,9 @@ class Command:
 
     @property
     def words(self) -> list[str]:
-        return shlex.split(self.text)
+        """The words after `python`; what starts a program on several processes, as torchrun and srun, is left out."""
+        words = shlex.split(self.text)
+        return ["python", *words[words.index("train.py") :]] if "train.py" in words else words
 
     @property
     def is_ours(self) -> bool:
@@ -141,7 +143,7 @@ def broken_links(file: Path) -> list[str]:
 def keys_in(text: str) -> list[str]:
     """The keys of every `key=value` that a text shows as code."""
     code = " ".join(re.findall(r"`([^`]+)`", text))
-    return re.findall(r"(?<![\w.\-])([a-z_][\w.]*)=", code)
+    return re.findall(r"(?<![\w.\-/])([a-z_][\w.]*)=", code)
 
 
 def keys_of(script: str) -> set[str]:
