@@ -33,7 +33,9 @@ def draw_images(
     """`count` images for each prompt, prompt by prompt, RGB. `check_side`: raises for a side that does not do."""
     hardware = choose_hardware(config.device, Precision.auto)
     path = config.model.path or source.recorded("model", "path", None)
-    base = find_base(path or str(embedded_base()))
+    vae = config.model.vae or source.recorded("model", "vae", None)
+    tokenizer = config.model.tokenizer or source.recorded("model", "tokenizer", None)
+    base = find_base(path or str(embedded_base()), vae, tokenizer)
     side_px = config.model.resolution or source.recorded("model", "resolution", 8 * base.config("unet")["sample_size"])
     check_side(side_px)
     unet = load_unet(base, hardware.base_dtype)

@@ -78,7 +78,7 @@ def fit(config: TrainConfig, invocation: Invocation, sprites: TrainingSet) -> fl
         torch.set_num_threads(config.hardware.threads)
     hardware = choose_hardware(config.hardware.device, config.hardware.precision)
     cache = Cache(Path(config.data.cache).expanduser())
-    base = find_base(config.model.path or str(embedded_base()))
+    base = find_base(config.model.path or str(embedded_base()), config.model.vae, config.model.tokenizer)
     record = make_record(config, invocation, hardware, base, sprites, new_run_id())
     start, record = _find_start(config, record)
     probe_optimizer(assemble.find_optimizer(config.optim), hardware.device, **assemble.optimizer_settings(config.optim))

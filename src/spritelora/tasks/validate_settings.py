@@ -45,6 +45,8 @@ class Drawing:
     """How images are drawn."""
 
     model: str
+    vae: str | None
+    tokenizer: str | None
     side_px: int
     prediction: Prediction
     steps: int
@@ -101,6 +103,8 @@ def settle_drawing(config: ValidateConfig, subject: Subject) -> Drawing:
     typed = config.sampler
     return Drawing(
         model=config.model.path or _model_of(subject),
+        vae=config.model.vae or model.get("vae"),
+        tokenizer=config.model.tokenizer or model.get("tokenizer"),
         side_px=config.model.resolution or model.get("resolution") or _resolution_of(subject.loras),
         prediction=Prediction(model.get("prediction", "auto")),
         steps=typed.steps or sampler.get("steps", USUAL_STEPS),
@@ -113,7 +117,7 @@ def settle_drawing(config: ValidateConfig, subject: Subject) -> Drawing:
 def _model_of(subject: Subject) -> str:
     if subject.record is not None:
         folder, path = subject.record["model"]["folder"], subject.record["settings"]["model"]["path"]
-        return folder if Path(folder).is_dir() else path or str(embedded_base())
+        return folder if Path(folder).exists() else path or str(embedded_base())
     if base_of(subject.loras[0]) == EMBEDDED.name:
         return str(embedded_base())
     raise ConfigError(f"model.path is not set, and {subject.loras[0].path} does not say which model it was trained on")
