@@ -75,7 +75,9 @@ def test_a_fingerprint_is_of_the_content_not_of_the_place(single: BaseModel, tmp
     assert len(set(first)) == 4
 
 
-def changed(single: BaseModel, tmp_path: Path, metadata: dict[str, str] | None = None, **more: torch.Tensor) -> Path:
+def changed(
+    single: BaseModel, tmp_path: Path, more: dict[str, torch.Tensor], metadata: dict[str, str] | None = None
+) -> Path:
     file = tmp_path / "changed.safetensors"
     save_file({**load_file(single.folder), **more}, file, metadata)
     return file
@@ -92,7 +94,7 @@ def changed(single: BaseModel, tmp_path: Path, metadata: dict[str, str] | None =
     ],
 )
 def test_v_prediction_is_recognised(single: BaseModel, tmp_path: Path, metadata, marks, prediction) -> None:
-    file = changed(single, tmp_path, metadata, **dict.fromkeys(marks, torch.zeros(0)))
+    file = changed(single, tmp_path, dict.fromkeys(marks, torch.zeros(0)), metadata)
     base = find_base(str(file))
     assert read_prediction(base, Prediction.auto) is prediction
     assert base.config("scheduler").get("rescale_betas_zero_snr", False) is ("ztsnr" in marks)
@@ -100,7 +102,7 @@ def test_v_prediction_is_recognised(single: BaseModel, tmp_path: Path, metadata,
 
 def test_an_unknown_prediction_type_is_refused(single: BaseModel, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="prediction type sample; epsilon and v are known"):
-        find_base(str(changed(single, tmp_path, {"modelspec.prediction_type": "sample"})))
+        find_base(str(changed(single, tmp_path, {}, {"modelspec.prediction_type": "sample"})))
 
 
 @pytest.mark.parametrize("form", ["original", "prefixed", "diffusers", "folder", "old names"])
@@ -181,7 +183,7 @@ def test_what_is_not_sdxl_is_named(tmp_path: Path, shapes: dict, message: str) -
 
 
 @pytest.mark.parametrize("kind", ["StableDiffusionPipeline", "StableDiffusion3Pipeline", "FluxPipeline"])
-def test_a_folder_of_another_model_is_named(models: Path, tmp_path: Path, kind: str) -> None:
+def test_a_folder_of_another_model_is_named(tmp_path: Path, kind: str) -> None:
     (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": kind}))
     with pytest.raises(WeightsError, match=f"holds a {kind}, not SDXL"):
         find_base(str(tmp_path))
@@ -230,10 +232,10 @@ def test_fp8_is_raised_and_said(single: BaseModel, tmp_path: Path, caplog: pytes
 @pytest.mark.parametrize("mark", ["model.diffusion_model.scaled_fp8", "model.diffusion_model.out.2.scale_weight"])
 def test_quantised_weights_are_refused(single: BaseModel, tmp_path: Path, mark: str) -> None:
     with pytest.raises(WeightsError, match=r"quantised weights \(scaled fp8\)"):
-        find_base(str(changed(single, tmp_path, **{mark: torch.ones(1)})))
+        find_base(str(changed(single, tmp_path, {mark: torch.ones(1)})))
     integers = {"model.diffusion_model.out.2.weight": torch.ones(4, dtype=torch.uint8)}
     with pytest.raises(WeightsError, match=r"quantised weights \(U8\)"):
-        find_base(str(changed(single, tmp_path, **integers)))
+        find_base(str(changed(single, tmp_path, integers)))
 
 
 def test_a_pruned_unet_is_refused(single: BaseModel, tmp_path: Path) -> None:

@@ -25,9 +25,7 @@ class BaseConfig:
         None, "single file, diffusers folder or hub id; unset: the run's, else the embedded base", text=True
     )
     vae: str | None = key(None, "file or folder of another VAE; unset: the run's, else the model's", text=True)
-    tokenizer: str | None = key(
-        None, "folder of CLIP's tokenizer, for single files; unset: the run's, else looked for", text=True
-    )
+    tokenizer: str | None = key(None, "folder of CLIP's tokenizer; unset: the run's, else looked for", text=True)
     resolution: int | None = key(
         None, "side of the drawn images in pixels; unset: the run's, else the base's own", at_least=32, multiple_of=32
     )

@@ -53,7 +53,7 @@ class ModelConfig:
 
     path: str | None = key(
         None,
-        "single .safetensors file, diffusers folder or hub id of an SDXL model; unset: the embedded base",
+        ".safetensors file, diffusers folder or hub id of an SDXL model; unset: the embedded base",
         text=True,
     )
     vae: str | None = key(None, "file or folder of another VAE, such as the fp16-fix; unset: the model's", text=True)

@@ -16,9 +16,7 @@ class ValidatedModel:
         None, "single file, diffusers folder or hub id; unset: the run's, or the embedded base", text=True
     )
     vae: str | None = key(None, "file or folder of another VAE; unset: the run's, or the model's", text=True)
-    tokenizer: str | None = key(
-        None, "folder of CLIP's tokenizer, for single files; unset: the run's, or looked for", text=True
-    )
+    tokenizer: str | None = key(None, "folder of CLIP's tokenizer; unset: the run's, or looked for", text=True)
     resolution: int | None = key(
         None, "side of the images in pixels; unset: the run's, or the LoRA file's", at_least=32, multiple_of=32
     )

@@ -77,7 +77,8 @@ STRANGERS: tuple[tuple[Callable[[Shapes], bool], str], ...] = (
     (_has("cond_stage_model.model."), "Stable Diffusion 2"),
     (_width(CROSS_ATTENTION, 1, 768), "Stable Diffusion 1.5"),
     (_has("cond_stage_model."), "Stable Diffusion 1.5"),
-    (_has("down_blocks.", "text_model.", "encoder.", "decoder."), "a part of a model, not a whole one; give the diffusers folder it belongs to"),
+    (_has("down_blocks.", "text_model.", "encoder.", "decoder."),
+     "a part of a model, not a whole one; give the diffusers folder it belongs to"),
 )  # fmt: skip
 
 NEEDED = {

@@ -40,12 +40,8 @@ def unet_config(shapes: Shapes) -> dict[str, Any]:
 
 def vae_config(shapes: Shapes) -> dict[str, Any]:
     """AutoencoderKL's settings, from the original names or diffusers' own, without a prefix."""
-    found = {}
-    for pattern in (
-        r"encoder\.down\.(\d+)\.block\.0\.conv1\.weight",
-        r"encoder\.down_blocks\.(\d+)\.resnets\.0\.conv1\.weight",
-    ):
-        found |= {int(m[1]): shape[0] for name, shape in shapes.items() if (m := re.fullmatch(pattern, name))}
+    first_conv = re.compile(r"encoder\.down(?:_blocks)?\.(\d+)\.(?:block|resnets)\.0\.conv1\.weight")
+    found = {int(match[1]): shape[0] for name, shape in shapes.items() if (match := first_conv.fullmatch(name))}
     layers = _numbers(shapes, r"encoder\.down(?:_blocks)?\.0\.(?:block|resnets)\.(\d+)\.")
     return {
         **SDXL_VAE,

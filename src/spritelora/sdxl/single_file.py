@@ -32,6 +32,7 @@ Convert = Callable[[Tensors, dict[str, Any]], Tensors]
 
 SDXL_VAE_SCALE = 0.13025
 VAE = "first_stage_model."
+TEXT_ROOT = "conditioner.embedders.0.transformer."
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,6 @@ def open_single_file(file: Path, needs_vae: bool) -> dict[str, Part]:
             f"{file}: its tensors are not all SDXL's ({first_line(error)}); distilled and pruned variants do not fit"
         ) from error
     return parts
-
-
-TEXT_ROOT = "conditioner.embedders.0.transformer."
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,7 @@ def describe_losses(losses: Mapping[str, Loss], rank: int, every_layer: bool) ->
 
 
 def weight_norms(base: BaseModel) -> Callable[[str], float | None]:
-    """A function from a module to the norm of its weight in a base model; weights are mapped, and read when asked for."""
+    """A function from a module to the norm of its weight in a base model; weights are read when asked for."""
     tensors = {part: base.part(part).tensors() for part in ("unet", "text_encoder", "text_encoder_2")}
 
     def norm(module: str) -> float | None:
