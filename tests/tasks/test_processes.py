@@ -58,7 +58,7 @@ def as_recorded(batch_size: int, accumulate: int, devices: int, num_nodes: int) 
         "trainer": {"batch_size": batch_size, "accumulate": accumulate},
         "hardware": {"devices": devices, "num_nodes": num_nodes},
     }
-    return {"settings": settings, "data": {"hash": "same"}}
+    return {"settings": settings, "data": {"hash": "same"}, "model": {"folder": "base", "weights": {}}}
 
 
 @pytest.mark.parametrize("now", [(8, 2, 1, 1), (2, 2, 4, 1), (1, 1, 8, 2), (16, 1, 1, 1)])

@@ -218,7 +218,7 @@ MISTAKES = [
         "model.resolution is not set, and .* does not say",
     ),
     ({"data": ValidatedData(path="/nowhere")}, DatasetError, "/nowhere: no such folder"),
-    ({"model": ValidatedModel(path="/nowhere")}, WeightsError, "model.path=/nowhere: no such folder"),
+    ({"model": ValidatedModel(path="/nowhere")}, WeightsError, "model.path=/nowhere: no such file or folder"),
     ({"clip": "/nowhere"}, WeightsError, "clip=/nowhere: no such folder"),
 ]
 

@@ -21,7 +21,11 @@ class Background(Enum):
 class BaseConfig:
     """The base model, where no run tells it."""
 
-    path: str | None = key(None, "diffusers folder or hub id; unset: the run's, or the embedded base", text=True)
+    path: str | None = key(
+        None, "single file, diffusers folder or hub id; unset: the run's, else the embedded base", text=True
+    )
+    vae: str | None = key(None, "file or folder of another VAE; unset: the run's, else the model's", text=True)
+    tokenizer: str | None = key(None, "folder of CLIP's tokenizer; unset: the run's, else looked for", text=True)
     resolution: int | None = key(
         None,
         "side of the drawn images in pixels; unset: the run's, the LoRA file's, else the base's own",

@@ -51,7 +51,13 @@ class SaveDtype(Enum):
 class ModelConfig:
     """The base model that the LoRA is trained on."""
 
-    path: str | None = key(None, "diffusers folder or hub id of an SDXL model; unset: the embedded base", text=True)
+    path: str | None = key(
+        None,
+        ".safetensors file, diffusers folder or hub id of an SDXL model; unset: the embedded base",
+        text=True,
+    )
+    vae: str | None = key(None, "file or folder of another VAE, such as the fp16-fix; unset: the model's", text=True)
+    tokenizer: str | None = key(None, "folder of CLIP's tokenizer, for single files; unset: looked for", text=True)
     resolution: int = key(MISSING, "side of the square training images in pixels", at_least=32, multiple_of=32)
     prediction: Prediction = key(Prediction.auto, "what the UNet predicts; auto: as the model's scheduler says")
     zero_terminal_snr: bool | None = key(None, "last timestep is noise alone; unset: as the model's scheduler says")

@@ -12,7 +12,11 @@ STRENGTHS = [0.5, 0.7, 0.8, 0.9, 1.0, 1.2]
 class ValidatedModel:
     """The base model that both draw with."""
 
-    path: str | None = key(None, "diffusers folder or hub id; unset: the run's, or the embedded base", text=True)
+    path: str | None = key(
+        None, "single file, diffusers folder or hub id; unset: the run's, or the embedded base", text=True
+    )
+    vae: str | None = key(None, "file or folder of another VAE; unset: the run's, or the model's", text=True)
+    tokenizer: str | None = key(None, "folder of CLIP's tokenizer; unset: the run's, or looked for", text=True)
     resolution: int | None = key(
         None, "side of the images in pixels; unset: the run's, or the LoRA file's", at_least=32, multiple_of=32
     )

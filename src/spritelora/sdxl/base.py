@@ -2,24 +2,26 @@
 
 import hashlib
 import inspect
-import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
-from safetensors import SafetensorError
 from torch import Tensor
 
 from spritelora.config.schema import Prediction
 from spritelora.diffusion.schedule import cumulative_alphas, to_zero_terminal_snr
 from spritelora.errors import WeightsError, first_line
 from spritelora.files import write_whole
+from spritelora.sdxl.header import PICKLES
+from spritelora.sdxl.parts import FolderPart, Part, read_json
+from spritelora.sdxl.single_file import open_single_file, open_vae
+from spritelora.sdxl.tokenizer_files import TokenizerPart
 
 Unet = UNet2DConditionModel
 Sampler = EulerDiscreteScheduler
@@ -32,56 +34,70 @@ PARTS = {
     "text_encoder_2": "model",
 }
 
+TOKENIZERS = ("tokenizer", "tokenizer_2")
+
 
 @dataclass(frozen=True)
 class BaseModel:
-    """An SDXL model on disk as a diffusers folder. `name`: what the user called it."""
+    """An SDXL model on disk. `name`: what the user called it; `folder`: its diffusers folder, or its single file.
+
+    `parts`: those that are not in sub-folders of `folder`.
+    """
 
     name: str
     folder: Path
+    parts: Mapping[str, Part] = field(default_factory=dict)
+
+    def part(self, part: str) -> Part:
+        """One part, by the name of its folder in a diffusers model."""
+        return self.parts.get(part) or FolderPart(self.folder / part)
 
     def weights(self, part: str) -> Path:
         """The safetensors file (or the index of several) that a part's weights are read from."""
-        stem = PARTS[part]
-        for ending in (f"{stem}.safetensors", f"{stem}.safetensors.index.json", f"{stem}.fp16.safetensors"):
-            if (file := self.folder / part / ending).is_file():
-                return file
-        raise WeightsError(
-            f"{self.folder / part}: no {stem}.safetensors; weights are read from safetensors files only: "
-            f"save the model again with safe_serialization=True"
-        )
+        return self.part(part).weights()
 
-    def variant(self, part: str) -> str | None:
-        """The file-name infix that diffusers and transformers call a variant."""
-        return "fp16" if ".fp16." in self.weights(part).name else None
+    @property
+    def title(self) -> str:
+        """What it is called where folders of this machine do not belong."""
+        return self.folder.name if Path(self.name).expanduser().exists() else self.name
 
     @property
     def zeros_for_empty_prompt(self) -> bool:
         """Whether guidance without a negative prompt moves away from zeros, as SDXL base does."""
+        if self.folder.is_file():
+            return True
         return bool(read_json(self.folder / "model_index.json").get("force_zeros_for_empty_prompt", True))
 
     def config(self, part: str) -> dict[str, Any]:
         """A part's configuration."""
-        name = "scheduler_config.json" if part == "scheduler" else "config.json"
-        return read_json(self.folder / part / name)
+        return self.part(part).config()
 
 
-def find_base(path: str) -> BaseModel:
-    """The base model in a folder, or at a hub id, whose files are fetched where they are not cached.
+def find_base(path: str, vae: str | None = None, tokenizer: str | None = None) -> BaseModel:
+    """The base model in a file, in a folder, or at a hub id, whose files are fetched where they are not cached.
 
-    Raises WeightsError where nothing is found or what is found is not SDXL.
+    `vae`: file or folder to take the autoencoder from; `tokenizer`: folder to take the tokenizers from. Raises
+    WeightsError where nothing is found or what is found is not SDXL.
     """
-    folder = Path(path).expanduser()
-    if folder.is_dir():
-        base = BaseModel(path, folder)
-    elif folder.is_file():
-        raise WeightsError(f"model.path={path} is a file; give a diffusers folder of an SDXL model or a hub id")
-    elif path.count("/") != 1 or path.startswith((".", "/", "~")):
-        raise WeightsError(f"model.path={path}: no such folder; give a diffusers folder of an SDXL model or a hub id")
+    place = Path(path).expanduser()
+    if place.is_file():
+        parts = open_single_file(place, needs_vae=vae is None)
+    elif place.is_dir():
+        parts = {}
+    elif path.count("/") != 1 or path.startswith((".", "/", "~")) or place.suffix in (".safetensors", *PICKLES):
+        raise WeightsError(
+            f"model.path={path}: no such file or folder; give a .safetensors file or a diffusers folder of an SDXL "
+            f"model, or a hub id"
+        )
     else:
-        base = BaseModel(path, fetch_from_hub(path))
-    check_is_sdxl(base)
-    return base
+        place, parts = fetch_from_hub(path), {}
+    if place.is_dir():
+        check_is_sdxl(BaseModel(path, place))
+    if vae is not None:
+        parts["vae"] = open_vae(vae)
+    if tokenizer is not None or place.is_file():
+        parts |= {label: TokenizerPart(label, place, tokenizer) for label in TOKENIZERS}
+    return BaseModel(path, place, parts)
 
 
 def fetch_from_hub(repository: str) -> Path:
@@ -121,7 +137,7 @@ def check_is_sdxl(base: BaseModel) -> None:
     kind = read_json(index_file).get("_class_name")
     if not str(kind).startswith("StableDiffusionXL"):
         raise WeightsError(f"{base.folder}: holds a {kind}, not SDXL; a LoRA for it would not load elsewhere")
-    missing = [p for p in (*PARTS, "tokenizer", "tokenizer_2", "scheduler") if not (base.folder / p).is_dir()]
+    missing = [p for p in (*PARTS, *TOKENIZERS, "scheduler") if not (base.folder / p).is_dir()]
     if missing:
         raise WeightsError(f"{base.folder}: SDXL parts are missing: {', '.join(missing)}; fetch the whole model")
     unet = base.config("unet")
@@ -132,19 +148,6 @@ def check_is_sdxl(base: BaseModel) -> None:
         )
     for part in PARTS:
         base.weights(part)
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """A JSON object from a model folder. Raises WeightsError that names the file."""
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise WeightsError(f"{file}: missing; fetch the whole model") from error
-    except (ValueError, OSError) as error:
-        raise WeightsError(f"{file}: not a JSON file ({error}); fetch the model again") from error
-    if not isinstance(value, dict):
-        raise WeightsError(f"{file}: not a JSON object; fetch the model again")
-    return value
 
 
 def read_prediction(base: BaseModel, asked: Prediction) -> Prediction:
@@ -172,8 +175,7 @@ def read_alphas(base: BaseModel, zero_snr: bool | None = None) -> Tensor:
 
 def load_unet(base: BaseModel, dtype: torch.dtype) -> Unet:
     """The UNet on the CPU, frozen."""
-    unet = _load(UNet2DConditionModel.from_pretrained, base, "unet", dtype)
-    return unet.requires_grad_(False)
+    return base.part("unet").load(UNet2DConditionModel, dtype).requires_grad_(False)
 
 
 def empty_unet(base: BaseModel) -> Unet:
@@ -184,13 +186,14 @@ def empty_unet(base: BaseModel) -> Unet:
 
 def file_states(base: BaseModel) -> list[tuple[str, int, int]]:
     """Path, size and time of change of every file of the model: equal where nothing was replaced."""
-    states = [(file, file.stat()) for file in sorted(base.folder.glob("*/*"))]
+    parts = [base.part(name) for name in (*PARTS, *TOKENIZERS, "scheduler")]
+    states = [(file, file.stat()) for file in sorted({f for part in parts for f in part.sources().values()})]
     return [(str(file.resolve()), state.st_size, state.st_mtime_ns) for file, state in states]
 
 
 def load_vae(base: BaseModel, device: torch.device) -> AutoencoderKL:
     """The autoencoder in fp32, frozen: the SDXL VAE overflows fp16."""
-    vae = _load(AutoencoderKL.from_pretrained, base, "vae", torch.float32)
+    vae = base.part("vae").load(AutoencoderKL, torch.float32)
     return vae.requires_grad_(False).eval().to(device)
 
 
@@ -212,37 +215,11 @@ def _scheduler_arguments(base: BaseModel) -> dict[str, Any]:
     return {k: v for k, v in base.config("scheduler").items() if k in accepted}
 
 
-def load_part(load: Callable[..., Any], base: BaseModel, part: str, **options: Any) -> Any:
-    """Call a `from_pretrained` on one part, with errors that name the file."""
-    try:
-        return load(
-            str(base.folder / part),
-            variant=base.variant(part),
-            use_safetensors=True,
-            local_files_only=True,
-            **options,
-        )
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        raise WeightsError(
-            f"{base.weights(part)}: cannot be loaded ({first_line(error)}); fetch the model again"
-        ) from error
-
-
-def _load(load: Callable[..., Any], base: BaseModel, part: str, dtype: torch.dtype) -> Any:
-    return load_part(load, base, part, torch_dtype=dtype, low_cpu_mem_usage=False)
-
-
 def fingerprint(base: BaseModel, part: str, memo: Path) -> str:
     """SHA-256 over a part's configuration and weights; hashed once for each state of a file, noted in `memo`."""
-    files = sorted(p for p in (base.folder / part).iterdir() if p.is_file())
-    wanted = {f for f in files if f.suffix == ".json" or f.suffix == ".txt"}
-    if part in PARTS:
-        weights = base.weights(part)
-        shards = [f for f in files if f.suffix == ".safetensors"] if weights.suffix == ".json" else [weights]
-        wanted = {base.folder / part / "config.json", *shards}
     digest = hashlib.sha256()
-    for file in sorted(wanted):
-        digest.update(f"{file.name}\0{_file_hash(file, memo)}\0".encode())
+    for label, file in base.part(part).sources().items():
+        digest.update(f"{label}\0{_file_hash(file, memo)}\0".encode())
     return digest.hexdigest()
 
 

@@ -33,6 +33,42 @@ SDXL_VAE: dict[str, Any] = {
     "scaling_factor": 0.13025,
 }
 
+SDXL_TEXT: dict[str, Any] = {
+    "vocab_size": 49408,
+    "hidden_size": 768,
+    "intermediate_size": 3072,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "max_position_embeddings": 77,
+    "hidden_act": "quick_gelu",
+    "projection_dim": 768,
+    "bos_token_id": 49406,
+    "eos_token_id": 49407,
+    "pad_token_id": 1,
+}
+
+SDXL_TEXT_2: dict[str, Any] = {
+    **SDXL_TEXT,
+    "hidden_size": 1280,
+    "intermediate_size": 5120,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 20,
+    "hidden_act": "gelu",
+    "projection_dim": 1280,
+}
+
+SDXL_SCHEDULER: dict[str, Any] = {
+    "num_train_timesteps": 1000,
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "prediction_type": "epsilon",
+    "interpolation_type": "linear",
+    "use_karras_sigmas": False,
+    "timestep_spacing": "leading",
+    "steps_offset": 1,
+}
+
 
 def full_unet() -> UNet2DConditionModel:
     """SDXL's UNet, shapes only."""
@@ -48,7 +84,7 @@ def shapes_of(config: dict[str, Any]) -> UNet2DConditionModel:
 @torch.no_grad()
 def random_unet(config: dict[str, Any], device: torch.device, dtype: torch.dtype) -> UNet2DConditionModel:
     """A frozen UNet of a configuration whose random weights keep activations finite; made in `dtype`, once."""
-    return _randomise(shapes_of(config).to(dtype).to_empty(device=device))  # pyright: ignore
+    return randomise(shapes_of(config).to(dtype).to_empty(device=device))  # pyright: ignore
 
 
 @torch.no_grad()
@@ -56,10 +92,10 @@ def random_vae(device: torch.device) -> AutoencoderKL:
     """SDXL's autoencoder at full size with random weights, in fp32, frozen."""
     with torch.device("meta"):
         vae = AutoencoderKL(**SDXL_VAE)
-    return _randomise(vae.to_empty(device=device))
+    return randomise(vae.to_empty(device=device))
 
 
-def _randomise(model: T) -> T:
+def randomise(model: T) -> T:
     """Fill a model in place: scaled normal matrices, biases 0, norms the identity."""
     for parameter in model.parameters():
         if parameter.ndim > 1:

@@ -7,7 +7,7 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 from transformers.utils.logging import disable_progress_bar
 
-from spritelora.sdxl.base import BaseModel, load_part
+from spritelora.sdxl.base import TOKENIZERS, BaseModel
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,7 @@ class TextEncoders:
         self.tokenizers = load_tokenizers(base)
         kinds = {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection}
         self.encoders = [
-            load_part(kind.from_pretrained, base, part, dtype=dtype).eval().requires_grad_(False).to(device)
-            for part, kind in kinds.items()
+            base.part(part).load(kind, dtype).eval().requires_grad_(False).to(device) for part, kind in kinds.items()
         ]
         self.device = device
 
@@ -49,10 +48,7 @@ class TextEncoders:
 
 def load_tokenizers(base: BaseModel) -> list[CLIPTokenizer]:
     """Both tokenizers of the model."""
-    return [
-        CLIPTokenizer.from_pretrained(str(base.folder / part), local_files_only=True)
-        for part in ("tokenizer", "tokenizer_2")
-    ]
+    return [base.part(part).load(CLIPTokenizer) for part in TOKENIZERS]
 
 
 def cut_text(tokenizer: CLIPTokenizer, prompt: str) -> str:

@@ -235,7 +235,7 @@ def make_exporter(
     def export(file: Path, step: int) -> None:
         facts = LoraFacts(
             title=title,
-            base_name=base.folder.name if Path(base.name).expanduser().is_dir() else base.name,
+            base_name=base.title,
             base_channels=tuple(unet.config["block_out_channels"]),
             prediction=read_prediction(base, config.model.prediction).value,
             resolution=config.model.resolution,

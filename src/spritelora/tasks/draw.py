@@ -48,7 +48,9 @@ def draw_images(
     for lora in loras:
         require_sdxl(lora)
     knows_base = source.record is not None or loras
-    base = find_base(config.model.path or (model_of(source.record, loras) if knows_base else str(embedded_base())))
+    path = config.model.path or (model_of(source.record, loras) if knows_base else str(embedded_base()))
+    vae = config.model.vae or source.recorded("model", "vae", None)
+    base = find_base(path, vae, config.model.tokenizer or source.recorded("model", "tokenizer", None))
     drawing = settle_drawing(config, source, loras, base)
     check_side(drawing.side_px)
     cache = Cache(Path(config.data.cache).expanduser())

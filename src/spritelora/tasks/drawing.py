@@ -27,6 +27,8 @@ class Drawing:
     negative_prompt: str
     seed: int
     zero_snr: bool | None = None
+    vae: str | None = None
+    tokenizer: str | None = None
 
 
 def settle_weights(weights: Sequence[float], loras: Sequence[object]) -> list[float]:
@@ -40,7 +42,7 @@ def model_of(record: Mapping[str, Any] | None, loras: Sequence[LoraFile]) -> str
     """The base of a run, else of a LoRA. Raises ConfigError where the file does not say."""
     if record is not None:
         folder, path = record["model"]["folder"], record["settings"]["model"]["path"]
-        return folder if Path(folder).is_dir() else path or str(embedded_base())
+        return folder if Path(folder).exists() else path or str(embedded_base())
     if base_of(loras[0]) == EMBEDDED.name:
         return str(embedded_base())
     raise ConfigError(f"model.path is not set, and {loras[0].path} does not say which model it was trained on")

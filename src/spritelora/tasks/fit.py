@@ -126,7 +126,7 @@ def _fit(
     stop = StopRequest(team)
     try:
         with team.together():
-            base = find_base(config.model.path or str(embedded_base()))
+            base = find_base(config.model.path or str(embedded_base()), config.model.vae, config.model.tokenizer)
             _check_same_sprites(sprites, team)
             record = make_record(config, invocation, hardware, base, sprites, new_run_id())
             start, record = team.share(_find_start(config, record) if team.is_first else (Start(None, 0), record))

@@ -1,6 +1,5 @@
 """Inspects, merges and resizes LoRA files."""
 
-import json
 import logging
 import sys
 from collections import Counter
@@ -8,7 +7,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 
 from spritelora.adapters.bases import EMBEDDED, base_of
 from spritelora.adapters.formats import SAVE_DTYPE, write_form
@@ -119,27 +117,15 @@ def describe_losses(losses: Mapping[str, Loss], rank: int, every_layer: bool) ->
 
 
 def weight_norms(base: BaseModel) -> Callable[[str], float | None]:
-    """A function from a module to the norm of its weight in a base model; weights are read one at a time."""
-    files = {f"{part}.": weight_files(base, part) for part in ("unet", "text_encoder", "text_encoder_2")}
+    """A function from a module to the norm of its weight in a base model; weights are read when asked for."""
+    tensors = {part: base.part(part).tensors() for part in ("unet", "text_encoder", "text_encoder_2")}
 
     def norm(module: str) -> float | None:
         part, _, path = module.partition(".")
-        file = files.get(f"{part}.", {}).get(f"{path}.weight")
-        if file is None:
-            return None
-        with safe_open(file, framework="pt") as opened:
-            return float(opened.get_tensor(f"{path}.weight").float().norm())
+        weight = tensors.get(part, {}).get(f"{path}.weight")
+        return None if weight is None else float(weight.float().norm())
 
     return norm
-
-
-def weight_files(base: BaseModel, part: str) -> dict[str, Path]:
-    """The file that each tensor of a part is in."""
-    weights = base.weights(part)
-    if weights.suffix == ".json":
-        return {name: weights.parent / file for name, file in json.loads(weights.read_text())["weight_map"].items()}
-    with safe_open(weights, framework="pt") as opened:
-        return dict.fromkeys(opened.keys(), weights)
 
 
 def _no_norm(_module: str) -> None:

@@ -169,7 +169,7 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
 def public_settings(record: Mapping[str, Any]) -> dict[str, Any]:
     """The flat settings that may leave this machine: no folders but their last names."""
     flat = {k: v for k, v in flatten(record["settings"]) if not k.startswith(UNTOLD)}
-    for key in ("data.path", "model.path"):
+    for key in ("data.path", "model.path", "model.vae", "model.tokenizer"):
         if flat.get(key) and Path(flat[key]).expanduser().exists():
             flat[key] = Path(flat[key]).expanduser().resolve().name
     return {

@@ -75,7 +75,7 @@ def validate(config: ValidateConfig) -> Path:
     subject = settle.find_subject(config)
     drawing = settle.settle_drawing(config, subject)
     from_file = settle.read_prompts(Path(config.prompts_file).expanduser()) if config.prompts_file else []
-    base = find_base(drawing.model)
+    base = find_base(drawing.model, drawing.vae, drawing.tokenizer)
     data = settle.settle_data(config, subject.record)
     sprites = read_training_set(data, drawing.side_px)
     if note := settle.changed_data(sprites, subject.record):

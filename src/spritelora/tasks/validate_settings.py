@@ -91,6 +91,8 @@ def settle_drawing(config: ValidateConfig, subject: Subject) -> Drawing:
     typed = config.sampler
     return Drawing(
         model=config.model.path or model_of(subject.record, subject.loras),
+        vae=config.model.vae or model.get("vae"),
+        tokenizer=config.model.tokenizer or model.get("tokenizer"),
         side_px=config.model.resolution or model.get("resolution") or _resolution_of(subject.loras[0]),
         prediction=Prediction(model.get("prediction", "auto")),
         steps=typed.steps or sampler.get("steps", USUAL_STEPS),

@@ -1,0 +1,114 @@
+"""A part of a base model in a folder of its own, as diffusers writes it; other modules have parts from elsewhere."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from diffusers.models.modeling_utils import ModelMixin
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from spritelora.errors import WeightsError, first_line
+
+STEMS = ("diffusion_pytorch_model", "model")
+
+
+class Part(Protocol):
+    """One part of a base model: what it is made of, and how it is loaded."""
+
+    def config(self) -> dict[str, Any]:
+        """Its configuration, as diffusers or transformers name the settings."""
+        ...
+
+    def weights(self) -> Path:
+        """The file (or the index of several) that its weights are read from."""
+        ...
+
+    def sources(self) -> Mapping[str, Path]:
+        """The files that decide what it computes, by a label that does not depend on where they are."""
+        ...
+
+    def tensors(self) -> Mapping[str, Tensor]:
+        """Its weights by the name diffusers gives them, mapped from the file rather than read."""
+        ...
+
+    def load(self, kind: Any, dtype: torch.dtype | None = None) -> Any:
+        """An object of a class of diffusers or transformers, on the CPU."""
+        ...
+
+
+@dataclass(frozen=True)
+class FolderPart:
+    """A folder with a configuration and, for models, safetensors weights."""
+
+    folder: Path
+
+    def config(self) -> dict[str, Any]:
+        name = "scheduler_config.json" if self.folder.name == "scheduler" else "config.json"
+        return read_json(self.folder / name)
+
+    def weights(self) -> Path:
+        """Raises WeightsError where there are none, or none in safetensors."""
+        for stem in STEMS:
+            for ending in (f"{stem}.safetensors", f"{stem}.safetensors.index.json", f"{stem}.fp16.safetensors"):
+                if (file := self.folder / ending).is_file():
+                    return file
+        raise WeightsError(
+            f"{self.folder}: no {' or '.join(STEMS)}.safetensors; weights are read from safetensors files only: "
+            f"save the model again with safe_serialization=True"
+        )
+
+    def sources(self) -> Mapping[str, Path]:
+        files = sorted(p for p in self.folder.iterdir() if p.is_file())
+        wanted = {f for f in files if f.suffix in (".json", ".txt")}
+        if self._has_weights():
+            weights = self.weights()
+            shards = [f for f in files if f.suffix == ".safetensors"] if weights.suffix == ".json" else [weights]
+            wanted = {self.folder / "config.json", *shards}
+        return {file.name: file for file in sorted(wanted)}
+
+    def tensors(self) -> Mapping[str, Tensor]:
+        weights = self.weights()
+        if weights.suffix == ".json":
+            files = sorted({weights.parent / file for file in read_json(weights)["weight_map"].values()})
+        else:
+            files = [weights]
+        found: dict[str, Tensor] = {}
+        for file in files:
+            with safe_open(file, framework="pt") as opened:
+                found |= {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        return found
+
+    def load(self, kind: Any, dtype: torch.dtype | None = None) -> Any:
+        """Raises WeightsError that names the file."""
+        options: dict[str, Any] = {}
+        where = self.folder
+        if dtype is not None:
+            where = self.weights()
+            options = {"variant": "fp16" if ".fp16." in where.name else None, "use_safetensors": True}
+            # Both ways of diffusers map the file and convert tensor by tensor; this one is the quicker.
+            is_diffusers = issubclass(kind, ModelMixin)
+            options |= {"torch_dtype": dtype, "low_cpu_mem_usage": False} if is_diffusers else {"dtype": dtype}
+        try:
+            return kind.from_pretrained(str(self.folder), local_files_only=True, **options)
+        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+            raise WeightsError(f"{where}: cannot be loaded ({first_line(error)}); fetch the model again") from error
+
+    def _has_weights(self) -> bool:
+        return any(f.name.startswith(STEMS) for f in self.folder.glob("*.safetensors*"))
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """A JSON object from a model folder. Raises WeightsError that names the file."""
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise WeightsError(f"{file}: missing; fetch the whole model") from error
+    except (ValueError, OSError) as error:
+        raise WeightsError(f"{file}: not a JSON file ({error}); fetch the model again") from error
+    if not isinstance(value, dict):
+        raise WeightsError(f"{file}: not a JSON object; fetch the model again")
+    return value
