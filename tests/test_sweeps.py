@@ -67,6 +67,7 @@ def go_on_after(number: int, status: int, tmp_path: Path, cache: Path, train_qui
     assert "lora.rank=4096 is above 128" in table[2]["problem"]
     for row in table[:2]:
         assert 0 < float(row["palette_distance"]) < 1
+        assert 0 < float(row["colour_distance"]) < 1
         assert float(row["step_time_s"]) > 0
         assert float(row["first_step_s"]) < float(row["time_s"])
     printed = done.stdout.partition("\nname ")[2].splitlines()[1:4]

@@ -36,7 +36,7 @@ from spritelora.config.sweep import (
 )
 from spritelora.diffusion.bands import timestep_bands
 from spritelora.errors import ConfigError, SpriteLoraError, TrainingError, first_line
-from spritelora.evaluation.registry import METRICS, Direction
+from spritelora.evaluation.registry import COLOUR_DISTANCE, METRICS, Direction
 from spritelora.run_folder import RunInUse, claimed
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,8 @@ def check_objective(config: TrainConfig) -> None:
     name = config.sweep.objective
     bands = timestep_bands(config.validation.bands, SDXL_TIMESTEPS)
     losses = ["validation_loss", *(f"validation_loss_{first}_{last}" for first, last in bands)]
-    lower = [m.name for m in METRICS.values() if m.direction is Direction.LOWER and m.name not in OF_OTHER_IMAGES]
+    metrics = [COLOUR_DISTANCE, *METRICS.values()]
+    lower = [m.name for m in metrics if m.direction is Direction.LOWER and m.name not in OF_OTHER_IMAGES]
     known = [*losses, *lower, *COSTS]
     if name in lower and not config.trainer.sample_every:
         raise ConfigError(f"sweep.objective={name} is measured on sample images; set trainer.sample_every above 0")

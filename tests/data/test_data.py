@@ -130,6 +130,13 @@ def test_a_pass_shows_each_sample_as_often_as_it_repeats() -> None:
     assert len(validation_batches(encoded, [(0, 1000)], draws=1, size=8)[0][0].indices) == 4
 
 
+def test_a_part_of_a_set_is_evenly_spread_over_it() -> None:
+    encoded = encoded_set(10)
+    assert list(encoded.spread(5).names) == list(encoded.names)[::2]
+    assert encoded.spread(10).names == encoded.names
+    assert [float(x.sum()) for x in encoded.spread(3).latents] == [float(encoded.latents[i].sum()) for i in (0, 3, 6)]
+
+
 def test_one_repeat_is_no_repeat() -> None:
     plain = training_batch(encoded_set(7), 3, range(12), 1000)
     once = training_batch(replace(encoded_set(7), repeats=[1] * 7), 3, range(12), 1000)

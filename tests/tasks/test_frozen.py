@@ -90,4 +90,5 @@ def test_a_job_after_others_gives_what_it_gives_alone(cache: Path, tmp_path: Pat
     assert all(np.array_equal(a, b) for a, b in zip(pixels, expected[1], strict=True))
     assert summary == expected[2]
     assert 0 < summary["palette_distance"] < 1
+    assert 0 < summary["colour_distance"] < 1
     assert "copy_distance" not in summary

@@ -253,7 +253,10 @@ def test_a_validation_is_logged_with_its_tables_and_pictures(offline: Path, vali
     assert points[1.0]["by_strength/palette_distance/mean"] == pytest.approx(told["by_strength"]["1"]["mean"])
     (answers,), (metrics,), (pictures,) = (run.tables(name) for name in ("answers", "metrics", "pictures"))
     assert [row[1] for row in answers["data"]] == [a["answer"] for a in found["answers"]]
-    assert [row[0] for row in metrics["data"]] == [m["title"] for m in found["metrics"].values()]
+    titles = [m["title"] for m in found["metrics"].values()]
+    assert [row[0] for row in metrics["data"]] == ["colour distance", *titles]
+    shown = found["shares"][f"{found['shown_strength']:g}"]
+    assert run.summary["colour_distance"] == pytest.approx(shown["colour_distance"])
     assert [row[0] for row in pictures["data"]] == [p["prompt"] for p in found["prompts"]]
     strips = [Image.open(f) for f in (run.folder / "files" / "media" / "images").glob(f"{STRIPS}_*.png")]
     assert {s.size for s in strips} == {(4 * 128, 128)}

@@ -172,6 +172,7 @@ class ValidationConfig:
 
     bands: int = key(4, "timestep bands, equal parts of the noise schedule", at_least=1, at_most=20)
     draws: int = key(2, "noise draws for each sprite and band", at_least=1)
+    limit: int = key(256, "the most sprites it is measured on, evenly spread over those held out", at_least=1)
 
 
 @dataclass

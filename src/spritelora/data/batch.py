@@ -68,6 +68,12 @@ class EncodedSet:
     def __len__(self) -> int:
         return len(self.names)
 
+    def spread(self, count: int) -> "EncodedSet":
+        """At most `count` of the sprites, not varied, evenly spread over their order."""
+        places = [i * len(self) // count for i in range(count)] if count < len(self) else range(len(self))
+        names, latents, texts = self.names, self.latents, self.texts
+        return EncodedSet([names[i] for i in places], [latents[i] for i in places], [texts[i] for i in places])
+
     @cached_property
     def one_pass(self) -> list[int]:
         """The place of each sample of a pass, before it is shuffled."""

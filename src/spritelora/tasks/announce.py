@@ -82,7 +82,7 @@ def announce_plan(
         hardware.name,
         hardware.precision.value,
         cost.pass_s * trainer.accumulate,
-        duration(predicted_s(config, cost, num_held_out or len(repeats), first_step)),
+        duration(predicted_s(config, cost, min(num_held_out or len(repeats), config.validation.limit), first_step)),
         cost.peak_gb,
     )
 

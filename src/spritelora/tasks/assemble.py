@@ -177,7 +177,7 @@ def build_validation(
     """Validation batches by the name of their timestep band, from the held-out sprites where there are any."""
     if not len(encoded.held_out):
         log.info("nothing held out (that needs 10 sprites): the validation loss is that of the training sprites")
-    measured = encoded.held_out if len(encoded.held_out) else encoded.training
+    measured = (encoded.held_out if len(encoded.held_out) else encoded.training).spread(validation.limit)
     bands = timestep_bands(validation.bands, num_timesteps)
     batches = validation_batches(measured, bands, validation.draws, batch_size)
     return {f"{first}_{last}": b for (first, last), b in zip(bands, batches, strict=True)}

@@ -34,7 +34,7 @@ from spritelora.tasks.announce import (
     announce_state_bits,
     warn_of_two_schedules,
 )
-from spritelora.tasks.frozen import Frozen, encode_kept, palette_kept, results_of_base
+from spritelora.tasks.frozen import Frozen, colours_kept, encode_kept, results_of_base
 from spritelora.tasks.processes import TeamEnvironment, TeamStrategy, choose_place, open_team
 from spritelora.tasks.record import check_resumable, make_record, new_run_id, public_settings, to_json
 from spritelora.tasks.sample_metrics import measure_samples
@@ -285,8 +285,8 @@ def _measure_samples(config: TrainConfig, prepared: Prepared, folder: Path) -> d
     """The summary's part about the last samples, empty where none are drawn."""
     if not config.trainer.sample_every:
         return {}
-    palette = palette_kept(prepared.frozen, config, prepared.sprites)
-    return {"samples": measure_samples(folder, prepared.sprites, palette)}
+    colours = colours_kept(prepared.frozen, config, prepared.sprites)
+    return {"samples": measure_samples(folder, prepared.sprites, colours)}
 
 
 def _open_log(config: TrainConfig, run_dir: Path, record: dict[str, Any], start: Start) -> RunLog:

@@ -8,10 +8,9 @@ import torch
 
 from spritelora.config.schema import TrainConfig
 from spritelora.data.encode import Encoder
-from spritelora.evaluation.colours import Palette
 from spritelora.sdxl.base import BaseModel, Unet, empty_unet, file_states, load_unet
 from spritelora.tasks.assemble import Encoded, encode_all
-from spritelora.tasks.sample_metrics import training_palette
+from spritelora.tasks.sample_metrics import TrainingColours, training_colours
 from spritelora.tasks.training_set import TrainingSet
 from spritelora.training.hardware import Hardware
 from spritelora.training.samples import Images
@@ -101,7 +100,7 @@ def results_of_base(
     )
 
 
-def palette_kept(frozen: Frozen, config: TrainConfig, sprites: TrainingSet) -> Palette:
+def colours_kept(frozen: Frozen, config: TrainConfig, sprites: TrainingSet) -> TrainingColours:
     """The colours of the training sprites, which the samples of every job are measured against."""
     side_px = config.model.resolution
-    return frozen.part("palette", _encoded_key(config, sprites), lambda: training_palette(sprites, side_px))
+    return frozen.part("colours", _encoded_key(config, sprites), lambda: training_colours(sprites, side_px))

@@ -17,7 +17,7 @@ from spritelora.config.sweep import JobRecord, SweepRecord, job_folders, read_jo
 from spritelora.config.sweep_resume import override_key
 from spritelora.evaluation.comparison import Cell, Row, columns, format_cell, sort_rows, title_of, to_csv
 from spritelora.evaluation.comparison_page import make_page
-from spritelora.evaluation.registry import METRICS
+from spritelora.evaluation.registry import COLOUR_DISTANCE, METRICS
 from spritelora.files import without_nan, write_whole
 from spritelora.sprites.image import Pixels
 from spritelora.tasks.compare_rows import Entry, read_row
@@ -120,7 +120,7 @@ def _sample_means(run_dir: Path) -> dict[str, Cell]:
         means: Mapping[str, Any] = json.loads((run_dir / SUMMARY).read_text(encoding="utf-8")).get("samples", {})
     except (OSError, ValueError):
         return {}
-    return {name: mean for name, mean in means.items() if name in METRICS}
+    return {name: mean for name, mean in means.items() if name in METRICS or name == COLOUR_DISTANCE.name}
 
 
 def _to_json(sweep: SweepRecord, rows: Iterable[Row], jobs: Mapping[int, JobRecord | None]) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from spritelora.config.invocation import without_folders
 from spritelora.config.resume import is_run
 from spritelora.evaluation.comparison import Row, against, columns
-from spritelora.evaluation.registry import METRICS
+from spritelora.evaluation.registry import COLOUR_DISTANCE, METRICS
 from spritelora.evaluation.validation import (
     Validation,
     against_base,
@@ -108,7 +108,7 @@ def metric_rows(validation: Validation) -> Iterator[list[Any]]:
     """The page's table of metrics at the shown strength."""
     strength = shown_strength(validation)
     drawn, found = validation.by_strength[strength], against_base(validation, strength)
-    for name, metric in METRICS.items():
+    for name, metric in {COLOUR_DISTANCE.name: COLOUR_DISTANCE, **METRICS}.items():
         if comparison := found.get(name):
             numbers = [comparison.first, comparison.second, comparison.difference, comparison.low, comparison.high]
             yield without_nan([metric.title, comparison.outcome.value, *numbers, comparison.num_pairs])
@@ -121,7 +121,8 @@ def strength_points(validation: Validation) -> Iterator[dict[str, float]]:
     """The page's curves: of each strength, every metric's mean and the ends of its interval."""
     base = [(0.0, validation.base)] if validation.base is not None else []
     for strength, drawn in [*base, *sorted(validation.by_strength.items())]:
-        point = {STRENGTH: strength}
+        colours = validation.target.distance_of(drawn.profiles)
+        point = {STRENGTH: strength, **({curve(COLOUR_DISTANCE.name, "mean"): colours} if colours == colours else {})}
         for name, values in drawn.values.items():
             ends = zip(("mean", "low", "high"), mean_with_interval(values), strict=True)
             point |= {curve(name, end): value for end, value in ends if value == value}
@@ -149,7 +150,11 @@ def _tell_validation(run: "Run", validation: Validation, sprites: PageSprites) -
     )
     drawn = validation.by_strength[shown_strength(validation)]
     means = {name: mean_with_interval(values)[0] for name, values in drawn.values.items()}
-    summary = {"best_strength": best_strength(validation), **means, "palette_coverage": drawn.coverage}
+    of_set = {
+        "palette_coverage": drawn.coverage,
+        COLOUR_DISTANCE.name: validation.target.distance_of(drawn.profiles),
+    }
+    summary = {"best_strength": best_strength(validation), **means, **of_set}
     run.summary.update(without_nan(summary))
 
 

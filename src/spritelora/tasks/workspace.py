@@ -32,8 +32,8 @@ LOSS, BANDS = "validation_loss", "validation_loss_.+"
 SWEPT = ("lora/rank", "optim/lr", "trainer/max_steps")
 ON_LOG_SCALE = ("optim/lr",)
 TOLD_BY_TRAINING = ("best_validation_loss", "last_validation_loss", "training_time_s", "max_peak_gb")
-TOLD_BY_VALIDATION = ("palette_distance", "palette_coverage")
-CURVES = ("palette_distance", "snap_residual", "num_colours", "copy_distance")
+TOLD_BY_VALIDATION = ("colour_distance", "palette_distance", "palette_coverage")
+CURVES = ("colour_distance", "palette_distance", "snap_residual", "num_colours", "copy_distance")
 
 
 def lay_out(config: WorkspaceConfig, run_dir: Path) -> None:
