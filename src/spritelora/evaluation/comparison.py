@@ -16,7 +16,8 @@ Cell = str | float | int | None
 
 TITLES = {
     "name": "name", "status": "status", "base": "base", "rank": "rank", "alpha_over_rank": "alpha/rank", "lr": "lr",
-    "step": "step", "max_steps": "of steps", "optimizer": "optimizer", "batch_size": "batch",
+    "step": "step", "max_steps": "of steps", "optimizer": "optimizer", "weighting": "weighting",
+    "batch_size": "batch",
     "validation_loss": "validation loss", "strength": "best strength", COLOUR_DISTANCE.name: COLOUR_DISTANCE.title,
     "usable": "usable", "copies_of_new_prompts": "copies, new prompts", "step_time_s": "s/step", "time_s": "time, s",
     "first_step_s": "start, s", "peak_gb": "peak, GB", "file_mb": "file, MB", "path": "path", "problem": "problem",

@@ -111,6 +111,7 @@ def _run_row(entry: Entry) -> Row:
         "step": step,
         "max_steps": steps,
         "optimizer": settings["optim"]["_target_"].rpartition(".")[2],
+        "weighting": settings["weighting"]["_target_"].rpartition(".")[2],
         "batch_size": settings["trainer"]["batch_size"] * settings["trainer"]["accumulate"],
         **{name: _finite(value) for name, value in last.items() if name.startswith(LOSS)},
         "time_s": _time_s(lines),

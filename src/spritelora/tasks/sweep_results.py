@@ -27,7 +27,7 @@ from spritelora.training.samples import SAMPLES, SHEET
 log = logging.getLogger(__name__)
 
 TABLE, RECORD, PAGE, LOCK = "results.csv", "results.json", "results.html", ".results.lock"
-OF_SETTINGS = ("base", "rank", "alpha_over_rank", "lr", "optimizer", "batch_size", "max_steps")
+OF_SETTINGS = ("base", "rank", "alpha_over_rank", "lr", "optimizer", "weighting", "batch_size", "max_steps")
 """What a comparison shows of every run; here the overrides that differ say it."""
 
 ON_TERMINAL = ("step_time_s", "time_s", "peak_gb", "file_mb", "problem")
