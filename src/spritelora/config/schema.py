@@ -144,6 +144,8 @@ class ObjectiveConfig:
     pyramid_levels: int = key(0, "coarser noises added to the noise, of each sample alone; 0: none", at_least=0)
     pyramid_discount: float = key(0.3, "size of each of them by the one before", above=0, at_most=1)
     perturbation: float = key(0.0, "size of the noise that the input has and the target has not", at_least=0)
+    masked_loss: bool = key(False, "average the loss over the sprite's own area, not over matte and padding")
+    unmasked_weight: float = key(0.0, "weight of matte and padding with masked_loss", at_least=0, at_most=1)
 
 
 @dataclass

@@ -80,7 +80,8 @@ def encode_all(encoder: Encoder, sprites: TrainingSet, side_px: int, sampler: Sa
     ]
     unconditional = _unconditional(encoder.base, texts[""])
     negative = texts[sampler.negative_prompt] if sampler.negative_prompt else unconditional
-    training = replace(encoded(sprites.training, more), unconditional=unconditional)
+    masks = [[torch.from_numpy(m)[None] for m in of_sprite] for of_sprite in sprites.masks]
+    training = replace(encoded(sprites.training, more), unconditional=unconditional, masks=masks)
     return Encoded(training, encoded(sprites.held_out), [texts[p] for p in sampler.prompts], negative)
 
 
@@ -127,6 +128,7 @@ def build_objective(config: TrainConfig, base: BaseModel) -> Objective:
         noise_offset=config.objective.noise_offset,
         adaptive_offset=config.objective.adaptive_offset,
         error=_build(config.loss),
+        unmasked_weight=config.objective.unmasked_weight,
     )
 
 
@@ -223,6 +225,7 @@ def objective_facts(config: TrainConfig, zero_snr: bool) -> dict[str, object]:
         "loss_type": names.get(kind, kind),
         "huber_schedule": loss.get("schedule"),
         "huber_c": loss.get("c"),
+        "masked_loss": objective.masked_loss,
         "caption_dropout_rate": config.data.caption_dropout,
     }
 
