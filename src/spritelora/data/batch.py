@@ -8,7 +8,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from spritelora.diffusion.draws import choose_variant, draw_band_noise, draw_training_noise, happens, sample_order
+from spritelora.diffusion.draws import (
+    choose_order,
+    choose_variant,
+    draw_band_noise,
+    draw_training_noise,
+    happens,
+    sample_order,
+)
 from spritelora.diffusion.noise import NoiseRecipe
 from spritelora.diffusion.timesteps import Timesteps, Uniform
 from spritelora.sdxl.latents import time_ids
@@ -59,7 +66,8 @@ class EncodedSet:
     `repeats`: how often a pass over the set shows each; once where it is empty. Validation counts each once.
     `more`: the further variants of each sprite; empty where there are none of any.
     `unconditional`: the text of a sample whose caption is dropped. `masks`: of each sprite those of its variants
-    (1, h, w), the first as drawn; empty where all cells count.
+    (1, h, w), the first as drawn; empty where all cells count. `orders`: in the same way the texts of its captions
+    with their phrases in further orders; empty where there are none.
     """
 
     names: Sequence[str]
@@ -69,6 +77,7 @@ class EncodedSet:
     more: Sequence[Sequence[tuple[Tensor, TextEmbedding]]] = ()
     unconditional: TextEmbedding | None = None
     masks: Sequence[Sequence[Tensor]] = ()
+    orders: Sequence[Sequence[Sequence[TextEmbedding]]] = ()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -83,6 +92,8 @@ class EncodedSet:
         more = self.more[place] if self.more else ()
         variant = choose_variant(seed, position, 1 + len(more))
         latents, text = more[variant - 1] if variant else (self.latents[place], self.texts[place])
+        orders = [text, *self.orders[place][variant]] if self.orders else [text]
+        text = orders[choose_order(seed, position, len(orders))]
         if self.unconditional is not None and happens(seed, "caption dropout", position, caption_dropout):
             text = self.unconditional
         return Shown(latents, text, *(self.masks[place][variant : variant + 1] if self.masks else ()))

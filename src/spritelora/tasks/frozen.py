@@ -86,6 +86,7 @@ def _encoded_key(config: TrainConfig, sprites: TrainingSet) -> object:
         len(sprites.training),
         sprites.matte,
         sprites.variants,
+        sprites.orders,
         shown,
         config.model.resolution,
     )

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from spritelora.config.schema import AugmentConfig, DataConfig, Split
 from spritelora.errors import ConfigError, DatasetError
-from spritelora.sprites.augment import Augmentation, Variant, list_variants, names_direction, show_mask
+from spritelora.sprites.augment import Augmentation, Variant, list_variants, names_direction, show_mask, vary_caption
+from spritelora.sprites.captions import tag_orders
 from spritelora.sprites.drawing import draw_demo_set
 from spritelora.sprites.folder import CaptionedSprite, data_hash, read_folder, set_matte, training_image
 from spritelora.sprites.image import parse_colour
@@ -29,7 +30,8 @@ class TrainingSet:
     """Sprites to train on, sprites held out (none below ten), and the colour under their transparency.
 
     `variants`: how each sprite to train on is shown, as drawn first. `masks`: what it covers in each of them; empty
-    where the loss is not masked.
+    where the loss is not masked. `orders`: its caption there with the phrases in further orders; empty without
+    shuffling.
     """
 
     training: list[CaptionedSprite]
@@ -37,6 +39,7 @@ class TrainingSet:
     matte: tuple[int, int, int]
     variants: list[list[Variant]]
     masks: list[list[Areas]] = field(default_factory=list[list[Areas]])
+    orders: list[list[list[str]]] = field(default_factory=list[list[list[str]]])
 
     @property
     def hash(self) -> str:
@@ -66,7 +69,7 @@ def read_training_set(config: DataConfig, side_px: int, masked: bool = False) ->
     )
     variants = _variants(config.augment, training, side_px, matte)
     masks = _masks(training, variants, side_px, matte) if masked else []
-    return TrainingSet(training, held_out, matte, variants, masks)
+    return TrainingSet(training, held_out, matte, variants, masks, _orders(config, training, variants))
 
 
 def demo_folder(cache: Path) -> Path:
@@ -122,6 +125,24 @@ def _masks(
         )
     log.info("masked loss: sprites cover %.0f %% of their images, %.0f to %.0f %%", *_percent(areas))
     return masks
+
+
+def _orders(config: DataConfig, sprites: list[CaptionedSprite], variants: list[list[Variant]]) -> list[list[list[str]]]:
+    if not config.shuffle_tags:
+        return []
+    orders = [
+        [tag_orders(vary_caption(s.caption, v), config.keep_tags, config.caption_variants)[1:] for v in shown]
+        for s, shown in zip(sprites, variants, strict=True)
+    ]
+    num_shuffled = sum(bool(of_sprite[0]) for of_sprite in orders)
+    if not num_shuffled:
+        raise ConfigError(
+            f"data.shuffle_tags=true: no caption has two different phrases between commas after the first "
+            f"{config.keep_tags} (data.keep_tags), such as '{sprites[0].caption[:60]}'; leave it out, or put "
+            f"commas into the captions"
+        )
+    log.info("tags in up to %d orders in %d of %d captions", config.caption_variants, num_shuffled, len(sprites))
+    return orders
 
 
 def _percent(shares: list[float]) -> tuple[float, float, float]:
