@@ -94,6 +94,9 @@ class DataConfig:
     holdout: float = key(0.1, "share of the sprites kept for the validation loss", at_least=0, at_most=0.5)
     split: Split = key(Split.group, "what the hold-out keeps together: group (character, sheet, folder) or sprite")
     caption_dropout: float = key(0.0, "share of samples trained without their caption", at_least=0, at_most=1)
+    shuffle_tags: bool = key(False, "show captions with the phrases between their commas in several orders")
+    keep_tags: int = key(1, "phrases at the start of a caption that shuffle_tags leaves in place", at_least=0)
+    caption_variants: int = key(4, "orders of one caption, as written among them", at_least=2, at_most=64)
     augment: AugmentConfig = section(AugmentConfig)
     matte: str = key("auto", "colour under transparent pixels, #rrggbb; auto: one that no sprite has", text=True)
     cache: str = key("~/.cache/spritelora", "folder of the latents and text embeddings computed once", text=True)
@@ -150,6 +153,8 @@ class ObjectiveConfig:
     pyramid_levels: int = key(0, "coarser noises added to the noise, of each sample alone; 0: none", at_least=0)
     pyramid_discount: float = key(0.3, "size of each of them by the one before", above=0, at_most=1)
     perturbation: float = key(0.0, "size of the noise that the input has and the target has not", at_least=0)
+    masked_loss: bool = key(False, "average the loss over the sprite's own area, not over matte and padding")
+    unmasked_weight: float = key(0.0, "weight of matte and padding with masked_loss", at_least=0, at_most=1)
 
 
 @dataclass

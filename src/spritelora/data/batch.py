@@ -8,7 +8,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from spritelora.diffusion.draws import choose_variant, draw_band_noise, draw_training_noise, happens, sample_order
+from spritelora.diffusion.draws import (
+    choose_order,
+    choose_variant,
+    draw_band_noise,
+    draw_training_noise,
+    happens,
+    sample_order,
+)
 from spritelora.diffusion.noise import NoiseRecipe
 from spritelora.diffusion.timesteps import Timesteps, Uniform
 from spritelora.sdxl.latents import time_ids
@@ -19,7 +26,8 @@ class Batch(NamedTuple):
     """One forward pass: latents and noise (B, 4, h, w), channel constants (B, 4, 1, 1), timesteps (B,).
 
     Text states (B, 77, D), pooled (B, D2), time ids (B, 6), and each sample's place in the data set (B,). What the
-    input's noise has more than the target's (B, 4, h, w) or (B, 1, 1, 1).
+    input's noise has more than the target's (B, 4, h, w) or (B, 1, 1, 1). The share of each cell that is the sprite's
+    (B, 1, h, w), or 1 (B, 1, 1, 1).
     """
 
     latents: Tensor
@@ -31,13 +39,15 @@ class Batch(NamedTuple):
     time_ids: Tensor
     indices: Tensor
     jitter: Tensor = torch.zeros(1, 1, 1, 1)
+    masks: Tensor = torch.ones(1, 1, 1, 1)
 
 
 class Shown(NamedTuple):
-    """A sprite as one sample shows it: latents (4, h, w) and text."""
+    """A sprite as one sample shows it: latents (4, h, w), text, and its share of each cell (1, h, w) or 1 (1, 1, 1)."""
 
     latents: Tensor
     text: TextEmbedding
+    mask: Tensor = torch.ones(1, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,9 @@ class EncodedSet:
 
     `repeats`: how often a pass over the set shows each; once where it is empty. Validation counts each once.
     `more`: the further variants of each sprite; empty where there are none of any.
-    `unconditional`: the text of a sample whose caption is dropped.
+    `unconditional`: the text of a sample whose caption is dropped. `masks`: of each sprite those of its variants
+    (1, h, w), the first as drawn; empty where all cells count. `orders`: in the same way the texts of its captions
+    with their phrases in further orders; empty where there are none.
     """
 
     names: Sequence[str]
@@ -64,6 +76,8 @@ class EncodedSet:
     repeats: Sequence[int] = ()
     more: Sequence[Sequence[tuple[Tensor, TextEmbedding]]] = ()
     unconditional: TextEmbedding | None = None
+    masks: Sequence[Sequence[Tensor]] = ()
+    orders: Sequence[Sequence[Sequence[TextEmbedding]]] = ()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -84,9 +98,11 @@ class EncodedSet:
         more = self.more[place] if self.more else ()
         variant = choose_variant(seed, position, 1 + len(more))
         latents, text = more[variant - 1] if variant else (self.latents[place], self.texts[place])
+        orders = [text, *self.orders[place][variant]] if self.orders else [text]
+        text = orders[choose_order(seed, position, len(orders))]
         if self.unconditional is not None and happens(seed, "caption dropout", position, caption_dropout):
             text = self.unconditional
-        return Shown(latents, text)
+        return Shown(latents, text, *(self.masks[place][variant : variant + 1] if self.masks else ()))
 
     def plain(self, place: int) -> Shown:
         """The sprite at `place`, not varied."""
@@ -156,4 +172,5 @@ def _assemble(
         pooled=torch.stack([s.text.pooled for s in shown]),
         time_ids=time_ids(8 * latents.shape[-1]).repeat(len(indices), 1),
         indices=torch.tensor(indices),
+        masks=torch.stack([s.mask for s in shown]),
     )

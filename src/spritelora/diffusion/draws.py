@@ -29,6 +29,11 @@ def choose_variant(seed: int, position: int, num_variants: int) -> int:
     return derive_seed(seed, "variant", position) % num_variants
 
 
+def choose_order(seed: int, position: int, num_orders: int) -> int:
+    """Which order of its caption's phrases a sample is shown with at a position, in [0, num_orders)."""
+    return derive_seed(seed, "tag order", position) % num_orders
+
+
 def happens(seed: int, stream: str, position: int, share: float) -> bool:
     """Whether something that happens to a share of all samples happens to the one at a position."""
     return derive_seed(seed, stream, position) < share * 2**63

@@ -85,6 +85,13 @@ def show_variant(image: Pixels, variant: Variant, matte: tuple[int, int, int]) -
     return shift_inside(turned, variant.right * step, variant.down * step, matte)
 
 
+def show_mask(mask: Pixels, image: Pixels, variant: Variant, matte: tuple[int, int, int]) -> Pixels:
+    """The mask (S, S) of a square image (S, S, 3), moved as `show_variant` moves the image."""
+    step = native_px(_turn(image, variant), matte)
+    turned = _turn(mask[..., None], variant)[..., 0]
+    return np.roll(turned, (variant.down * step, variant.right * step), axis=(0, 1))
+
+
 def vary_caption(caption: str, variant: Variant) -> str:
     """The caption that is true of a variant."""
     return swap_sides(caption) if variant.flip else caption

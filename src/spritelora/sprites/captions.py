@@ -1,10 +1,15 @@
 """Captions made of words: from file and folder names, and joined with trigger, prefix and suffix."""
 
+import hashlib
 import re
 import string
 from collections.abc import Sequence
+from itertools import permutations
+
+import numpy as np
 
 from spritelora.errors import ConfigError, DatasetError
+from spritelora.sprites.split import choose_subset
 
 DEFAULT_TEMPLATE = "pixel art, {name}, {words}"
 
@@ -15,6 +20,9 @@ TEMPLATE_FIELDS = {
     "words": "what else is known of the sprite, such as the tag of an animation, commas between",
 }
 """What a template may name in braces, and what stands for it."""
+
+FEW_PHRASES = 5
+"""Up to here all orders of phrases are listed, at most 120."""
 
 WORD_BREAK = re.compile(r"(?<=[a-z0-9ß-öø-ÿ])(?=[A-ZÀ-ÖØ-Þ])|(?<=[A-ZÀ-ÖØ-Þ])(?=[A-ZÀ-ÖØ-Þ][a-zß-öø-ÿ])|[\W_]+")
 END_NUMBER = re.compile(r"\d+(x\d*)?$|^x\d+$|^v\d+$", re.IGNORECASE)
@@ -83,6 +91,25 @@ def join_caption(body: str, trigger: str = "", prefix: str = "", suffix: str = "
 def split_phrases(text: str) -> list[str]:
     """The parts of a caption between its commas, without empty ones and with single spaces."""
     return [" ".join(part.split()) for part in text.split(",") if part.strip()]
+
+
+def tag_orders(caption: str, num_kept: int, most: int) -> list[str]:
+    """The caption as written, then with its phrases in other orders: at most `most` distinct captions in all.
+
+    The first `num_kept` phrases keep their places. Which orders are taken depends on the caption alone, so that runs
+    share them in the cache.
+    """
+    phrases = split_phrases(caption)
+    kept, moved = phrases[:num_kept], phrases[num_kept:]
+    seed = int.from_bytes(hashlib.sha256(caption.encode()).digest()[:8], "little")
+    if len(moved) <= FEW_PHRASES:
+        orders = [", ".join([*kept, *order]) for order in permutations(moved)]
+        others = [o for o in dict.fromkeys(orders) if o != ", ".join(phrases)]
+        return [caption, *choose_subset(others, most - 1, seed)]
+    rng = np.random.default_rng(seed)
+    shuffles: list[list[int]] = [rng.permutation(len(moved)).tolist() for _ in range(8 * most)]
+    drawn = [", ".join([*kept, *(moved[i] for i in shuffle)]) for shuffle in shuffles]
+    return [caption, *[o for o in dict.fromkeys(drawn) if o != ", ".join(phrases)][: most - 1]]
 
 
 def _missing(phrases: list[str], present: list[str]) -> list[str]:

@@ -62,7 +62,8 @@ def encode_all(encoder: Encoder, sprites: TrainingSet, side_px: int, sampler: Sa
     latents = dict(zip(names, encoder.latents(everything, side_px, sprites.matte), strict=True))
     further = [(s, v) for s, variants in zip(sprites.training, sprites.variants, strict=True) for v in variants[1:]]
     captions = [*(s.caption for s in everything), *(vary_caption(s.caption, v) for s, v in further)]
-    texts = encoder.texts([*captions, *sampler.prompts, sampler.negative_prompt, ""])
+    shuffled = [c for of_sprite in sprites.orders for of_variant in of_sprite for c in of_variant]
+    texts = encoder.texts([*captions, *shuffled, *sampler.prompts, sampler.negative_prompt, ""])
 
     def encoded(part: list[CaptionedSprite], more: Sequence[Sequence[tuple[Tensor, TextEmbedding]]] = ()) -> EncodedSet:
         return EncodedSet(
@@ -80,7 +81,9 @@ def encode_all(encoder: Encoder, sprites: TrainingSet, side_px: int, sampler: Sa
     ]
     unconditional = _unconditional(encoder.base, texts[""])
     negative = texts[sampler.negative_prompt] if sampler.negative_prompt else unconditional
-    training = replace(encoded(sprites.training, more), unconditional=unconditional)
+    masks = [[torch.from_numpy(m)[None] for m in of_sprite] for of_sprite in sprites.masks]
+    orders = [[[texts[c] for c in of_variant] for of_variant in of_sprite] for of_sprite in sprites.orders]
+    training = replace(encoded(sprites.training, more), unconditional=unconditional, masks=masks, orders=orders)
     return Encoded(training, encoded(sprites.held_out), [texts[p] for p in sampler.prompts], negative)
 
 
@@ -127,6 +130,7 @@ def build_objective(config: TrainConfig, base: BaseModel) -> Objective:
         noise_offset=config.objective.noise_offset,
         adaptive_offset=config.objective.adaptive_offset,
         error=_build(config.loss),
+        unmasked_weight=config.objective.unmasked_weight,
     )
 
 
@@ -223,7 +227,10 @@ def objective_facts(config: TrainConfig, zero_snr: bool) -> dict[str, object]:
         "loss_type": names.get(kind, kind),
         "huber_schedule": loss.get("schedule"),
         "huber_c": loss.get("c"),
+        "masked_loss": objective.masked_loss,
         "caption_dropout_rate": config.data.caption_dropout,
+        "shuffle_caption": config.data.shuffle_tags,
+        "keep_tokens": config.data.keep_tags if config.data.shuffle_tags else None,
     }
 
 

@@ -79,7 +79,16 @@ def encode_kept(frozen: Frozen, config: TrainConfig, encoder: Encoder, sprites: 
 
 def _encoded_key(config: TrainConfig, sprites: TrainingSet) -> object:
     shown = [(s.file, s.repeats, s.factor) for s in (*sprites.training, *sprites.held_out)]
-    of_set = (sprites.hash, len(sprites.training), sprites.matte, sprites.variants, shown, config.model.resolution)
+    of_set = (
+        sprites.hash,
+        sprites.masks_hash,
+        len(sprites.training),
+        sprites.matte,
+        sprites.variants,
+        sprites.orders,
+        shown,
+        config.model.resolution,
+    )
     return of_set, config.sampler.prompts, config.sampler.negative_prompt
 
 

@@ -75,6 +75,7 @@ def make_record(
             "num_training": len(sprites.training),
             "num_held_out": len(sprites.held_out),
             "matte": "#{:02x}{:02x}{:02x}".format(*sprites.matte),
+            **({"masks": sprites.masks_hash} if sprites.masks else {}),
         },
     }
 
@@ -99,6 +100,9 @@ def check_resumable(source: Path, recorded: Mapping[str, Any], record: Mapping[s
     ]
     if recorded["data"]["hash"] != record["data"]["hash"]:
         changed.append("data.path: the sprites or captions are not those the run was trained on")
+    masks = {r["data"].get("masks") for r in (recorded, record)} - {None}
+    if len(masks) > 1:
+        changed.append("data.path: the masks of the sprites are not those the run was trained on")
     if parts := changed_weights(recorded, record["model"]["weights"]):
         changed.append(
             f"model.path: the weights in {record['model']['folder']} are not those that the run began with "

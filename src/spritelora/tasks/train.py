@@ -11,7 +11,7 @@ from spritelora.tasks.training_set import read_training_set
 def train(config: TrainConfig, invocation: Invocation) -> float:
     """Train one LoRA and write it into the run's directory. Returns the last validation loss."""
     try:
-        sprites = read_training_set(config.data, config.model.resolution)
+        sprites = read_training_set(config.data, config.model.resolution, config.objective.masked_loss)
         from spritelora.tasks.fit import fit  # after the sprites are known to be right: torch is slow to import
         from spritelora.tasks.frozen import KEPT, Frozen
 

@@ -5,15 +5,18 @@ import logging
 import os
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from spritelora.config.schema import AugmentConfig, DataConfig, Split
-from spritelora.errors import ConfigError
-from spritelora.sprites.augment import Augmentation, Variant, list_variants, names_direction
+from spritelora.errors import ConfigError, DatasetError
+from spritelora.sprites.augment import Augmentation, Variant, list_variants, names_direction, show_mask, vary_caption
+from spritelora.sprites.captions import tag_orders
 from spritelora.sprites.drawing import draw_demo_set
 from spritelora.sprites.folder import CaptionedSprite, data_hash, read_folder, set_matte, training_image
 from spritelora.sprites.image import parse_colour
+from spritelora.sprites.mask import Areas, cell_areas, sprite_alpha
+from spritelora.sprites.names import printable
 from spritelora.sprites.split import choose_subset, hold_out
 
 log = logging.getLogger(__name__)
@@ -26,22 +29,31 @@ SPLIT_SEED = 0
 class TrainingSet:
     """Sprites to train on, sprites held out (none below ten), and the colour under their transparency.
 
-    `variants`: how each sprite to train on is shown, as drawn first.
+    `variants`: how each sprite to train on is shown, as drawn first. `masks`: what it covers in each of them; empty
+    where the loss is not masked. `orders`: its caption there with the phrases in further orders; empty without
+    shuffling.
     """
 
     training: list[CaptionedSprite]
     held_out: list[CaptionedSprite]
     matte: tuple[int, int, int]
     variants: list[list[Variant]]
+    masks: list[list[Areas]] = field(default_factory=list[list[Areas]])
+    orders: list[list[list[str]]] = field(default_factory=list[list[list[str]]])
 
     @property
     def hash(self) -> str:
         """A fingerprint of all images, captions and the split."""
         return data_hash([*self.training, *self.held_out])
 
+    @property
+    def masks_hash(self) -> str:
+        """A fingerprint of the masks, which in a prepared folder are files of their own."""
+        return hashlib.sha256(b"".join(mask.tobytes() for masks in self.masks for mask in masks)).hexdigest()
 
-def read_training_set(config: DataConfig, side_px: int) -> TrainingSet:
-    """Read the sprites that `config` names; the demo set where it names none."""
+
+def read_training_set(config: DataConfig, side_px: int, masked: bool = False) -> TrainingSet:
+    """Read the sprites that `config` names; the demo set where it names none. `masked`: with what they cover."""
     folder = Path(config.path).expanduser() if config.path else demo_folder(Path(config.cache).expanduser())
     sprites = choose_subset(read_folder(folder, side_px), config.limit, SPLIT_SEED)
     matte = _matte(config.matte, sprites)
@@ -55,7 +67,9 @@ def read_training_set(config: DataConfig, side_px: int) -> TrainingSet:
         sprites[0].factor,
         *matte,
     )
-    return TrainingSet(training, held_out, matte, _variants(config.augment, training, side_px, matte))
+    variants = _variants(config.augment, training, side_px, matte)
+    masks = _masks(training, variants, side_px, matte) if masked else []
+    return TrainingSet(training, held_out, matte, variants, masks, _orders(config, training, variants))
 
 
 def demo_folder(cache: Path) -> Path:
@@ -89,6 +103,50 @@ def _variants(
     if config.turn and (fixed := sum(names_direction(s.caption) for s in sprites)):
         log.warning("%d sprites are not turned, for their captions name a direction", fixed)
     return variants
+
+
+def _masks(
+    sprites: list[CaptionedSprite], variants: list[list[Variant]], side_px: int, matte: tuple[int, int, int]
+) -> list[list[Areas]]:
+    masks: list[list[Areas]] = []
+    for sprite, shown in zip(sprites, variants, strict=True):
+        alpha, image = sprite_alpha(sprite, side_px), training_image(sprite, side_px, matte)
+        if not alpha.any():
+            raise DatasetError(
+                f"{printable(sprite.file)}: every pixel is transparent, so objective.masked_loss=true leaves nothing "
+                f"to learn from; remove it"
+            )
+        masks.append([cell_areas(show_mask(alpha, image, variant, matte)) for variant in shown])
+    areas = [float(of_sprite[0].mean()) for of_sprite in masks]
+    if min(areas) == 1:
+        raise ConfigError(
+            f"objective.masked_loss=true: none of the {len(sprites)} sprites to train on has transparency or padding, "
+            f"so there is nothing to leave out; give images with transparency, or objective.masked_loss=false"
+        )
+    log.info("masked loss: sprites cover %.0f %% of their images, %.0f to %.0f %%", *_percent(areas))
+    return masks
+
+
+def _orders(config: DataConfig, sprites: list[CaptionedSprite], variants: list[list[Variant]]) -> list[list[list[str]]]:
+    if not config.shuffle_tags:
+        return []
+    orders = [
+        [tag_orders(vary_caption(s.caption, v), config.keep_tags, config.caption_variants)[1:] for v in shown]
+        for s, shown in zip(sprites, variants, strict=True)
+    ]
+    num_shuffled = sum(bool(of_sprite[0]) for of_sprite in orders)
+    if not num_shuffled:
+        raise ConfigError(
+            f"data.shuffle_tags=true: no caption has two different phrases between commas after the first "
+            f"{config.keep_tags} (data.keep_tags), such as '{sprites[0].caption[:60]}'; leave it out, or put "
+            f"commas into the captions"
+        )
+    log.info("tags in up to %d orders in %d of %d captions", config.caption_variants, num_shuffled, len(sprites))
+    return orders
+
+
+def _percent(shares: list[float]) -> tuple[float, float, float]:
+    return 100 * sum(shares) / len(shares), 100 * min(shares), 100 * max(shares)
 
 
 def _matte(asked: str, sprites: list[CaptionedSprite]) -> tuple[int, int, int]:

@@ -26,7 +26,7 @@ from spritelora.training.optimizer import settled_weights
 
 @dataclass(frozen=True)
 class Objective:
-    """What the loss asks for. `alphas`: cumulative, (T,) float64."""
+    """What the loss asks for. `alphas`: cumulative, (T,) float64. `unmasked_weight`: of cells outside the masks."""
 
     alphas: Tensor
     prediction: Prediction
@@ -34,6 +34,7 @@ class Objective:
     noise_offset: float
     adaptive_offset: float = 0.0
     error: Loss = field(default_factory=MeanSquared)
+    unmasked_weight: float = 0.0
 
     def loss(self, unet: Unet, batch: Batch) -> Tensor:
         """The training loss of a batch, a scalar."""
@@ -41,7 +42,8 @@ class Objective:
         weights = self.weighting(signal_to_noise(alphas), self.prediction)
         noise = offset_noise(batch.noise, batch.constants, self.noise_offset, batch.latents, self.adaptive_offset)
         errors = self._errors(unet, batch, noise, alphas, self.error)
-        return weighted_loss(errors, errors.new_ones(1, 1, 1, 1), weights.to(errors))
+        masks = batch.masks.to(errors)
+        return weighted_loss(errors, masks + (1 - masks) * self.unmasked_weight, weights.to(errors))
 
     def plain_loss(self, unet: Unet, batch: Batch) -> Tensor:
         """The unweighted squared error of a batch, comparable between objectives."""
