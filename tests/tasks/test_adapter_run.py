@@ -12,6 +12,7 @@ from spritelora.adapters.lowrank import full_delta
 from spritelora.config.schema import AdapterKind
 from spritelora.errors import ResumeError
 from spritelora.sdxl.base import load_unet
+from spritelora.tasks.compare_rows import find_entries, read_row
 from tests.conftest import assert_same_tensors, lora_of
 
 RSLORA = ("adapter=rslora", "lora.rank=4", "lora.alpha=3", "optim.lr=0.01", "targets.modules=[to_q,conv1]")
@@ -31,6 +32,9 @@ def test_an_rslora_run_resumes_and_its_file_is_as_strong(train_quickly, base, ca
     lora = read_lora_file(whole / "checkpoint_final" / "lora.safetensors")
     assert lora.metadata["ss_network_alpha"] == "6.0"
     assert '"rank_stabilized": true' in lora.metadata["ss_network_args"]
+    for place in (whole, whole / "checkpoint_final" / "lora.safetensors"):
+        (entry,) = find_entries([str(place)], [])
+        assert read_row(entry, None).cells["alpha_over_rank"] == pytest.approx(1.5)
     state = load_file(whole / "checkpoint_final" / "training_state" / "state.safetensors")
     unet = load_unet(base, torch.float32)
     add_lora(unet, [n.removeprefix("unet.") for n in lora.modules], 4, 3, 0.0, 0, AdapterKind.rslora)
