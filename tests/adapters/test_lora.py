@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from torch import nn
 
 from spritelora.adapters.lora import (
     adapter_parameters,
@@ -15,6 +16,7 @@ from spritelora.adapters.lora import (
     lora_layers,
     match_targets,
 )
+from spritelora.config.schema import AdapterKind
 from spritelora.errors import ConfigError
 from spritelora.sdxl.base import empty_unet
 from spritelora.sdxl.geometry import full_unet
@@ -112,6 +114,19 @@ def test_half_the_alpha_is_half_the_delta(base) -> None:
             layer.lora_B["default"].weight.copy_(torch.ones_like(layer.lora_B["default"].weight))
         deltas.append(live_delta(layer))
     assert torch.allclose(deltas[1], deltas[0] / 2)
+
+
+def test_a_new_rslora_changes_nothing_and_scales_by_the_root_of_its_rank(unet) -> None:
+    before = call(unet)
+    targets = match_targets(unet, ["to_q", "conv1"])
+    add_lora(unet, targets, rank=16, alpha=2, dropout=0, seed=0, kind=AdapterKind.rslora)
+    assert torch.equal(call(unet), before)
+    for layer in lora_layers(unet).values():
+        nn.init.ones_(layer.lora_B["default"].weight)
+        down, up, alpha = factors(layer)
+        assert alpha == 2 * 4
+        product = (up.flatten(1) @ down.flatten(1)).view(layer.get_base_layer().weight.shape)
+        assert torch.allclose(live_delta(layer), product * 2 / 4)
 
 
 def test_adapters_of_a_16_bit_base_are_fp32(base) -> None:

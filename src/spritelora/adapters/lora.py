@@ -1,5 +1,6 @@
 """PEFT's LoRA on a UNet: where it goes, how large it is, and the weights it changes."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -8,6 +9,7 @@ from peft import LoraConfig
 from peft.tuners.lora.layer import LoraLayer
 from torch import Tensor, nn
 
+from spritelora.config.schema import AdapterKind
 from spritelora.errors import ConfigError
 
 ADAPTER = "default"
@@ -42,10 +44,22 @@ def check_rank(unet: nn.Module, targets: Sequence[str], rank: int) -> None:
 
 
 def add_lora(
-    unet: UNet2DConditionModel, targets: list[str], rank: int, alpha: float, dropout: float, seed: int
+    unet: UNet2DConditionModel,
+    targets: list[str],
+    rank: int,
+    alpha: float,
+    dropout: float,
+    seed: int,
+    kind: AdapterKind = AdapterKind.lora,
 ) -> None:
     """Put a LoRA that changes nothing yet on the layers `targets`, in fp32, its numbers a function of `seed`."""
-    config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=targets)  # pyright: ignore
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=alpha,  # pyright: ignore
+        lora_dropout=dropout,
+        target_modules=targets,
+        use_rslora=kind is AdapterKind.rslora,
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         unet.add_adapter(config, adapter_name=ADAPTER)
@@ -64,9 +78,10 @@ def adapter_parameters(unet: nn.Module) -> list[nn.Parameter]:
 
 
 def factors(layer: LoraLayer) -> tuple[Tensor, Tensor, float]:
-    """Down and up weights of a layer's LoRA and its alpha."""
+    """Down and up weights of a layer's LoRA, and the alpha that gives its strength as alpha/rank, rsLoRA's too."""
     down, up = layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight
-    return down.detach(), up.detach(), float(layer.lora_alpha[ADAPTER])  # pyright: ignore
+    root = math.sqrt(down.shape[0]) if layer.use_rslora[ADAPTER] else 1.0  # pyright: ignore
+    return down.detach(), up.detach(), float(layer.lora_alpha[ADAPTER]) * root  # pyright: ignore
 
 
 @torch.no_grad()

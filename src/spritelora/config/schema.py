@@ -1,5 +1,6 @@
 """Every key of `train` that a user can set: its type, its meaning and its limits."""
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -117,6 +118,23 @@ class LoraConfig:
         return float(self.rank) if self.alpha is None else self.alpha
 
 
+class AdapterKind(Enum):
+    """How an adapter changes a layer: the kind, apart from its rank.
+
+    `lora`: by up @ down times alpha/rank. `rslora`: the same times alpha/sqrt(rank).
+    """
+
+    lora = "lora"
+    rslora = "rslora"
+
+
+@dataclass
+class AdapterConfig:
+    """The kind of the adapter."""
+
+    kind: AdapterKind = key(AdapterKind.lora, "deltas are scaled by alpha/rank (lora) or alpha/sqrt(rank) (rslora)")
+
+
 @dataclass
 class TargetsConfig:
     """The UNet layers that get an adapter."""
@@ -221,6 +239,7 @@ class TrainConfig:
     model: ModelConfig = section(ModelConfig)
     data: DataConfig = section(DataConfig)
     lora: LoraConfig = section(LoraConfig)
+    adapter: AdapterConfig = section(AdapterConfig)
     targets: TargetsConfig = section(TargetsConfig)
     optim: OptimConfig = section(OptimConfig)
     schedule: Any = key(MISSING, "learning-rate curve", targets=("spritelora.training.schedules.",))
@@ -234,6 +253,12 @@ class TrainConfig:
     sampler: SamplerConfig = section(SamplerConfig)
     logger: Any = key(MISSING, "where metrics and samples go", targets=("spritelora.training.loggers.",))
     sweep: SweepConfig = section(SweepConfig)
+
+    @property
+    def file_alpha(self) -> float:
+        """The alpha of a LoRA file, whose readers scale by alpha/rank: with rsLoRA, sqrt(rank) times the set one."""
+        is_stabilised = self.adapter.kind is AdapterKind.rslora
+        return self.lora.settled_alpha * (math.sqrt(self.lora.rank) if is_stabilised else 1.0)
 
     @property
     def sprites_a_step(self) -> int:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from spritelora.config.schema import TrainConfig
+from spritelora.config.schema import AdapterKind, TrainConfig
 from spritelora.sprites.passes import USUAL_PASSES
 from spritelora.training.checkpoints import LORA_FILE
 from spritelora.training.hardware import Hardware
@@ -19,9 +19,17 @@ FORWARD_SHARE = 0.35
 
 def announce_adapter(config: TrainConfig, num_layers: int, num_parameters: int, bytes_per_weight: int) -> None:
     """Say how large the LoRA is and how strong its steps are."""
-    alpha = config.lora.settled_alpha
+    alpha, name = config.lora.settled_alpha, "LoRA"
+    if config.adapter.kind is AdapterKind.rslora:
+        name = "rsLoRA"
+        log.info(
+            "rsLoRA scales by alpha/sqrt(rank) = %.3g; files say alpha %.4g, which gives their readers the same",
+            config.file_alpha / config.lora.rank,
+            config.file_alpha,
+        )
     log.info(
-        "LoRA rank %d, alpha %g: %.2f M trainable parameters in %d layers; file about %.1f MB",
+        "%s rank %d, alpha %g: %.2f M trainable parameters in %d layers; file about %.1f MB",
+        name,
         config.lora.rank,
         alpha,
         num_parameters / 1e6,
@@ -32,7 +40,7 @@ def announce_adapter(config: TrainConfig, num_layers: int, num_parameters: int, 
         "%s at rate %.3g, alpha/rank %.3g (a rate acts through alpha/rank: compare both between trainers)",
         config.optim._target_.rpartition(".")[2],
         config.optim.lr,
-        alpha / config.lora.rank,
+        config.file_alpha / config.lora.rank,
     )
 
 

@@ -1,5 +1,6 @@
 """The parts of a training run, each built from the settings it uses."""
 
+import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from spritelora.adapters.export import write_lora
 from spritelora.adapters.formats import SAVE_DTYPE
 from spritelora.adapters.lora import add_lora, check_rank, match_targets
 from spritelora.adapters.metadata import LoraFacts, describe
-from spritelora.config.schema import OptimConfig, Prediction, SamplerConfig, TrainConfig, ValidationConfig
+from spritelora.config.schema import AdapterKind, OptimConfig, Prediction, SamplerConfig, TrainConfig, ValidationConfig
 from spritelora.data.batch import Batch, EncodedSet, Recipe, validation_batches
 from spritelora.data.encode import Encoder
 from spritelora.diffusion.bands import timestep_bands
@@ -108,7 +109,8 @@ def check_adapter(config: TrainConfig, base: BaseModel) -> None:
 def add_adapter(config: TrainConfig, unet: Unet) -> Unet:
     """The frozen UNet with a new adapter, ready to train."""
     targets = match_targets(unet, config.targets.modules)
-    add_lora(unet, targets, config.lora.rank, config.lora.settled_alpha, config.lora.dropout, config.seed)
+    lora = config.lora
+    add_lora(unet, targets, lora.rank, lora.settled_alpha, lora.dropout, config.seed, config.adapter.kind)
     if config.hardware.gradient_checkpointing:
         unet.enable_gradient_checkpointing()
     return unet.train()
@@ -234,6 +236,14 @@ def objective_facts(config: TrainConfig, zero_snr: bool) -> dict[str, object]:
     }
 
 
+def adapter_facts(config: TrainConfig) -> dict[str, str]:
+    """What metadata says of the kind of an adapter besides rank and alpha; nothing for plain LoRA."""
+    if config.adapter.kind is AdapterKind.lora:
+        return {}
+    told = {"rank_stabilized": True, "alpha_before_sqrt_rank": config.lora.settled_alpha}
+    return {"network_args": json.dumps(told)}
+
+
 def make_exporter(
     config: TrainConfig, base: BaseModel, unet: Unet, captions: list[str], title: str
 ) -> Callable[[Path, int], None]:
@@ -247,7 +257,7 @@ def make_exporter(
             prediction=read_prediction(base, config.model.prediction).value,
             resolution=config.model.resolution,
             rank=config.lora.rank,
-            alpha=config.lora.settled_alpha,
+            alpha=config.file_alpha,
             captions=captions,
             settings={
                 "learning_rate": config.optim.lr,
@@ -258,6 +268,7 @@ def make_exporter(
                 "batch_size_per_device": config.trainer.batch_size,
                 "gradient_accumulation_steps": config.trainer.accumulate,
                 "network_dropout": config.lora.dropout,
+                **adapter_facts(config),
                 **objective_facts(config, read_zero_snr(base, config.model.zero_terminal_snr)),
             },
         )

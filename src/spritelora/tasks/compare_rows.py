@@ -11,6 +11,7 @@ from typing import Any
 from spritelora.adapters.bases import EMBEDDED, base_of
 from spritelora.adapters.lora_file import PEFT_WEIGHTS, LoraFile, read_lora_file
 from spritelora.config.resume import RECORD, is_run, read_record
+from spritelora.config.schema import AdapterKind
 from spritelora.config.sweep import read_job
 from spritelora.errors import ConfigError, ResumeError, SpriteLoraError
 from spritelora.evaluation.colour_distance import read_colours
@@ -106,7 +107,7 @@ def _run_row(entry: Entry) -> Row:
         "status": "finished" if is_finished else "unfinished",
         "base": _base_of_run(record),
         "rank": rank,
-        "alpha_over_rank": (settings["lora"]["alpha"] or rank) / rank,
+        "alpha_over_rank": _strength(settings),
         "lr": settings["optim"]["lr"],
         "step": step,
         "max_steps": steps,
@@ -125,6 +126,13 @@ def _run_row(entry: Entry) -> Row:
         for name in names
     }
     return Row(cells, losses)
+
+
+def _strength(settings: Mapping[str, Any]) -> float:
+    """What a run's deltas are scaled by: alpha/rank, with rsLoRA alpha/sqrt(rank). Older records name no kind."""
+    rank = settings["lora"]["rank"]
+    is_stabilised = settings.get("adapter", {}).get("kind") == AdapterKind.rslora.value
+    return (settings["lora"]["alpha"] or rank) / (rank**0.5 if is_stabilised else rank)
 
 
 def _file_row(entry: Entry) -> Row:
