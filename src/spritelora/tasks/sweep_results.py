@@ -80,14 +80,15 @@ def differing(overrides: Mapping[int, Sequence[str]]) -> dict[int, dict[str, Cel
     """For each job the overrides that others do not share, by key."""
     values = {n: {override_key(o): _plain(o) for o in job} for n, job in overrides.items()}
     keys = dict.fromkeys(key for job in values.values() for key in job)
-    unlike = [key for key in keys if len({job.get(key) for job in values.values()}) > 1]
+    # a sweep that goes on in its folder leaves `output` out of the later jobs
+    unlike = [key for key in keys if key != "output" and len({job.get(key) for job in values.values()}) > 1]
     return {n: {key: job.get(key) for key in unlike} for n, job in values.items()}
 
 
 def to_text(rows: Sequence[Row], objective: str) -> str:
     """The table as a terminal shows it: what differs, the objective and the costs."""
     present = columns(rows)
-    own = present[present.index("name") + 1 : present.index("status")]
+    own = [*present[present.index("name") + 1 : present.index("status")], *(c for c in OF_SETTINGS if c in present)]
     losses = list(dict.fromkeys([objective, "validation_loss"]))
     shown = [c for c in ("name", *own, "status", *losses, *ON_TERMINAL) if c in present]
     lines = [[title_of(c) for c in shown], *([_short(c, row.cells.get(c)) for c in shown] for row in rows)]
