@@ -4,7 +4,7 @@ import fcntl
 import logging
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from spritelora.errors import TrainingError
@@ -40,3 +40,6 @@ def remove_if_unused(run_dir: Path, log_name: str) -> None:
     if run_dir.is_dir() and {p.name for p in run_dir.iterdir()} <= {".hydra", log_name, LOCK}:
         logging.shutdown()
         shutil.rmtree(run_dir, ignore_errors=True)
+        if run_dir.parent.parent.name in ("outputs", "multirun"):
+            with suppress(OSError):  # other runs are in it
+                run_dir.parent.rmdir()

@@ -1,6 +1,7 @@
 """The page of a comparison: the table, who beats the first on the same images, losses, and images side by side."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from spritelora.evaluation.charts import Line, legend, line_chart
 from spritelora.evaluation.comparison import Row, against, columns, format_cell, title_of
@@ -36,21 +37,33 @@ for (const head of document.querySelectorAll('#runs th')) {
 """
 
 
+@dataclass(frozen=True)
+class Look:
+    """What a page is called and shows. `pictures`: head of the images; `labels`: of rows, where not their names."""
+
+    title: str = "Comparison"
+    pictures: str = "The same prompt and noise"
+    tile_px: int = TILE_PX
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+USUAL_LOOK = Look()
+
+
 def make_page(
     rows: Sequence[Row],
     sort: str,
     notes: Sequence[str],
     images: Mapping[str, Mapping[str, Pixels]],
-    title: str = "Comparison",
-    tile_px: int = TILE_PX,
+    look: Look = USUAL_LOOK,
 ) -> str:
     """The page as text. `rows`: in order. `images`: for prompts, an image of each row that has one, by name."""
     subtitle = f"{len(rows)} rows by {title_of(sort)}; a click on a head sorts by it"
-    return document(title, subtitle, _body(rows, notes, images, tile_px), SORTING)
+    return document(look.title, subtitle, _body(rows, notes, images, look), SORTING)
 
 
 def _body(
-    rows: Sequence[Row], notes: Sequence[str], images: Mapping[str, Mapping[str, Pixels]], tile_px: int
+    rows: Sequence[Row], notes: Sequence[str], images: Mapping[str, Mapping[str, Pixels]], look: Look
 ) -> Iterator[str]:
     if notes:
         yield "<ul class=findings>" + "".join(f"<li class=warning>{text(note)}</li>" for note in notes) + "</ul>\n"
@@ -58,12 +71,16 @@ def _body(
     cells = (("", [_cell(name, row) for name in shown]) for row in rows)
     yield "<div id=runs>" + table([text(title_of(n)) for n in shown], cells, numbers_from=len(shown)) + "</div>\n"
     yield from _verdicts(rows)
-    yield from _losses(rows)
+    yield from _losses(rows, look)
     if images:
-        yield "<h2>The same prompt and noise</h2>\n<div class=rows>"
+        yield f"<h2>{text(look.pictures)}</h2>\n<div class=rows>"
         for prompt, by_name in images.items():
-            tiles = "".join(tile(picture(image, tile_px, name), text(name)) for name, image in by_name.items())
-            yield f"<div class='row pair'><h3>{text(prompt)}</h3><div class=tiles>{tiles}</div></div>\n"
+            tiles = "".join(
+                tile(picture(image, look.tile_px, name), text(look.labels.get(name, name)))
+                for name, image in by_name.items()
+            )
+            head = f"<h3>{text(prompt)}</h3>" if prompt else ""
+            yield f"<div class='row pair'>{head}<div class=tiles>{tiles}</div></div>\n"
         yield "</div>\n"
 
 
@@ -99,12 +116,16 @@ def _verdict(found: Comparison | None) -> str:
     return f"<b class={mark}>{text(found.outcome.value)}</b> {difference} ({low} to {high})"
 
 
-def _losses(rows: Sequence[Row]) -> Iterator[str]:
+def _losses(rows: Sequence[Row], look: Look) -> Iterator[str]:
     rows = [row for row in rows if row.losses]
     bands = list(dict.fromkeys(band for row in rows for band in row.losses))
     if not bands:
         return
-    yield "<h2>Validation loss</h2>\n" + legend([row.name for row in rows]) + "<div class=charts>"
+    yield (
+        "<h2>Validation loss</h2>\n"
+        + legend([look.labels.get(row.name, row.name) for row in rows])
+        + "<div class=charts>"
+    )
     for band in bands:
         points = [row.losses.get(band, ()) for row in rows]
         lines = [Line([x for x, _ in p], [y for _, y in p], name=r.name) for p, r in zip(points, rows, strict=True)]

@@ -16,7 +16,7 @@ from spritelora.config.resume import is_run
 from spritelora.config.sweep import JobRecord, SweepRecord, job_folders, read_job, read_sweep
 from spritelora.config.sweep_resume import override_key
 from spritelora.evaluation.comparison import Cell, Row, columns, format_cell, sort_rows, title_of, to_csv
-from spritelora.evaluation.comparison_page import make_page
+from spritelora.evaluation.comparison_page import Look, make_page
 from spritelora.evaluation.registry import COLOUR_DISTANCE, METRICS
 from spritelora.files import without_nan, write_whole
 from spritelora.sprites.image import Pixels
@@ -31,7 +31,7 @@ OF_SETTINGS = ("base", "rank", "alpha_over_rank", "lr", "optimizer", "weighting"
 """What a comparison shows of every run; here the overrides that differ say it."""
 
 ON_TERMINAL = ("step_time_s", "time_s", "peak_gb", "file_mb", "problem")
-MOST_CURVES, MOST_SHEETS, SHEET_PX, PROBLEM_CHARACTERS = 12, 24, 320, 60
+MOST_CURVES, MOST_SHEETS, SHEET_PX, PROBLEM_CHARACTERS = 12, 24, 720, 60
 
 
 def write_results(folder: Path) -> list[Row]:
@@ -139,8 +139,20 @@ def _to_page(folder: Path, sweep: SweepRecord, rows: Sequence[Row]) -> str:
     notes = [f"Loss curves are of the best {MOST_CURVES}."] if len(rows) > MOST_CURVES else []
     sheets = {row.name: sheet for row in rows[:MOST_SHEETS] if (sheet := _sheet(folder / row.name)) is not None}
     hidden = [replace(row, cells={k: v for k, v in row.cells.items() if k != "path"}) for row in shown]
-    images = {"samples (base, as it learns, training sprites)": sheets} if sheets else {}
-    return make_page(hidden, sweep.objective, notes, images, title=f"Sweep {folder.name}", tile_px=SHEET_PX)
+    look = Look(
+        title=f"Sweep {folder.name}",
+        pictures="Samples: the base, the LoRA as it learns, training sprites",
+        tile_px=SHEET_PX,
+        labels={row.name: _label(row) for row in rows},
+    )
+    return make_page(hidden, sweep.objective, notes, {"": sheets} if sheets else {}, look)
+
+
+def _label(row: Row) -> str:
+    """A job's number and the overrides that set it apart."""
+    known = list(row.cells)
+    own = [(c.rpartition(".")[2], row.cells[c]) for c in known[1 : known.index("status")] if row.cells[c] is not None]
+    return f"{row.name}: {' '.join(f'{key}={value}' for key, value in own)}" if own else row.name
 
 
 def _sheet(run_dir: Path) -> Pixels | None:
