@@ -18,7 +18,7 @@ from spritelora.tasks.record import check_resumable
 from tests.conftest import QUICK, ROOT, assert_same_tensors, lora_of
 from tests.tasks.test_resume import start_run, wait_for
 
-ONE = ("trainer.batch_size=2", "trainer.accumulate=2", "lora.save_dtype=fp32", "lora.dropout=0.1")
+ONE = ("hardware.threads=1", "trainer.batch_size=2", "trainer.accumulate=2", "lora.save_dtype=fp32", "lora.dropout=0.1")
 TWO = (*ONE, "trainer.accumulate=1", "hardware.devices=2")
 
 
