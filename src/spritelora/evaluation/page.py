@@ -48,6 +48,7 @@ svg text { font: 12px system-ui, sans-serif; fill: var(--soft); }
 .tiles { display: flex; flex-wrap: wrap; gap: .6rem; }
 .tiles div { font-size: .78rem; line-height: 1.35; color: var(--soft); min-width: 0; }
 .tiles img { margin-bottom: .2rem; max-width: 100%; }
+.four div { width: calc(25% - .46rem); }
 .tiles div.best { color: var(--ink); font-weight: 600; }
 @media (max-width: 34rem) { .pair .tiles div { width: calc(50% - .3rem); } .pair .tiles img { width: 100%;
   height: auto; } }

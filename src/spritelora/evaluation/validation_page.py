@@ -91,7 +91,8 @@ def _row(validation: Validation, strength: float, number: int, sprites: PageSpri
         told = f"nearest training sprite, {nearest.distance:.2f} away"
         told += "<br><b>passes for a copy</b>" if nearest.memorised else ""
         tiles.append(tile(picture(sprites.natives[nearest.sprite], side, sprites.captions[nearest.sprite]), told))
-    return f"<div class=row><h3>{text(validation.prompts[number])}</h3><div class=tiles>{''.join(tiles)}</div></div>\n"
+    head = f"<h3>{text(validation.prompts[number])}</h3>"
+    return f"<div class=row>{head}<div class='tiles four'>{''.join(tiles)}</div></div>\n"
 
 
 def _shown_px(side_px: int) -> int:
