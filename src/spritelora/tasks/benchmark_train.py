@@ -22,8 +22,9 @@ from spritelora.sdxl.embedded import embedded_base
 from spritelora.sdxl.geometry import SDXL_UNET, random_unet, shapes_of
 from spritelora.sdxl.text import TextEmbedding
 from spritelora.tasks.benchmark import spread
-from spritelora.training.hardware import LIGHTNING_PRECISION, Hardware, choose_hardware, peak_memory_gb
+from spritelora.training.hardware import Hardware, choose_hardware, peak_memory_gb
 from spritelora.training.module import LoraModule, Objective
+from spritelora.training.trainer import make_trainer
 
 NUM_SPRITES = 64
 
@@ -117,21 +118,7 @@ class RoundClock(pl.Callback):
 def _run_loop(module: LoraModule, encoded: EncodedSet, hardware: Hardware, config: BenchmarkConfig) -> list[float]:
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)  # importing it has set its own level
     clock = RoundClock(config.warmup, config.steps, config.rounds)
-    trainer = pl.Trainer(
-        accelerator="gpu" if hardware.device.type == "cuda" else "cpu",
-        devices=1,
-        precision=LIGHTNING_PRECISION[hardware.precision],  # pyright: ignore
-        max_steps=max(clock.ends),
-        max_epochs=-1,
-        gradient_clip_val=1.0,
-        limit_val_batches=0,
-        num_sanity_val_steps=0,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        callbacks=[clock],
-    )
+    trainer = make_trainer(hardware, max(clock.ends), 1.0, [clock], devices=1)
     trainer.fit(module, SpriteData(encoded, 0, config.batch_size, NUM_TIMESTEPS))
     return [b - a for a, b in zip(clock.stamps, clock.stamps[1:], strict=False)]
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from hydra.utils import get_method
 from pytorch_lightning.callbacks import LambdaCallback
@@ -51,7 +50,6 @@ from spritelora.training.checkpoints import (
 )
 from spritelora.training.followers import UnwrittenLog
 from spritelora.training.hardware import (
-    LIGHTNING_PRECISION,
     Hardware,
     choose_hardware,
     cpu_threads,
@@ -68,6 +66,7 @@ from spritelora.training.run_log import RunLog
 from spritelora.training.samples import SAMPLES, Samples
 from spritelora.training.state_files import StateFiles
 from spritelora.training.study import join_trial
+from spritelora.training.trainer import make_trainer
 
 log = logging.getLogger(__name__)
 
@@ -232,23 +231,10 @@ def _train(
         export = assemble.make_exporter(config, prepared.base, module.unet, captions, title=run_dir.name)
         pruning = Pruning(run_log, meter, join_trial(run_dir) if team.is_first else None, team)
         checkpoints = Checkpoints(run_log, meter, stop, to_json(record), export, settings.save_every)
-        trainer = pl.Trainer(
-            accelerator="gpu" if prepared.hardware.device.type == "cuda" else "cpu",
-            devices=config.hardware.devices,
-            num_nodes=config.hardware.num_nodes,
-            strategy=TeamStrategy() if team.size > 1 else "auto",
-            precision=LIGHTNING_PRECISION[prepared.hardware.precision],  # pyright: ignore
-            max_steps=settings.max_steps,
-            max_epochs=-1,
-            accumulate_grad_batches=settings.accumulate,
-            gradient_clip_val=settings.clip_norm or None,
-            limit_val_batches=0,
-            num_sanity_val_steps=0,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            plugins=[StateFiles(), TeamEnvironment(team.place)],
+        trainer = make_trainer(
+            prepared.hardware,
+            settings.max_steps,
+            settings.clip_norm,
             callbacks=[  # in this order at each step
                 stop,
                 meter,
@@ -258,6 +244,11 @@ def _train(
                 checkpoints,
                 LambdaCallback(on_train_start=lambda *_: invocation.on_first_step()),
             ],
+            devices=config.hardware.devices,
+            num_nodes=config.hardware.num_nodes,
+            strategy=TeamStrategy() if team.size > 1 else "auto",
+            accumulate_grad_batches=settings.accumulate,
+            plugins=[StateFiles(), TeamEnvironment(team.place)],
         )
         data = SpriteData(encoded.training, config.seed, settings.batch_size, num_timesteps, prepared.recipe)
         trainer.fit(module, data, ckpt_path=str(checkpoint / STATE_FOLDER) if checkpoint else None)
