@@ -16,7 +16,7 @@ from spritelora.adapters.lora import (
     lora_layers,
     match_targets,
 )
-from spritelora.config.schema import AdapterKind
+from spritelora.config.adapter_keys import AdapterKind
 from spritelora.errors import ConfigError
 from spritelora.sdxl.base import empty_unet
 from spritelora.sdxl.geometry import full_unet

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from spritelora.config.schema import AugmentConfig, DataConfig
+from spritelora.config.data_keys import AugmentConfig, DataConfig
 from spritelora.data.batch import EncodedSet, training_batch
 from spritelora.errors import ConfigError, ResumeError
 from spritelora.sdxl.text import TextEmbedding

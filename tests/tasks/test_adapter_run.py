@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from spritelora.adapters.lora import add_lora, live_delta, lora_layers
 from spritelora.adapters.lora_file import read_lora_file
 from spritelora.adapters.lowrank import full_delta
-from spritelora.config.schema import AdapterKind
+from spritelora.config.adapter_keys import AdapterKind
 from spritelora.errors import ResumeError
 from spritelora.sdxl.base import load_unet
 from spritelora.tasks.compare_rows import find_entries, read_row

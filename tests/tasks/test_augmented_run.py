@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spritelora.config.schema import AugmentConfig, DataConfig, Split
+from spritelora.config.data_keys import AugmentConfig, DataConfig, Split
 from spritelora.errors import ResumeError
 from spritelora.sprites.augment import Variant
 from spritelora.tasks.training_set import read_training_set

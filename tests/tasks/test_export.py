@@ -19,9 +19,9 @@ from safetensors.torch import load_file, save_file
 
 from spritelora.adapters.lora_file import Form, read_lora_file
 from spritelora.adapters.lowrank import distance, full_delta, size
+from spritelora.config.adapter_keys import SaveDtype
 from spritelora.config.export import ExportConfig, LoraFormat
 from spritelora.config.invocation import Invocation
-from spritelora.config.schema import SaveDtype
 from spritelora.errors import ConfigError, SpriteLoraError, WeightsError
 from spritelora.sdxl.base import load_unet
 from spritelora.tasks.export import export

@@ -11,9 +11,9 @@ from spritelora.adapters.export import live_changes
 from spritelora.adapters.formats import write_form
 from spritelora.adapters.lora_file import Form, read_lora_file
 from spritelora.adapters.lowrank import distance, size
+from spritelora.config.adapter_keys import SaveDtype
 from spritelora.config.export import LoraFormat
 from spritelora.config.lora_files import LoraFilesConfig, Mode
-from spritelora.config.schema import SaveDtype
 from spritelora.errors import ConfigError, WeightsError
 from spritelora.tasks.lora_files import work_on_files
 from tests.adapters.test_export import trained

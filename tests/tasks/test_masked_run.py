@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 
-from spritelora.config.schema import AugmentConfig, DataConfig, Prediction
+from spritelora.config.data_keys import AugmentConfig, DataConfig
+from spritelora.config.schema import Prediction
 from spritelora.data.batch import EncodedSet, training_batch
 from spritelora.diffusion.schedule import cumulative_alphas
 from spritelora.diffusion.weighting import MinSNR

@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 from spritelora.adapters.lora import add_lora, lora_layers
 from spritelora.adapters.lora_file import Form, read_lora_file
 from spritelora.adapters.lowrank import distance, size
+from spritelora.config.adapter_keys import SaveDtype
 from spritelora.config.export import ExportConfig, LoraFormat
 from spritelora.config.lora_files import LoraFilesConfig, Mode
-from spritelora.config.schema import SaveDtype
 from spritelora.sdxl.base import BaseModel, Unet, load_unet
 from spritelora.sdxl.sample import start_noise
 from spritelora.tasks.export import export

@@ -139,7 +139,7 @@ def test_prompts_of_a_file_are_new_ones(own_run: Path, tmp_path: Path) -> None:
 
 
 def test_a_new_prompt_is_never_a_training_caption(cache: Path, caplog: pytest.LogCaptureFixture) -> None:
-    from spritelora.config.schema import DataConfig
+    from spritelora.config.data_keys import DataConfig
     from spritelora.tasks.training_set import read_training_set
 
     sprites = read_training_set(DataConfig(cache=str(cache)), 128)

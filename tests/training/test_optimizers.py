@@ -8,7 +8,7 @@ import torch
 from torch.optim import Optimizer
 
 from spritelora.config.command_line import list_groups
-from spritelora.config.schema import OptimConfig
+from spritelora.config.loop_keys import OptimConfig
 from spritelora.errors import ConfigError
 from spritelora.tasks.assemble import find_optimizer, optimizer_settings
 from spritelora.training.optimizer import base_rate, build_optimizer, probe_optimizer, settled_weights

@@ -8,7 +8,8 @@ import pytest
 import torch
 from diffusers import DDPMScheduler
 
-from spritelora.config.schema import Device, Precision, Prediction
+from spritelora.config.hardware_keys import Device, Precision
+from spritelora.config.schema import Prediction
 from spritelora.data.batch import Batch
 from spritelora.diffusion.schedule import cumulative_alphas
 from spritelora.diffusion.weighting import MinSNR, Uniform

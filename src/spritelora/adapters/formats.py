@@ -14,7 +14,7 @@ from torch import Tensor
 from spritelora.adapters.lora_file import ADAPTER_METADATA, PEFT_CONFIG, PEFT_WEIGHTS, Form, LoraFile, parse_lora
 from spritelora.adapters.lowrank import LowRank, distance
 from spritelora.adapters.names import kohya_by_module
-from spritelora.config.schema import SaveDtype
+from spritelora.config.adapter_keys import SaveDtype
 from spritelora.errors import WeightsError
 from spritelora.files import write_whole
 

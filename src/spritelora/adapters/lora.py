@@ -9,7 +9,7 @@ from peft import LoraConfig
 from peft.tuners.lora.layer import LoraLayer
 from torch import Tensor, nn
 
-from spritelora.config.schema import AdapterKind
+from spritelora.config.adapter_keys import AdapterKind
 from spritelora.errors import ConfigError
 
 ADAPTER = "default"

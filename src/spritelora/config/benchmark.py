@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from spritelora.config.fields import key
-from spritelora.config.schema import Device, Precision
+from spritelora.config.hardware_keys import Device, Precision
 
 GEOMETRIES = ("tiny", "sdxl")
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from spritelora.config.fields import key, section
-from spritelora.config.schema import Device
+from spritelora.config.hardware_keys import Device
 
 
 class CaptionMode(Enum):

@@ -5,8 +5,8 @@ from enum import Enum
 
 from omegaconf import MISSING
 
+from spritelora.config.adapter_keys import SaveDtype
 from spritelora.config.fields import key
-from spritelora.config.schema import SaveDtype
 
 
 class LoraFormat(Enum):

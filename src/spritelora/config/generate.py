@@ -6,7 +6,8 @@ from enum import Enum
 from pathlib import Path
 
 from spritelora.config.fields import key, section
-from spritelora.config.schema import Device, Prediction
+from spritelora.config.hardware_keys import Device
+from spritelora.config.schema import Prediction
 from spritelora.errors import ConfigError
 
 

@@ -5,9 +5,9 @@ from enum import Enum
 
 from omegaconf import MISSING
 
+from spritelora.config.adapter_keys import SaveDtype
 from spritelora.config.export import LoraFormat
 from spritelora.config.fields import key
-from spritelora.config.schema import SaveDtype
 
 
 class Mode(Enum):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from spritelora.config.fields import key, section
-from spritelora.config.schema import Device, Precision
+from spritelora.config.hardware_keys import Device, Precision
 
 STRENGTHS = [0.5, 0.7, 0.8, 0.9, 1.0, 1.2]
 

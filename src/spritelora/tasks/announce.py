@@ -4,7 +4,8 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from spritelora.config.schema import AdapterKind, TrainConfig
+from spritelora.config.adapter_keys import AdapterKind
+from spritelora.config.schema import TrainConfig
 from spritelora.sprites.passes import USUAL_PASSES
 from spritelora.training.checkpoints import LORA_FILE
 from spritelora.training.hardware import Hardware

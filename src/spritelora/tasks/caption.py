@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spritelora.config.caption import CaptionConfig, CaptionMode
-from spritelora.config.schema import Device
+from spritelora.config.hardware_keys import Device
 from spritelora.errors import ConfigError, DatasetError
 from spritelora.sprites.caption_files import read_set
 from spritelora.sprites.caption_lint import lint_captions

@@ -10,8 +10,8 @@ from typing import Any
 
 from spritelora.adapters.bases import EMBEDDED, base_of
 from spritelora.adapters.lora_file import PEFT_WEIGHTS, LoraFile, read_lora_file
+from spritelora.config.adapter_keys import AdapterKind
 from spritelora.config.resume import RECORD, is_run, read_record
-from spritelora.config.schema import AdapterKind
 from spritelora.config.sweep import read_job
 from spritelora.errors import ConfigError, ResumeError, SpriteLoraError
 from spritelora.evaluation.colour_distance import read_colours

@@ -11,7 +11,8 @@ from spritelora.adapters.bases import require_sdxl
 from spritelora.adapters.inject import inject_loras, set_strength
 from spritelora.adapters.lora_file import LoraFile, read_lora_file
 from spritelora.config.generate import GenerateConfig
-from spritelora.config.schema import Precision, Prediction
+from spritelora.config.hardware_keys import Precision
+from spritelora.config.schema import Prediction
 from spritelora.data.cache import Cache
 from spritelora.data.encode import Encoder
 from spritelora.sdxl.base import BaseModel, find_base

@@ -7,22 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.utils import get_method
 from pytorch_lightning.callbacks import LambdaCallback
-from pytorch_lightning.loggers import Logger
 
+from spritelora.adapters.formats import SAVE_DTYPE
 from spritelora.adapters.lora import adapter_parameters, lora_layers
 from spritelora.config.invocation import Invocation, tell_nobody
 from spritelora.config.processes import settle_processes
-from spritelora.config.resume import RECORD, STATE_FOLDER, is_run, read_record
+from spritelora.config.resume import STATE_FOLDER
 from spritelora.config.schema import TrainConfig
 from spritelora.data.batch import Recipe, training_batch
 from spritelora.data.cache import Cache
 from spritelora.data.encode import Encoder
 from spritelora.data.module import SpriteData
 from spritelora.data.team import Team
-from spritelora.errors import DatasetError, Pruned, ResumeError, TrainingError, first_line
-from spritelora.files import write_whole
+from spritelora.errors import DatasetError, Pruned, TrainingError, first_line
 from spritelora.sdxl.base import BaseModel, find_base
 from spritelora.sdxl.embedded import embedded_base
 from spritelora.tasks import assemble
@@ -33,10 +31,13 @@ from spritelora.tasks.announce import (
     announce_state_bits,
     warn_of_two_schedules,
 )
+from spritelora.tasks.exporter import make_exporter
 from spritelora.tasks.frozen import Frozen, colours_kept, encode_kept, results_of_base
 from spritelora.tasks.processes import TeamEnvironment, TeamStrategy, choose_place, open_team
-from spritelora.tasks.record import check_resumable, make_record, new_run_id, public_settings, to_json
+from spritelora.tasks.record import make_record, new_run_id, to_json
+from spritelora.tasks.run_files import close_logger, open_log
 from spritelora.tasks.sample_metrics import measure_samples
+from spritelora.tasks.start import Start, find_start
 from spritelora.tasks.training_set import TrainingSet
 from spritelora.training.callbacks import FixedNoiseValidation, StepMeter
 from spritelora.training.checkpoints import (
@@ -44,8 +45,6 @@ from spritelora.training.checkpoints import (
     LORA_FILE,
     Checkpoints,
     StopRequest,
-    checkpoint_step,
-    newest_checkpoint,
     reopen_run,
 )
 from spritelora.training.followers import UnwrittenLog
@@ -57,7 +56,6 @@ from spritelora.training.hardware import (
     reset_peak_memory,
     share_threads,
 )
-from spritelora.training.loggers import RunIdentity, TrainingLogger
 from spritelora.training.module import LoraModule
 from spritelora.training.optimizer import eight_bit_share, probe_optimizer
 from spritelora.training.probe import measure_step
@@ -69,14 +67,6 @@ from spritelora.training.study import join_trial
 from spritelora.training.trainer import make_trainer
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Start:
-    """Where a run begins: a checkpoint and its step, or at zero."""
-
-    checkpoint: Path | None
-    step: int
 
 
 @dataclass(frozen=True)
@@ -128,7 +118,7 @@ def _fit(
             base = find_base(config.model.path or str(embedded_base()), config.model.vae, config.model.tokenizer)
             _check_same_sprites(sprites, team)
             record = make_record(config, invocation, hardware, base, sprites, new_run_id())
-            start, record = team.share(_find_start(config, record) if team.is_first else (Start(None, 0), record))
+            start, record = team.share(find_start(config, record) if team.is_first else (Start(None, 0), record))
             assemble.check_adapter(config, base)
             objective, recipe = assemble.build_objective(config, base), assemble.build_recipe(config)
             optimizer, settings = assemble.find_optimizer(config.optim), assemble.optimizer_settings(config.optim)
@@ -168,34 +158,11 @@ def _check_same_sprites(sprites: TrainingSet, team: Team) -> None:
         )
 
 
-def _find_start(config: TrainConfig, record: dict[str, Any]) -> tuple[Start, dict[str, Any]]:
-    """Where training begins, and the record with the identity of the run that goes on."""
-    if config.resume is None:
-        return Start(None, 0), record
-    source = Path(config.resume).expanduser()
-    recorded = read_record(source)
-    check_resumable(source, recorded, record)
-    if is_run(source):
-        checkpoint = newest_checkpoint(source)
-        record = {**record, **{key: recorded[key] for key in ("id", "name", "sweep")}}
-    else:
-        checkpoint = source
-    if checkpoint is None:
-        log.info("%s has no checkpoint yet: training starts again at step 0", source)
-        return Start(None, 0), record
-    step, last = checkpoint_step(checkpoint), config.trainer.max_steps
-    is_unfinished = is_run(source) and step == last and not (source / FINAL).is_dir()
-    if step >= last and not is_unfinished:
-        raise ResumeError(f"{checkpoint} is at step {step} of {last} already; to go on: trainer.max_steps={2 * step}")
-    log.info("going on from step %d of %s", step, checkpoint)
-    return Start(checkpoint, step), record
-
-
 def _announce(config: TrainConfig, prepared: Prepared, first_step: int) -> None:
     module, encoded, hardware = prepared.module, prepared.encoded, prepared.hardware
     parameters = adapter_parameters(module.unet)
     num_parameters = sum(p.numel() for p in parameters)
-    bytes_per_weight = assemble.SAVE_DTYPE[config.lora.save_dtype].itemsize
+    bytes_per_weight = SAVE_DTYPE[config.lora.save_dtype].itemsize
     announce_adapter(config, len(lora_layers(module.unet)), num_parameters, bytes_per_weight)
     warn_of_two_schedules(config)
     announce_state_bits(eight_bit_share(module.make_optimizer(parameters)))
@@ -221,14 +188,14 @@ def _train(
     remember_losses, remember_images = results_of_base(prepared.frozen, config, prepared.sprites)
     with team.together():
         checkpoint = team.share(reopen_run(run_dir, start.checkpoint) if team.is_first else None)
-        run_log = _open_log(config, run_dir, record, start) if team.is_first else UnwrittenLog(run_dir)
+        run_log = open_log(config, run_dir, record, start.step) if team.is_first else UnwrittenLog(run_dir)
     try:
         meter = StepMeter(run_log, settings.log_every, settings.batch_size, team)
         num_timesteps = len(module.objective.alphas)
         validation = assemble.build_validation(config.validation, encoded, num_timesteps, settings.batch_size)
         plan = assemble.build_sample_plan(config, prepared.base, prepared.sprites, encoded, prepared.hardware)
         captions = [s.caption for s in prepared.sprites.training]
-        export = assemble.make_exporter(config, prepared.base, module.unet, captions, title=run_dir.name)
+        export = make_exporter(config, prepared.base, module.unet, captions, title=run_dir.name)
         pruning = Pruning(run_log, meter, join_trial(run_dir) if team.is_first else None, team)
         checkpoints = Checkpoints(run_log, meter, stop, to_json(record), export, settings.save_every)
         trainer = make_trainer(
@@ -268,7 +235,7 @@ def _train(
             raise Pruned(f"pruned at step {pruning.pruned_at} of {settings.max_steps}")
     finally:
         if run_log.logger is not None:
-            _close_logger(run_log.logger, run_dir / FINAL / LORA_FILE)
+            close_logger(run_log.logger, run_dir / FINAL / LORA_FILE)
     return run_log, None if is_finished and invocation.sweep is None else stop.signal
 
 
@@ -278,23 +245,3 @@ def _measure_samples(config: TrainConfig, prepared: Prepared, folder: Path) -> d
         return {}
     colours = colours_kept(prepared.frozen, config, prepared.sprites)
     return {"samples": measure_samples(folder, prepared.sprites, colours)}
-
-
-def _open_log(config: TrainConfig, run_dir: Path, record: dict[str, Any], start: Start) -> RunLog:
-    """Write the run's record and open its log."""
-    write_whole(run_dir / RECORD, to_json(record))
-    options = Invocation(run_dir, tuple(record["overrides"])).options
-    identity = RunIdentity(run_dir, record["name"], record["id"], record["sweep"], public_settings(record), options)
-    return RunLog(run_dir, _open_logger(config.logger, identity), start.step)
-
-
-def _open_logger(settings: dict[str, Any], identity: RunIdentity) -> Logger:
-    arguments = {k: v for k, v in settings.items() if k != "_target_"}
-    return get_method(settings["_target_"])(identity, **arguments)
-
-
-def _close_logger(logger: Logger, lora: Path) -> None:
-    if isinstance(logger, TrainingLogger):
-        logger.close(lora if lora.is_file() else None)
-    else:
-        logger.finalize("success")

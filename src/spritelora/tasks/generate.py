@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from spritelora.config.data_keys import DataConfig
 from spritelora.config.generate import Background, GenerateConfig
 from spritelora.config.invocation import Invocation
 from spritelora.config.resume import is_run, read_record
-from spritelora.config.schema import DataConfig
 from spritelora.errors import ConfigError, DatasetError, WeightsError
 from spritelora.evaluation.cells import snap
 from spritelora.evaluation.colours import image_oklab

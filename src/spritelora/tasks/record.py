@@ -15,8 +15,9 @@ from typing import Any
 
 from omegaconf import MISSING
 
+from spritelora.config.data_keys import Split
 from spritelora.config.invocation import UNTOLD, Invocation
-from spritelora.config.schema import Split, TrainConfig
+from spritelora.config.schema import TrainConfig
 from spritelora.data.cache import Cache
 from spritelora.errors import ResumeError
 from spritelora.sdxl.base import BaseModel, fingerprints

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from spritelora.config.schema import AugmentConfig, DataConfig, Split
+from spritelora.config.data_keys import AugmentConfig, DataConfig, Split
 from spritelora.errors import ConfigError, DatasetError
 from spritelora.sprites.augment import Augmentation, Variant, list_variants, names_direction, show_mask, vary_caption
 from spritelora.sprites.captions import tag_orders

@@ -8,8 +8,9 @@ from typing import Any
 
 from spritelora.adapters.bases import require_sdxl
 from spritelora.adapters.lora_file import LoraFile, read_lora_file
+from spritelora.config.data_keys import DataConfig, Split
 from spritelora.config.resume import is_run, read_record
-from spritelora.config.schema import DataConfig, Prediction, Split
+from spritelora.config.schema import Prediction
 from spritelora.config.validate import ValidateConfig
 from spritelora.errors import ConfigError
 from spritelora.sprites.split import choose_subset

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
+from spritelora.config.hardware_keys import Device, Precision
 from spritelora.config.processes import Place, num_cpus
-from spritelora.config.schema import Device, Precision
 from spritelora.errors import ConfigError
 
 log = logging.getLogger(__name__)

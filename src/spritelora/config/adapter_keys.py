@@ -1,0 +1,55 @@
+"""The adapter: its size, its kind and the layers it is on."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from omegaconf import MISSING
+
+from spritelora.config.fields import key
+
+
+class SaveDtype(Enum):
+    """Number format of the exported LoRA weights."""
+
+    fp16 = "fp16"
+    bf16 = "bf16"
+    fp32 = "fp32"
+
+
+@dataclass
+class LoraConfig:
+    """Size and strength of the adapter."""
+
+    rank: int = key(MISSING, "rank of every adapted layer", at_least=1)
+    alpha: float | None = key(None, "strength; deltas are scaled by alpha/rank; unset: equal to the rank", above=0)
+    dropout: float = key(0.0, "share of adapter inputs dropped in training", at_least=0, at_most=0.9)
+    save_dtype: SaveDtype = key(SaveDtype.fp16, "number format of lora.safetensors")
+
+    @property
+    def settled_alpha(self) -> float:
+        """Alpha as given, or equal to the rank."""
+        return float(self.rank) if self.alpha is None else self.alpha
+
+
+class AdapterKind(Enum):
+    """How an adapter changes a layer: the kind, apart from its rank.
+
+    `lora`: by up @ down times alpha/rank. `rslora`: the same times alpha/sqrt(rank).
+    """
+
+    lora = "lora"
+    rslora = "rslora"
+
+
+@dataclass
+class AdapterConfig:
+    """The kind of the adapter."""
+
+    kind: AdapterKind = key(AdapterKind.lora, "deltas are scaled by alpha/rank (lora) or alpha/sqrt(rank) (rslora)")
+
+
+@dataclass
+class TargetsConfig:
+    """The UNet layers that get an adapter."""
+
+    modules: list[str] = key(MISSING, "endings of layer names, for example to_q or ff.net.2", at_least=1)

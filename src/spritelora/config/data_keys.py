@@ -1,0 +1,44 @@
+"""The captioned sprites that are trained on."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from spritelora.config.fields import key, section
+
+
+class Split(Enum):
+    """What the hold-out keeps together.
+
+    `group`: a character, sheet or folder, by the sprite's folder and its name without the number at its end; sets
+    whose groups are too large for that are split by sprite. `sprite`: nothing.
+    """
+
+    group = "group"
+    sprite = "sprite"
+
+
+@dataclass
+class AugmentConfig:
+    """Variants that keep every native pixel: the training sprites are shown in them in turn."""
+
+    flip: bool = key(False, "mirror sprites; left and right change places in their captions")
+    shift: int = key(0, "move sprites by up to this many native pixels within their padding", at_least=0, at_most=8)
+    turn: bool = key(False, "turn sprites by right angles, for tiles; not those whose caption names a direction")
+    variants: int = key(16, "the most variants of one sprite, itself among them; more cost time and memory", at_least=1)
+
+
+@dataclass
+class DataConfig:
+    """The captioned sprites."""
+
+    path: str | None = key(None, "folder of sprites with same-stem .txt captions; unset: the demo set", text=True)
+    limit: int | None = key(None, "train on a seeded choice of this many sprites", at_least=1)
+    holdout: float = key(0.1, "share of the sprites kept for the validation loss", at_least=0, at_most=0.5)
+    split: Split = key(Split.group, "what the hold-out keeps together: group (character, sheet, folder) or sprite")
+    caption_dropout: float = key(0.0, "share of samples trained without their caption", at_least=0, at_most=1)
+    shuffle_tags: bool = key(False, "show captions with the phrases between their commas in several orders")
+    keep_tags: int = key(1, "phrases at the start of a caption that shuffle_tags leaves in place", at_least=0)
+    caption_variants: int = key(4, "orders of one caption, as written among them", at_least=2, at_most=64)
+    augment: AugmentConfig = section(AugmentConfig)
+    matte: str = key("auto", "colour under transparent pixels, #rrggbb; auto: one that no sprite has", text=True)
+    cache: str = key("~/.cache/spritelora", "folder of the latents and text embeddings computed once", text=True)

@@ -1,0 +1,40 @@
+"""Where training runs and in what arithmetic."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from spritelora.config.fields import key
+
+
+class Device(Enum):
+    """Where training runs; `auto` takes a CUDA device where there is one."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Precision(Enum):
+    """Arithmetic of the training step.
+
+    `auto`: `mixed16` on a GPU, `fp32` on a CPU. `mixed16`: 16-bit autocast, bf16 where the device has
+    it, else fp16 with loss scaling.
+    """
+
+    auto = "auto"
+    mixed16 = "mixed16"
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
+
+
+@dataclass
+class HardwareConfig:
+    """Device, precision and memory savings."""
+
+    device: Device = key(Device.auto, "where to train")
+    precision: Precision = key(Precision.auto, "arithmetic of the training step")
+    gradient_checkpointing: bool = key(False, "recompute activations in the backward pass: less memory, slower")
+    threads: int | None = key(None, "CPU threads of a process; unset: torch's own choice, shared out", at_least=1)
+    devices: int = key(1, "processes on each machine, each with a GPU or a share of the CPU", at_least=1)
+    num_nodes: int = key(1, "machines; torchrun and Slurm set this and devices by themselves", at_least=1)

@@ -1,0 +1,50 @@
+"""The training loop: optimizer, steps, validation."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import MISSING
+
+from spritelora.config.fields import key
+
+OPTIMIZERS = (
+    "torch.optim.",
+    "bitsandbytes.optim.",
+    "transformers.optimization.Adafactor",
+    "prodigyopt.",
+    "schedulefree.",
+)
+
+
+@dataclass
+class OptimConfig:
+    """The optimizer and its rate."""
+
+    _target_: str = key(MISSING, "optimizer class", targets=OPTIMIZERS)
+    lr: float = key(MISSING, "learning rate", above=0)
+    weight_decay: float = key(0.01, "weight decay", at_least=0)
+    betas: list[float] | None = key(None, "running-average factors; unset: the optimizer's own")
+    args: dict[str, Any] = key({}, "further arguments of the optimizer class")
+
+
+@dataclass
+class TrainerConfig:
+    """The training loop; steps are optimizer steps."""
+
+    max_steps: int = key(MISSING, "optimizer steps of the whole run", at_least=1)
+    batch_size: int = key(MISSING, "sprites in one forward pass of one process", at_least=1)
+    accumulate: int = key(1, "forward passes added up for one optimizer step", at_least=1)
+    clip_norm: float = key(1.0, "largest gradient norm; 0: no clipping", at_least=0)
+    save_every: int = key(MISSING, "steps between checkpoints; 0: only the final one", at_least=0)
+    sample_every: int = key(MISSING, "steps between sample images; 0: none", at_least=0)
+    validate_every: int = key(MISSING, "steps between validation losses; 0: only first and last", at_least=0)
+    log_every: int = key(MISSING, "steps between logged losses", at_least=1)
+
+
+@dataclass
+class ValidationConfig:
+    """The fixed-noise validation loss on held-out sprites."""
+
+    bands: int = key(4, "timestep bands, equal parts of the noise schedule", at_least=1, at_most=20)
+    draws: int = key(2, "noise draws for each sprite and band", at_least=1)
+    limit: int = key(256, "the most sprites it is measured on, evenly spread over those held out", at_least=1)
