@@ -9,6 +9,7 @@ from peft import LoraConfig
 from peft.tuners.lora.layer import LoraLayer
 from torch import Tensor, nn
 
+from spritelora.adapters.adapted_linear import use_one_operation
 from spritelora.config.adapter_keys import AdapterKind
 from spritelora.errors import ConfigError
 
@@ -65,6 +66,7 @@ def add_lora(
         unet.add_adapter(config, adapter_name=ADAPTER)
     for parameter in adapter_parameters(unet):
         parameter.data = parameter.data.float()
+    use_one_operation(unet)
 
 
 def lora_layers(unet: nn.Module) -> dict[str, LoraLayer]:
