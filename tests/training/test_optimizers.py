@@ -7,11 +7,18 @@ import pytest
 import torch
 from torch.optim import Optimizer
 
+from spritelora.adapters.lora import is_up
 from spritelora.config.command_line import list_groups
 from spritelora.config.loop_keys import OptimConfig
 from spritelora.errors import ConfigError
-from spritelora.tasks.assemble import find_optimizer, optimizer_settings
-from spritelora.training.optimizer import base_rate, build_optimizer, probe_optimizer, settled_weights
+from spritelora.tasks.assemble import find_optimizer, optimizer_settings, rate_factors
+from spritelora.training.optimizer import (
+    base_rate,
+    build_optimizer,
+    group_by_rate,
+    probe_optimizer,
+    settled_weights,
+)
 from spritelora.training.state_files import read_state, write_state
 from tests.composing import compose
 from tests.conftest import ROOT
@@ -34,7 +41,7 @@ def settings(option: str) -> OptimConfig:
 
 def make(option: str, weights: list[torch.nn.Parameter], **changes: object) -> Optimizer:
     optim = settings(option)
-    return build_optimizer(find_optimizer(optim), weights, **{**optimizer_settings(optim), **changes})
+    return build_optimizer(find_optimizer(optim), [(weights, 1.0)], **{**optimizer_settings(optim), **changes})
 
 
 def loss_of(weights: list[torch.nn.Parameter]) -> torch.Tensor:
@@ -138,3 +145,29 @@ def test_only_optimizers_are_trusted(target: str) -> None:
 def test_rates_follow_the_model() -> None:
     assert settings("lion").lr == pytest.approx(8e-4)
     assert compose("model=sdxl", "optim=lion8bit").optim.lr == 2e-5
+
+
+@pytest.mark.parametrize("option", [o for o in OPTIONS if o != "prodigy"])
+def test_lora_plus_trains_the_up_matrices_as_that_many_times_the_rate_would(option: str) -> None:
+    """Equal to the bit to an optimizer of these parameters alone at 16 times the rate; the logged rate stays A's."""
+    rate = 16 * settings(option).lr
+    together = dict(zip(("x.lora_B.default.weight", "x.lora_A.default.weight"), new_weights(), strict=False))
+    groups = group_by_rate(together.items(), lambda name: 16.0 if is_up(name) else 1.0)
+    optim = settings(option)
+    optimizer = build_optimizer(find_optimizer(optim), groups, **optimizer_settings(optim))
+    torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0)
+    assert base_rate(optimizer) == optim.lr
+    take_steps(list(together.values()), optimizer, 3)
+    for weight, start, own_rate in zip(together.values(), new_weights(), (rate, optim.lr), strict=False):
+        take_steps([start], make(option, [start], lr=own_rate), 3)
+        assert torch.equal(weight, start)
+
+
+def test_lora_plus_is_refused_where_there_is_one_rate_or_no_up_matrix() -> None:
+    plus = compose("optim=prodigy", "optim.lora_plus=16")
+    optim = plus.optim
+    with pytest.raises(ConfigError, match=r"Prodigy finds one rate for all .* can have 16 times.*optim=adamw"):
+        probe_optimizer(find_optimizer(optim), CPU, rate_factors(plus), **optimizer_settings(optim))
+    with pytest.raises(ConfigError, match=r"optim\.lora_plus=16 .* adapter=lokr has none"):
+        rate_factors(compose("adapter=lokr", "optim.lora_plus=16"))
+    assert rate_factors(compose("adapter=dora", "optim.lora_plus=4")) == [1.0, 4.0]

@@ -79,6 +79,11 @@ def adapter_parameters(unet: nn.Module) -> list[nn.Parameter]:
     return [p for p in unet.parameters() if p.requires_grad]
 
 
+def is_up(parameter: str) -> bool:
+    """Whether a parameter of that name is an up matrix, B of LoRA."""
+    return ".lora_B." in parameter
+
+
 def factors(layer: LoraLayer) -> tuple[Tensor, Tensor, float]:
     """Down and up weights of a layer's LoRA, and the alpha that gives its strength as alpha/rank, rsLoRA's too."""
     down, up = layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight

@@ -34,11 +34,21 @@ class LoraConfig:
 class AdapterKind(Enum):
     """How an adapter changes a layer: the kind, apart from its rank.
 
-    `lora`: by up @ down times alpha/rank. `rslora`: the same times alpha/sqrt(rank).
+    `lora`: by up @ down times alpha/rank. `rslora`: the same times alpha/sqrt(rank). `dora`: as `lora`, with a norm of
+    each output's weights that is trained apart. `lokr`: by a Kronecker product. `loha`: by a product of two, element by
+    element.
     """
 
     lora = "lora"
     rslora = "rslora"
+    dora = "dora"
+    lokr = "lokr"
+    loha = "loha"
+
+    @property
+    def has_factors(self) -> bool:
+        """Whether it has LoRA's down and up matrices, A and B."""
+        return self in (AdapterKind.lora, AdapterKind.rslora, AdapterKind.dora)
 
 
 @dataclass

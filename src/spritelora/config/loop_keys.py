@@ -24,6 +24,7 @@ class OptimConfig:
     lr: float = key(MISSING, "learning rate", above=0)
     weight_decay: float = key(0.01, "weight decay", at_least=0)
     betas: list[float] | None = key(None, "running-average factors; unset: the optimizer's own")
+    lora_plus: float = key(1.0, "rate of LoRA's up matrices (B) over that of the rest; LoRA+: 16", above=0)
     args: dict[str, Any] = key({}, "further arguments of the optimizer class")
 
 

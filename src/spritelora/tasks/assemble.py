@@ -10,7 +10,7 @@ from hydra.utils import get_class
 from torch import Tensor
 from torch.optim import Optimizer
 
-from spritelora.adapters.lora import add_lora, check_rank, match_targets
+from spritelora.adapters.lora import add_lora, check_rank, is_up, match_targets
 from spritelora.config.loop_keys import OptimConfig, ValidationConfig
 from spritelora.config.schema import Prediction, SamplerConfig, TrainConfig
 from spritelora.data.batch import Batch, EncodedSet, Recipe, validation_batches
@@ -36,7 +36,7 @@ from spritelora.tasks.training_set import TrainingSet
 from spritelora.training.contact_sheet import similar_captions
 from spritelora.training.hardware import Hardware
 from spritelora.training.module import LoraModule, Objective
-from spritelora.training.optimizer import build_optimizer
+from spritelora.training.optimizer import build_optimizer, group_by_rate
 from spritelora.training.samples import SamplePlan
 
 log = logging.getLogger(__name__)
@@ -143,13 +143,30 @@ def build_module(config: TrainConfig, objective: Objective, unet: Unet) -> LoraM
     """The UNet with its objective, optimizer and schedule."""
     schedule, max_steps = _build(config.schedule), config.trainer.max_steps
     kind, settings = find_optimizer(config.optim), optimizer_settings(config.optim)
+    ratio = config.optim.lora_plus
+
+    def factor_of(name: str) -> float:
+        return ratio if is_up(name) else 1.0
+
     return LoraModule(
         unet,
         objective,
-        make_optimizer=lambda parameters: build_optimizer(kind, parameters, **settings),
+        make_optimizer=lambda named: build_optimizer(kind, group_by_rate(named, factor_of), **settings),
         rate_share=lambda step: schedule(step, max_steps),
         seed=config.seed,
     )
+
+
+def rate_factors(config: TrainConfig) -> list[float]:
+    """What groups of parameters have over the set rate. Raises ConfigError for LoRA+ of an adapter without A and B."""
+    if config.optim.lora_plus == 1:
+        return [1.0]
+    if not config.adapter.kind.has_factors:
+        raise ConfigError(
+            f"optim.lora_plus={config.optim.lora_plus:g} gives LoRA's up matrices (B) a rate of their own, and "
+            f"adapter={config.adapter.kind.value} has none; leave it at 1, or take adapter=lora"
+        )
+    return [1.0, config.optim.lora_plus]
 
 
 def _build(component: dict[str, Any]) -> Any:

@@ -122,7 +122,8 @@ def _fit(
             assemble.check_adapter(config, base)
             objective, recipe = assemble.build_objective(config, base), assemble.build_recipe(config)
             optimizer, settings = assemble.find_optimizer(config.optim), assemble.optimizer_settings(config.optim)
-            probe_optimizer(optimizer, hardware.device, **settings)
+            factors = assemble.rate_factors(config)
+            probe_optimizer(optimizer, hardware.device, factors, **settings)
             frozen.use_base(base, hardware)
             encoded = encode_kept(frozen, config, Encoder(base, cache, hardware.device, team), sprites)
             reset_peak_memory(hardware.device)
@@ -165,7 +166,7 @@ def _announce(config: TrainConfig, prepared: Prepared, first_step: int) -> None:
     bytes_per_weight = SAVE_DTYPE[config.lora.save_dtype].itemsize
     announce_adapter(config, len(lora_layers(module.unet)), num_parameters, bytes_per_weight)
     warn_of_two_schedules(config)
-    announce_state_bits(eight_bit_share(module.make_optimizer(parameters)))
+    announce_state_bits(eight_bit_share(module.make_optimizer(module.trainable())))
     num_timesteps = len(module.objective.alphas)
     positions = range(config.trainer.batch_size)
     batch = training_batch(encoded.training, config.seed, positions, num_timesteps, prepared.recipe)

@@ -23,6 +23,8 @@ from spritelora.sdxl.base import Unet
 from spritelora.sdxl.sample import call_unet
 from spritelora.training.optimizer import settled_weights
 
+NamedParameters = list[tuple[str, torch.nn.Parameter]]
+
 
 @dataclass(frozen=True)
 class Objective:
@@ -67,7 +69,7 @@ class LoraModule(pl.LightningModule):
         self,
         unet: Unet,
         objective: Objective,
-        make_optimizer: Callable[[list[torch.nn.Parameter]], Optimizer],
+        make_optimizer: Callable[[NamedParameters], Optimizer],
         rate_share: Callable[[int], float],
         seed: int,
     ) -> None:
@@ -95,8 +97,12 @@ class LoraModule(pl.LightningModule):
             yield
         self.unet.train()
 
+    def trainable(self) -> NamedParameters:
+        """What is trained, by name."""
+        return [(name, p) for name, p in self.named_parameters() if p.requires_grad]
+
     def configure_optimizers(self) -> Any:
-        optimizer = self.make_optimizer([p for p in self.parameters() if p.requires_grad])
+        optimizer = self.make_optimizer(self.trainable())
         return [optimizer], [{"scheduler": LambdaLR(optimizer, self.rate_share), "interval": "step"}]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -107,7 +113,7 @@ class LoraModule(pl.LightningModule):
             counts.update({name: count + shift for name, count in counts.items()})
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
-        return {name: p.detach() for name, p in self.named_parameters() if p.requires_grad}
+        return {name: p.detach() for name, p in self.trainable()}
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         own = self.state_dict()

@@ -1,6 +1,6 @@
 """The optimizer a user picked, over the adapter's parameters."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
@@ -11,15 +11,27 @@ from torch.optim import Optimizer
 from spritelora.errors import ConfigError, TrainingError, first_line
 
 
+RateGroup = tuple[Sequence[nn.Parameter], float]
+"""Parameters, and their rate over the one that is set."""
+
+
+def group_by_rate(named: Iterable[tuple[str, nn.Parameter]], factor_of: Callable[[str], float]) -> list[RateGroup]:
+    """Parameters by the factor that `factor_of` gives their names; those at the set rate itself come first."""
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in named:
+        groups.setdefault(factor_of(name), []).append(parameter)
+    return [(groups[factor], factor) for factor in sorted(groups, key=lambda factor: factor != 1)]
+
+
 def build_optimizer(
     kind: type[Optimizer],
-    parameters: Iterable[nn.Parameter],
+    groups: Sequence[RateGroup],
     lr: float,
     weight_decay: float,
     betas: Sequence[float] | None,
     arguments: dict[str, Any],
 ) -> Optimizer:
-    """An optimizer of the class `kind`; unset betas stay the class's own.
+    """An optimizer of the class `kind`; unset betas stay the class's own. Each group's rate is `lr` times its factor.
 
     Raises ConfigError where the class does not take these arguments.
     """
@@ -28,7 +40,7 @@ def build_optimizer(
         shared["betas"] = tuple(betas)
     try:
         with redirect_stdout(None):  # Prodigy prints at every birth
-            optimizer = kind(list(parameters), **shared, **arguments)
+            optimizer = kind([{"params": list(p), "lr": lr * factor} for p, factor in groups], **shared, **arguments)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"optim: {kind.__name__} cannot be made ({first_line(error)})") from error
     if is_averaging(optimizer):
@@ -63,26 +75,34 @@ def settled_weights(optimizer: Optimizer) -> Iterator[None]:
                 parameter.copy_(value)
 
 
-def probe_optimizer(kind: type[Optimizer], device: torch.device, **settings: Any) -> None:
-    """Take one real step on the training device; some builds import well and fail only there.
+def probe_optimizer(
+    kind: type[Optimizer], device: torch.device, factors: Sequence[float] = (1.0,), **settings: Any
+) -> None:
+    """Take one real step on the training device, with a group for each of `factors`; some builds fail only there.
 
     Raises TrainingError that names the optimizer to take instead.
     """
-    weight = nn.Parameter(torch.ones(64, 64, device=device))
+    weights = [nn.Parameter(torch.ones(64, 64, device=device)) for _ in factors]
     try:
-        optimizer = build_optimizer(kind, [weight], **settings)
+        optimizer = build_optimizer(kind, [([w], f) for w, f in zip(weights, factors, strict=True)], **settings)
+        if len(set(factors)) > 1 and "d" in optimizer.param_groups[0]:
+            raise ConfigError(
+                f"{kind.__name__} finds one rate for all parameters, so none can have {max(factors):g} times that of "
+                f"the others; set optim.lora_plus=1, or take optim=adamw"
+            )
         if device.type == "cpu" and getattr(optimizer, "is_paged", False):
             raise ConfigError(
                 f"{kind.__name__} pages its states between GPU and host memory, and this run is on a CPU, where "
                 f"bitsandbytes would not page at all; take optim=adamw8bit"
             )
-        weight.grad = torch.ones_like(weight)
+        for weight in weights:
+            weight.grad = torch.ones_like(weight)
         optimizer.step()
     except ConfigError:
         raise
     except Exception as error:  # a missing kernel can surface as any kind
         raise TrainingError(f"{kind.__name__} fails on {device} ({first_line(error)}); take optim=adamw") from error
-    if not torch.isfinite(weight).all() or (weight == 1).all():
+    if any(not torch.isfinite(weight).all() or (weight == 1).all() for weight in weights):
         raise TrainingError(f"{kind.__name__} takes no usable step on {device}; take optim=adamw")
 
 
