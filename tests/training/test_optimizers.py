@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 
 from spritelora.adapters.lora import is_up
 from spritelora.config.command_line import list_groups
+from spritelora.config.hardware_keys import Precision
 from spritelora.config.loop_keys import OptimConfig
 from spritelora.errors import ConfigError
 from spritelora.tasks.assemble import find_optimizer, optimizer_settings, rate_factors
@@ -41,7 +42,8 @@ def settings(option: str) -> OptimConfig:
 
 def make(option: str, weights: list[torch.nn.Parameter], **changes: object) -> Optimizer:
     optim = settings(option)
-    return build_optimizer(find_optimizer(optim), [(weights, 1.0)], **{**optimizer_settings(optim), **changes})
+    arguments = {**optimizer_settings(optim, Precision.fp32), **changes}
+    return build_optimizer(find_optimizer(optim), [(weights, 1.0)], **arguments)
 
 
 def loss_of(weights: list[torch.nn.Parameter]) -> torch.Tensor:
@@ -74,7 +76,7 @@ def test_an_optimizer_goes_on_from_its_state_on_disk_to_the_bit(option: str, tmp
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_an_optimizer_lowers_a_loss_at_its_own_rate(option: str) -> None:
-    probe_optimizer(type(make(option, new_weights())), CPU, **optimizer_settings(settings(option)))
+    probe_optimizer(type(make(option, new_weights())), CPU, **optimizer_settings(settings(option), Precision.fp32))
     weights = new_weights()
     before = loss_of(weights).item()
     optimizer = make(option, weights)
@@ -126,7 +128,7 @@ def test_prodigys_rate_is_the_one_it_found() -> None:
 def test_paging_on_a_cpu_is_refused() -> None:
     optim = settings("paged_adamw8bit")
     with pytest.raises(ConfigError, match=r"PagedAdamW8bit pages its states .* CPU.*take optim=adamw8bit"):
-        probe_optimizer(find_optimizer(optim), CPU, **optimizer_settings(optim))
+        probe_optimizer(find_optimizer(optim), CPU, **optimizer_settings(optim, Precision.fp32))
 
 
 @pytest.mark.parametrize(("option", "package"), [("prodigy", "prodigyopt"), ("schedulefree", "schedulefree")])
@@ -154,7 +156,7 @@ def test_lora_plus_trains_the_up_matrices_as_that_many_times_the_rate_would(opti
     together = dict(zip(("x.lora_B.default.weight", "x.lora_A.default.weight"), new_weights(), strict=False))
     groups = group_by_rate(together.items(), lambda name: 16.0 if is_up(name) else 1.0)
     optim = settings(option)
-    optimizer = build_optimizer(find_optimizer(optim), groups, **optimizer_settings(optim))
+    optimizer = build_optimizer(find_optimizer(optim), groups, **optimizer_settings(optim, Precision.fp32))
     torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0)
     assert base_rate(optimizer) == optim.lr
     take_steps(list(together.values()), optimizer, 3)
@@ -167,7 +169,7 @@ def test_lora_plus_is_refused_where_there_is_one_rate_or_no_up_matrix() -> None:
     plus = compose("optim=prodigy", "optim.lora_plus=16")
     optim = plus.optim
     with pytest.raises(ConfigError, match=r"Prodigy finds one rate for all .* can have 16 times.*optim=adamw"):
-        probe_optimizer(find_optimizer(optim), CPU, rate_factors(plus), **optimizer_settings(optim))
+        probe_optimizer(find_optimizer(optim), CPU, rate_factors(plus), **optimizer_settings(optim, Precision.fp32))
     with pytest.raises(ConfigError, match=r"optim\.lora_plus=16 .* adapter=lokr has none"):
         rate_factors(compose("adapter=lokr", "optim.lora_plus=16"))
     assert rate_factors(compose("adapter=dora", "optim.lora_plus=4")) == [1.0, 4.0]

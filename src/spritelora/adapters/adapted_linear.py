@@ -36,7 +36,7 @@ class AdaptedLinear(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> Gradients:
+    def backward(ctx: Any, *gradients: Tensor) -> Gradients:  # pyright: ignore[reportIncompatibleMethodOverride]
         seen, low, weight, down, up = ctx.saved_tensors
         dtype = seen.dtype
         gradient = gradients[0].reshape(-1, weight.shape[0]).to(dtype)
@@ -75,7 +75,7 @@ class OneLoraLinear(PeftLinear):
         active = [name for name in self.active_adapters if name in self.lora_A]
         if self.disable_adapters or self.merged or len(active) != 1 or active[0] in self.lora_variant:
             return None
-        return active[0] if type(self.base_layer) is nn.Linear and self.lora_B[active[0]].bias is None else None
+        return active[0] if isinstance(self.base_layer, nn.Linear) and self.lora_B[active[0]].bias is None else None
 
 
 def use_one_operation(model: nn.Module) -> None:

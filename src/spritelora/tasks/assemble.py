@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from spritelora.adapters.lora import add_lora, check_rank, is_up, match_targets
+from spritelora.config.hardware_keys import Precision
 from spritelora.config.loop_keys import OptimConfig, ValidationConfig
 from spritelora.config.schema import Prediction, SamplerConfig, TrainConfig
 from spritelora.data.batch import Batch, EncodedSet, Recipe, validation_batches
@@ -36,7 +37,7 @@ from spritelora.tasks.training_set import TrainingSet
 from spritelora.training.contact_sheet import similar_captions
 from spritelora.training.hardware import Hardware
 from spritelora.training.module import LoraModule, Objective
-from spritelora.training.optimizer import build_optimizer, group_by_rate
+from spritelora.training.optimizer import build_optimizer, group_by_rate, with_fused_step
 from spritelora.training.samples import SamplePlan
 
 log = logging.getLogger(__name__)
@@ -139,10 +140,10 @@ def build_recipe(config: TrainConfig) -> Recipe:
     return Recipe(_build(config.timesteps), noise, config.data.caption_dropout)
 
 
-def build_module(config: TrainConfig, objective: Objective, unet: Unet) -> LoraModule:
+def build_module(config: TrainConfig, objective: Objective, unet: Unet, precision: Precision) -> LoraModule:
     """The UNet with its objective, optimizer and schedule."""
     schedule, max_steps = _build(config.schedule), config.trainer.max_steps
-    kind, settings = find_optimizer(config.optim), optimizer_settings(config.optim)
+    kind, settings = find_optimizer(config.optim), optimizer_settings(config.optim, precision)
     ratio = config.optim.lora_plus
 
     def factor_of(name: str) -> float:
@@ -185,9 +186,10 @@ def find_optimizer(optim: OptimConfig) -> type[Optimizer]:
     return kind
 
 
-def optimizer_settings(optim: OptimConfig) -> dict[str, Any]:
+def optimizer_settings(optim: OptimConfig, precision: Precision) -> dict[str, Any]:
     """The arguments of `build_optimizer` besides class and parameters."""
-    return {"lr": optim.lr, "weight_decay": optim.weight_decay, "betas": optim.betas, "arguments": optim.args}
+    arguments = with_fused_step(find_optimizer(optim), optim.args, is_loss_scaled=precision is Precision.fp16)
+    return {"lr": optim.lr, "weight_decay": optim.weight_decay, "betas": optim.betas, "arguments": arguments}
 
 
 def build_validation(

@@ -101,6 +101,12 @@ class LoraModule(pl.LightningModule):
         """What is trained, by name."""
         return [(name, p) for name, p in self.named_parameters() if p.requires_grad]
 
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        if gradient_clip_val:  # Lightning's own goes tensor by tensor on a CPU, and refuses fused optimizers in 16 bits
+            torch.nn.utils.clip_grad_norm_([p for _, p in self.trainable()], gradient_clip_val, foreach=True)
+
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.trainable())
         return [optimizer], [{"scheduler": LambdaLR(optimizer, self.rate_share), "interval": "step"}]

@@ -1,5 +1,6 @@
 """The optimizer a user picked, over the adapter's parameters."""
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
@@ -9,7 +10,6 @@ from torch import nn
 from torch.optim import Optimizer
 
 from spritelora.errors import ConfigError, TrainingError, first_line
-
 
 RateGroup = tuple[Sequence[nn.Parameter], float]
 """Parameters, and their rate over the one that is set."""
@@ -46,6 +46,18 @@ def build_optimizer(
     if is_averaging(optimizer):
         optimizer.train()  # pyright: ignore[reportAttributeAccessIssue]
     return optimizer
+
+
+def with_fused_step(kind: type[Optimizer], arguments: dict[str, Any], is_loss_scaled: bool) -> dict[str, Any]:
+    """The arguments with torch's fused step asked for, where the class has one and nothing was said of it.
+
+    One kernel over all tensors in place of several for each. `is_loss_scaled`: fp16's gradients must be unscaled
+    before they are clipped, which a fused step would do after.
+    """
+    has_one = kind.__module__.startswith("torch.optim") and "fused" in inspect.signature(kind).parameters
+    if not has_one or is_loss_scaled or {"fused", "foreach"} & arguments.keys():
+        return arguments
+    return {**arguments, "fused": True}
 
 
 def is_averaging(optimizer: Optimizer | type[Optimizer]) -> bool:
