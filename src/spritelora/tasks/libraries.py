@@ -1,8 +1,11 @@
 """What the libraries beneath say and do by themselves, settled before the first of them is imported."""
 
+import functools
 import logging
 import os
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 
 def prepare_libraries() -> None:
@@ -20,3 +23,33 @@ def prepare_libraries() -> None:
     for name in ("lightning_fabric", "bitsandbytes", "peft"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"(pytorch_lightning|diffusers|lightning|torch\.optim\.lr_scheduler)")
+
+
+def import_bitsandbytes() -> None:
+    """Import bitsandbytes, which diffusers and PEFT do, without the compiler that it asks for at its import.
+
+    Its CPU kernels are marked for torch.compile, and marking them loads TorchInductor: a quarter of a run's start-up.
+    They are compiled when they are first called.
+    """
+    import torch
+
+    real = torch.compile
+    torch.compile = _compile_at_first_call(real)
+    try:
+        import bitsandbytes  # noqa: F401
+    finally:
+        torch.compile = real
+
+
+def _compile_at_first_call(compile: Callable[..., Any]) -> Any:
+    def late(model: Callable[..., Any] | None = None, **options: Any) -> Callable[..., Any]:
+        if model is None:
+            return functools.partial(late, **options)
+
+        @functools.cache
+        def compiled() -> Callable[..., Any]:
+            return compile(model, **options)
+
+        return functools.wraps(model)(lambda *args, **more: compiled()(*args, **more))
+
+    return late

@@ -5,6 +5,7 @@ import logging
 from spritelora.config.invocation import Invocation
 from spritelora.config.schema import TrainConfig
 from spritelora.errors import TrainingError
+from spritelora.tasks.libraries import import_bitsandbytes
 from spritelora.tasks.training_set import read_training_set
 
 
@@ -12,6 +13,7 @@ def train(config: TrainConfig, invocation: Invocation) -> float:
     """Train one LoRA and write it into the run's directory. Returns the last validation loss."""
     try:
         sprites = read_training_set(config.data, config.model.resolution, config.objective.masked_loss)
+        import_bitsandbytes()
         from spritelora.tasks.fit import fit  # after the sprites are known to be right: torch is slow to import
         from spritelora.tasks.frozen import KEPT, Frozen
 

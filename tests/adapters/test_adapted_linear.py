@@ -1,0 +1,89 @@
+"""The one operation of a linear layer and its LoRA: PEFT's numbers, true gradients, and what it leaves alone."""
+
+import copy
+import itertools
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.lora.layer import Linear as PeftLinear
+from torch import Tensor, nn
+
+from spritelora.adapters.adapted_linear import AdaptedLinear, OneLoraLinear, use_one_operation
+
+
+def peft_layer(bias: bool = True, dropout: float = 0.0) -> PeftLinear:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(24, 40, bias=bias)).requires_grad_(False)
+    inject_adapter_in_model(LoraConfig(r=4, lora_alpha=6, lora_dropout=dropout, target_modules=["0"]), model)
+    layer: Any = model[0]
+    nn.init.normal_(layer.lora_B["default"].weight)
+    return layer
+
+
+def one_operation(layer: PeftLinear) -> OneLoraLinear:
+    twin = nn.Sequential(copy.deepcopy(layer))
+    use_one_operation(twin)
+    assert isinstance(twin[0], OneLoraLinear)
+    return twin[0]
+
+
+def run(layer: nn.Module, x: Tensor) -> list[Tensor]:
+    """Output, and the gradients of input and weights, with the same dropout each time."""
+    x = x.clone().requires_grad_(True)
+    torch.manual_seed(1)
+    result = layer(x)
+    result.float().square().sum().backward()
+    weights = [p.grad for p in layer.parameters() if p.requires_grad]
+    return [result.detach(), *(g for g in [x.grad, *weights] if g is not None)]
+
+
+@pytest.mark.parametrize(("bias", "dropout"), list(itertools.product([True, False], [0.0, 0.3])))
+def test_equals_peft(bias: bool, dropout: float) -> None:
+    layer = peft_layer(bias, dropout)
+    x = torch.randn(2, 5, 24)
+    theirs, ours = run(layer, x), run(one_operation(layer), x)
+    assert len(ours) == len(theirs) == 4
+    for a, b in zip(ours, theirs, strict=True):
+        assert float((a - b).norm()) < 1e-5 * float(b.norm())
+
+
+def test_equals_peft_in_autocast_within_the_rounding_of_bf16() -> None:
+    layer = peft_layer()
+    x = torch.randn(2, 5, 24)
+    with torch.autocast("cpu", torch.bfloat16):
+        theirs, ours = run(layer, x), run(one_operation(layer), x)
+    assert ours[0].dtype == theirs[0].dtype == torch.bfloat16
+    for a, b in zip(ours, theirs, strict=True):
+        assert a.dtype == b.dtype
+        assert float((a - b).float().norm()) < 0.02 * float(b.float().norm())
+
+
+def test_gradients_by_differences() -> None:
+    torch.manual_seed(0)
+    x, weight, bias, down, up = (torch.randn(s, dtype=torch.float64) for s in ((3, 6), (5, 6), (5,), (2, 6), (5, 2)))
+    for tensor in (x, down, up):
+        tensor.requires_grad_(True)
+    assert torch.autograd.gradcheck(
+        lambda x, a, b: AdaptedLinear.apply(x, None, weight, bias, a, b, 1.7), (x, down, up)
+    )
+
+
+def test_a_new_adapter_changes_nothing_to_the_bit() -> None:
+    layer = one_operation(peft_layer())
+    nn.init.zeros_(layer.lora_B["default"].weight)  # pyright: ignore
+    x = torch.randn(7, 24)
+    assert torch.equal(layer(x), layer.base_layer(x))
+
+
+def test_several_adapters_and_none_are_left_to_peft() -> None:
+    layer = peft_layer()
+    layer.update_layer("more", 2, 2, config=LoraConfig(r=2, lora_alpha=2))
+    nn.init.normal_(layer.lora_B["more"].weight)  # pyright: ignore
+    layer.set_adapter(["default", "more"])
+    ours, x = one_operation(layer), torch.randn(3, 24)
+    assert torch.equal(ours(x), layer(x))
+    assert not torch.equal(ours(x), layer.base_layer(x))
+    ours.enable_adapters(False)
+    assert torch.equal(ours(x), layer.base_layer(x))
