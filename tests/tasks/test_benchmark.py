@@ -9,7 +9,7 @@ import pytest
 from spritelora.config.benchmark import BenchmarkConfig, BenchmarkMode
 from spritelora.errors import ConfigError, TrainingError
 from spritelora.tasks.benchmark import benchmark, spread
-from spritelora.tasks.benchmark_command import time_command
+from spritelora.tasks.benchmark_command import time_command, told_step_s
 from tests.conftest import QUICK, ROOT
 
 ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
@@ -84,14 +84,27 @@ def test_a_command_that_fails_says_what_it_said(monkeypatch: pytest.MonkeyPatch)
         time_command(["/no/such/program"])
 
 
+@pytest.mark.parametrize(
+    ("told", "step_s"),
+    [
+        ("steps:  5%| 1/20 [00:09<, 9.1s/it]\rsteps: 85%| 17/20 [00:08<00:01,  2.00it/s, avr_loss=1.35]", 0.5),
+        ("Steps: 100%|##########| 60/60 [16:40<00:00, 16.67s/it, lr=0.0001]", 16.67),
+        ("no bar at all", None),
+    ],
+)
+def test_a_step_of_the_peer_is_read_from_its_bar(told: str, step_s: float | None) -> None:
+    assert told_step_s(told) == step_s
+
+
 @pytest.mark.slow
 def test_the_whole_command_beside_another(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     own = [o for o in QUICK if not o.startswith(("logger", "trainer.sample_every", "trainer.log_every"))]
-    config = quick(BenchmarkMode.command, overrides=[*own, "trainer.max_steps=2"], peer="sleep 1")
+    config = quick(BenchmarkMode.command, overrides=[*own, "trainer.max_steps=2"], peer="sleep 1", until_loss=1e9)
     config.rounds = 1
     figures = benchmark(config)
     assert (
         figures["warm_until_first_step_s"]["median"] < figures["warm_s"]["median"] <= 1.5 * figures["cold_s"]["median"]
     )
+    assert figures["warm_until_loss_s"]["median"] <= figures["warm_s"]["median"]
     assert figures["peer_s"]["median"] == pytest.approx(1, abs=0.3)

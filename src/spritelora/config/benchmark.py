@@ -45,5 +45,8 @@ class BenchmarkConfig:
     sampling_steps: int = key(25, "denoising steps of an image", at_least=1)
     guidance: float = key(8.0, "classifier-free guidance; 1: none", at_least=1)
     overrides: list[str] = key([], "of mode=command: what is typed after train.py", text=True)
+    until_loss: float | None = key(
+        None, "of mode=command: tell the time until the validation loss is as low (see trainer.validate_every)", above=0
+    )
     peer: str | None = key(None, "a shell command to time beside ours, in turn with it", text=True)
     output: str | None = key(None, "file to write the figures to as JSON; they are printed in any case", text=True)
