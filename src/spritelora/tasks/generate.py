@@ -25,6 +25,7 @@ from spritelora.sprites.image import Pixels, apply_matte, exact_scale, parse_col
 from spritelora.sprites.names import slug, tell_apart
 from spritelora.sprites.palette import count_colours
 from spritelora.sprites.palette_file import MAX_COLOURS, Colours, read_palette
+from spritelora.tasks.data_sets import recorded_sets
 from spritelora.tasks.training_set import read_training_set
 
 log = logging.getLogger(__name__)
@@ -182,7 +183,8 @@ def _training_sprites(config: GenerateConfig, source: Source) -> tuple[list[Capt
         raise ConfigError("palette=training without run=: name the sprites with data.path=FOLDER")
     side_px = source.recorded("model", "resolution", config.model.resolution or 1024)
     limit = source.recorded("data", "limit", None) if config.data.path is None else None
-    found = read_training_set(DataConfig(path=folder, limit=limit, cache=config.data.cache), side_px)
+    sets = recorded_sets(source.record["settings"]["data"]) if source.record and config.data.path is None else {}
+    found = read_training_set(DataConfig(path=folder, sets=sets, limit=limit, cache=config.data.cache), side_px)
     return [*found.training, *found.held_out], source.matte or found.matte
 
 
