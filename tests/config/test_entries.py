@@ -83,5 +83,7 @@ def test_entries_are_begun_once_and_begin_again_on_resume() -> None:
     typed = ["data.sets.a.path=x", "seed=1", "++data.sets.b-2.path=y", "data.sets.a.weight=2"]
     begun = begin_entries(typed, keys)
     assert begun == ["++data.sets={a: {}, b-2: {}}", *typed]
+    assert begin_entries(begun, keys) == begun
     assert begin_entries(["seed=1"], keys) == ["seed=1"]
-    assert Invocation(Path("run"), tuple(begun)).name == Invocation(Path("run"), tuple(typed)).name
+    for spelt in (begun[0], begun[0].replace(" ", "")):  # the second is how Hydra tells it to the task
+        assert Invocation(Path("run"), (spelt, *typed)).name == Invocation(Path("run"), tuple(typed)).name

@@ -150,7 +150,7 @@ def begin_entries(overrides: Sequence[str], entry_keys: Sequence[str]) -> list[s
                 names[name] = None
         if names:
             begun.append(f"++{key}={{{', '.join(f'{name}: {{}}' for name in names)}}}")
-    return [*begun, *overrides]
+    return [*(b for b in begun if b not in overrides), *overrides]
 
 
 def quote(text: str) -> str:

@@ -78,9 +78,7 @@ def generate(config: GenerateConfig, invocation: Invocation) -> None:
     folder = invocation.run_dir
     labels = [(slug(prompt) or "sprite", i) for prompt in prompts for i in range(config.count)]
     names = tell_apart(name if config.count == 1 else f"{name}_{i}" for name, i in labels)
-    (folder / "raw").mkdir(parents=True, exist_ok=True)
-    for name, image in zip(names, images, strict=True):
-        Image.fromarray(image).save(folder / "raw" / f"{name}.png")
+    _write_raw(folder / "raw", names, images, [prompt for prompt in prompts for _ in range(config.count)])
     sprites = finish_images(images, finishing, names)
     _write(folder, config, prompts, names, sprites)
 
@@ -260,6 +258,14 @@ def _detect(image: Pixels, name: str) -> Grid:
             f"native_size=, such as native_size=16"
         )
     return grid
+
+
+def _write_raw(folder: Path, names: list[str], images: list[Pixels], prompts: list[str]) -> None:
+    """The images as drawn, each with its prompt as its caption: a data set, such as one that regularises."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, image, prompt in zip(names, images, prompts, strict=True):
+        Image.fromarray(image).save(folder / f"{name}.png")
+        write_whole(folder / f"{name}.txt", prompt + "\n")
 
 
 def _write(folder: Path, config: GenerateConfig, prompts: list[str], names: list[str], sprites: list[Pixels]) -> None:
