@@ -26,13 +26,14 @@ from hydra_plugins.spritelora_search.optuna_sweeper import OptunaSweeperConf
 from spritelora.compose import HYDRA_VERSION, compose_config
 from spritelora.config.command_line import (
     CommandLine,
+    begin_entries,
     check_group_options,
     force_open_keys,
     list_groups,
     quote_free_text,
     split,
 )
-from spritelora.config.fields import open_keys, text_keys
+from spritelora.config.fields import entry_keys, open_keys, text_keys
 from spritelora.config.help import render_help
 from spritelora.config.invocation import Invocation
 from spritelora.config.processes import is_follower
@@ -135,6 +136,7 @@ def _start(
     groups = _groups(config_dir, line)
     check_group_options(line.overrides, groups)
     settled = force_open_keys(rewrite(line.overrides, line.is_multirun), open_keys(schema))
+    settled = begin_entries(settled, entry_keys(schema))
     line = CommandLine(line.flags, quote_free_text(settled, text_keys(schema)))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises; it does not print and exit
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent that nobody asked for

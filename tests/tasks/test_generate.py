@@ -17,6 +17,7 @@ from spritelora.config.invocation import Invocation
 from spritelora.errors import ConfigError, DatasetError, ResumeError, SpriteLoraError, WeightsError
 from spritelora.evaluation.grid import Grid
 from spritelora.sdxl.sample import start_noise
+from spritelora.sprites.folder import read_folder
 from spritelora.sprites.image import apply_matte, read_sprite, scale_nearest, without_hidden_colour
 from spritelora.sprites.sheet import cut_image
 from spritelora.tasks.generate import Finishing, finish_images, generate
@@ -50,6 +51,8 @@ def test_base_alone_native_size_given_palette_same_seed_same_files(tmp_path: Pat
         assert {tuple(c) for c in colours_of(sprite).tolist()} <= allowed
         assert Image.open(first / "sprites" / name).mode == "P"
         assert Image.open(first / "raw" / name).size == (128, 128)
+    drawn = read_folder(first / "raw", 128)  # with their prompts they are a data set, such as one that regularises
+    assert [(s.name, s.caption) for s in drawn] == list(zip(names, [p for p in PROMPTS for _ in (0, 1)], strict=True))
     cuts = cut_image(first / "sheet.png", None, all_frames=False)
     for cut, name in zip(cuts, names, strict=True):
         assert (cut.pixels == read_sprite(first / "sprites" / name)).all()
@@ -76,7 +79,7 @@ def test_loras_add_up_at_the_resolution_of_their_file(short_run: Path, cache: Pa
     save_file(tensors, file, metadata={"ss_resolution": "(96, 96)"})
     halves = {"lora": [str(file)] * 2, "weights": [0.75, 0.25], "strength": 0.8, "native_size": "12", "count": 2}
     out = make(tmp_path / "out", cache, **halves)
-    drawn = np.stack([np.asarray(Image.open(f)) for f in sorted((out / "raw").iterdir())]).astype(int)
+    drawn = np.stack([np.asarray(Image.open(f)) for f in sorted((out / "raw").glob("*.png"))]).astype(int)
     pipeline = StableDiffusionXLPipeline.from_pretrained(base.folder, torch_dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from spritelora.config.fields import declared_path
 from spritelora.errors import ConfigError
 
 HYDRA_SWITCHES = {
@@ -99,7 +100,7 @@ def _habit_answer(flag: str, rest: list[str], keys: Sequence[str], groups: Mappi
         value = rest[0]
     key = name if value in groups.get(name, []) else HABITS.get(name, name.replace("-", "_"))
     if key not in keys and key not in groups:
-        leaves = {k.rpartition(".")[2]: k for k in keys}
+        leaves = {k.rpartition(".")[2]: k for k in sorted(keys, key=lambda k: -k.count("."))}
         close = difflib.get_close_matches(key, list(leaves), 1)
         if not close:
             return f"unknown option '{flag}': settings are typed key=value without dashes; --help lists the keys"
@@ -116,7 +117,7 @@ def quote_free_text(overrides: Sequence[str], text_keys: Mapping[str, bool]) -> 
     quoted: list[str] = []
     for override in overrides:
         name, equals, value = override.partition("=")
-        is_list = text_keys.get(name.lstrip("+"))
+        is_list = text_keys.get(declared_path(name.lstrip("+"), text_keys))
         if not equals or is_list is None or value in ("", "null") or value[0] in "'\"" or (is_list and value[0] == "["):
             quoted.append(override)
         else:
@@ -130,6 +131,26 @@ def force_open_keys(overrides: Sequence[str], open_keys: Sequence[str]) -> list[
     return [
         f"++{o}" if o.startswith(tuple(f"{k}{end}" for k in open_keys for end in (".", "="))) else o for o in overrides
     ]
+
+
+def begin_entries(overrides: Sequence[str], entry_keys: Sequence[str]) -> list[str]:
+    """Let `data.sets.mine.path=...` begin the entry `mine`, which Hydra does only where all entries are given at once.
+
+    Raises ConfigError where an entry is given another value than its keys.
+    """
+    begun: list[str] = []
+    for key in entry_keys:
+        names: dict[str, None] = {}
+        for override in overrides:
+            path = override.partition("=")[0].lstrip("+")
+            name, dot, _ = path.removeprefix(f"{key}.").partition(".")
+            if path.startswith(f"{key}.") and not dot:
+                raise ConfigError(f"'{override.lstrip('+')}': type its keys one by one, {path}.path=FOLDER")
+            if path.startswith(f"{key}."):
+                names[name] = None
+        if names:
+            begun.append(f"++{key}={{{', '.join(f'{name}: {{}}' for name in names)}}}")
+    return [*(b for b in begun if b not in overrides), *overrides]
 
 
 def quote(text: str) -> str:

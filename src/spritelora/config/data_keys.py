@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import Enum
 
+from omegaconf import MISSING
+
 from spritelora.config.fields import key, section
 
 
@@ -28,10 +30,34 @@ class AugmentConfig:
 
 
 @dataclass
+class SetConfig:
+    """One of several data sets."""
+
+    path: str = key(MISSING, "folder of one of several data sets, NAME being yours, as data.path", text=True)
+    repeats: int = key(
+        1, "how often a pass shows each of its sprites, times its kohya folder's number", at_least=1, at_most=1000
+    )
+    weight: float = key(1.0, "factor of the loss of its sprites", above=0)
+
+
+@dataclass
+class RegularisationConfig:
+    """Images of what the base draws already and is to keep: prior preservation."""
+
+    path: str | None = key(
+        None, "folder of captioned images of what the base should go on to draw; unset: none", text=True
+    )
+    weight: float = key(1.0, "factor of their loss, beside 1 of a sprite", above=0)
+    every: int = key(1, "sprites after which one of them is shown; 1: as many of them as sprites", at_least=1)
+
+
+@dataclass
 class DataConfig:
     """The captioned sprites."""
 
     path: str | None = key(None, "folder of sprites with same-stem .txt captions; unset: the demo set", text=True)
+    sets: dict[str, SetConfig] = key({}, "several data sets by name, in place of data.path")
+    regularisation: RegularisationConfig = section(RegularisationConfig)
     limit: int | None = key(None, "train on a seeded choice of this many sprites", at_least=1)
     holdout: float = key(0.1, "share of the sprites kept for the validation loss", at_least=0, at_most=0.5)
     split: Split = key(Split.group, "what the hold-out keeps together: group (character, sheet, folder) or sprite")
@@ -42,3 +68,9 @@ class DataConfig:
     augment: AugmentConfig = section(AugmentConfig)
     matte: str = key("auto", "colour under transparent pixels, #rrggbb; auto: one that no sprite has", text=True)
     cache: str = key("~/.cache/spritelora", "folder of the latents and text embeddings computed once", text=True)
+
+    @property
+    def share_of_sprites(self) -> float:
+        """The share of samples that are sprites to learn from; the others regularise."""
+        every = self.regularisation.every
+        return 1.0 if self.regularisation.path is None else every / (every + 1)

@@ -1,10 +1,13 @@
 """How a configuration key is declared: default, meaning, limits, and whether it is free text."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, get_type_hints
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, get_args, get_type_hints
 
 from omegaconf import MISSING
+
+ENTRY = "NAME"
+"""Stands in a dotted path for the name of a mapping's entry, which is the user's."""
 
 
 def key(
@@ -41,13 +44,36 @@ def section(kind: type[Any], help: str = "") -> Any:
 
 
 def walk_schema(schema: type[Any], prefix: str = "") -> Iterator[tuple[str, "dataclasses.Field[Any]", Any]]:
-    """Every key and section of a schema: dotted path, field, type; a section before its keys."""
+    """Every key and section of a schema: dotted path, field, type; a section before its keys.
+
+    The keys of a mapping's entries, where it holds dataclasses, are those of one entry called NAME.
+    """
     hints = get_type_hints(schema)
     for field in dataclasses.fields(schema):
         kind = hints[field.name]
         yield prefix + field.name, field, kind
         if dataclasses.is_dataclass(kind):
             yield from walk_schema(kind, f"{prefix}{field.name}.")  # pyright: ignore[reportArgumentType]
+        elif (entry := entry_kind(kind)) is not None:
+            yield from walk_schema(entry, f"{prefix}{field.name}.{ENTRY}.")
+
+
+def entry_kind(kind: Any) -> type[Any] | None:
+    """The dataclass of a mapping's entries, None for anything else."""
+    arguments = get_args(kind)
+    return arguments[1] if len(arguments) == 2 and dataclasses.is_dataclass(arguments[1]) else None  # pyright: ignore
+
+
+def declared_path(path: str, known: Collection[str]) -> str:
+    """The path as the schema declares it, with NAME for the name of an entry; `path` itself where none is like it."""
+    if path in known:
+        return path
+    parts = path.split(".")
+    for declared in (k for k in known if ENTRY in k.split(".")):
+        pairs = zip(parts, declared.split("."), strict=False)
+        if len(parts) == declared.count(".") + 1 and all(a == b or b == ENTRY for a, b in pairs):
+            return declared
+    return path
 
 
 def text_keys(schema: type[Any]) -> dict[str, bool]:
@@ -57,6 +83,11 @@ def text_keys(schema: type[Any]) -> dict[str, bool]:
         for path, field, kind in walk_schema(schema)
         if field.metadata.get("text", False)
     }
+
+
+def entry_keys(schema: type[Any]) -> list[str]:
+    """Dotted paths of the keys that hold a mapping of dataclasses."""
+    return [path for path, _, kind in walk_schema(schema) if entry_kind(kind) is not None]
 
 
 def open_keys(schema: type[Any]) -> list[str]:

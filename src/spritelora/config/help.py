@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from spritelora.config.fields import walk_schema
+from spritelora.config.fields import ENTRY, walk_schema
 
 WIDTH = 110
 
@@ -23,7 +23,8 @@ def render_help(purpose: str, schema: type[Any], groups: Mapping[str, list[str]]
     lines += ["", "Keys, typed key=value (free text is taken literally), with their values now:"]
     for path, field, kind in walk_schema(schema):
         if not dataclasses.is_dataclass(kind):
-            lines += _indented(f"{path}={_shown(config, path)}", field.metadata["help"], 44)
+            value = field.default if ENTRY in path.split(".") else _shown(config, path)
+            lines += _indented(f"{path}={value}", field.metadata["help"], 44)
     lines += ["", "--cfg job prints the whole configuration; --hydra-help lists Hydra's own flags."]
     return "\n".join(lines)
 

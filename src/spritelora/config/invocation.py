@@ -32,7 +32,7 @@ class Invocation:
     def name(self) -> str:
         """A readable name made of what was typed, such as `rank8 lr1e-4 max_steps=20`: options first."""
         told = [_shortened(o.lstrip("+~")) for o in self.overrides]
-        pairs = [o.partition("=")[::2] for o in told if not o.startswith(UNTOLD)]
+        pairs = [o.partition("=")[::2] for o in told if not o.startswith(UNTOLD) and not re.search(r":\s*{}", o)]
         keys = [(key, value) for key, value in pairs if not _is_option(key, value)]
         leaves = [key.rpartition(".")[2] for key, _ in keys]
         words = (

@@ -14,12 +14,12 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from spritelora.config.fields import limit_problem, walk_schema
+from spritelora.config.fields import declared_path, entry_kind, limit_problem, walk_schema
 from spritelora.errors import ConfigError, first_line
 
 T = TypeVar("T")
@@ -61,8 +61,9 @@ def schema_paths(schema: type[Any]) -> dict[str, Any]:
 
 def suggest(path: str, known: Mapping[str, Any] | list[str]) -> str:
     """What the user may have meant by the unknown key `path`, as the end of a sentence."""
-    paths = list(known)
     parent, _, leaf = path.rpartition(".")
+    beside = {k: f"{parent}.{k.rpartition('.')[2]}" for k in known}
+    paths = [typed if declared_path(typed, known) == k else k for k, typed in beside.items()]
     siblings = [p for p in paths if p.rpartition(".")[0] == parent]
     same_leaf = [p for p in paths if p.rpartition(".")[2] == leaf]
     close = difflib.get_close_matches(path, siblings, 1, 0.75) or same_leaf or difflib.get_close_matches(path, paths, 1)
@@ -80,10 +81,14 @@ def _refuse(problems: list[str]) -> None:
 def _unknown_keys(node: Mapping[str, Any], known: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     for name, child in node.items():
         path = f"{prefix}{name}"
-        if path not in known:
+        kind = known.get(declared_path(path, known))
+        if kind is None:
             yield f"unknown key '{path}': {suggest(path, known)}"
-        elif dataclasses.is_dataclass(known[path]) and isinstance(child, dict):
+        elif dataclasses.is_dataclass(kind) and isinstance(child, dict):
             yield from _unknown_keys(cast(dict[str, Any], child), known, f"{path}.")
+        elif entry_kind(kind) is not None and isinstance(child, dict):
+            for entry, keys in cast(dict[str, dict[str, Any]], child).items():
+                yield from _unknown_keys(keys, known, f"{path}.{entry}.")
 
 
 def _missing_values(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
@@ -95,11 +100,15 @@ def _missing_values(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def _limit_problems(config: Any, prefix: str = "") -> Iterator[str]:
+    hints = get_type_hints(cast(type[Any], type(config)))
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         path = prefix + field.name
         if dataclasses.is_dataclass(value):
             yield from _limit_problems(value, f"{path}.")
+        elif entry_kind(hints[field.name]) is not None:
+            for entry, keys in value.items():
+                yield from _limit_problems(keys, f"{path}.{entry}.")
         elif problem := limit_problem(path, field.metadata.get("limits", {}), value):
             yield problem
 

@@ -2,20 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from spritelora.diffusion.draws import (
-    choose_order,
-    choose_variant,
-    draw_band_noise,
-    draw_training_noise,
-    happens,
-    sample_order,
-)
+from spritelora.data.order import DataOrder
+from spritelora.diffusion.draws import choose_order, choose_variant, draw_band_noise, draw_training_noise, happens
 from spritelora.diffusion.noise import NoiseRecipe
 from spritelora.diffusion.timesteps import Timesteps, Uniform
 from spritelora.sdxl.latents import time_ids
@@ -26,8 +20,8 @@ class Batch(NamedTuple):
     """One forward pass: latents and noise (B, 4, h, w), channel constants (B, 4, 1, 1), timesteps (B,).
 
     Text states (B, 77, D), pooled (B, D2), time ids (B, 6), and each sample's place in the data set (B,). What the
-    input's noise has more than the target's (B, 4, h, w) or (B, 1, 1, 1). The share of each cell that is the sprite's
-    (B, 1, h, w), or 1 (B, 1, 1, 1).
+    input's noise has more than the target's (B, 4, h, w) or (B, 1, 1, 1). The factor of each sample's loss (B,). The
+    share of each cell that is the sprite's (B, 1, h, w), or 1 (B, 1, 1, 1).
     """
 
     latents: Tensor
@@ -39,6 +33,7 @@ class Batch(NamedTuple):
     time_ids: Tensor
     indices: Tensor
     jitter: Tensor = torch.zeros(1, 1, 1, 1)
+    weights: Tensor = torch.ones(1)
     masks: Tensor = torch.ones(1, 1, 1, 1)
 
 
@@ -64,6 +59,9 @@ class EncodedSet:
     """Sprites as the UNet sees them: latents (4, h, w) and text embeddings, by place.
 
     `repeats`: how often a pass over the set shows each; once where it is empty. Validation counts each once.
+    `regularising`: the same of the last places, whose sprites are not trained on but keep the base as it is: one of
+    their samples follows every `every` of the others, as drawn and with its caption. `weights`: factors of the losses;
+    1 where it is empty.
     `more`: the further variants of each sprite; empty where there are none of any.
     `unconditional`: the text of a sample whose caption is dropped. `masks`: of each sprite those of its variants
     (1, h, w), the first as drawn; empty where all cells count. `orders`: in the same way the texts of its captions
@@ -78,20 +76,24 @@ class EncodedSet:
     unconditional: TextEmbedding | None = None
     masks: Sequence[Sequence[Tensor]] = ()
     orders: Sequence[Sequence[Sequence[TextEmbedding]]] = ()
+    weights: Sequence[float] = ()
+    regularising: Sequence[int] = ()
+    every: int = 1
 
     def __len__(self) -> int:
-        return len(self.names)
+        """The sprites to train on or to validate on."""
+        return len(self.names) - len(self.regularising)
 
     def spread(self, count: int) -> "EncodedSet":
-        """At most `count` of the sprites, not varied, evenly spread over their order."""
+        """At most `count` of those sprites, not varied, evenly spread over their order."""
         places = [i * len(self) // count for i in range(count)] if count < len(self) else range(len(self))
         names, latents, texts = self.names, self.latents, self.texts
         return EncodedSet([names[i] for i in places], [latents[i] for i in places], [texts[i] for i in places])
 
     @cached_property
-    def one_pass(self) -> list[int]:
-        """The place of each sample of a pass, before it is shuffled."""
-        return [i for i, n in enumerate(self.repeats or [1] * len(self)) for _ in range(n)]
+    def order(self) -> DataOrder:
+        """The order in which training shows the sprites."""
+        return DataOrder(self.repeats or [1] * len(self), self.regularising, self.every)
 
     def shown(self, place: int, seed: int, position: int, caption_dropout: float = 0.0) -> Shown:
         """The variant of the sprite at `place` that a position of the data order shows, under its text there."""
@@ -100,18 +102,14 @@ class EncodedSet:
         latents, text = more[variant - 1] if variant else (self.latents[place], self.texts[place])
         orders = [text, *self.orders[place][variant]] if self.orders else [text]
         text = orders[choose_order(seed, position, len(orders))]
-        if self.unconditional is not None and happens(seed, "caption dropout", position, caption_dropout):
+        is_dropped = place < len(self) and happens(seed, "caption dropout", position, caption_dropout)
+        if self.unconditional is not None and is_dropped:
             text = self.unconditional
         return Shown(latents, text, *(self.masks[place][variant : variant + 1] if self.masks else ()))
 
     def plain(self, place: int) -> Shown:
         """The sprite at `place`, not varied."""
         return Shown(self.latents[place], self.texts[place])
-
-
-@lru_cache(maxsize=2)
-def _order(seed: int, epoch: int, num_samples: int) -> list[int]:
-    return sample_order(seed, epoch, num_samples).tolist()
 
 
 def training_batch(
@@ -122,9 +120,7 @@ def training_batch(
     recipe: Recipe = Recipe(),
 ) -> Batch:
     """The batch of the given positions in the endless data order."""
-    pass_length = len(encoded.one_pass)
-    places = [divmod(p, pass_length) for p in positions]
-    indices = [encoded.one_pass[_order(seed, epoch, pass_length)[place]] for epoch, place in places]
+    indices = [encoded.order.place(seed, p) for p in positions]
     shape = tuple(encoded.latents[0].shape)
     draws = [draw_training_noise(seed, p, shape, num_timesteps, recipe.timesteps) for p in positions]
     plain, constants, timesteps = zip(*draws, strict=True)
@@ -132,7 +128,8 @@ def training_batch(
     shown = [encoded.shown(i, seed, p, recipe.caption_dropout) for i, p in zip(indices, positions, strict=True)]
     batch = _assemble(shown, indices, *(torch.stack(part) for part in (noise, constants, timesteps)))
     jitter = [recipe.noise.jitter(n, seed, p) for n, p in zip(plain, positions, strict=True)]
-    return batch._replace(jitter=torch.stack(jitter))
+    weights = torch.tensor([encoded.weights[i] for i in indices]) if encoded.weights else torch.ones(len(indices))
+    return batch._replace(jitter=torch.stack(jitter), weights=weights)
 
 
 def validation_batches(

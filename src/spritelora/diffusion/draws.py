@@ -19,9 +19,9 @@ def generator(seed: int, stream: str, position: int) -> torch.Generator:
     return torch.Generator().manual_seed(derive_seed(seed, stream, position))
 
 
-def sample_order(seed: int, epoch: int, num_samples: int) -> Tensor:
+def sample_order(seed: int, epoch: int, num_samples: int, stream: str = "order") -> Tensor:
     """The order of all samples in one pass over them, (num_samples,)."""
-    return torch.randperm(num_samples, generator=generator(seed, "order", epoch))
+    return torch.randperm(num_samples, generator=generator(seed, stream, epoch))
 
 
 def choose_variant(seed: int, position: int, num_variants: int) -> int:

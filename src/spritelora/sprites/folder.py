@@ -32,7 +32,7 @@ class CaptionedSprite:
 
     `name`: path below the data set's folder. `sha256`: of the file's bytes. `colours`: visible ones, packed.
     `repeats`: how often a pass over the set shows it. `group`: what belongs together in a split. `factor`: by which all
-    sprites of the set are enlarged.
+    sprites of the set are enlarged. `weight`: factor of its loss.
     """
 
     file: Path
@@ -43,23 +43,20 @@ class CaptionedSprite:
     repeats: int = 1
     group: str = ""
     factor: int = 1
+    weight: float = 1.0
 
 
-def read_folder(folder: Path, side_px: int) -> list[CaptionedSprite]:
+def read_folder(folder: Path, side_px: int, key: str = "data.path") -> list[CaptionedSprite]:
     """All sprites below `folder` with their captions, sorted by name, each decoded once and found to fit.
 
-    Raises DatasetError that names every bad file and the remedy.
+    `key`: that named the folder. Raises DatasetError that names every bad file and the remedy.
     """
     if not folder.is_dir():
-        raise DatasetError(
-            f"{printable(folder)}: no such folder; data.path names a folder of images with .txt captions"
-        )
+        raise DatasetError(f"{printable(folder)}: no such folder; {key} names a folder of images with .txt captions")
     found = survey_folder(folder)
     if not found.sources and not found.errors:
         kinds = " ".join(sorted(s[1:] for s in IMAGE_SUFFIXES))
-        raise DatasetError(
-            f"{printable(folder)}: no images found ({kinds}); data.path names the folder that holds them"
-        )
+        raise DatasetError(f"{printable(folder)}: no images found ({kinds}); {key} names the folder that holds them")
     refuse(folder, [*(as_line(p) for p in found.errors), *_caption_problems(found.sources)])
     sprites: list[CaptionedSprite] = []
     sizes: list[tuple[int, int]] = []

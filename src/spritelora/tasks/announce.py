@@ -68,7 +68,7 @@ def announce_plan(
     """
     trainer = config.trainer
     sprites_a_step = config.sprites_a_step
-    seen = trainer.max_steps * sprites_a_step
+    seen = trainer.max_steps * sprites_a_step * config.data.share_of_sprites
     if hardware.place.size > 1:
         more = f" x {trainer.accumulate} accumulated" if trainer.accumulate > 1 else ""
         log.info(
@@ -96,7 +96,7 @@ def announce_plan(
     )
 
 
-def passes_over_each(seen: int, repeats: Sequence[int]) -> str:
+def passes_over_each(seen: float, repeats: Sequence[int]) -> str:
     """How often each sprite is seen when `seen` are drawn: one number, or the least and the most by their repeats."""
     least, most = (f"{seen * n / sum(repeats):.0f}" for n in (min(repeats), max(repeats)))
     return least if least == most else f"{least} to {most}"

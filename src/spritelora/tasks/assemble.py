@@ -33,6 +33,7 @@ from spritelora.sdxl.latents import decode_latents
 from spritelora.sdxl.text import TextEmbedding
 from spritelora.sprites.augment import vary_caption
 from spritelora.sprites.folder import CaptionedSprite, training_image
+from spritelora.tasks.regularisation import add_regularisation
 from spritelora.tasks.training_set import TrainingSet
 from spritelora.training.contact_sheet import similar_captions
 from spritelora.training.hardware import Hardware
@@ -56,10 +57,11 @@ class Encoded:
 def encode_all(encoder: Encoder, sprites: TrainingSet, side_px: int, sampler: SamplerConfig) -> Encoded:
     """Encode sprites, captions and sample prompts; what the cache holds is not computed again."""
     everything = [*sprites.training, *sprites.held_out]
-    names = [s.name for s in everything]
-    latents = dict(zip(names, encoder.latents(everything, side_px, sprites.matte), strict=True))
+    drawn = encoder.latents([*everything, *sprites.regularisation], side_px, sprites.matte)
+    latents = dict(zip([s.name for s in everything], drawn, strict=False))
     further = [(s, v) for s, variants in zip(sprites.training, sprites.variants, strict=True) for v in variants[1:]]
-    captions = [*(s.caption for s in everything), *(vary_caption(s.caption, v) for s, v in further)]
+    kept = [s.caption for s in sprites.regularisation]
+    captions = [*(s.caption for s in everything), *kept, *(vary_caption(s.caption, v) for s, v in further)]
     shuffled = [c for of_sprite in sprites.orders for of_variant in of_sprite for c in of_variant]
     texts = encoder.texts([*captions, *shuffled, *sampler.prompts, sampler.negative_prompt, ""])
 
@@ -70,6 +72,7 @@ def encode_all(encoder: Encoder, sprites: TrainingSet, side_px: int, sampler: Sa
             [texts[s.caption] for s in part],
             [s.repeats for s in part],
             more,
+            weights=[s.weight for s in part],
         )
 
     varied = iter(encoder.latents([s for s, _ in further], side_px, sprites.matte, [v for _, v in further]))
@@ -82,6 +85,7 @@ def encode_all(encoder: Encoder, sprites: TrainingSet, side_px: int, sampler: Sa
     masks = [[torch.from_numpy(m)[None] for m in of_sprite] for of_sprite in sprites.masks]
     orders = [[[texts[c] for c in of_variant] for of_variant in of_sprite] for of_sprite in sprites.orders]
     training = replace(encoded(sprites.training, more), unconditional=unconditional, masks=masks, orders=orders)
+    training = add_regularisation(training, sprites, drawn[len(everything) :], [texts[c] for c in kept])
     return Encoded(training, encoded(sprites.held_out), [texts[p] for p in sampler.prompts], negative)
 
 

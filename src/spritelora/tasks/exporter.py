@@ -1,7 +1,7 @@
 """The LoRA file of a run: what its metadata tells, and the function that writes it for a step."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from spritelora.adapters.export import write_lora
@@ -46,9 +46,9 @@ def adapter_facts(config: TrainConfig) -> dict[str, str]:
 
 
 def make_exporter(
-    config: TrainConfig, base: BaseModel, unet: Unet, captions: list[str], title: str
+    config: TrainConfig, base: BaseModel, unet: Unet, captions: list[str], title: str, told: Mapping[str, object]
 ) -> Callable[[Path, int], None]:
-    """A function that writes the LoRA file for a step."""
+    """A function that writes the LoRA file for a step. `told`: further settings, under kohya's names."""
 
     def export(file: Path, step: int) -> None:
         facts = LoraFacts(
@@ -71,6 +71,7 @@ def make_exporter(
                 "network_dropout": config.lora.dropout,
                 **adapter_facts(config),
                 **objective_facts(config, read_zero_snr(base, config.model.zero_terminal_snr)),
+                **told,
             },
         )
         write_lora(file, unet, SAVE_DTYPE[config.lora.save_dtype], describe(facts))

@@ -31,6 +31,7 @@ from spritelora.tasks.announce import (
     announce_state_bits,
     warn_of_two_schedules,
 )
+from spritelora.tasks.data_facts import data_facts
 from spritelora.tasks.exporter import make_exporter
 from spritelora.tasks.frozen import Frozen, colours_kept, encode_kept, results_of_base
 from spritelora.tasks.processes import TeamEnvironment, TeamStrategy, choose_place, open_team
@@ -152,7 +153,7 @@ def _fit(
 
 def _check_same_sprites(sprites: TrainingSet, team: Team) -> None:
     """Raise DatasetError where a process has read others than the first."""
-    hashes = team.meet((sprites.hash, sprites.masks_hash))
+    hashes = team.meet((sprites.hash, sprites.masks_hash, sprites.regularisation_hash))
     if other := [rank for rank, found in enumerate(hashes) if found != hashes[0]]:
         raise DatasetError(
             f"process {other[0]} has read other sprites or captions than the first: data.path must be the same "
@@ -197,7 +198,8 @@ def _train(
         validation = assemble.build_validation(config.validation, encoded, num_timesteps, settings.batch_size)
         plan = assemble.build_sample_plan(config, prepared.base, prepared.sprites, encoded, prepared.hardware)
         captions = [s.caption for s in prepared.sprites.training]
-        export = make_exporter(config, prepared.base, module.unet, captions, title=run_dir.name)
+        told = data_facts(config.data, prepared.sprites)
+        export = make_exporter(config, prepared.base, module.unet, captions, title=run_dir.name, told=told)
         pruning = Pruning(run_log, meter, join_trial(run_dir) if team.is_first else None, team)
         checkpoints = Checkpoints(run_log, meter, stop, to_json(record), export, settings.save_every)
         trainer = make_trainer(

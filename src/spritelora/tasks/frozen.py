@@ -78,10 +78,13 @@ def encode_kept(frozen: Frozen, config: TrainConfig, encoder: Encoder, sprites: 
 
 
 def _encoded_key(config: TrainConfig, sprites: TrainingSet) -> object:
-    shown = [(s.file, s.repeats, s.factor) for s in (*sprites.training, *sprites.held_out)]
+    everything = (*sprites.training, *sprites.held_out, *sprites.regularisation)
+    shown = [(s.file, s.repeats, s.factor, s.weight) for s in everything]
     of_set = (
         sprites.hash,
         sprites.masks_hash,
+        sprites.regularisation_hash,
+        sprites.every,
         len(sprites.training),
         sprites.matte,
         sprites.variants,

@@ -25,6 +25,7 @@ from spritelora.sprites.image import Pixels, apply_matte, exact_scale, parse_col
 from spritelora.sprites.names import slug, tell_apart
 from spritelora.sprites.palette import count_colours
 from spritelora.sprites.palette_file import MAX_COLOURS, Colours, read_palette
+from spritelora.tasks.data_sets import recorded_sets
 from spritelora.tasks.training_set import read_training_set
 
 log = logging.getLogger(__name__)
@@ -77,9 +78,7 @@ def generate(config: GenerateConfig, invocation: Invocation) -> None:
     folder = invocation.run_dir
     labels = [(slug(prompt) or "sprite", i) for prompt in prompts for i in range(config.count)]
     names = tell_apart(name if config.count == 1 else f"{name}_{i}" for name, i in labels)
-    (folder / "raw").mkdir(parents=True, exist_ok=True)
-    for name, image in zip(names, images, strict=True):
-        Image.fromarray(image).save(folder / "raw" / f"{name}.png")
+    _write_raw(folder / "raw", names, images, [prompt for prompt in prompts for _ in range(config.count)])
     sprites = finish_images(images, finishing, names)
     _write(folder, config, prompts, names, sprites)
 
@@ -182,7 +181,8 @@ def _training_sprites(config: GenerateConfig, source: Source) -> tuple[list[Capt
         raise ConfigError("palette=training without run=: name the sprites with data.path=FOLDER")
     side_px = source.recorded("model", "resolution", config.model.resolution or 1024)
     limit = source.recorded("data", "limit", None) if config.data.path is None else None
-    found = read_training_set(DataConfig(path=folder, limit=limit, cache=config.data.cache), side_px)
+    sets = recorded_sets(source.record["settings"]["data"]) if source.record and config.data.path is None else {}
+    found = read_training_set(DataConfig(path=folder, sets=sets, limit=limit, cache=config.data.cache), side_px)
     return [*found.training, *found.held_out], source.matte or found.matte
 
 
@@ -258,6 +258,14 @@ def _detect(image: Pixels, name: str) -> Grid:
             f"native_size=, such as native_size=16"
         )
     return grid
+
+
+def _write_raw(folder: Path, names: list[str], images: list[Pixels], prompts: list[str]) -> None:
+    """The images as drawn, each with its prompt as its caption: a data set, such as one that regularises."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, image, prompt in zip(names, images, prompts, strict=True):
+        Image.fromarray(image).save(folder / f"{name}.png")
+        write_whole(folder / f"{name}.txt", prompt + "\n")
 
 
 def _write(folder: Path, config: GenerateConfig, prompts: list[str], names: list[str], sprites: list[Pixels]) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from spritelora.config.data_keys import Split
+from spritelora.config.fields import declared_path
 from spritelora.config.invocation import UNTOLD, Invocation
 from spritelora.config.schema import TrainConfig
 from spritelora.data.cache import Cache
@@ -34,6 +35,8 @@ FREE_ON_RESUME = (
     "output",
     "resume",
     "data.path",
+    "data.sets.NAME.path",
+    "data.regularisation.path",
     "data.cache",
     "trainer.max_steps",
     "trainer.save_every",
@@ -49,6 +52,10 @@ FREE_ON_RESUME = (
     "hardware.num_nodes",
 )
 """What may change when a run goes on; all else would make it another run."""
+FOLDERS = (
+    "data.path", "data.sets.NAME.path", "data.regularisation.path", "model.path", "model.vae", "model.tokenizer",
+)  # fmt: skip
+"""Keys that hold places on this machine."""
 BATCH = ("trainer.batch_size", "trainer.accumulate", "processes")
 
 BEFORE_THE_KEY = {"data.split": Split.sprite.value}
@@ -77,8 +84,13 @@ def make_record(
             "num_held_out": len(sprites.held_out),
             "matte": "#{:02x}{:02x}{:02x}".format(*sprites.matte),
             **({"masks": sprites.masks_hash} if sprites.masks else {}),
+            **(_regularisation(sprites) if sprites.regularisation else {}),
         },
     }
+
+
+def _regularisation(sprites: TrainingSet) -> dict[str, Any]:
+    return {"regularisation": sprites.regularisation_hash, "num_regularisation": len(sprites.regularisation)}
 
 
 def new_run_id() -> str:
@@ -104,6 +116,8 @@ def check_resumable(source: Path, recorded: Mapping[str, Any], record: Mapping[s
     masks = {r["data"].get("masks") for r in (recorded, record)} - {None}
     if len(masks) > 1:
         changed.append("data.path: the masks of the sprites are not those the run was trained on")
+    if recorded["data"].get("regularisation") != record["data"].get("regularisation"):
+        changed.append("data.regularisation.path: the images or captions are not those the run was trained with")
     if parts := changed_weights(recorded, record["model"]["weights"]):
         changed.append(
             f"model.path: the weights in {record['model']['folder']} are not those that the run began with "
@@ -174,8 +188,8 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
 def public_settings(record: Mapping[str, Any]) -> dict[str, Any]:
     """The flat settings that may leave this machine: no folders but their last names."""
     flat = {k: v for k, v in flatten(record["settings"]) if not k.startswith(UNTOLD)}
-    for key in ("data.path", "model.path", "model.vae", "model.tokenizer"):
-        if flat.get(key) and Path(flat[key]).expanduser().exists():
+    for key in flat:
+        if declared_path(key, FOLDERS) in FOLDERS and flat[key] and Path(flat[key]).expanduser().exists():
             flat[key] = Path(flat[key]).expanduser().resolve().name
     return {
         **flat,
@@ -195,7 +209,9 @@ def _defaults() -> dict[str, Any]:
 
 
 def _is_free(key: str) -> bool:
-    return any(key == free or key.startswith(f"{free}.") for free in FREE_ON_RESUME)
+    return declared_path(key, FREE_ON_RESUME) in FREE_ON_RESUME or key.startswith(
+        tuple(f"{f}." for f in FREE_ON_RESUME)
+    )
 
 
 def _versions() -> Iterator[tuple[str, str]]:

@@ -18,6 +18,7 @@ from spritelora.sprites.image import parse_colour
 from spritelora.sprites.mask import Areas, cell_areas, sprite_alpha
 from spritelora.sprites.names import printable
 from spritelora.sprites.split import choose_subset, hold_out
+from spritelora.tasks.data_sets import read_regularisation, read_sets, warn_of_shared_captions
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,8 @@ class TrainingSet:
 
     `variants`: how each sprite to train on is shown, as drawn first. `masks`: what it covers in each of them; empty
     where the loss is not masked. `orders`: its caption there with the phrases in further orders; empty without
-    shuffling.
+    shuffling. `regularisation`: images that keep the base as it is, one after every `every` sprites, and their masks;
+    they are no part of the style.
     """
 
     training: list[CaptionedSprite]
@@ -40,6 +42,9 @@ class TrainingSet:
     variants: list[list[Variant]]
     masks: list[list[Areas]] = field(default_factory=list[list[Areas]])
     orders: list[list[list[str]]] = field(default_factory=list[list[list[str]]])
+    regularisation: list[CaptionedSprite] = field(default_factory=list[CaptionedSprite])
+    regularisation_masks: list[list[Areas]] = field(default_factory=list[list[Areas]])
+    every: int = 1
 
     @property
     def hash(self) -> str:
@@ -47,21 +52,28 @@ class TrainingSet:
         return data_hash([*self.training, *self.held_out])
 
     @property
+    def regularisation_hash(self) -> str:
+        """A fingerprint of the images that regularise and their captions."""
+        return data_hash(self.regularisation)
+
+    @property
     def masks_hash(self) -> str:
         """A fingerprint of the masks, which in a prepared folder are files of their own."""
-        return hashlib.sha256(b"".join(mask.tobytes() for masks in self.masks for mask in masks)).hexdigest()
+        masks = [*self.masks, *self.regularisation_masks]
+        return hashlib.sha256(b"".join(mask.tobytes() for of_sprite in masks for mask in of_sprite)).hexdigest()
 
 
 def read_training_set(config: DataConfig, side_px: int, masked: bool = False) -> TrainingSet:
     """Read the sprites that `config` names; the demo set where it names none. `masked`: with what they cover."""
-    folder = Path(config.path).expanduser() if config.path else demo_folder(Path(config.cache).expanduser())
-    sprites = choose_subset(read_folder(folder, side_px), config.limit, SPLIT_SEED)
+    found = read_sets(config, side_px) if config.sets else read_folder(_folder(config), side_px)
+    regularisation = read_regularisation(config.regularisation, side_px)
+    sprites = choose_subset(found, config.limit, SPLIT_SEED)
     matte = _matte(config.matte, sprites)
     groups = [s.group for s in sprites] if config.split is Split.group else None
     training, held_out = hold_out(sprites, config.holdout, SPLIT_SEED, groups)
     log.info(
         "%s: %d sprites to train on, %d held out, enlarged by %d, matte #%02x%02x%02x",
-        folder.name if config.path else "demo set",
+        " + ".join(config.sets) or (_folder(config).name if config.path else "demo set"),
         len(training),
         len(held_out),
         sprites[0].factor,
@@ -69,7 +81,25 @@ def read_training_set(config: DataConfig, side_px: int, masked: bool = False) ->
     )
     variants = _variants(config.augment, training, side_px, matte)
     masks = _masks(training, variants, side_px, matte) if masked else []
-    return TrainingSet(training, held_out, matte, variants, masks, _orders(config, training, variants))
+    if masks:
+        _check_areas(masks)
+    warn_of_shared_captions(training, regularisation)
+    as_drawn = [[Variant()] for _ in regularisation]
+    return TrainingSet(
+        training=training,
+        held_out=held_out,
+        matte=matte,
+        variants=variants,
+        masks=masks,
+        orders=_orders(config, training, variants),
+        regularisation=regularisation,
+        regularisation_masks=_masks(regularisation, as_drawn, side_px, matte) if masked else [],
+        every=config.regularisation.every,
+    )
+
+
+def _folder(config: DataConfig) -> Path:
+    return Path(config.path).expanduser() if config.path else demo_folder(Path(config.cache).expanduser())
 
 
 def demo_folder(cache: Path) -> Path:
@@ -117,14 +147,17 @@ def _masks(
                 f"to learn from; remove it"
             )
         masks.append([cell_areas(show_mask(alpha, image, variant, matte)) for variant in shown])
+    return masks
+
+
+def _check_areas(masks: list[list[Areas]]) -> None:
     areas = [float(of_sprite[0].mean()) for of_sprite in masks]
     if min(areas) == 1:
         raise ConfigError(
-            f"objective.masked_loss=true: none of the {len(sprites)} sprites to train on has transparency or padding, "
+            f"objective.masked_loss=true: none of the {len(masks)} sprites to train on has transparency or padding, "
             f"so there is nothing to leave out; give images with transparency, or objective.masked_loss=false"
         )
     log.info("masked loss: sprites cover %.0f %% of their images, %.0f to %.0f %%", *_percent(areas))
-    return masks
 
 
 def _orders(config: DataConfig, sprites: list[CaptionedSprite], variants: list[list[Variant]]) -> list[list[list[str]]]:

@@ -14,6 +14,7 @@ from spritelora.config.schema import Prediction
 from spritelora.config.validate import ValidateConfig
 from spritelora.errors import ConfigError
 from spritelora.sprites.split import choose_subset
+from spritelora.tasks.data_sets import recorded_sets
 from spritelora.tasks.drawing import (
     USUAL_GUIDANCE,
     USUAL_STEPS,
@@ -121,6 +122,7 @@ def settle_data(config: ValidateConfig, record: dict[str, Any] | None) -> DataCo
     settings = record["settings"]["data"]
     return DataConfig(
         path=typed.path or settings["path"],
+        sets={} if typed.path else recorded_sets(settings),
         limit=settings["limit"],
         holdout=settings["holdout"],
         split=Split(settings.get("split", Split.sprite.value)),  # runs before there were groups

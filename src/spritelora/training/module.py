@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
@@ -26,9 +26,19 @@ from spritelora.training.optimizer import settled_weights
 NamedParameters = list[tuple[str, torch.nn.Parameter]]
 
 
+class ByTimestep(NamedTuple):
+    """What the loss looks up by timestep, on the device of the batch: cumulative alphas and weights, (T,) fp32."""
+
+    alphas: Tensor
+    weights: Tensor
+
+
 @dataclass(frozen=True)
 class Objective:
-    """What the loss asks for. `alphas`: cumulative, (T,) float64. `unmasked_weight`: of cells outside the masks."""
+    """What the loss asks for. `alphas`: cumulative, (T,) float64. `unmasked_weight`: of cells outside the masks.
+
+    Nothing here waits for a GPU: what depends on the timestep is looked up where the timesteps are.
+    """
 
     alphas: Tensor
     prediction: Prediction
@@ -37,24 +47,30 @@ class Objective:
     adaptive_offset: float = 0.0
     error: Loss = field(default_factory=MeanSquared)
     unmasked_weight: float = 0.0
+    _tables: dict[torch.device, ByTimestep] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def loss(self, unet: Unet, batch: Batch) -> Tensor:
         """The training loss of a batch, a scalar."""
-        alphas = self.alphas[batch.timesteps.cpu()]
-        weights = self.weighting(signal_to_noise(alphas), self.prediction)
+        alphas, weights = (values[batch.timesteps] for values in self._table(batch.timesteps.device))
         noise = offset_noise(batch.noise, batch.constants, self.noise_offset, batch.latents, self.adaptive_offset)
         errors = self._errors(unet, batch, noise, alphas, self.error)
         masks = batch.masks.to(errors)
-        return weighted_loss(errors, masks + (1 - masks) * self.unmasked_weight, weights.to(errors))
+        return weighted_loss(errors, masks + (1 - masks) * self.unmasked_weight, weights * batch.weights)
 
     def plain_loss(self, unet: Unet, batch: Batch) -> Tensor:
         """The unweighted squared error of a batch, comparable between objectives."""
-        alphas = self.alphas[batch.timesteps.cpu()]
+        alphas = self._table(batch.timesteps.device).alphas[batch.timesteps]
         errors = self._errors(unet, batch, batch.noise, alphas, MeanSquared())
         return errors.flatten(1).mean(dim=1).mean()
 
+    def _table(self, device: torch.device) -> ByTimestep:
+        if device not in self._tables:
+            weights = self.weighting(signal_to_noise(self.alphas), self.prediction)
+            self._tables[device] = ByTimestep(*(v.to(device, torch.float32) for v in (self.alphas, weights)))
+        return self._tables[device]
+
     def _errors(self, unet: Unet, batch: Batch, noise: Tensor, alphas: Tensor, error: Loss) -> Tensor:
-        dtype, alphas = unet.dtype, alphas.to(batch.latents.device, torch.float32)
+        dtype = unet.dtype
         noisy = add_noise(batch.latents, noise + batch.jitter, alphas)
         conditions = {"text_embeds": batch.pooled.to(dtype), "time_ids": batch.time_ids}
         predicted = call_unet(unet, noisy.to(dtype), batch.timesteps, batch.states.to(dtype), conditions)
