@@ -7,6 +7,8 @@ the path in the text encoder with its `text_model.` level.
 from collections.abc import Iterator, Mapping
 from functools import cache
 
+from torch import nn
+
 from spritelora.adapters.kohya import kohya_module, original_path
 
 LAYERS_PER_BLOCK = 2
@@ -99,3 +101,9 @@ def block_of(module: str) -> str:
         return part
     head, *rest = path.split(".")
     return f"unet.{head}.{rest[0]}" if head in ("down_blocks", "up_blocks") else f"unet.{head}"
+
+
+def path_in(model: nn.Module, module: str) -> str:
+    """Where a model has a module of that name; CLIPTextModel of transformers 5 has no `text_model.` level."""
+    path = module.partition(".")[2]
+    return path if hasattr(model, "text_model") else path.removeprefix("text_model.")
