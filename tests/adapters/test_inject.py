@@ -111,7 +111,7 @@ def test_text_encoder_layers_have_to_fit_their_encoder(base, file: Path) -> None
     encoders = TextEncoders(base, torch.device("cpu"), torch.float32)
     check_fits(load_unet(base, torch.float32), lora, base.name)
     with pytest.raises(WeightsError, match=r"a LoRA for SDXL, not for .*q_proj is 768x768 in the file, 64x64"):
-        check_fits(encoders.encoders[0], lora, base.name, "text_encoder")
+        check_fits(encoders.stack.text_encoder, lora, base.name, "text_encoder")
 
 
 def _of_text(lora: LoraFile, name: str) -> LoraFile:

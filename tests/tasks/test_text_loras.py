@@ -117,7 +117,7 @@ def test_strength_0_is_the_base_to_the_bit_and_the_cache_holds_bases_alone(tmp_p
 def test_switched_off_encoders_give_the_base_to_the_bit(base, lora: Path) -> None:
     encoders = TextEncoders(base, torch.device("cpu"), torch.float32)
     before = encoders.encode(PROMPTS[0])
-    for part, model in zip(WIDTHS, encoders.encoders, strict=True):
+    for part, model in encoders.stack.parts.items():
         names = inject_loras(model, [read_lora_file(lora)], base.name, part)
         set_strength(model, names, [1.0])
         for name, change in text_changes().items():

@@ -4,6 +4,7 @@ A module's own name here is diffusers': `unet.` and the path in the UNet, or `te
 the path in the text encoder with its `text_model.` level.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 
@@ -101,6 +102,11 @@ def block_of(module: str) -> str:
         return part
     head, *rest = path.split(".")
     return f"unet.{head}.{rest[0]}" if head in ("down_blocks", "up_blocks") else f"unet.{head}"
+
+
+def whole_path(path: str) -> str:
+    """A path in a part of the model, with the `text_model.` level that CLIPTextModel of transformers 5 has not."""
+    return re.sub(r"^(text_encoder(?:_2)?)\.encoder\.", r"\1.text_model.encoder.", path)
 
 
 def path_in(model: nn.Module, module: str) -> str:

@@ -7,7 +7,6 @@ import torch
 
 from spritelora.adapters.inject import changes_text, inject_loras, set_strength
 from spritelora.adapters.lora_file import LoraFile
-from spritelora.adapters.names import TEXT_ENCODERS
 from spritelora.data.encode import Encoder
 from spritelora.sdxl.text import TextEmbedding, TextEncoders
 
@@ -37,7 +36,7 @@ def _encode_adapted(
     encoder: Encoder, loras: Sequence[LoraFile], settings: Sequence[Strengths], prompts: Sequence[str]
 ) -> dict[Strengths, Texts]:
     encoders = TextEncoders(encoder.base, encoder.device, torch.float32)
-    models = dict(zip(TEXT_ENCODERS, encoders.encoders, strict=True))
+    models = encoders.stack.parts
     names = [inject_loras(model, loras, encoder.base.name, part) for part, model in models.items()]
     log.info("encoding %d prompts anew at each strength, for the text encoders are changed too", len(prompts))
     found: dict[Strengths, Texts] = {}

@@ -29,13 +29,13 @@ from spritelora.sdxl.base import (
     read_zero_snr,
 )
 from spritelora.sdxl.latents import decode_latents
-from spritelora.sdxl.text import TextEmbedding
+from spritelora.sdxl.text import NO_TOKEN, TextEmbedding
 from spritelora.sprites.augment import vary_caption
 from spritelora.sprites.folder import CaptionedSprite, training_image
 from spritelora.tasks.training_set import TrainingSet
 from spritelora.training.contact_sheet import similar_captions
 from spritelora.training.hardware import Hardware
-from spritelora.training.module import LoraModule, Objective
+from spritelora.training.module import LoraModule, Objective, TrainedText
 from spritelora.training.optimizer import build_optimizer
 from spritelora.training.samples import SamplePlan
 
@@ -52,15 +52,22 @@ class Encoded:
     negative: TextEmbedding
 
 
-def encode_all(encoder: Encoder, sprites: TrainingSet, side_px: int, sampler: SamplerConfig) -> Encoded:
-    """Encode sprites, captions and sample prompts; what the cache holds is not computed again."""
+def encode_all(
+    encoder: Encoder, sprites: TrainingSet, side_px: int, sampler: SamplerConfig, trains_text: bool = False
+) -> Encoded:
+    """Encode sprites, captions and sample prompts; what the cache holds is not computed again.
+
+    `trains_text`: texts are token ids, for the encoders are not frozen.
+    """
     everything = [*sprites.training, *sprites.held_out]
     names = [s.name for s in everything]
     latents = dict(zip(names, encoder.latents(everything, side_px, sprites.matte), strict=True))
     further = [(s, v) for s, variants in zip(sprites.training, sprites.variants, strict=True) for v in variants[1:]]
     captions = [*(s.caption for s in everything), *(vary_caption(s.caption, v) for s, v in further)]
     shuffled = [c for of_sprite in sprites.orders for of_variant in of_sprite for c in of_variant]
-    texts = encoder.texts([*captions, *shuffled, *sampler.prompts, sampler.negative_prompt, ""])
+    texts = (encoder.tokens if trains_text else encoder.texts)(
+        [*captions, *shuffled, *sampler.prompts, sampler.negative_prompt, ""]
+    )
 
     def encoded(part: list[CaptionedSprite], more: Sequence[Sequence[tuple[Tensor, TextEmbedding]]] = ()) -> EncodedSet:
         return EncodedSet(
@@ -93,7 +100,8 @@ def _unconditional(base: BaseModel, empty: TextEmbedding) -> TextEmbedding:
     """
     if not base.zeros_for_empty_prompt:
         return empty
-    return TextEmbedding(torch.zeros_like(empty.states), torch.zeros_like(empty.pooled))
+    nothing = torch.full_like(empty.tokens, NO_TOKEN)
+    return TextEmbedding(torch.zeros_like(empty.states), torch.zeros_like(empty.pooled), nothing)
 
 
 def check_adapter(config: TrainConfig, base: BaseModel) -> None:
@@ -139,16 +147,17 @@ def build_recipe(config: TrainConfig) -> Recipe:
     return Recipe(_build(config.timesteps), noise, config.data.caption_dropout)
 
 
-def build_module(config: TrainConfig, objective: Objective, unet: Unet) -> LoraModule:
-    """The UNet with its objective, optimizer and schedule."""
+def build_module(config: TrainConfig, objective: Objective, unet: Unet, text: TrainedText | None = None) -> LoraModule:
+    """What is trained, with its objective, optimizer and schedule."""
     schedule, max_steps = _build(config.schedule), config.trainer.max_steps
     kind, settings = find_optimizer(config.optim), optimizer_settings(config.optim)
     return LoraModule(
         unet,
         objective,
-        make_optimizer=lambda parameters: build_optimizer(kind, parameters, **settings),
+        make_optimizer=lambda groups: build_optimizer(kind, groups, **settings),
         rate_share=lambda step: schedule(step, max_steps),
         seed=config.seed,
+        text=text,
     )
 
 

@@ -192,7 +192,9 @@ class FixedNoiseValidation(StepCallback):
     def _sum(self, module: LoraModule, batches: Sequence[Batch]) -> tuple[float, int]:
         """The sum of all samples' losses, and their number."""
         total = sum(
-            float(module.objective.plain_loss(module.unet, Batch(*(t.to(module.device) for t in batch))))
+            float(
+                module.objective.plain_loss(module.unet, module.with_text(Batch(*(t.to(module.device) for t in batch))))
+            )
             * len(batch.indices)
             for batch in batches
         )

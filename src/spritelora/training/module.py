@@ -1,6 +1,6 @@
-"""The LightningModule around the UNet: what one training step computes."""
+"""The LightningModule around the UNet and the text encoders that train: what one training step computes."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from spritelora.adapters.lora import adapter_parameters
+from spritelora.adapters.names import whole_path
 from spritelora.config.schema import Prediction
 from spritelora.data.batch import Batch
 from spritelora.diffusion.draws import derive_seed
@@ -21,7 +23,8 @@ from spritelora.diffusion.schedule import signal_to_noise
 from spritelora.errors import ResumeError
 from spritelora.sdxl.base import Unet
 from spritelora.sdxl.sample import call_unet
-from spritelora.training.optimizer import settled_weights
+from spritelora.sdxl.text import TextEmbedding, TextStack
+from spritelora.training.optimizer import Group, settled_weights
 
 
 @dataclass(frozen=True)
@@ -60,16 +63,25 @@ class Objective:
         return error(predicted.float() - target.float(), batch.timesteps, alphas, len(self.alphas))
 
 
+@dataclass(frozen=True)
+class TrainedText:
+    """Text encoders with adapters. `rate_factor`: their rate as a multiple of the UNet's."""
+
+    stack: TextStack
+    rate_factor: float
+
+
 class LoraModule(pl.LightningModule):
-    """Trains the adapter of a frozen UNet; its state is the adapter alone."""
+    """Trains the adapters of a frozen UNet and of text encoders, where they are given; its state is the adapters."""
 
     def __init__(
         self,
         unet: Unet,
         objective: Objective,
-        make_optimizer: Callable[[list[torch.nn.Parameter]], Optimizer],
+        make_optimizer: Callable[[list[Group]], Optimizer],
         rate_share: Callable[[int], float],
         seed: int,
+        text: TrainedText | None = None,
     ) -> None:
         super().__init__()
         self.strict_loading = False
@@ -78,25 +90,51 @@ class LoraModule(pl.LightningModule):
         self.make_optimizer = make_optimizer
         self.rate_share = rate_share
         self.seed = seed
+        self.text = text.stack if text else None
+        self.text_rate_factor = text.rate_factor if text else 0.0
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         accumulate = self.trainer.accumulate_grad_batches
         number = self.trainer.global_step * accumulate + batch_idx % accumulate
         place = number * self.trainer.world_size + self.trainer.global_rank
         torch.manual_seed(derive_seed(self.seed, "dropout", place))
-        return self.objective.loss(self.unet, batch)
+        return self.objective.loss(self.unet, self.with_text(batch))
+
+    def with_text(self, batch: Batch) -> Batch:
+        """The batch with its texts as the encoders are now, where they are trained."""
+        if self.text is None:
+            return batch
+        states, pooled = self.text(batch.tokens)
+        return batch._replace(states=states, pooled=pooled)
+
+    def embed(self, texts: Sequence[TextEmbedding]) -> list[TextEmbedding]:
+        """Prompts as the encoders are now, where they are trained."""
+        return list(texts) if self.text is None else [self.text.encode(text.tokens) for text in texts]
+
+    @property
+    def models(self) -> list[torch.nn.Module]:
+        """What has adapters."""
+        return [self.unet] if self.text is None else [self.unet, self.text]
+
+    @property
+    def groups(self) -> list[Group]:
+        """The trainable parameters of each model with the factor of its rate."""
+        factors = (1.0, self.text_rate_factor)
+        return [(adapter_parameters(m), factor) for m, factor in zip(self.models, factors, strict=False)]
 
     @contextmanager
     def as_result(self) -> Iterator[None]:
-        """Within it the UNet is what the run would leave: without dropout, with the optimizer's settled weights."""
+        """Within it the models are what the run would leave: without dropout, with the optimizer's settled weights."""
         optimizer: Any = self.trainer.optimizers[0]
-        self.unet.eval()
+        for model in self.models:
+            model.eval()
         with settled_weights(optimizer):
             yield
-        self.unet.train()
+        for model in self.models:
+            model.train()
 
     def configure_optimizers(self) -> Any:
-        optimizer = self.make_optimizer([p for p in self.parameters() if p.requires_grad])
+        optimizer = self.make_optimizer(self.groups)
         return [optimizer], [{"scheduler": LambdaLR(optimizer, self.rate_share), "interval": "step"}]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -107,7 +145,8 @@ class LoraModule(pl.LightningModule):
             counts.update({name: count + shift for name, count in counts.items()})
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
-        return {name: p.detach() for name, p in self.named_parameters() if p.requires_grad}
+        trained = {name: p.detach() for name, p in self.named_parameters() if p.requires_grad}
+        return {whole_path(name.removeprefix("text.")): tensor for name, tensor in trained.items()}
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         own = self.state_dict()

@@ -1,4 +1,4 @@
-"""The optimizer a user picked, over the adapter's parameters."""
+"""The optimizer a user picked, over the adapter's parameters in groups with rates of their own."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -10,10 +10,13 @@ from torch.optim import Optimizer
 
 from spritelora.errors import ConfigError, TrainingError, first_line
 
+Group = tuple[Sequence[nn.Parameter], float]
+"""Parameters, and their rate as a multiple of the set one."""
+
 
 def build_optimizer(
     kind: type[Optimizer],
-    parameters: Iterable[nn.Parameter],
+    groups: Iterable[Group],
     lr: float,
     weight_decay: float,
     betas: Sequence[float] | None,
@@ -28,7 +31,8 @@ def build_optimizer(
         shared["betas"] = tuple(betas)
     try:
         with redirect_stdout(None):  # Prodigy prints at every birth
-            optimizer = kind(list(parameters), **shared, **arguments)
+            of_each = [{"params": list(parameters), "lr": lr * factor} for parameters, factor in groups]
+            optimizer = kind(of_each, **shared, **arguments)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"optim: {kind.__name__} cannot be made ({first_line(error)})") from error
     if is_averaging(optimizer):
@@ -70,7 +74,7 @@ def probe_optimizer(kind: type[Optimizer], device: torch.device, **settings: Any
     """
     weight = nn.Parameter(torch.ones(64, 64, device=device))
     try:
-        optimizer = build_optimizer(kind, [weight], **settings)
+        optimizer = build_optimizer(kind, [([weight], 1.0)], **settings)
         if device.type == "cpu" and getattr(optimizer, "is_paged", False):
             raise ConfigError(
                 f"{kind.__name__} pages its states between GPU and host memory, and this run is on a CPU, where "
