@@ -34,7 +34,7 @@ def settings(option: str) -> OptimConfig:
 
 def make(option: str, weights: list[torch.nn.Parameter], **changes: object) -> Optimizer:
     optim = settings(option)
-    return build_optimizer(find_optimizer(optim), weights, **{**optimizer_settings(optim), **changes})
+    return build_optimizer(find_optimizer(optim), [(weights, 1.0)], **{**optimizer_settings(optim), **changes})
 
 
 def loss_of(weights: list[torch.nn.Parameter]) -> torch.Tensor:

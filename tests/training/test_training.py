@@ -70,7 +70,7 @@ def test_8_bit_states_are_8_bit_from_4096_elements_on() -> None:
 
     sizes = {"small": (63, 65), "just": (64, 64), "large": (200, 64)}
     weights = {name: torch.nn.Parameter(torch.randn(*shape)) for name, shape in sizes.items()}
-    optimizer = build_optimizer(AdamW8bit, list(weights.values()), **SETTINGS)
+    optimizer = build_optimizer(AdamW8bit, [(list(weights.values()), 1.0)], **SETTINGS)
     for weight in weights.values():
         weight.grad = torch.randn_like(weight)
     optimizer.step()
@@ -79,7 +79,7 @@ def test_8_bit_states_are_8_bit_from_4096_elements_on() -> None:
     counts = {name: weight.numel() for name, weight in weights.items()}
     eight_bit = counts["just"] + counts["large"]
     assert eight_bit_share(optimizer) == pytest.approx(eight_bit / sum(counts.values()))
-    assert eight_bit_share(build_optimizer(torch.optim.AdamW, list(weights.values()), **SETTINGS)) is None
+    assert eight_bit_share(build_optimizer(torch.optim.AdamW, [(list(weights.values()), 1.0)], **SETTINGS)) is None
 
 
 class Idle(torch.optim.SGD):

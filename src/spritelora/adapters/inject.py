@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Sequence
 
 import torch
-from peft import LoraConfig, inject_adapter_in_model
+from peft import LoraConfig
 from torch import nn
 
 from spritelora.adapters.bases import base_of, require_sdxl
@@ -30,7 +30,7 @@ def inject_loras(model: nn.Module, loras: Sequence[LoraFile], base_name: str, pa
             continue
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Already found a `peft_config`")  # several are meant here
-            inject_adapter_in_model(LoraConfig(**peft_settings(modules)), model, name)
+            model.add_adapter(LoraConfig(**peft_settings(modules)), adapter_name=name)  # pyright: ignore[reportCallIssue]
         _copy_factors(model, name, modules)
     model.requires_grad_(False)
     set_strength(model, names, [0.0] * len(names))

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 import torch
-from peft import LoraConfig, inject_adapter_in_model
+from peft import LoraConfig
 from peft.tuners.lora.layer import LoraLayer
 from torch import Tensor, nn
 
@@ -61,7 +61,7 @@ def add_lora(
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        inject_adapter_in_model(config, model, ADAPTER)
+        model.add_adapter(config, adapter_name=ADAPTER)  # pyright: ignore[reportCallIssue]
     for parameter in adapter_parameters(model):
         parameter.data = parameter.data.float()
 

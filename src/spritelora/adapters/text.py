@@ -13,30 +13,32 @@ from spritelora.adapters.lowrank import LowRank
 from spritelora.adapters.names import kohya_by_module, whole_path
 
 
-def match_text_targets(stack: nn.Module, endings: Sequence[str], num_first: int) -> list[str]:
-    """Paths of the layers of both encoders whose path ends in one of `endings`, but for those that nothing reads.
+def match_text_targets(encoders: Mapping[str, nn.Module], endings: Sequence[str]) -> dict[str, list[str]]:
+    """For each encoder the paths of the layers that end in one of `endings`, but for those that nothing reads.
 
-    `num_first`: the layers of the first encoder, of which the UNet takes what goes into the last one. Raises
-    ConfigError for an ending that an encoder has not.
+    What the UNet takes of the first encoder goes into its last layer. Raises ConfigError for an ending without a layer.
     """
-    for encoder in stack.children():
-        match_targets(encoder, endings, "text_encoders.modules")
-    idle = f".encoder.layers.{num_first - 1}."
-    paths = match_targets(stack, endings, "text_encoders.modules")
-    return [path for path in paths if not (path.startswith("text_encoder.") and idle in path)]
+    matched = {part: match_targets(model, endings, "text_encoders.modules") for part, model in encoders.items()}
+    last: int = encoders["text_encoder"].config.num_hidden_layers - 1  # pyright: ignore
+    read = [path for path in matched["text_encoder"] if f"encoder.layers.{last}." not in path]
+    return {**matched, "text_encoder": read}
 
 
-def text_layers_by_name(stack: nn.Module) -> dict[str, LoraLayer]:
+def text_layers_by_name(encoders: Mapping[str, nn.Module]) -> dict[str, LoraLayer]:
     """Every adapted layer by the module's name in LoRA files."""
-    return {whole_path(path): layer for path, layer in lora_layers(stack).items()}
+    return {
+        whole_path(f"{part}.{path}"): layer
+        for part, model in encoders.items()
+        for path, layer in lora_layers(model).items()
+    }
 
 
-def text_tensors(stack: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
+def text_tensors(encoders: Mapping[str, nn.Module], dtype: torch.dtype) -> dict[str, Tensor]:
     """The adapter in kohya's form, after the proof that the tensors hold the live encoders' deltas.
 
     Raises WeightsError where they do not.
     """
-    layers = text_layers_by_name(stack)
+    layers = text_layers_by_name(encoders)
     names: Mapping[str, str] = {name: kohya_by_module()[name] for name in layers}
     tensors = kohya_tensors({name: LowRank(*factors(layer)) for name, layer in layers.items()}, names, dtype)
     prove_layers(layers, names, tensors)

@@ -29,14 +29,15 @@ from spritelora.sdxl.base import (
     read_zero_snr,
 )
 from spritelora.sdxl.latents import decode_latents
-from spritelora.sdxl.text import NO_TOKEN, TextEmbedding
+from spritelora.sdxl.text import NO_TOKEN, TextEmbedding, TextStack
 from spritelora.sprites.augment import vary_caption
 from spritelora.sprites.folder import CaptionedSprite, training_image
+from spritelora.tasks.text_training import rate_factor
 from spritelora.tasks.training_set import TrainingSet
 from spritelora.training.contact_sheet import similar_captions
 from spritelora.training.hardware import Hardware
-from spritelora.training.module import LoraModule, Objective, TrainedText
-from spritelora.training.optimizer import build_optimizer
+from spritelora.training.module import LoraModule, Objective
+from spritelora.training.optimizer import build_optimizer, group_by_rate
 from spritelora.training.samples import SamplePlan
 
 log = logging.getLogger(__name__)
@@ -147,14 +148,18 @@ def build_recipe(config: TrainConfig) -> Recipe:
     return Recipe(_build(config.timesteps), noise, config.data.caption_dropout)
 
 
-def build_module(config: TrainConfig, objective: Objective, unet: Unet, text: TrainedText | None = None) -> LoraModule:
+def build_module(config: TrainConfig, objective: Objective, unet: Unet, text: TextStack | None = None) -> LoraModule:
     """What is trained, with its objective, optimizer and schedule."""
     schedule, max_steps = _build(config.schedule), config.trainer.max_steps
     kind, settings = find_optimizer(config.optim), optimizer_settings(config.optim)
+
+    def factor_of(name: str) -> float:
+        return rate_factor(config, name)
+
     return LoraModule(
         unet,
         objective,
-        make_optimizer=lambda groups: build_optimizer(kind, groups, **settings),
+        make_optimizer=lambda named: build_optimizer(kind, group_by_rate(named, factor_of), **settings),
         rate_share=lambda step: schedule(step, max_steps),
         seed=config.seed,
         text=text,

@@ -127,7 +127,7 @@ def _module(unet: Unet) -> LoraModule:
     return LoraModule(
         unet,
         Objective(cumulative_alphas(), Prediction.epsilon, Uniform(), 0.0),
-        make_optimizer=lambda groups: torch.optim.AdamW(groups[0][0], lr=1e-4),
+        make_optimizer=lambda named: torch.optim.AdamW([p for _, p in named], lr=1e-4),
         rate_share=lambda _step: 1.0,
         seed=0,
     )

@@ -78,7 +78,7 @@ def make_exporter(
                 **objective_facts(config, read_zero_snr(base, config.model.zero_terminal_snr)),
             },
         )
-        of_text = text_tensors(module.text, dtype) if module.text is not None else None
+        of_text = text_tensors(module.text.parts, dtype) if module.text is not None else None
         write_lora(file, unet, dtype, describe(facts), of_text)
 
     return export

@@ -168,7 +168,7 @@ def _announce(config: TrainConfig, prepared: Prepared, first_step: int) -> None:
     announce_adapter(config, len(lora_layers(module.unet)), num_parameters, bytes_per_weight)
     warn_of_two_schedules(config)
     announce_text(config, module)
-    announce_state_bits(eight_bit_share(module.make_optimizer(module.groups)))
+    announce_state_bits(eight_bit_share(module.make_optimizer(module.trainable())))
     num_timesteps = len(module.objective.alphas)
     positions = range(config.trainer.batch_size)
     batch = training_batch(encoded.training, config.seed, positions, num_timesteps, prepared.recipe)

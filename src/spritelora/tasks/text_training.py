@@ -3,6 +3,7 @@
 import logging
 
 from spritelora.adapters.lora import adapter_parameters, add_lora, check_rank, lora_layers
+from spritelora.adapters.names import TEXT_ENCODERS
 from spritelora.adapters.text import match_text_targets
 from spritelora.config.adapter_keys import AdapterKind
 from spritelora.config.schema import TrainConfig
@@ -11,7 +12,7 @@ from spritelora.errors import ConfigError
 from spritelora.sdxl.base import BaseModel
 from spritelora.sdxl.text import TextStack, empty_text_stack, load_text_stack
 from spritelora.training.hardware import Hardware
-from spritelora.training.module import LoraModule, TrainedText
+from spritelora.training.module import LoraModule
 
 log = logging.getLogger(__name__)
 
@@ -34,22 +35,30 @@ def check_text(config: TrainConfig, base: BaseModel) -> None:
             f"text_encoders.lr: {text.settled_lr(lr):g} beside optim.lr {lr:g}, but Prodigy finds one rate for all; "
             f"set text_encoders.lr={lr:g}, or take optim=adamw"
         )
-    stack = empty_text_stack(base)
-    check_rank(stack, _targets(config, base, stack), text.settled_rank(config.lora), "text_encoders.rank")
+    encoders = empty_text_stack(base).parts
+    for part, targets in match_text_targets(encoders, text.modules).items():
+        check_rank(encoders[part], targets, text.settled_rank(config.lora), "text_encoders.rank")
 
 
-def add_text(config: TrainConfig, base: BaseModel, hardware: Hardware) -> TrainedText | None:
+def add_text(config: TrainConfig, base: BaseModel, hardware: Hardware) -> TextStack | None:
     """The text encoders with a new adapter on the training device; None where they stay frozen."""
     text, lora = config.text_encoders, config.lora
     if not text.are_trained:
         return None
     stack = load_text_stack(base, hardware.base_dtype).to(hardware.device)
-    seed, rank = derive_seed(config.seed, "text encoders", 0), text.settled_rank(lora)
-    alpha, kind = text.settled_alpha(lora), config.adapter.kind
-    add_lora(stack, _targets(config, base, stack), rank, alpha, lora.dropout, seed, kind)
+    rank, alpha = text.settled_rank(lora), text.settled_alpha(lora)
+    for number, (part, targets) in enumerate(match_text_targets(stack.parts, text.modules).items()):
+        seed = derive_seed(config.seed, "text encoder", number)
+        add_lora(stack.parts[part], targets, rank, alpha, lora.dropout, seed, config.adapter.kind)
     if config.hardware.gradient_checkpointing:
         stack.checkpoint_gradients()
-    return TrainedText(stack.train(), text.settled_lr(config.optim.lr) / config.optim.lr)
+    return stack.train()
+
+
+def rate_factor(config: TrainConfig, name: str) -> float:
+    """What the rate of a parameter is of the set one, by its name in the module's state."""
+    is_of_text = name.startswith(tuple(TEXT_ENCODERS))
+    return config.text_encoders.settled_lr(config.optim.lr) / config.optim.lr if is_of_text else 1.0
 
 
 def announce_text(config: TrainConfig, module: LoraModule) -> None:
@@ -79,8 +88,3 @@ def text_facts(config: TrainConfig) -> dict[str, object]:
         "text_encoder_dim": text.settled_rank(lora),
         "text_encoder_alpha": text.settled_alpha(lora) * config.file_alpha / lora.settled_alpha,
     }
-
-
-def _targets(config: TrainConfig, base: BaseModel, stack: TextStack) -> list[str]:
-    num_first = base.config("text_encoder")["num_hidden_layers"]
-    return match_text_targets(stack, config.text_encoders.modules, num_first)

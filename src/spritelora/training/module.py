@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from spritelora.adapters.lora import adapter_parameters
 from spritelora.adapters.names import whole_path
 from spritelora.config.schema import Prediction
 from spritelora.data.batch import Batch
@@ -24,7 +23,9 @@ from spritelora.errors import ResumeError
 from spritelora.sdxl.base import Unet
 from spritelora.sdxl.sample import call_unet
 from spritelora.sdxl.text import TextEmbedding, TextStack
-from spritelora.training.optimizer import Group, settled_weights
+from spritelora.training.optimizer import settled_weights
+
+NamedParameters = list[tuple[str, torch.nn.Parameter]]
 
 
 @dataclass(frozen=True)
@@ -63,14 +64,6 @@ class Objective:
         return error(predicted.float() - target.float(), batch.timesteps, alphas, len(self.alphas))
 
 
-@dataclass(frozen=True)
-class TrainedText:
-    """Text encoders with adapters. `rate_factor`: their rate as a multiple of the UNet's."""
-
-    stack: TextStack
-    rate_factor: float
-
-
 class LoraModule(pl.LightningModule):
     """Trains the adapters of a frozen UNet and of text encoders, where they are given; its state is the adapters."""
 
@@ -78,10 +71,10 @@ class LoraModule(pl.LightningModule):
         self,
         unet: Unet,
         objective: Objective,
-        make_optimizer: Callable[[list[Group]], Optimizer],
+        make_optimizer: Callable[[NamedParameters], Optimizer],
         rate_share: Callable[[int], float],
         seed: int,
-        text: TrainedText | None = None,
+        text: TextStack | None = None,
     ) -> None:
         super().__init__()
         self.strict_loading = False
@@ -90,8 +83,7 @@ class LoraModule(pl.LightningModule):
         self.make_optimizer = make_optimizer
         self.rate_share = rate_share
         self.seed = seed
-        self.text = text.stack if text else None
-        self.text_rate_factor = text.rate_factor if text else 0.0
+        self.text = text
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         accumulate = self.trainer.accumulate_grad_batches
@@ -116,12 +108,6 @@ class LoraModule(pl.LightningModule):
         """What has adapters."""
         return [self.unet] if self.text is None else [self.unet, self.text]
 
-    @property
-    def groups(self) -> list[Group]:
-        """The trainable parameters of each model with the factor of its rate."""
-        factors = (1.0, self.text_rate_factor)
-        return [(adapter_parameters(m), factor) for m, factor in zip(self.models, factors, strict=False)]
-
     @contextmanager
     def as_result(self) -> Iterator[None]:
         """Within it the models are what the run would leave: without dropout, with the optimizer's settled weights."""
@@ -133,8 +119,13 @@ class LoraModule(pl.LightningModule):
         for model in self.models:
             model.train()
 
+    def trainable(self) -> NamedParameters:
+        """What is trained, by name: `unet.` or `text_encoder.` and the path, the same with every transformers."""
+        named = [(name, p) for name, p in self.named_parameters() if p.requires_grad]
+        return [(whole_path(name.removeprefix("text.")), p) for name, p in named]
+
     def configure_optimizers(self) -> Any:
-        optimizer = self.make_optimizer(self.groups)
+        optimizer = self.make_optimizer(self.trainable())
         return [optimizer], [{"scheduler": LambdaLR(optimizer, self.rate_share), "interval": "step"}]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -145,8 +136,7 @@ class LoraModule(pl.LightningModule):
             counts.update({name: count + shift for name, count in counts.items()})
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
-        trained = {name: p.detach() for name, p in self.named_parameters() if p.requires_grad}
-        return {whole_path(name.removeprefix("text.")): tensor for name, tensor in trained.items()}
+        return {name: p.detach() for name, p in self.trainable()}
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         own = self.state_dict()

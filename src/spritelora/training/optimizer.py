@@ -1,6 +1,6 @@
-"""The optimizer a user picked, over the adapter's parameters in groups with rates of their own."""
+"""The optimizer a user picked, over the adapter's parameters."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
@@ -10,19 +10,27 @@ from torch.optim import Optimizer
 
 from spritelora.errors import ConfigError, TrainingError, first_line
 
-Group = tuple[Sequence[nn.Parameter], float]
-"""Parameters, and their rate as a multiple of the set one."""
+RateGroup = tuple[Sequence[nn.Parameter], float]
+"""Parameters, and their rate over the one that is set."""
+
+
+def group_by_rate(named: Iterable[tuple[str, nn.Parameter]], factor_of: Callable[[str], float]) -> list[RateGroup]:
+    """Parameters by the factor that `factor_of` gives their names; those at the set rate itself come first."""
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in named:
+        groups.setdefault(factor_of(name), []).append(parameter)
+    return [(groups[factor], factor) for factor in sorted(groups, key=lambda factor: factor != 1)]
 
 
 def build_optimizer(
     kind: type[Optimizer],
-    groups: Iterable[Group],
+    groups: Sequence[RateGroup],
     lr: float,
     weight_decay: float,
     betas: Sequence[float] | None,
     arguments: dict[str, Any],
 ) -> Optimizer:
-    """An optimizer of the class `kind`; unset betas stay the class's own.
+    """An optimizer of the class `kind`; unset betas stay the class's own. Each group's rate is `lr` times its factor.
 
     Raises ConfigError where the class does not take these arguments.
     """
@@ -31,8 +39,7 @@ def build_optimizer(
         shared["betas"] = tuple(betas)
     try:
         with redirect_stdout(None):  # Prodigy prints at every birth
-            of_each = [{"params": list(parameters), "lr": lr * factor} for parameters, factor in groups]
-            optimizer = kind(of_each, **shared, **arguments)
+            optimizer = kind([{"params": list(p), "lr": lr * factor} for p, factor in groups], **shared, **arguments)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"optim: {kind.__name__} cannot be made ({first_line(error)})") from error
     if is_averaging(optimizer):
