@@ -1,4 +1,4 @@
-"""Text encoders with an adapter: nothing changes at first, all of it learns, at its own rate, and what cannot is refused."""
+"""Text encoders with an adapter: nothing changes at first, all of it learns at its own rate, what cannot is refused."""
 
 from enum import Enum
 
@@ -137,7 +137,7 @@ def test_layers_of_full_size_encoders() -> None:
         assert [path for path in matched["text_encoder_2"] if "layers.31." in path]
 
 
-def test_nothing_is_adapted_that_the_unet_does_not_read(base, hardware) -> None:
+def test_nothing_is_adapted_that_the_unet_does_not_read(base) -> None:
     """A change of the first encoder's last layer leaves what the UNet takes as it was, to the bit."""
     stack = load_text_stack(base, torch.float32)
     tokens = token_ids(load_tokenizers(base), CAPTIONS[0])
