@@ -14,6 +14,7 @@ from spritelora.adapters.lora_file import LoraFile, read_lora_file
 from spritelora.adapters.lowrank import LowRank, full_delta
 from spritelora.errors import WeightsError
 from spritelora.sdxl.base import load_unet
+from spritelora.sdxl.text import TextEncoders
 from tests.adapters.test_export import trained
 from tests.adapters.test_lora import call
 
@@ -104,11 +105,13 @@ def test_one_layer_that_does_not_fit_leaves_the_model_as_it_was(base, file: Path
         assert call(fresh).equal(before)
 
 
-def test_text_encoder_layers_are_not_passed_over(base, file: Path) -> None:
+def test_text_encoder_layers_have_to_fit_their_encoder(base, file: Path) -> None:
     text = "text_encoder.text_model.encoder.layers.0.self_attn.q_proj"
     lora = _of_text(read_lora_file(file), text)
-    with pytest.raises(WeightsError, match="changes 1 layers of the text encoders too"):
-        check_fits(load_unet(base, torch.float32), lora, base.name)
+    encoders = TextEncoders(base, torch.device("cpu"), torch.float32)
+    check_fits(load_unet(base, torch.float32), lora, base.name)
+    with pytest.raises(WeightsError, match=r"a LoRA for SDXL, not for .*q_proj is 768x768 in the file, 64x64"):
+        check_fits(encoders.stack.text_encoder, lora, base.name, "text_encoder")
 
 
 def _of_text(lora: LoraFile, name: str) -> LoraFile:

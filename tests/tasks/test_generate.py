@@ -177,7 +177,7 @@ FLUX = "lora_unet_double_blocks_0_img_attn_qkv"
         ({FLUX: 64}, (), WeightsError, "a LoRA for FLUX, not for SDXL"),
         ({Q: 640}, (), ConfigError, "model.path is not set, and .* does not say which model it was trained on"),
         ({Q: 640}, ("model",), WeightsError, "a LoRA for SDXL, not for .*; set model.path to its base"),
-        ({Q: 640, TEXT: 768}, ("model",), WeightsError, "changes 1 layers of the text encoders too"),
+        ({Q: 96, TEXT: 768}, ("model",), WeightsError, "for an unknown model, not for SDXL"),
         ({Q: 640}, ("mystery",), WeightsError, "1 unknown keys, such as mystery; what they do would be lost"),
     ],
 )

@@ -6,20 +6,26 @@ from dataclasses import dataclass
 from spritelora.adapters.lora_file import LoraFile
 from spritelora.adapters.lowrank import LowRank
 from spritelora.adapters.metadata import SDXL_CHANNELS
+from spritelora.adapters.names import TEXT_ENCODERS
 from spritelora.errors import WeightsError
 
 
 @dataclass(frozen=True)
 class SdxlKind:
-    """A model with SDXL's layers. `channels`: of its three levels. `text_width`: what cross-attention reads."""
+    """A model with SDXL's layers. `channels`: of its three levels. `encoder_widths`: of its two text encoders."""
 
     name: str
     channels: tuple[int, ...]
-    text_width: int
+    encoder_widths: tuple[int, int]
+
+    @property
+    def text_width(self) -> int:
+        """What cross-attention reads."""
+        return sum(self.encoder_widths)
 
 
-SDXL = SdxlKind("SDXL", SDXL_CHANNELS, 2048)
-EMBEDDED = SdxlKind("the embedded tiny SDXL", (48, 96, 128), 160)
+SDXL = SdxlKind("SDXL", SDXL_CHANNELS, (768, 1280))
+EMBEDDED = SdxlKind("the embedded tiny SDXL", (48, 96, 128), (64, 96))
 KINDS = (SDXL, EMBEDDED)
 
 OTHER_FAMILIES = (
@@ -71,7 +77,7 @@ def require_sdxl(lora: LoraFile) -> None:
 def _fits(kind: SdxlKind, name: str, module: LowRank) -> bool:
     part, _, path = name.partition(".")
     if part != "unet":
-        return kind is SDXL
+        return min(module.shape) == kind.encoder_widths[list(TEXT_ENCODERS).index(part)]
     channels = _channels(kind, path)
     if channels is None or path.endswith("ff.net.0.proj"):
         return True

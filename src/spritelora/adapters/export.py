@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 from diffusers import UNet2DConditionModel
+from peft.tuners.lora.layer import LoraLayer
 from torch import Tensor
 
 from spritelora.adapters.formats import kohya_tensors, rounding_bound, write_file
@@ -44,15 +45,19 @@ def file_change(tensors: Mapping[str, Tensor], module: str) -> LowRank:
 
 
 def prove_export(unet: UNet2DConditionModel, tensors: Mapping[str, Tensor]) -> None:
-    """Raise WeightsError unless the tensors hold the live model's deltas, all of them and no others.
+    """Raise WeightsError unless the tensors hold the live model's deltas, all of them and no others."""
+    prove_layers(lora_layers(unet), kohya_names(unet), tensors)
 
-    The difference may be what rounding to the file's number format explains.
+
+def prove_layers(layers: Mapping[str, LoraLayer], names: Mapping[str, str], tensors: Mapping[str, Tensor]) -> None:
+    """Raise WeightsError unless the tensors hold the deltas of these layers, all of them and no others.
+
+    `names`: kohya's, by the layers' own. The difference may be what rounding to the file's number format explains.
     """
-    names = kohya_names(unet)
     expected = {f"{name}.{end}" for name in names.values() for end in ("lora_down.weight", "lora_up.weight", "alpha")}
     if expected != set(tensors):
         raise WeightsError(f"export refused: keys differ from the adapter's: {sorted(expected ^ set(tensors))[:3]}")
-    for path, layer in lora_layers(unet).items():
+    for path, layer in layers.items():
         live = live_delta(layer).cpu()
         change = file_change(tensors, names[path])
         written = full_delta(change)
@@ -65,8 +70,17 @@ def prove_export(unet: UNet2DConditionModel, tensors: Mapping[str, Tensor]) -> N
             )
 
 
-def write_lora(file: Path, unet: UNet2DConditionModel, dtype: torch.dtype, metadata: Mapping[str, str]) -> None:
-    """Write the adapter as kohya's safetensors with metadata, after the proof."""
+def write_lora(
+    file: Path,
+    unet: UNet2DConditionModel,
+    dtype: torch.dtype,
+    metadata: Mapping[str, str],
+    of_text: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Write the adapter as kohya's safetensors with metadata, after the proof.
+
+    `of_text`: the text encoders' part in the same form, proven too.
+    """
     tensors = adapter_tensors(unet, dtype)
     prove_export(unet, tensors)
-    write_file(file, tensors, metadata)
+    write_file(file, {**tensors, **(of_text or {})}, metadata)

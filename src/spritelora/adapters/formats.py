@@ -144,4 +144,6 @@ def prove_read_back(written: LoraFile, modules: Modules, dtype: torch.dtype) -> 
 
 
 def _of_part(modules: Modules, part: str) -> dict[str, LowRank]:
-    return {n.removeprefix(f"{part}."): m for n, m in modules.items() if n.startswith(f"{part}.")}
+    """A part's modules by their paths, or by the ends of these that text encoders of every transformers have."""
+    paths = {name.removeprefix(f"{part}."): m for name, m in modules.items() if name.startswith(f"{part}.")}
+    return {path.removeprefix("text_model."): m for path, m in paths.items()}

@@ -1,10 +1,9 @@
-"""LoRA files on a UNet in memory, as PEFT's adapters whose strength can be turned, off included."""
+"""LoRA files on a UNet and text encoders in memory, as PEFT's adapters whose strength can be turned, off included."""
 
 import warnings
 from collections.abc import Sequence
 
 import torch
-from diffusers import UNet2DConditionModel
 from peft import LoraConfig
 from torch import nn
 
@@ -13,42 +12,47 @@ from spritelora.adapters.formats import peft_settings
 from spritelora.adapters.lora import lora_layers
 from spritelora.adapters.lora_file import LoraFile
 from spritelora.adapters.lowrank import LowRank
+from spritelora.adapters.names import TEXT_ENCODERS, path_in
 from spritelora.errors import WeightsError
 
-UNET = "unet."
 
+def inject_loras(model: nn.Module, loras: Sequence[LoraFile], base_name: str, part: str = "unet") -> list[str]:
+    """Put what every LoRA has of a `part` on its model, switched off; the names of the adapters in their order.
 
-def inject_loras(unet: UNet2DConditionModel, loras: Sequence[LoraFile], base_name: str) -> list[str]:
-    """Put every LoRA on the UNet, switched off, and return the names of the adapters in their order.
-
-    Raises WeightsError for a LoRA of another base, of another kind, or of the text encoders too.
+    Raises WeightsError for a LoRA of another base, or of another kind.
     """
     for lora in loras:
-        check_fits(unet, lora, base_name)
+        check_fits(model, lora, base_name, part)
     names = [f"lora_{number}" for number in range(len(loras))]
     for name, lora in zip(names, loras, strict=True):
-        modules = {path.removeprefix(UNET): change for path, change in lora.modules.items()}
+        modules = {path_in(model, module): change for module, change in changes_of(lora, part).items()}
+        if not modules:
+            continue
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Already found a `peft_config`")  # several are meant here
-            unet.add_adapter(LoraConfig(**peft_settings(modules)), adapter_name=name)
-        _copy_factors(unet, name, modules)
-    unet.requires_grad_(False)
-    set_strength(unet, names, [0.0] * len(names))
+            model.add_adapter(LoraConfig(**peft_settings(modules)), adapter_name=name)  # pyright: ignore[reportCallIssue]
+        _copy_factors(model, name, modules)
+    model.requires_grad_(False)
+    set_strength(model, names, [0.0] * len(names))
     return names
 
 
-def check_fits(unet: UNet2DConditionModel, lora: LoraFile, base_name: str) -> None:
-    """Raise WeightsError unless every module of a LoRA file is a layer of this UNet, of that layer's shape."""
+def changes_of(lora: LoraFile, part: str) -> dict[str, LowRank]:
+    """What a LoRA changes of a part of the model, by the modules' whole names."""
+    return {name: change for name, change in lora.modules.items() if name.startswith(f"{part}.")}
+
+
+def changes_text(lora: LoraFile) -> bool:
+    """Whether a LoRA changes layers of the text encoders, so that prompts are encoded otherwise."""
+    return any(changes_of(lora, part) for part in TEXT_ENCODERS)
+
+
+def check_fits(model: nn.Module, lora: LoraFile, base_name: str, part: str = "unet") -> None:
+    """Raise WeightsError unless all that a LoRA file has of a part are layers of its model, of their shapes."""
     require_sdxl(lora)
-    layers = {n: m.weight.shape for n, m in unet.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)}
-    text = sum(not name.startswith(UNET) for name in lora.modules)
-    if text:
-        raise WeightsError(
-            f"{lora.path}: changes {text} layers of the text encoders too, which are drawn here as the base has them; "
-            f"give a LoRA of the UNet alone"
-        )
-    for name, change in lora.modules.items():
-        shape = layers.get(name.removeprefix(UNET))
+    layers = {n: m.weight.shape for n, m in model.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)}
+    for name, change in changes_of(lora, part).items():
+        shape = layers.get(path_in(model, name))
         if shape is None or tuple(shape) != change.shape:
             has = "no such layer" if shape is None else f"{'x'.join(map(str, shape))}"
             raise WeightsError(
@@ -57,23 +61,23 @@ def check_fits(unet: UNet2DConditionModel, lora: LoraFile, base_name: str) -> No
             )
 
 
-def set_strength(unet: nn.Module, names: Sequence[str], strengths: Sequence[float]) -> None:
-    """Turn every adapter to its strength; where all are 0 the UNet is the base's to the bit, at the base's cost."""
+def set_strength(model: nn.Module, names: Sequence[str], strengths: Sequence[float]) -> None:
+    """Turn every adapter to its strength; where all are 0 the model is the base's to the bit, at the base's cost."""
     is_on = any(strengths)
-    for layer in lora_layers(unet).values():
+    for layer in lora_layers(model).values():
         present = [name for name in names if name in layer.lora_A]
         layer.enable_adapters(is_on)  # pyright: ignore
         layer.set_adapter(present)  # pyright: ignore
         for name, strength in zip(names, strengths, strict=True):
             if name in present:
                 layer.set_scale(name, strength)  # pyright: ignore
-    unet.requires_grad_(False)
+    model.requires_grad_(False)
 
 
 @torch.no_grad()
-def _copy_factors(unet: nn.Module, name: str, modules: dict[str, LowRank]) -> None:
+def _copy_factors(model: nn.Module, name: str, modules: dict[str, LowRank]) -> None:
     """Put a file's numbers into an adapter's layers, in fp32."""
-    layers = lora_layers(unet)
+    layers = lora_layers(model)
     for path, change in modules.items():
         for half, values in ((layers[path].lora_A[name], change.down), (layers[path].lora_B[name], change.up)):
             weight: torch.Tensor = half.weight  # pyright: ignore

@@ -1,10 +1,9 @@
-"""PEFT's LoRA on a UNet: where it goes, how large it is, and the weights it changes."""
+"""PEFT's LoRA on a UNet or on text encoders: where it goes, how large it is, and the weights it changes."""
 
 import math
 from collections.abc import Sequence
 
 import torch
-from diffusers import UNet2DConditionModel
 from peft import LoraConfig
 from peft.tuners.lora.layer import LoraLayer
 from torch import Tensor, nn
@@ -16,36 +15,36 @@ from spritelora.errors import ConfigError
 ADAPTER = "default"
 
 
-def match_targets(unet: nn.Module, endings: Sequence[str]) -> list[str]:
+def match_targets(model: nn.Module, endings: Sequence[str], key: str = "targets.modules") -> list[str]:
     """Paths of the linear and convolution layers whose path ends in one of `endings`, whole names only.
 
-    Raises ConfigError for an ending that matches no layer.
+    Raises ConfigError that names the `key` for an ending that matches no layer.
     """
-    layers = [name for name, module in unet.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+    layers = [name for name, module in model.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
     matched = {e: [n for n in layers if n == e or n.endswith(f".{e}")] for e in endings}
     if idle := [e for e, names in matched.items() if not names]:
         examples = sorted({n.rpartition(".")[2] for n in layers if not n.rpartition(".")[2].isdigit()})
-        raise ConfigError(f"targets.modules: {', '.join(idle)} matches no layer; layers end in {', '.join(examples)}")
+        raise ConfigError(f"{key}: {', '.join(idle)} matches no layer; layers end in {', '.join(examples)}")
     wanted = {n for names in matched.values() for n in names}
     return [n for n in layers if n in wanted]
 
 
-def check_rank(unet: nn.Module, targets: Sequence[str], rank: int) -> None:
+def check_rank(model: nn.Module, targets: Sequence[str], rank: int, key: str = "lora.rank") -> None:
     """Raise ConfigError for a rank that no target can have: a layer's change has at most its smaller side's.
 
-    Shapes alone are read, so that the UNet may be empty.
+    Shapes alone are read, so that the model may be empty. `key`: where the rank was set.
     """
-    weights = [unet.get_submodule(name).weight for name in targets]
+    weights = [model.get_submodule(name).weight for name in targets]
     largest = max(min(len(w), w[0].numel()) for w in weights)  # pyright: ignore
     if rank > largest:
         raise ConfigError(
-            f"lora.rank={rank} is above {largest}, the largest rank that a change of the {len(targets)} target layers "
-            f"can have; set lora.rank to {largest} or less"
+            f"{key}={rank} is above {largest}, the largest rank that a change of the {len(targets)} target layers "
+            f"can have; set {key} to {largest} or less"
         )
 
 
 def add_lora(
-    unet: UNet2DConditionModel,
+    model: nn.Module,
     targets: list[str],
     rank: int,
     alpha: float,
@@ -63,20 +62,20 @@ def add_lora(
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        unet.add_adapter(config, adapter_name=ADAPTER)
-    for parameter in adapter_parameters(unet):
+        model.add_adapter(config, adapter_name=ADAPTER)  # pyright: ignore[reportCallIssue]
+    for parameter in adapter_parameters(model):
         parameter.data = parameter.data.float()
-    use_one_operation(unet)
+    use_one_operation(model)
 
 
-def lora_layers(unet: nn.Module) -> dict[str, LoraLayer]:
-    """Every adapted layer by its path in the UNet."""
-    return {name: module for name, module in unet.named_modules() if isinstance(module, LoraLayer)}
+def lora_layers(model: nn.Module) -> dict[str, LoraLayer]:
+    """Every adapted layer by its path in the model."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, LoraLayer)}
 
 
-def adapter_parameters(unet: nn.Module) -> list[nn.Parameter]:
+def adapter_parameters(model: nn.Module) -> list[nn.Parameter]:
     """The trainable parameters."""
-    return [p for p in unet.parameters() if p.requires_grad]
+    return [p for p in model.parameters() if p.requires_grad]
 
 
 def is_up(parameter: str) -> bool:

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from spritelora.adapters.lowrank import LowRank
-from spritelora.adapters.names import kohya_by_module, module_by_kohya
+from spritelora.adapters.names import kohya_by_module, module_by_kohya, whole_path
 from spritelora.errors import WeightsError, first_line
 
 PEFT_WEIGHTS, PEFT_CONFIG = "adapter_model.safetensors", "adapter_config.json"
@@ -114,7 +114,7 @@ def module_name(raw: str) -> str | None:
     if path.startswith("diffusion_model."):
         return module_by_kohya().get("lora_unet_" + path.removeprefix("diffusion_model.").replace(".", "_"))
     path = re.sub(r"\.to_out$", ".to_out.0", path.replace(".processor.to_", ".to_"))
-    path = re.sub(r"^(text_encoder(_2)?)\.encoder\.", r"\1.text_model.encoder.", path)
+    path = whole_path(path)
     return next((name for name in (path, f"unet.{path}") if name in kohya_by_module()), None)
 
 

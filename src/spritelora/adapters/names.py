@@ -4,8 +4,11 @@ A module's own name here is diffusers': `unet.` and the path in the UNet, or `te
 the path in the text encoder with its `text_model.` level.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
+
+from torch import nn
 
 from spritelora.adapters.kohya import kohya_module, original_path
 
@@ -99,3 +102,14 @@ def block_of(module: str) -> str:
         return part
     head, *rest = path.split(".")
     return f"unet.{head}.{rest[0]}" if head in ("down_blocks", "up_blocks") else f"unet.{head}"
+
+
+def whole_path(path: str) -> str:
+    """A path in a part of the model, with the `text_model.` level that CLIPTextModel of transformers 5 has not."""
+    return re.sub(r"^(text_encoder(?:_2)?)\.encoder\.", r"\1.text_model.encoder.", path)
+
+
+def path_in(model: nn.Module, module: str) -> str:
+    """Where a model has a module of that name; CLIPTextModel of transformers 5 has no `text_model.` level."""
+    path = module.partition(".")[2]
+    return path if hasattr(model, "text_model") else path.removeprefix("text_model.")

@@ -59,6 +59,33 @@ class AdapterConfig:
 
 
 @dataclass
+class TextEncodersConfig:
+    """The layers of the text encoders that get an adapter beside the UNet's."""
+
+    modules: list[str] = key([], "endings of layer names in both encoders, for example q_proj or fc1; empty: frozen")
+    lr: float | None = key(None, "their own learning rate; unset: half of optim.lr", above=0)
+    rank: int | None = key(None, "rank of each of their layers; unset: lora.rank", at_least=1)
+    alpha: float | None = key(None, "their alpha; unset: what gives them the alpha/rank of lora", above=0)
+
+    @property
+    def are_trained(self) -> bool:
+        """Whether they learn anything."""
+        return bool(self.modules)
+
+    def settled_lr(self, unet_lr: float) -> float:
+        """The rate as given, or half of the UNet's."""
+        return unet_lr / 2 if self.lr is None else self.lr
+
+    def settled_rank(self, lora: LoraConfig) -> int:
+        """The rank as given, or the UNet's."""
+        return lora.rank if self.rank is None else self.rank
+
+    def settled_alpha(self, lora: LoraConfig) -> float:
+        """Alpha as given, or so that alpha/rank is that of the UNet's adapter."""
+        return lora.settled_alpha / lora.rank * self.settled_rank(lora) if self.alpha is None else self.alpha
+
+
+@dataclass
 class TargetsConfig:
     """The UNet layers that get an adapter."""
 

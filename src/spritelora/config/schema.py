@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from spritelora.config.adapter_keys import AdapterConfig, AdapterKind, LoraConfig, TargetsConfig
+from spritelora.config.adapter_keys import AdapterConfig, AdapterKind, LoraConfig, TargetsConfig, TextEncodersConfig
 from spritelora.config.data_keys import DataConfig
 from spritelora.config.fields import key, section
 from spritelora.config.hardware_keys import HardwareConfig
@@ -83,6 +83,7 @@ class TrainConfig:
     lora: LoraConfig = section(LoraConfig)
     adapter: AdapterConfig = section(AdapterConfig)
     targets: TargetsConfig = section(TargetsConfig)
+    text_encoders: TextEncodersConfig = section(TextEncodersConfig)
     optim: OptimConfig = section(OptimConfig)
     schedule: Any = key(MISSING, "learning-rate curve", targets=("spritelora.training.schedules.",))
     objective: ObjectiveConfig = section(ObjectiveConfig)

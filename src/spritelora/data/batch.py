@@ -19,9 +19,10 @@ from spritelora.sdxl.text import TextEmbedding
 class Batch(NamedTuple):
     """One forward pass: latents and noise (B, 4, h, w), channel constants (B, 4, 1, 1), timesteps (B,).
 
-    Text states (B, 77, D), pooled (B, D2), time ids (B, 6), and each sample's place in the data set (B,). What the
-    input's noise has more than the target's (B, 4, h, w) or (B, 1, 1, 1). The factor of each sample's loss (B,). The
-    share of each cell that is the sprite's (B, 1, h, w), or 1 (B, 1, 1, 1).
+    Text states (B, 77, D) and pooled (B, D2), or (B, 0) and the token ids (B, 2, 77) of encoders that are trained; time
+    ids (B, 6), and each sample's place in the data set (B,). What the input's noise has more than the target's
+    (B, 4, h, w) or (B, 1, 1, 1). The factor of each sample's loss (B,). The share of each cell that is the sprite's
+    (B, 1, h, w), or 1 (B, 1, 1, 1).
     """
 
     latents: Tensor
@@ -35,6 +36,7 @@ class Batch(NamedTuple):
     jitter: Tensor = torch.zeros(1, 1, 1, 1)
     weights: Tensor = torch.ones(1)
     masks: Tensor = torch.ones(1, 1, 1, 1)
+    tokens: Tensor = torch.empty(0, 0, dtype=torch.long)
 
 
 class Shown(NamedTuple):
@@ -170,4 +172,5 @@ def _assemble(
         time_ids=time_ids(8 * latents.shape[-1]).repeat(len(indices), 1),
         indices=torch.tensor(indices),
         masks=torch.stack([s.mask for s in shown]),
+        tokens=torch.stack([s.text.tokens for s in shown]),
     )

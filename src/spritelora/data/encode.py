@@ -12,7 +12,7 @@ from spritelora.data.cache import Cache, Entry, content_key
 from spritelora.data.team import Team
 from spritelora.sdxl.base import PARTS, BaseModel, fingerprint, load_vae
 from spritelora.sdxl.latents import encode_image
-from spritelora.sdxl.text import TextEmbedding, TextEncoders, cut_text
+from spritelora.sdxl.text import TextEmbedding, TextEncoders, cut_text, load_tokenizers, token_ids
 from spritelora.sprites.augment import Variant, show_variant
 from spritelora.sprites.folder import CaptionedSprite, training_image
 
@@ -88,8 +88,16 @@ class Encoder:
 
         distinct = list(dict.fromkeys(prompts))
         entries = dict(zip(distinct, self._entries("texts", distinct, key, compute), strict=True))
-        _warn_of_cuts(entries)
+        _warn_of_cuts({prompt: e.notes["cut"] for prompt, e in entries.items() if "cut" in e.notes})
         return {p: TextEmbedding(e.tensors["states"], e.tensors["pooled"]) for p, e in entries.items()}
+
+    def tokens(self, prompts: Sequence[str]) -> dict[str, TextEmbedding]:
+        """Each prompt as token ids, for encoders that are trained; those that are too long are named in a warning."""
+        tokenizers, nothing = load_tokenizers(self.base), torch.empty(0)
+        distinct = list(dict.fromkeys(prompts))
+        cuts = {prompt: cut_text(tokenizers[0], prompt) for prompt in distinct}
+        _warn_of_cuts({prompt: cut for prompt, cut in cuts.items() if cut})
+        return {prompt: TextEmbedding(nothing, nothing, token_ids(tokenizers, prompt)) for prompt in distinct}
 
     def _entries(
         self,
@@ -130,8 +138,7 @@ class Encoder:
         return fingerprint(self.base, part, self.cache.hashes)
 
 
-def _warn_of_cuts(entries: dict[str, Entry]) -> None:
-    cut = {prompt: e.notes["cut"] for prompt, e in entries.items() if "cut" in e.notes}
+def _warn_of_cuts(cut: dict[str, str]) -> None:
     for prompt, lost in list(cut.items())[:5]:
         log.warning("caption over 77 tokens: '%s...' loses its end '%s'", prompt[:40], lost)
     if len(cut) > 5:

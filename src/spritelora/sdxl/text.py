@@ -1,49 +1,93 @@
 """Prompts as SDXL's UNet takes them: both encoders' second-to-last states, and the second's pooled projection."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
-from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 from transformers.utils.logging import disable_progress_bar
 
 from spritelora.sdxl.base import TOKENIZERS, BaseModel
 
+KINDS = {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection}
+
+NO_TOKEN = -1
+"""Fills the tokens of what stands for no prompt: it is encoded to zeros."""
+
 
 @dataclass(frozen=True)
 class TextEmbedding:
-    """One prompt: `states` (77, D1 + D2) and `pooled` (D2)."""
+    """One prompt: `states` (77, D1 + D2) and `pooled` (D2).
+
+    Where the encoders are trained these are empty, and `tokens` (2, 77) for both encoders stand for them.
+    """
 
     states: Tensor
     pooled: Tensor
+    tokens: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
+
+
+class TextStack(nn.Module):
+    """SDXL's two text encoders as one module."""
+
+    def __init__(self, text_encoder: nn.Module, text_encoder_2: nn.Module) -> None:
+        super().__init__()
+        self.text_encoder, self.text_encoder_2 = text_encoder, text_encoder_2
+
+    @property
+    def parts(self) -> dict[str, nn.Module]:
+        """The encoders by their names in a diffusers model."""
+        return {"text_encoder": self.text_encoder, "text_encoder_2": self.text_encoder_2}
+
+    def checkpoint_gradients(self) -> None:
+        """Compute activations again in the backward pass rather than keep them."""
+        for encoder in self.parts.values():
+            encoder.gradient_checkpointing_enable({"use_reentrant": False})  # pyright: ignore
+
+    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """States (B, 77, D1 + D2) and pooled (B, D2) of token ids (B, 2, 77)."""
+        ids, is_nothing = tokens.clamp(min=0), (tokens == NO_TOKEN).flatten(1).all(dim=1)
+        first = self.text_encoder(ids[:, 0], output_hidden_states=True)
+        second = self.text_encoder_2(ids[:, 1], output_hidden_states=True)
+        states = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1)
+        return states.masked_fill(is_nothing[:, None, None], 0), second.text_embeds.masked_fill(is_nothing[:, None], 0)
+
+    @torch.no_grad()
+    def encode(self, tokens: Tensor) -> TextEmbedding:
+        """Encode one prompt (2, 77) alone, so that its numbers do not depend on its neighbours; fp32 on the CPU."""
+        states, pooled = self(tokens[None].to(next(self.parameters()).device))
+        return TextEmbedding(states[0].float().cpu(), pooled[0].float().cpu())
 
 
 class TextEncoders:
-    """SDXL's two tokenizers and encoders, on one device."""
+    """SDXL's two tokenizers and encoders, frozen, on one device."""
 
     def __init__(self, base: BaseModel, device: torch.device, dtype: torch.dtype) -> None:
-        disable_progress_bar()
         self.tokenizers = load_tokenizers(base)
-        kinds = {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection}
-        self.encoders = [
-            base.part(part).load(kind, dtype).eval().requires_grad_(False).to(device) for part, kind in kinds.items()
-        ]
-        self.device = device
+        self.stack = load_text_stack(base, dtype).to(device)
 
-    @torch.no_grad()
     def encode(self, prompt: str) -> TextEmbedding:
-        """Encode one prompt alone, so that its numbers do not depend on its neighbours. Returns fp32 on the CPU."""
-        outputs = [
-            encoder(self._token_ids(tokenizer, prompt), output_hidden_states=True)
-            for tokenizer, encoder in zip(self.tokenizers, self.encoders, strict=True)
-        ]
-        states = torch.cat([output.hidden_states[-2] for output in outputs], dim=-1)
-        return TextEmbedding(states[0].float().cpu(), outputs[1].text_embeds[0].float().cpu())
+        """Encode one prompt alone."""
+        return self.stack.encode(token_ids(self.tokenizers, prompt))
 
-    def _token_ids(self, tokenizer: CLIPTokenizer, prompt: str) -> Tensor:
-        length = tokenizer.model_max_length
-        tokens = tokenizer(prompt, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
-        return tokens.input_ids.to(self.device)
+
+def load_text_stack(base: BaseModel, dtype: torch.dtype) -> TextStack:
+    """Both encoders on the CPU, frozen. Raises WeightsError that names the file where one cannot be loaded."""
+    disable_progress_bar()
+    return TextStack(*(base.part(part).load(kind, dtype).eval().requires_grad_(False) for part, kind in KINDS.items()))
+
+
+def empty_text_stack(base: BaseModel) -> TextStack:
+    """The structure of both encoders without numbers: every weight has its shape and no memory."""
+    with torch.device("meta"):
+        return TextStack(*(kind(CLIPTextConfig(**base.config(part))) for part, kind in KINDS.items()))
+
+
+def token_ids(tokenizers: Sequence[CLIPTokenizer], prompt: str) -> Tensor:
+    """The ids of a prompt for each of the tokenizers, (2, 77)."""
+    options = {"padding": "max_length", "truncation": True, "return_tensors": "pt"}
+    return torch.cat([t(prompt, max_length=t.model_max_length, **options).input_ids for t in tokenizers])
 
 
 def load_tokenizers(base: BaseModel) -> list[CLIPTokenizer]:

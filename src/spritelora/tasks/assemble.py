@@ -30,10 +30,11 @@ from spritelora.sdxl.base import (
     read_zero_snr,
 )
 from spritelora.sdxl.latents import decode_latents
-from spritelora.sdxl.text import TextEmbedding
+from spritelora.sdxl.text import NO_TOKEN, TextEmbedding, TextStack
 from spritelora.sprites.augment import vary_caption
 from spritelora.sprites.folder import CaptionedSprite, training_image
 from spritelora.tasks.regularisation import add_regularisation
+from spritelora.tasks.text_training import rate_factor
 from spritelora.tasks.training_set import TrainingSet
 from spritelora.training.contact_sheet import similar_captions
 from spritelora.training.hardware import Hardware
@@ -54,8 +55,13 @@ class Encoded:
     negative: TextEmbedding
 
 
-def encode_all(encoder: Encoder, sprites: TrainingSet, side_px: int, sampler: SamplerConfig) -> Encoded:
-    """Encode sprites, captions and sample prompts; what the cache holds is not computed again."""
+def encode_all(
+    encoder: Encoder, sprites: TrainingSet, side_px: int, sampler: SamplerConfig, trains_text: bool = False
+) -> Encoded:
+    """Encode sprites, captions and sample prompts; what the cache holds is not computed again.
+
+    `trains_text`: texts are token ids, for the encoders are not frozen.
+    """
     everything = [*sprites.training, *sprites.held_out]
     drawn = encoder.latents([*everything, *sprites.regularisation], side_px, sprites.matte)
     latents = dict(zip([s.name for s in everything], drawn, strict=False))
@@ -63,7 +69,9 @@ def encode_all(encoder: Encoder, sprites: TrainingSet, side_px: int, sampler: Sa
     kept = [s.caption for s in sprites.regularisation]
     captions = [*(s.caption for s in everything), *kept, *(vary_caption(s.caption, v) for s, v in further)]
     shuffled = [c for of_sprite in sprites.orders for of_variant in of_sprite for c in of_variant]
-    texts = encoder.texts([*captions, *shuffled, *sampler.prompts, sampler.negative_prompt, ""])
+    texts = (encoder.tokens if trains_text else encoder.texts)(
+        [*captions, *shuffled, *sampler.prompts, sampler.negative_prompt, ""]
+    )
 
     def encoded(part: list[CaptionedSprite], more: Sequence[Sequence[tuple[Tensor, TextEmbedding]]] = ()) -> EncodedSet:
         return EncodedSet(
@@ -98,7 +106,8 @@ def _unconditional(base: BaseModel, empty: TextEmbedding) -> TextEmbedding:
     """
     if not base.zeros_for_empty_prompt:
         return empty
-    return TextEmbedding(torch.zeros_like(empty.states), torch.zeros_like(empty.pooled))
+    nothing = torch.full_like(empty.tokens, NO_TOKEN)
+    return TextEmbedding(torch.zeros_like(empty.states), torch.zeros_like(empty.pooled), nothing)
 
 
 def check_adapter(config: TrainConfig, base: BaseModel) -> None:
@@ -144,14 +153,15 @@ def build_recipe(config: TrainConfig) -> Recipe:
     return Recipe(_build(config.timesteps), noise, config.data.caption_dropout)
 
 
-def build_module(config: TrainConfig, objective: Objective, unet: Unet, precision: Precision) -> LoraModule:
-    """The UNet with its objective, optimizer and schedule."""
+def build_module(
+    config: TrainConfig, objective: Objective, unet: Unet, precision: Precision, text: TextStack | None = None
+) -> LoraModule:
+    """What is trained, with its objective, optimizer and schedule."""
     schedule, max_steps = _build(config.schedule), config.trainer.max_steps
     kind, settings = find_optimizer(config.optim), optimizer_settings(config.optim, precision)
-    ratio = config.optim.lora_plus
 
     def factor_of(name: str) -> float:
-        return ratio if is_up(name) else 1.0
+        return rate_factor(config, name) * (config.optim.lora_plus if is_up(name) else 1.0)
 
     return LoraModule(
         unet,
@@ -159,6 +169,7 @@ def build_module(config: TrainConfig, objective: Objective, unet: Unet, precisio
         make_optimizer=lambda named: build_optimizer(kind, group_by_rate(named, factor_of), **settings),
         rate_share=lambda step: schedule(step, max_steps),
         seed=config.seed,
+        text=text,
     )
 
 

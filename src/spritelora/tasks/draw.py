@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from spritelora.adapters.bases import require_sdxl
-from spritelora.adapters.inject import inject_loras, set_strength
 from spritelora.adapters.lora_file import LoraFile, read_lora_file
 from spritelora.config.generate import GenerateConfig
 from spritelora.config.hardware_keys import Precision
@@ -59,14 +58,13 @@ def draw_images(
     encoder = Encoder(base, cache, hardware.device)
     wanted = [prompt for prompt in prompts for _ in range(config.count)]
     noise = start_noise(drawing.seed, config.count, drawing.side_px).repeat(len(prompts), 1, 1, 1)
-    studio = open_studio(drawing, base, encoder, wanted, noise, hardware, config.sampler.batch_size, threads=None)
-    adapters = inject_loras(studio.unet, loras, base.name)
-    strengths = [config.strength * weight for weight in weights]
-    set_strength(studio.unet, adapters, strengths)
+    strengths = tuple(config.strength * weight for weight in weights)
+    size = config.sampler.batch_size
+    studio = open_studio(drawing, base, encoder, wanted, noise, hardware, size, None, loras, [strengths])
     for lora, strength in zip(loras, strengths, strict=True):
         log.info("%s: %d layers, strength %g", lora.path, len(lora.modules), strength)
     with tqdm(total=len(wanted), unit="image", leave=False, disable=None) as bar:
-        return studio.draw(bar.update)
+        return studio.draw(strengths, bar.update)
 
 
 def settle_drawing(config: GenerateConfig, source: "Source", loras: list[LoraFile], base: BaseModel) -> Drawing:

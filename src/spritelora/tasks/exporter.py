@@ -7,9 +7,12 @@ from pathlib import Path
 from spritelora.adapters.export import write_lora
 from spritelora.adapters.formats import SAVE_DTYPE
 from spritelora.adapters.metadata import LoraFacts, describe
+from spritelora.adapters.text import text_tensors
 from spritelora.config.adapter_keys import AdapterKind
 from spritelora.config.schema import TrainConfig
-from spritelora.sdxl.base import BaseModel, Unet, read_prediction, read_zero_snr
+from spritelora.sdxl.base import BaseModel, read_prediction, read_zero_snr
+from spritelora.tasks.text_training import text_facts
+from spritelora.training.module import LoraModule
 
 
 def objective_facts(config: TrainConfig, zero_snr: bool) -> dict[str, object]:
@@ -46,9 +49,15 @@ def adapter_facts(config: TrainConfig) -> dict[str, str]:
 
 
 def make_exporter(
-    config: TrainConfig, base: BaseModel, unet: Unet, captions: list[str], title: str, told: Mapping[str, object]
+    config: TrainConfig,
+    base: BaseModel,
+    module: LoraModule,
+    captions: list[str],
+    title: str,
+    told: Mapping[str, object],
 ) -> Callable[[Path, int], None]:
     """A function that writes the LoRA file for a step. `told`: further settings, under kohya's names."""
+    unet, dtype = module.unet, SAVE_DTYPE[config.lora.save_dtype]
 
     def export(file: Path, step: int) -> None:
         facts = LoraFacts(
@@ -70,10 +79,12 @@ def make_exporter(
                 "gradient_accumulation_steps": config.trainer.accumulate,
                 "network_dropout": config.lora.dropout,
                 **adapter_facts(config),
+                **text_facts(config),
                 **objective_facts(config, read_zero_snr(base, config.model.zero_terminal_snr)),
                 **told,
             },
         )
-        write_lora(file, unet, SAVE_DTYPE[config.lora.save_dtype], describe(facts))
+        of_text = text_tensors(module.text.parts, dtype) if module.text is not None else None
+        write_lora(file, unet, dtype, describe(facts), of_text)
 
     return export

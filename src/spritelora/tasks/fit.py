@@ -39,6 +39,7 @@ from spritelora.tasks.record import make_record, new_run_id, to_json
 from spritelora.tasks.run_files import close_logger, open_log
 from spritelora.tasks.sample_metrics import measure_samples
 from spritelora.tasks.start import Start, find_start
+from spritelora.tasks.text_training import add_text, announce_text, check_text
 from spritelora.tasks.training_set import TrainingSet
 from spritelora.training.callbacks import FixedNoiseValidation, StepMeter
 from spritelora.training.checkpoints import (
@@ -121,6 +122,7 @@ def _fit(
             record = make_record(config, invocation, hardware, base, sprites, new_run_id())
             start, record = team.share(find_start(config, record) if team.is_first else (Start(None, 0), record))
             assemble.check_adapter(config, base)
+            check_text(config, base)
             objective, recipe = assemble.build_objective(config, base), assemble.build_recipe(config)
             optimizer = assemble.find_optimizer(config.optim)
             settings = assemble.optimizer_settings(config.optim, hardware.precision)
@@ -130,7 +132,8 @@ def _fit(
             encoded = encode_kept(frozen, config, Encoder(base, cache, hardware.device, team), sprites)
             reset_peak_memory(hardware.device)
             unet = assemble.add_adapter(config, frozen.unet(base, hardware))
-            module = assemble.build_module(config, objective, unet, hardware.precision)
+            text = add_text(config, base, hardware)
+            module = assemble.build_module(config, objective, unet, hardware.precision, text)
             prepared = Prepared(frozen, sprites, hardware, base, encoded, module, recipe)
             _announce(config, prepared, start.step)
         run_log, stopped_by = _train(config, invocation, prepared, record, start, stop)
@@ -168,6 +171,7 @@ def _announce(config: TrainConfig, prepared: Prepared, first_step: int) -> None:
     bytes_per_weight = SAVE_DTYPE[config.lora.save_dtype].itemsize
     announce_adapter(config, len(lora_layers(module.unet)), num_parameters, bytes_per_weight)
     warn_of_two_schedules(config)
+    announce_text(config, module)
     announce_state_bits(eight_bit_share(module.make_optimizer(module.trainable())))
     num_timesteps = len(module.objective.alphas)
     positions = range(config.trainer.batch_size)
@@ -199,7 +203,7 @@ def _train(
         plan = assemble.build_sample_plan(config, prepared.base, prepared.sprites, encoded, prepared.hardware)
         captions = [s.caption for s in prepared.sprites.training]
         told = data_facts(config.data, prepared.sprites)
-        export = make_exporter(config, prepared.base, module.unet, captions, title=run_dir.name, told=told)
+        export = make_exporter(config, prepared.base, module, captions, title=run_dir.name, told=told)
         pruning = Pruning(run_log, meter, join_trial(run_dir) if team.is_first else None, team)
         checkpoints = Checkpoints(run_log, meter, stop, to_json(record), export, settings.save_every)
         trainer = make_trainer(

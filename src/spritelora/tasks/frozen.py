@@ -68,7 +68,9 @@ def encode_kept(frozen: Frozen, config: TrainConfig, encoder: Encoder, sprites: 
 
     def encode() -> Encoded:
         frozen.let_go("unet")  # which is not in memory beside the encoders in a run alone either
-        encoded = encode_all(encoder, sprites, config.model.resolution, config.sampler)
+        encoded = encode_all(
+            encoder, sprites, config.model.resolution, config.sampler, config.text_encoders.are_trained
+        )
         gc.collect()
         if encoder.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -92,7 +94,7 @@ def _encoded_key(config: TrainConfig, sprites: TrainingSet) -> object:
         shown,
         config.model.resolution,
     )
-    return of_set, config.sampler.prompts, config.sampler.negative_prompt
+    return of_set, config.sampler.prompts, config.sampler.negative_prompt, config.text_encoders.are_trained
 
 
 def results_of_base(

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from spritelora.adapters.inject import inject_loras, set_strength
 from spritelora.config.validate import ValidateConfig
 from spritelora.data.cache import Cache
 from spritelora.data.encode import Encoder
@@ -38,6 +37,7 @@ from spritelora.sdxl.sample import start_noise
 from spritelora.sprites.image import Pixels
 from spritelora.sprites.names import slug
 from spritelora.tasks import validate_settings as settle
+from spritelora.tasks.adapted_text import Strengths
 from spritelora.tasks.announce import duration
 from spritelora.tasks.drawing import Drawing
 from spritelora.tasks.export import COLOURS, VALIDATION
@@ -92,8 +92,20 @@ def validate(config: ValidateConfig) -> Path:
     warn_of_base(base, subject.record, cache)
     encoder = Encoder(base, cache, hardware.device)
     noise = start_noise(drawing.seed, len(prompts), drawing.side_px)
-    studio = open_studio(drawing, base, encoder, prompts, noise, hardware, config.batch_size, config.hardware.threads)
-    by_strength = _draw_all(studio, subject, base, judge, [*([0.0] if config.compare_base else []), *strengths])
+    settings = {s: tuple(s * w for w in subject.weights) for s in [*([0.0] if config.compare_base else []), *strengths]}
+    studio = open_studio(
+        drawing,
+        base,
+        encoder,
+        prompts,
+        noise,
+        hardware,
+        config.batch_size,
+        config.hardware.threads,
+        subject.loras,
+        list(settings.values()),
+    )
+    by_strength = _draw_all(studio, judge, settings)
     validation = Validation(
         prompts=prompts,
         is_seen=np.arange(len(prompts)) < len(seen) * config.images_per_prompt,
@@ -112,20 +124,16 @@ def validate(config: ValidateConfig) -> Path:
     return subject.output
 
 
-def _draw_all(
-    studio: Studio, subject: settle.Subject, base: BaseModel, judge: Judge, strengths: list[float]
-) -> dict[float, DrawnSet]:
+def _draw_all(studio: Studio, judge: Judge, settings: dict[float, Strengths]) -> dict[float, DrawnSet]:
     """The measured images of each strength, 0 being the base, all from the one UNet."""
     from tqdm import tqdm
 
-    adapters = inject_loras(studio.unet, subject.loras, base.name)
     drawn: dict[float, DrawnSet] = {}
-    with tqdm(total=len(judge.prompts) * len(strengths), unit="image", leave=False, disable=None) as bar:
-        for strength in strengths:
+    with tqdm(total=len(judge.prompts) * len(settings), unit="image", leave=False, disable=None) as bar:
+        for strength, of_each in settings.items():
             bar.set_description(f"strength {strength:g}" if strength else "base")
-            set_strength(studio.unet, adapters, [strength * weight for weight in subject.weights])
             try:
-                drawn[strength] = judge.measure(studio.draw(bar.update))
+                drawn[strength] = judge.measure(studio.draw(of_each, bar.update))
             except WeightsError as error:
                 raise WeightsError(f"at strength {strength:g}: {error}") from error
     return drawn

@@ -191,10 +191,10 @@ class FixedNoiseValidation(StepCallback):
 
     def _sum(self, module: LoraModule, batches: Sequence[Batch]) -> tuple[float, int]:
         """The sum of all samples' losses, and their number."""
+        on_device = (Batch(*(t.to(module.device) for t in batch)) for batch in batches)
         total = sum(
-            float(module.objective.plain_loss(module.unet, Batch(*(t.to(module.device) for t in batch))))
-            * len(batch.indices)
-            for batch in batches
+            float(module.objective.plain_loss(module.unet, module.with_text(batch))) * len(batch.indices)
+            for batch in on_device
         )
         return total, sum(len(batch.indices) for batch in batches)
 

@@ -1,6 +1,6 @@
-"""The LightningModule around the UNet: what one training step computes."""
+"""The LightningModule around the UNet and the text encoders that train: what one training step computes."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from spritelora.adapters.names import whole_path
 from spritelora.config.schema import Prediction
 from spritelora.data.batch import Batch
 from spritelora.diffusion.draws import derive_seed
@@ -21,6 +22,7 @@ from spritelora.diffusion.schedule import signal_to_noise
 from spritelora.errors import ResumeError
 from spritelora.sdxl.base import Unet
 from spritelora.sdxl.sample import call_unet
+from spritelora.sdxl.text import TextEmbedding, TextStack
 from spritelora.training.optimizer import settled_weights
 
 NamedParameters = list[tuple[str, torch.nn.Parameter]]
@@ -79,7 +81,7 @@ class Objective:
 
 
 class LoraModule(pl.LightningModule):
-    """Trains the adapter of a frozen UNet; its state is the adapter alone."""
+    """Trains the adapters of a frozen UNet and of text encoders, where they are given; its state is the adapters."""
 
     def __init__(
         self,
@@ -88,6 +90,7 @@ class LoraModule(pl.LightningModule):
         make_optimizer: Callable[[NamedParameters], Optimizer],
         rate_share: Callable[[int], float],
         seed: int,
+        text: TextStack | None = None,
     ) -> None:
         super().__init__()
         self.strict_loading = False
@@ -96,26 +99,46 @@ class LoraModule(pl.LightningModule):
         self.make_optimizer = make_optimizer
         self.rate_share = rate_share
         self.seed = seed
+        self.text = text
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         accumulate = self.trainer.accumulate_grad_batches
         number = self.trainer.global_step * accumulate + batch_idx % accumulate
         place = number * self.trainer.world_size + self.trainer.global_rank
         torch.manual_seed(derive_seed(self.seed, "dropout", place))
-        return self.objective.loss(self.unet, batch)
+        return self.objective.loss(self.unet, self.with_text(batch))
+
+    def with_text(self, batch: Batch) -> Batch:
+        """The batch with its texts as the encoders are now, where they are trained."""
+        if self.text is None:
+            return batch
+        states, pooled = self.text(batch.tokens)
+        return batch._replace(states=states, pooled=pooled)
+
+    def embed(self, texts: Sequence[TextEmbedding]) -> list[TextEmbedding]:
+        """Prompts as the encoders are now, where they are trained."""
+        return list(texts) if self.text is None else [self.text.encode(text.tokens) for text in texts]
+
+    @property
+    def models(self) -> list[torch.nn.Module]:
+        """What has adapters."""
+        return [self.unet] if self.text is None else [self.unet, self.text]
 
     @contextmanager
     def as_result(self) -> Iterator[None]:
-        """Within it the UNet is what the run would leave: without dropout, with the optimizer's settled weights."""
+        """Within it the models are what the run would leave: without dropout, with the optimizer's settled weights."""
         optimizer: Any = self.trainer.optimizers[0]
-        self.unet.eval()
+        for model in self.models:
+            model.eval()
         with settled_weights(optimizer):
             yield
-        self.unet.train()
+        for model in self.models:
+            model.train()
 
     def trainable(self) -> NamedParameters:
-        """What is trained, by name."""
-        return [(name, p) for name, p in self.named_parameters() if p.requires_grad]
+        """What is trained, by name: `unet.` or `text_encoder.` and the path, the same with every transformers."""
+        named = [(name, p) for name, p in self.named_parameters() if p.requires_grad]
+        return [(whole_path(name.removeprefix("text.")), p) for name, p in named]
 
     def configure_gradient_clipping(
         self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None

@@ -36,7 +36,7 @@ def measure_step(module: LoraModule, batch: Batch, autocast: AbstractContextMana
 def _timed_pass(module: LoraModule, batch: Batch, autocast: AbstractContextManager[Any]) -> float:
     started = time.perf_counter()
     with autocast:
-        loss = module.objective.loss(module.unet, batch)
+        loss = module.objective.loss(module.unet, module.with_text(batch))
     loss.backward()
     if batch.latents.is_cuda:
         torch.cuda.synchronize()

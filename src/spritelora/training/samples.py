@@ -43,13 +43,12 @@ class SamplePlan:
 
     def draw(self, module: LoraModule) -> NDArray[np.uint8]:
         """One image for each prompt, (N, side_px, side_px, 3)."""
+        *texts, negative = module.embed([*self.texts, self.negative])
         noise = start_noise(self.seed, len(self.prompts), self.side_px)
         starts = range(0, len(self.prompts), self.batch_size)
         parts = [slice(i, i + self.batch_size) for i in starts]
         latents = [
-            sample_latents(
-                module.unet, self.scheduler, self.texts[p], self.negative, noise[p], self.steps, self.guidance
-            )
+            sample_latents(module.unet, self.scheduler, texts[p], negative, noise[p], self.steps, self.guidance)
             for p in parts
         ]
         return self.decode(torch.cat(latents))
