@@ -129,3 +129,10 @@ def test_an_encoder_that_cannot_be_loaded_is_named_before_training(
     with pytest.raises(WeightsError, match=r"text_encoder_2/model\.safetensors: cannot be loaded"):
         run(tmp_path / "run", cache, "trainer.max_steps=1", f"model.path={folder}")
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_train_what_one_trains(learned: Path, cache: Path, tmp_path: Path) -> None:
+    """To the bit: two processes in place of two accumulated passes."""
+    both = ("trainer.accumulate=1", "hardware.devices=2", "hardware.threads=1", "trainer.max_steps=4")
+    assert_same_tensors(lora_of(learned), lora_of(run(tmp_path / "two", cache, *both)))
