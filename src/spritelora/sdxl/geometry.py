@@ -57,6 +57,7 @@ SDXL_TEXT_2: dict[str, Any] = {
     "projection_dim": 1280,
 }
 
+SDXL_UNET_WEIGHTS = 2_567_463_684
 SDXL_TEXT_WEIGHTS = 123_060_480 + 694_659_840
 """Of both text encoders."""
 

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from torch import nn
 
 from spritelora.config.hardware_keys import BaseFormat
 from spritelora.config.resume import read_record
@@ -15,7 +16,7 @@ from spritelora.config.schema import TrainConfig
 from spritelora.data.cache import Cache, content_key
 from spritelora.data.team import Team
 from spritelora.sdxl.base import BaseModel
-from spritelora.sdxl.geometry import SDXL_TEXT_WEIGHTS, SDXL_UNET, SDXL_VAE, shapes_of, vae_shapes_of
+from spritelora.sdxl.geometry import SDXL_TEXT_WEIGHTS, SDXL_UNET, SDXL_UNET_WEIGHTS, SDXL_VAE, shapes_of, vae_shapes_of
 from spritelora.sdxl.quantised import probe_quantised
 from spritelora.tasks import assemble
 from spritelora.training.hardware import Hardware
@@ -26,27 +27,36 @@ from spritelora.training.tracing import Arithmetic
 
 log = logging.getLogger(__name__)
 
-NO_QUESTION = 40
-"""Activations of one image, by the bytes of the base's weights at the side it was made for: never so many."""
+NO_QUESTION = 10
+"""No base holds so many times the bytes of its fp32 weights for one image of the side it was made for."""
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """The configurations of a base's parts, and how many weights its text encoders have."""
+    """The configurations of a base's parts.
+
+    `file_bytes`: of the UNet's weights, in 16 bits or more. `text_weights`: counts those of the text encoders.
+    """
 
     unet: dict[str, Any]
     vae: dict[str, Any]
-    text_weights: int
+    file_bytes: int
+    text_weights: Callable[[], int]
 
 
 FIRST = Plan(BaseFormat.full, False, 1)
-FULL_SIZE = Geometry(SDXL_UNET, SDXL_VAE, SDXL_TEXT_WEIGHTS)
+FULL_SIZE = Geometry(SDXL_UNET, SDXL_VAE, 2 * SDXL_UNET_WEIGHTS, lambda: SDXL_TEXT_WEIGHTS)
 
 
 def read_geometry(base: BaseModel) -> Geometry:
     """The geometry of a model on disk."""
-    texts = [base.part(part).tensors().values() for part in ("text_encoder", "text_encoder_2")]
-    return Geometry(base.config("unet"), base.config("vae"), sum(t.numel() for part in texts for t in part))
+
+    def text_weights() -> int:
+        parts = [base.part(part).tensors().values() for part in ("text_encoder", "text_encoder_2")]
+        return sum(t.numel() for part in parts for t in part)
+
+    file_bytes = sum(file.stat().st_size for file in base.part("unet").sources().values())
+    return Geometry(base.config("unet"), base.config("vae"), file_bytes, text_weights)
 
 
 def run_shapes(config: TrainConfig, geometry: Geometry, hardware: Hardware) -> RunShapes:
@@ -55,9 +65,9 @@ def run_shapes(config: TrainConfig, geometry: Geometry, hardware: Hardware) -> R
     optimizer, settings = assemble.find_optimizer(config.optim), assemble.optimizer_settings(config.optim)
 
     def make_unet() -> Any:
-        logging.getLogger("diffusers").setLevel(logging.ERROR)  # it advises against casting, of a model without numbers
-        unet = shapes_of(geometry.unet).to(hardware.base_dtype).requires_grad_(False)  # pyright: ignore
-        return assemble.add_adapter(replace_checkpointing(config, False), unet)
+        unet = nn.Module.to(shapes_of(geometry.unet), hardware.base_dtype)  # diffusers' own warns that results change
+        without = replace(config, hardware=replace(config.hardware, gradient_checkpointing=False))
+        return assemble.add_adapter(without, unet.requires_grad_(False))
 
     return RunShapes(
         make_unet,
@@ -106,7 +116,7 @@ def settle_savings(
     config = replace(config, hardware=asked)
     plan, reason = team.share(choose_plan(config, read_geometry(base), hardware) if team.is_first else (FIRST, ""))
     if BaseFormat.auto is asked.base or asked.gradient_checkpointing is None:
-        log.info("hardware: %s (%s)", plan.words, reason)
+        log.info("%s (%s)", plan.words, reason)
     if plan.base is not BaseFormat.full:
         probe_quantised(plan.base, hardware.device, hardware.base_dtype)
     settled = replace(asked, base=plan.base, gradient_checkpointing=plan.checkpointed)
@@ -136,11 +146,6 @@ def first_fitting(run: RunShapes, open_plans: list[Plan], facts: DeviceFacts) ->
 
 def is_small(geometry: Geometry, side_px: int, batch_size: int, facts: DeviceFacts) -> bool:
     """Whether a base is so small beside the device that nothing has to be traced to see that it fits."""
-    count = sum(p.numel() for p in shapes_of(geometry.unet).parameters())
-    area = (side_px / 8 / geometry.unet.get("sample_size", 128)) ** 2
-    return 4 * count * (1 + NO_QUESTION * batch_size * max(area, 1)) < facts.total_gb * 1e9
-
-
-def replace_checkpointing(config: TrainConfig, checkpointed: bool) -> TrainConfig:
-    """The settings with checkpointing as said."""
-    return replace(config, hardware=replace(config.hardware, gradient_checkpointing=checkpointed))
+    area = (side_px / 8 / (geometry.unet.get("sample_size") or 128)) ** 2
+    weights_gb = 2 * geometry.file_bytes / 1e9  # in fp32
+    return weights_gb * (1 + NO_QUESTION * batch_size * max(area, 1)) < facts.total_gb

@@ -32,9 +32,7 @@ def read_device(device: torch.device) -> DeviceFacts:
     if not is_unified:  # else nvidia-smi and CUDA know nothing of what the page cache would give back
         free, total = torch.cuda.mem_get_info(device)
         total_gb, free_gb = total / 1e9, free / 1e9
-    return DeviceFacts(
-        "cuda", properties.name, total_gb, free_gb, (properties.major, properties.minor), is_unified
-    )
+    return DeviceFacts("cuda", properties.name, total_gb, free_gb, (properties.major, properties.minor), is_unified)
 
 
 def system_memory_gb() -> tuple[float, float]:

@@ -71,14 +71,14 @@ class RunShapes:
     """A run without its numbers.
 
     `make_unet`: the UNet with its adapter, `make_vae`: the autoencoder, both on the meta device in the run's formats.
-    `text_weights`: how many both text encoders have. `process`: bytes that libraries take of the same memory.
+    `text_weights`: counts those of both text encoders. `process`: bytes that libraries take of the same memory.
     `make_optimizer`: of the run. `draws`: whether it draws samples. `remember`: keeps a figure by its name.
     """
 
     make_unet: Callable[[], Unet]
     make_vae: Callable[[], Autoencoder]
     make_optimizer: Callable[[list[nn.Parameter]], Optimizer]
-    text_weights: int
+    text_weights: Callable[[], int]
     arithmetic: Arithmetic
     side_px: int
     process: int = 0
@@ -104,7 +104,7 @@ class RunShapes:
             gradients=adapter,
             optimizer=states,
             activations=round(heap * plan.batch_size * self._activations_of_one(plan)),
-            encoding=self.process + max(4 * self.text_weights, round(heap * encoded)),
+            encoding=self.process + max(4 * self.remember("text weights", self.text_weights), round(heap * encoded)),
             sampling=resident + round(heap * drawn) if self.draws else 0,
         )
 
@@ -142,7 +142,9 @@ class RunShapes:
         config, side = self.unet.config, self.side_px // 8
         pooled = config["projection_class_embeddings_input_dim"] - 6 * config["addition_time_embed_dim"]
         shapes = [(1, 4, side, side), (1, 77, config["cross_attention_dim"]), (1, pooled), (1, 6), (1,)]
-        noisy, text, pooled, ids, timesteps = (torch.zeros(s, device="meta", dtype=self.arithmetic.base) for s in shapes)
+        noisy, text, pooled, ids, timesteps = (
+            torch.zeros(s, device="meta", dtype=self.arithmetic.base) for s in shapes
+        )
         return call_unet(self.unet, noisy, timesteps, text, {"text_embeds": pooled, "time_ids": ids.float()})
 
     def _loss(self) -> Tensor:
