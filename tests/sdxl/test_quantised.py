@@ -8,7 +8,7 @@ from torch import Tensor
 
 from spritelora.adapters.export import adapter_tensors, live_changes, prove_export, write_lora
 from spritelora.adapters.inject import inject_loras, set_strength
-from spritelora.adapters.lora import add_lora, adapter_parameters, lora_layers, match_targets
+from spritelora.adapters.lora import adapter_parameters, add_lora, lora_layers, match_targets
 from spritelora.adapters.lora_file import read_lora_file
 from spritelora.config.hardware_keys import BaseFormat
 from spritelora.errors import TrainingError, WeightsError

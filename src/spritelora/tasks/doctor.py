@@ -18,10 +18,10 @@ from spritelora.sdxl.latents import finite_formats
 from spritelora.sdxl.quantised import probe_quantised
 from spritelora.tasks.assemble import find_optimizer, optimizer_settings
 from spritelora.tasks.doctor_findings import Disk, MachineFacts, RunNeed, failures, find_all, to_table
-from spritelora.tasks.need import FULL_SIZE, choose_plan, read_geometry, run_shapes
+from spritelora.tasks.need import FULL_SIZE, Geometry, choose_plan, read_geometry, run_shapes
 from spritelora.training.hardware import Hardware, choose_hardware
 from spritelora.training.machine import read_device
-from spritelora.training.memory import SHARE, MemoryUse, Plan, savings
+from spritelora.training.memory import SHARE, MemoryUse, Plan, plans, savings
 from spritelora.training.optimizer import probe_optimizer
 from spritelora.training.wandb_run import has_wandb_key
 
@@ -36,7 +36,7 @@ def examine(config: TrainConfig) -> None:
     """Print one table and a verdict. Raises TrainingError where the run cannot be trained here."""
     hardware = choose_hardware(config.hardware.device, config.hardware.precision)
     base, found, problem = locate_base(config)
-    plan, need = run_need(config, hardware, base)
+    plan, need = run_need(config, hardware, None if problem else FULL_SIZE if base is None else read_geometry(base))
     hardware = replace(hardware, base=plan.base)
     facts = gather(config, hardware, base, found, problem)
     findings = find_all(facts, need)
@@ -66,33 +66,44 @@ def locate_base(config: TrainConfig) -> tuple[BaseModel | None, str, str]:
     return base, "the embedded one" if config.model.path is None else f"{base.folder}", ""
 
 
-def run_need(config: TrainConfig, hardware: Hardware, base: BaseModel | None) -> tuple[Plan, RunNeed]:
-    """The memory that the run needs under the plan it would take, and the largest batches that others allow."""
+def run_need(config: TrainConfig, hardware: Hardware, geometry: Geometry | None) -> tuple[Plan, RunNeed]:
+    """The memory that the run needs under the plan it would take, and the largest batches that others allow.
+
+    Without a geometry nothing is predicted.
+    """
     if hardware.device.type == "cpu":
         import spritelora.tasks.fit  # noqa: F401  # what training loads is in its process
-    geometry = FULL_SIZE if base is None else read_geometry(base)
-    plan, reason = choose_plan(config, geometry, hardware)
-    run = run_shapes(config, geometry, hardware)
-    use = run.use(plan)
-    device = read_device(hardware.device)
-    formats = [plan.base] if hardware.device.type == "cpu" else [BaseFormat.full, BaseFormat.int8, BaseFormat.nf4]
-    others = [Plan(f, True, 1) for f in formats] + [Plan(BaseFormat.full, False, 1)]
-    bnb = [plan.base.value] if plan.base is not BaseFormat.full else []
-    if config.optim._target_.startswith("bitsandbytes."):
-        bnb.append("optimizer")
+    asked, device = config.hardware, read_device(hardware.device)
+    is_cuda, batch_size = device.kind == "cuda", config.trainer.batch_size
+    plan = plans(asked.base, asked.gradient_checkpointing, batch_size, is_cuda)[0]
+    if geometry is not None:
+        plan, _ = choose_plan(config, geometry, hardware)
     need = RunNeed(
-        name=f"{config.model.path or 'the embedded base'}, {config.model.resolution} px, batch {plan.batch_size}, "
+        name=f"{config.model.path or 'the embedded base'}, {config.model.resolution} px, batch {batch_size}, "
         f"rank {config.lora.rank}",
         plan=plan.words,
-        reason=reason,
-        peak_gb=use.peak_gb,
-        parts_gb=parts_gb(use),
-        bnb=bnb,
-        savings=savings(run, plan) if use.peak_gb > min(device.free_gb, device.total_gb) else [],
-        largest={p.words: run.largest_batch(p, device.total_gb * SHARE) for p in others},
+        bnb=bitsandbytes_parts(config, plan),
         side_px=config.model.resolution,
     )
-    return plan, need
+    if geometry is None:
+        return plan, need
+    run = run_shapes(config, geometry, hardware)
+    use = run.use(plan)
+    formats = [BaseFormat.full, BaseFormat.int8, BaseFormat.nf4] if is_cuda else [plan.base]
+    others = [Plan(BaseFormat.full, False, 1), *(Plan(form, True, 1) for form in formats)]
+    return plan, replace(
+        need,
+        peak_gb=use.peak_gb,
+        parts_gb=parts_gb(use),
+        savings=savings(run, plan) if use.peak_gb > device.free_gb else (),
+        largest={p.words: run.largest_batch(p, device.total_gb * SHARE) for p in others},
+    )
+
+
+def bitsandbytes_parts(config: TrainConfig, plan: Plan) -> list[str]:
+    """The parts of bitsandbytes that the run depends on, by the names of their probes."""
+    of_base = [plan.base.value] if plan.base is not BaseFormat.full else []
+    return [*of_base, "optimizer"] if config.optim._target_.startswith("bitsandbytes.") else of_base
 
 
 def parts_gb(use: MemoryUse) -> dict[str, float]:

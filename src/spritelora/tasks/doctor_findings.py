@@ -60,20 +60,20 @@ class MachineFacts:
 
 @dataclass(frozen=True)
 class RunNeed:
-    """What the run asks for. `plan`: its savings; `reason`: why these. `bnb`: the probes it depends on.
+    """What the run asks for.
 
-    `savings`: settings that would save memory, with how many GB. `largest`: largest batch by the plan that allows it.
+    `plan`: its savings. `bnb`: the probes it depends on. `peak_gb`: None where it cannot be predicted. `savings`:
+    settings that would save memory, with how many GB. `largest`: largest batch by the plan that allows it.
     """
 
     name: str
     plan: str
-    reason: str
-    peak_gb: float
-    parts_gb: Mapping[str, float]
     bnb: Sequence[str]
-    savings: Sequence[tuple[str, float]]
-    largest: Mapping[str, int]
     side_px: int
+    peak_gb: float | None = None
+    parts_gb: Mapping[str, float] = field(default_factory=dict)
+    savings: Sequence[tuple[str, float]] = ()
+    largest: Mapping[str, int] = field(default_factory=dict)
 
 
 def find_all(facts: MachineFacts, need: RunNeed) -> list[Finding]:
@@ -149,6 +149,9 @@ def _base(facts: MachineFacts) -> Iterator[Finding]:
 
 
 def _memory(device: DeviceFacts, need: RunNeed) -> Iterator[Finding]:
+    if need.peak_gb is None:
+        yield Finding("memory", "not predicted, for the base is not known")
+        return
     parts = ", ".join(f"{name} {gb:.1f}" for name, gb in need.parts_gb.items() if gb >= 0.05)
     found = f"{need.peak_gb:.1f} GB predicted ({parts}) with {need.plan}"
     best = "; ".join(f"{setting} saves {gb:.1f} GB" for setting, gb in need.savings[:3])
