@@ -137,7 +137,7 @@ def known(draws: bool = True) -> RunShapes:
 
 @pytest.mark.parametrize(
     ("total_gb", "batch_size", "chosen"),
-    [(80, 4, (FULL, False)), (24, 4, (FULL, True)), (24, 2, (FULL, False)), (12, 1, (FULL, True)), (8, 2, (INT8, True)),
+    [(80, 4, (FULL, False)), (24, 4, (FULL, True)), (32, 2, (FULL, False)), (12, 1, (FULL, True)), (8, 2, (INT8, True)),
      (6.5, 1, (NF4, True)), (4, 1, (NF4, True))],
 )  # fmt: skip
 def test_the_most_exact_plan_that_fits_is_taken(

@@ -18,8 +18,8 @@ from spritelora.training.tracing import Arithmetic, trace_inference, trace_step
 
 HEAP = 1.4
 """What a CPU's heap holds, of what is alive in it: measured, see docs/benchmarks.md."""
-SHARE = 0.94
-"""Of a GPU's memory that a run is planned into; the rest is for the context and for gaps between tensors."""
+SHARE = 0.87
+"""Of a device's memory that a run is planned into: predictions are right to 15 %."""
 
 
 @dataclass(frozen=True)
