@@ -21,7 +21,7 @@ from spritelora.sdxl.quantised import probe_quantised
 from spritelora.tasks import assemble
 from spritelora.training.hardware import Hardware
 from spritelora.training.machine import DeviceFacts, process_memory_bytes, read_device
-from spritelora.training.memory import SHARE, Plan, RunShapes, plans
+from spritelora.training.memory import LOOP_BYTES, SHARE, Plan, RunShapes, plans
 from spritelora.training.optimizer import build_optimizer
 from spritelora.training.tracing import Arithmetic
 
@@ -76,7 +76,7 @@ def run_shapes(config: TrainConfig, geometry: Geometry, hardware: Hardware) -> R
         geometry.text_weights,
         arithmetic,
         config.model.resolution,
-        process=0 if arithmetic.is_cuda else process_memory_bytes(),
+        process=0 if arithmetic.is_cuda else process_memory_bytes() + LOOP_BYTES,
         draws=bool(config.trainer.sample_every),
         remember=_kept_figures(config, geometry, arithmetic),
     )

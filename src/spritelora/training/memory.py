@@ -18,6 +18,8 @@ from spritelora.training.tracing import Arithmetic, trace_inference, trace_step
 
 HEAP = 1.4
 """What a CPU's heap holds, of what is alive in it: measured, see docs/benchmarks.md."""
+LOOP_BYTES = 90_000_000
+"""What training adds to a CPU's process that has loaded its libraries: measured, see docs/benchmarks.md."""
 SHARE = 0.87
 """Of a device's memory that a run is planned into: predictions are right to 15 %."""
 
