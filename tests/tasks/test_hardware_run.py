@@ -25,9 +25,8 @@ def run_in_folder(folder: Path, cache: Path, *more: str) -> Path:
 
 def test_a_run_keeps_the_base_it_began_with(cache: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    first = run_in_folder(
-        tmp_path / "first", cache, "hardware.base=nf4", "trainer.max_steps=2", "trainer.sample_every=2"
-    )
+    two_steps = "trainer.max_steps=2"
+    first = run_in_folder(tmp_path / "first", cache, "hardware.base=nf4", two_steps, "trainer.sample_every=2")
     record = json.loads((first / "run.json").read_text())
     assert record["settings"]["hardware"]["base"] == record["hardware"]["base"] == "nf4"
     assert record["settings"]["hardware"]["gradient_checkpointing"] is False
