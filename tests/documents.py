@@ -152,7 +152,7 @@ def keys_of(script: str) -> set[str]:
     schema = re.findall(r"schema=(\w+)", text)[0]
     module = re.findall(rf"from (spritelora\.config\.\w+) import .*\b{schema}\b", text)[0]
     keys = {path for path, _, _ in walk_schema(getattr(import_module(module), schema))}
-    if script != "train":
+    if script not in ("train", "doctor"):
         return keys
     groups = {g for g in list_groups(ROOT / "conf") if not g.startswith("hydra")}
     files = [f for g in groups for f in (ROOT / "conf" / g).glob("*.yaml")]

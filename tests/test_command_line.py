@@ -144,8 +144,8 @@ def test_presets_are_the_recipes_of_the_guide() -> None:
     for preset in (fast, balanced, quality):
         assert preset.model.path == "stabilityai/stable-diffusion-xl-base-1.0"
         assert preset.optim._target_.endswith("AdamW8bit")
-        assert (preset.lora.dropout, preset.hardware.gradient_checkpointing) == (0.1, True)
-        assert preset.hardware.precision.name == "mixed16"
+        assert preset.lora.dropout == 0.1
+        assert preset.hardware == compose().hardware, "chosen by the device"
     assert (fast.lora.rank, fast.trainer.max_steps, fast.optim.lr, fast.trainer.batch_size) == (16, 1500, 2e-4, 4)
     trainer = balanced.trainer
     assert (balanced.lora.rank, trainer.max_steps, balanced.optim.lr, trainer.batch_size) == (32, 3000, 1e-4, 2)

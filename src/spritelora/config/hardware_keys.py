@@ -28,13 +28,29 @@ class Precision(Enum):
     fp16 = "fp16"
 
 
+class BaseFormat(Enum):
+    """Number format of the frozen base's transformers.
+
+    `auto`: the most exact that fits the GPU; on a CPU `full`. `full`: that of the training. `int8`, `nf4`: 8 and 4 bits
+    a weight through bitsandbytes.
+    """
+
+    auto = "auto"
+    full = "full"
+    int8 = "int8"
+    nf4 = "nf4"
+
+
 @dataclass
 class HardwareConfig:
     """Device, precision and memory savings."""
 
     device: Device = key(Device.auto, "where to train")
     precision: Precision = key(Precision.auto, "arithmetic of the training step")
-    gradient_checkpointing: bool = key(False, "recompute activations in the backward pass: less memory, slower")
+    base: BaseFormat = key(BaseFormat.auto, "number format of the frozen base")
+    gradient_checkpointing: bool | None = key(
+        None, "recompute activations in the backward pass: less memory, slower; unset: where memory asks for it"
+    )
     threads: int | None = key(None, "CPU threads of a process; unset: torch's own choice, shared out", at_least=1)
     devices: int = key(1, "processes on each machine, each with a GPU or a share of the CPU", at_least=1)
     num_nodes: int = key(1, "machines; torchrun and Slurm set this and devices by themselves", at_least=1)

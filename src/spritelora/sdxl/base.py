@@ -118,6 +118,26 @@ def fetch_from_hub(repository: str) -> Path:
         ) from error
 
 
+def cached_hub_folder(repository: str) -> Path | None:
+    """The local folder of a hub model that was fetched before; None where it was not, or not whole."""
+    from huggingface_hub import snapshot_download
+
+    with suppress(Exception):  # the hub client raises many kinds
+        folder = Path(snapshot_download(repository, local_files_only=True))
+        check_is_sdxl(BaseModel(repository, folder))
+        return folder
+    return None
+
+
+def hub_answers(repository: str, seconds: float = 3.0) -> bool:
+    """Whether the hub can be asked for a model now."""
+    from huggingface_hub import HfApi
+
+    with suppress(Exception):  # the hub client raises many kinds, from HTTP libraries too
+        return bool(HfApi().model_info(repository, timeout=seconds).id)
+    return False
+
+
 def files_to_fetch(listing: Sequence[str]) -> list[str]:
     """The files of a hub model that training reads: each part once, in fp16 where there is that, the VAE in full."""
     wanted = [f for f in listing if f == "model_index.json" or re.match(r"(scheduler|tokenizer|tokenizer_2)/", f)]

@@ -57,6 +57,10 @@ SDXL_TEXT_2: dict[str, Any] = {
     "projection_dim": 1280,
 }
 
+SDXL_UNET_WEIGHTS = 2_567_463_684
+SDXL_TEXT_WEIGHTS = 123_060_480 + 694_659_840
+"""Of both text encoders."""
+
 SDXL_SCHEDULER: dict[str, Any] = {
     "num_train_timesteps": 1000,
     "beta_start": 0.00085,
@@ -79,6 +83,12 @@ def shapes_of(config: dict[str, Any]) -> UNet2DConditionModel:
     """The UNet of a configuration on the meta device."""
     with torch.device("meta"):
         return UNet2DConditionModel(**{k: v for k, v in config.items() if not k.startswith("_")})
+
+
+def vae_shapes_of(config: dict[str, Any]) -> AutoencoderKL:
+    """The autoencoder of a configuration on the meta device."""
+    with torch.device("meta"):
+        return AutoencoderKL(**{k: v for k, v in config.items() if not k.startswith("_")})
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from spritelora.errors import WeightsError
 
@@ -22,6 +22,19 @@ def encode_image(vae: AutoencoderKL, image: NDArray[np.uint8], name: str) -> Ten
     if not torch.isfinite(latents).all():
         raise WeightsError(f"{name}: the autoencoder gives values that are not finite; use an fp32 or fp16-fix VAE")
     return latents[0].float().cpu()
+
+
+@torch.no_grad()
+def finite_formats(vae: AutoencoderKL, side_px: int = 64) -> dict[str, bool]:
+    """Whether an autoencoder in fp32 gives latents that are finite, in each number format; it is left in the last."""
+    ramp = torch.linspace(-1, 1, side_px, device=vae.device)
+    image = torch.stack([ramp.expand(side_px, -1), ramp.expand(side_px, -1).T, ramp.outer(ramp)])[None]
+    found: dict[str, bool] = {}
+    for name, dtype in {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}.items():
+        nn.Module.to(vae, dtype)  # diffusers' own warns that results change
+        latents = vae.encode(image.to(dtype)).latent_dist.mean  # pyright: ignore
+        found[name] = bool(torch.isfinite(latents).all())
+    return found
 
 
 @torch.no_grad()

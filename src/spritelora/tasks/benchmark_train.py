@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from spritelora.adapters.lora import adapter_parameters, add_lora, match_targets
 from spritelora.config.benchmark import GEOMETRIES, BenchmarkConfig
+from spritelora.config.hardware_keys import BaseFormat
 from spritelora.config.schema import Prediction
 from spritelora.data.batch import EncodedSet, training_batch
 from spritelora.data.module import SpriteData
@@ -20,9 +21,10 @@ from spritelora.errors import TrainingError, first_line
 from spritelora.sdxl.base import Unet, find_base, load_unet
 from spritelora.sdxl.embedded import embedded_base
 from spritelora.sdxl.geometry import SDXL_UNET, random_unet, shapes_of
+from spritelora.sdxl.quantised import quantise
 from spritelora.sdxl.text import TextEmbedding
 from spritelora.tasks.benchmark import spread
-from spritelora.training.hardware import Hardware, choose_hardware, peak_memory_gb
+from spritelora.training.hardware import Hardware, choose_hardware, peak_memory_gb, reset_peak_memory
 from spritelora.training.module import LoraModule, Objective
 from spritelora.training.trainer import make_trainer
 
@@ -37,6 +39,9 @@ def measure_training(config: BenchmarkConfig) -> dict[str, Any]:
     side_px = settle_side(config)
     started = time.perf_counter()
     unet = open_unet(config.model, hardware)
+    if config.base not in (BaseFormat.full, BaseFormat.auto):
+        unet = quantise(unet, config.base)
+        reset_peak_memory(hardware.device)
     loaded_s = time.perf_counter() - started
     unet_config = dict(unet.config)
     add_lora(unet, match_targets(unet, config.targets), config.rank, config.rank, 0.0, seed=0)
@@ -56,6 +61,7 @@ def measure_training(config: BenchmarkConfig) -> dict[str, Any]:
         "model": config.model,
         "hardware": hardware.name,
         "precision": hardware.precision.value,
+        "base": config.base.value,
         "resolution": side_px,
         "batch_size": config.batch_size,
         "rank": config.rank,

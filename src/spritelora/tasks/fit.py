@@ -34,6 +34,7 @@ from spritelora.tasks.announce import (
 from spritelora.tasks.data_facts import data_facts
 from spritelora.tasks.exporter import make_exporter
 from spritelora.tasks.frozen import Frozen, colours_kept, encode_kept, results_of_base
+from spritelora.tasks.need import settle_savings
 from spritelora.tasks.processes import TeamEnvironment, TeamStrategy, choose_place, open_team
 from spritelora.tasks.record import make_record, new_run_id, to_json
 from spritelora.tasks.run_files import close_logger, open_log
@@ -119,6 +120,7 @@ def _fit(
         with team.together():
             base = find_base(config.model.path or str(embedded_base()), config.model.vae, config.model.tokenizer)
             _check_same_sprites(sprites, team)
+            config, hardware = settle_savings(config, base, hardware, team)
             record = make_record(config, invocation, hardware, base, sprites, new_run_id())
             start, record = team.share(find_start(config, record) if team.is_first else (Start(None, 0), record))
             assemble.check_adapter(config, base)

@@ -6,9 +6,11 @@ from typing import Any, TypeVar
 
 import torch
 
+from spritelora.config.hardware_keys import BaseFormat
 from spritelora.config.schema import TrainConfig
 from spritelora.data.encode import Encoder
 from spritelora.sdxl.base import BaseModel, Unet, empty_unet, file_states, load_unet
+from spritelora.sdxl.quantised import load_quantised, quantised_unet
 from spritelora.tasks.assemble import Encoded, encode_all
 from spritelora.tasks.sample_metrics import TrainingColours, training_colours
 from spritelora.tasks.training_set import TrainingSet
@@ -32,7 +34,7 @@ class Frozen:
 
     def use_base(self, base: BaseModel, hardware: Hardware) -> None:
         """Let go of everything that is of another base model, number format or device."""
-        key = (file_states(base), hardware.base_dtype, hardware.device)
+        key = (file_states(base), hardware.base_dtype, hardware.base, hardware.device)
         if key != self._base:
             self._base, self._parts = key, {}
 
@@ -49,6 +51,10 @@ class Frozen:
 
     def unet(self, base: BaseModel, hardware: Hardware) -> Unet:
         """A UNet of its own structure around the kept weights, frozen, on the training device."""
+        if hardware.base is not BaseFormat.full:
+            form = (hardware.base, hardware.base_dtype)
+            packed = self.part("unet", None, lambda: load_quantised(base, *form, hardware.device))
+            return quantised_unet(base, packed, *form)
 
         def load() -> dict[str, torch.Tensor]:
             return dict(load_unet(base, hardware.base_dtype).to(hardware.device).state_dict())  # pyright: ignore

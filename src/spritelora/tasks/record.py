@@ -17,6 +17,7 @@ from omegaconf import MISSING
 
 from spritelora.config.data_keys import Split
 from spritelora.config.fields import declared_path
+from spritelora.config.hardware_keys import BaseFormat
 from spritelora.config.invocation import UNTOLD, Invocation
 from spritelora.config.schema import TrainConfig
 from spritelora.data.cache import Cache
@@ -50,6 +51,7 @@ FREE_ON_RESUME = (
     "hardware.device",
     "hardware.devices",
     "hardware.num_nodes",
+    "hardware.gradient_checkpointing",
 )
 """What may change when a run goes on; all else would make it another run."""
 FOLDERS = (
@@ -58,7 +60,7 @@ FOLDERS = (
 """Keys that hold places on this machine."""
 BATCH = ("trainer.batch_size", "trainer.accumulate", "processes")
 
-BEFORE_THE_KEY = {"data.split": Split.sprite.value}
+BEFORE_THE_KEY = {"data.split": Split.sprite.value, "hardware.base": BaseFormat.full.value}
 """What runs did before a key existed, where that is not the key's default."""
 
 
@@ -72,7 +74,13 @@ def make_record(
         "sweep": invocation.sweep,
         "overrides": list(invocation.overrides),
         "settings": plain(config),
-        "hardware": {"device": str(hardware.device), "name": hardware.name, "precision": hardware.precision.value},
+        "hardware": {
+            "device": str(hardware.device),
+            "name": hardware.name,
+            "precision": hardware.precision.value,
+            "base": hardware.base.value,
+            "chosen": hardware.chosen,
+        },
         "versions": {"python": platform.python_version(), **dict(_versions())},
         "model": {
             "folder": str(base.folder.resolve()),

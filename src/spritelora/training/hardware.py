@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from spritelora.config.hardware_keys import Device, Precision
+from spritelora.config.hardware_keys import BaseFormat, Device, Precision
 from spritelora.config.processes import Place, num_cpus
 from spritelora.errors import ConfigError
 
@@ -21,12 +21,14 @@ BASE_DTYPE = {Precision.fp32: torch.float32, Precision.bf16: torch.bfloat16, Pre
 
 @dataclass(frozen=True)
 class Hardware:
-    """Device and precision of a run, both settled."""
+    """Device, precision and format of the base of a run, all settled. `chosen`: why the savings are what they are."""
 
     device: torch.device
     precision: Precision
     name: str
     place: Place = field(default_factory=Place)
+    base: BaseFormat = BaseFormat.full
+    chosen: str = ""
 
     @property
     def base_dtype(self) -> torch.dtype:

@@ -1,0 +1,151 @@
+"""What memory a run needs, and which savings it takes where the settings leave them open."""
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from spritelora.config.hardware_keys import BaseFormat
+from spritelora.config.resume import read_record
+from spritelora.config.schema import TrainConfig
+from spritelora.data.cache import Cache, content_key
+from spritelora.data.team import Team
+from spritelora.sdxl.base import BaseModel
+from spritelora.sdxl.geometry import SDXL_TEXT_WEIGHTS, SDXL_UNET, SDXL_UNET_WEIGHTS, SDXL_VAE, shapes_of, vae_shapes_of
+from spritelora.sdxl.quantised import probe_quantised
+from spritelora.tasks import assemble
+from spritelora.training.hardware import Hardware
+from spritelora.training.machine import DeviceFacts, process_memory_bytes, read_device
+from spritelora.training.memory import LOOP_BYTES, SHARE, Plan, RunShapes, plans
+from spritelora.training.optimizer import build_optimizer
+from spritelora.training.tracing import Arithmetic
+
+log = logging.getLogger(__name__)
+
+NO_QUESTION = 10
+"""No base holds so many times the bytes of its fp32 weights for one image of the side it was made for."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The configurations of a base's parts.
+
+    `file_bytes`: of the UNet's weights, in 16 bits or more. `text_weights`: counts those of the text encoders.
+    """
+
+    unet: dict[str, Any]
+    vae: dict[str, Any]
+    file_bytes: int
+    text_weights: Callable[[], int]
+
+
+FIRST = Plan(BaseFormat.full, False, 1)
+FULL_SIZE = Geometry(SDXL_UNET, SDXL_VAE, 2 * SDXL_UNET_WEIGHTS, lambda: SDXL_TEXT_WEIGHTS)
+
+
+def read_geometry(base: BaseModel) -> Geometry:
+    """The geometry of a model on disk."""
+
+    def text_weights() -> int:
+        parts = [base.part(part).tensors().values() for part in ("text_encoder", "text_encoder_2")]
+        return sum(t.numel() for part in parts for t in part)
+
+    file_bytes = sum(file.stat().st_size for file in base.part("unet").sources().values())
+    return Geometry(base.config("unet"), base.config("vae"), file_bytes, text_weights)
+
+
+def run_shapes(config: TrainConfig, geometry: Geometry, hardware: Hardware) -> RunShapes:
+    """A run's shapes; what was traced of them before is kept in its cache."""
+    arithmetic = Arithmetic(hardware.base_dtype, hardware.device.type == "cuda")
+    optimizer, settings = assemble.find_optimizer(config.optim), assemble.optimizer_settings(config.optim)
+
+    def make_unet() -> Any:
+        unet = nn.Module.to(shapes_of(geometry.unet), hardware.base_dtype)  # diffusers' own warns that results change
+        without = replace(config, hardware=replace(config.hardware, gradient_checkpointing=False))
+        return assemble.add_adapter(without, unet.requires_grad_(False))
+
+    return RunShapes(
+        make_unet,
+        lambda: vae_shapes_of(geometry.vae),
+        lambda parameters: build_optimizer(optimizer, parameters, **settings),
+        geometry.text_weights,
+        arithmetic,
+        config.model.resolution,
+        process=0 if arithmetic.is_cuda else process_memory_bytes() + LOOP_BYTES,
+        draws=bool(config.trainer.sample_every),
+        remember=_kept_figures(config, geometry, arithmetic),
+    )
+
+
+def _kept_figures(
+    config: TrainConfig, geometry: Geometry, arithmetic: Arithmetic
+) -> Callable[[str, Callable[[], int]], int]:
+    cache = Cache(Path(config.data.cache).expanduser())
+    of_run = {
+        "geometry": json.dumps([geometry.unet, geometry.vae], default=str, sort_keys=True),
+        "adapter": repr((config.lora, config.adapter, config.targets, config.optim)),
+        "arithmetic": repr((arithmetic, config.model.resolution)),
+        "versions": [version(name) for name in ("torch", "diffusers", "peft", "bitsandbytes", "spritelora")],
+    }
+
+    def remember(name: str, compute: Callable[[], int]) -> int:
+        key = content_key(figure=name, **of_run)
+        if (entry := cache.find("memory", key)) is None:
+            entry = cache.store("memory", key, {}, {"bytes": str(compute())})
+        return int(entry.notes["bytes"])
+
+    return remember
+
+
+def settle_savings(
+    config: TrainConfig, base: BaseModel, hardware: Hardware, team: Team
+) -> tuple[TrainConfig, Hardware]:
+    """The settings with base format and checkpointing decided, and the hardware with that base format.
+
+    A run that goes on keeps the format of its base. Raises TrainingError where bitsandbytes fails on the device.
+    """
+    asked = config.hardware
+    if config.resume is not None and asked.base is BaseFormat.auto:
+        recorded = read_record(Path(config.resume).expanduser())["settings"].get("hardware", {})
+        asked = replace(asked, base=BaseFormat(recorded.get("base", BaseFormat.full.value)))
+    config = replace(config, hardware=asked)
+    plan, reason = team.share(choose_plan(config, read_geometry(base), hardware) if team.is_first else (FIRST, ""))
+    if BaseFormat.auto is asked.base or asked.gradient_checkpointing is None:
+        log.info("%s (%s)", plan.words, reason)
+    if plan.base is not BaseFormat.full:
+        probe_quantised(plan.base, hardware.device, hardware.base_dtype)
+    settled = replace(asked, base=plan.base, gradient_checkpointing=plan.checkpointed)
+    return replace(config, hardware=settled), replace(hardware, base=plan.base, chosen=reason)
+
+
+def choose_plan(config: TrainConfig, geometry: Geometry, hardware: Hardware) -> tuple[Plan, str]:
+    """The first plan that fits the device, of those that the settings leave open, and why it is that."""
+    asked, batch_size = config.hardware, config.trainer.batch_size
+    open_plans = plans(asked.base, asked.gradient_checkpointing, batch_size, hardware.device.type == "cuda")
+    if len(open_plans) == 1:
+        return open_plans[0], "as asked"
+    facts = read_device(hardware.device)
+    if is_small(geometry, config.model.resolution, batch_size, facts):
+        return open_plans[0], f"{facts.name}, {facts.total_gb:.0f} GB: this base needs no saving"
+    return first_fitting(run_shapes(config, geometry, hardware), open_plans, facts)
+
+
+def first_fitting(run: RunShapes, open_plans: list[Plan], facts: DeviceFacts) -> tuple[Plan, str]:
+    """The first plan that fits, else the last, and why."""
+    capacity_gb = facts.total_gb * SHARE
+    first_gb = run.use(open_plans[0]).peak_gb
+    plan = next((p for p in open_plans if run.use(p).peak_gb <= capacity_gb), open_plans[-1])
+    needs = f"{facts.name}, {facts.total_gb:.1f} GB: needs about {run.use(plan).peak_gb:.1f} GB"
+    return plan, needs if plan is open_plans[0] else f"{needs}; without savings {first_gb:.1f} GB"
+
+
+def is_small(geometry: Geometry, side_px: int, batch_size: int, facts: DeviceFacts) -> bool:
+    """Whether a base is so small beside the device that nothing has to be traced to see that it fits."""
+    area = (side_px / 8 / (geometry.unet.get("sample_size") or 128)) ** 2
+    weights_gb = 2 * geometry.file_bytes / 1e9  # in fp32
+    return weights_gb * (1 + NO_QUESTION * batch_size * max(area, 1)) < facts.total_gb

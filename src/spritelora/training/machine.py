@@ -1,0 +1,54 @@
+"""What a training device is and how much memory it has; a GPU may share the machine's."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+CGROUP_USE = Path("/sys/fs/cgroup/memory.current")
+
+
+@dataclass(frozen=True)
+class DeviceFacts:
+    """`kind`: cpu or cuda. `capability`: of a GPU, such as (8, 9). `is_unified`: its memory is the machine's own."""
+
+    kind: str
+    name: str
+    total_gb: float
+    free_gb: float
+    capability: tuple[int, int] | None = None
+    is_unified: bool = False
+
+
+def read_device(device: torch.device) -> DeviceFacts:
+    """The facts of a device as they are now."""
+    total_gb, free_gb = system_memory_gb()
+    if device.type != "cuda":
+        return DeviceFacts("cpu", "CPU", total_gb, free_gb)
+    properties = torch.cuda.get_device_properties(device)
+    is_unified = bool(getattr(properties, "is_integrated", 0))
+    if not is_unified:  # else nvidia-smi and CUDA know nothing of what the page cache would give back
+        free, total = torch.cuda.mem_get_info(device)
+        total_gb, free_gb = total / 1e9, free / 1e9
+    return DeviceFacts("cuda", properties.name, total_gb, free_gb, (properties.major, properties.minor), is_unified)
+
+
+def system_memory_gb() -> tuple[float, float]:
+    """Memory of the machine in GB, all of it and what is to be had, or what a container may have of it."""
+    import psutil
+
+    memory = psutil.virtual_memory()
+    total, free = memory.total, memory.available
+    with suppress(OSError, ValueError):  # without a limit it says "max"
+        limit = int(CGROUP_LIMIT.read_text())
+        total, free = min(total, limit), min(free, limit - int(CGROUP_USE.read_text()))
+    return total / 1e9, max(free, 0) / 1e9
+
+
+def process_memory_bytes() -> int:
+    """What this process holds in memory now."""
+    import psutil
+
+    return psutil.Process().memory_info().rss
