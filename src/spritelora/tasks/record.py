@@ -40,6 +40,11 @@ FREE_ON_RESUME = (
     "trainer.sample_every",
     "trainer.validate_every",
     "trainer.log_every",
+    "trainer.keep_last",
+    "trainer.keep_best",
+    "trainer.patience",
+    "trainer.min_improvement",
+    "trainer.max_time",
     "sampler",
     "logger",
     "sweep",
@@ -113,7 +118,7 @@ def check_resumable(source: Path, recorded: Mapping[str, Any], record: Mapping[s
         listed = "\n  ".join(changed)
         raise ResumeError(
             f"{source}: the settings differ from the run's, and it could not go on as it began\n  {listed}\n"
-            f"leave these as they were, or start a new run without resume="
+            f"leave these as they were, or start a new run without resume=; what may change is {', '.join(FREE_ON_RESUME)}"
         )
 
 
