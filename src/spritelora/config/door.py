@@ -35,7 +35,7 @@ def check_max_norm(config: TrainConfig) -> None:
             f"trainer.max_norm scales the two factors of a plain LoRA, and adapter={config.adapter.kind.value} changes "
             f"layers in another way; leave it out, or take adapter=lora"
         )
-    if config.optim._target_.startswith("schedulefree."):
+    if config.optim.is_schedule_free:
         raise ConfigError(
             "trainer.max_norm scales weights after each step, and a schedule-free optimizer keeps an average of them "
             "that would not be scaled; leave it out, or take optim=adamw"

@@ -26,6 +26,11 @@ class OptimConfig:
     betas: list[float] | None = key(None, "running-average factors; unset: the optimizer's own")
     args: dict[str, Any] = key({}, "further arguments of the optimizer class")
 
+    @property
+    def is_schedule_free(self) -> bool:
+        """Whether it keeps an average of the weights in place of a falling rate."""
+        return self._target_.startswith("schedulefree.")
+
 
 @dataclass
 class TrainerConfig:
@@ -52,7 +57,7 @@ class TrainerConfig:
     )
     ema: float = key(
         0.0,
-        "decay of the running average of the adapter, which is then the result; 0: none",
+        "decay of the adapter's running average, which is then the result; 0: none",
         at_least=0,
         at_most=0.99999,
     )

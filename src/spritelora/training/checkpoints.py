@@ -86,7 +86,7 @@ class Checkpoints(StepCallback):
         record: str,
         export: Callable[[Path, int], None],
         every: int,
-        check: Callable[[LoraModule, int], None] = lambda module, step: None,
+        check: Callable[[LoraModule, int], None],
         keep_last: int = 0,
     ) -> None:
         self.run_log, self.meter, self.stop, self.team = run_log, meter, stop, stop.team
