@@ -20,7 +20,7 @@ from spritelora.sdxl.geometry import SDXL_UNET, random_unet
 from spritelora.sdxl.text import TextEmbedding
 from spritelora.tasks.assemble import find_optimizer, optimizer_settings
 from spritelora.training.callbacks import StepCallback, StepMeter
-from spritelora.training.checkpoints import Checkpoints, StopRequest, newest_checkpoint
+from spritelora.training.checkpoints import Checkpoints, StopRequest, newest_checkpoint, step_name
 from spritelora.training.ema import Average
 from spritelora.training.finite import FiniteGuard
 from spritelora.training.hardware import choose_hardware
@@ -58,7 +58,7 @@ class Settings:
     accumulate: int = 1
     ema: float = 0.0
     max_norm: float = 0.0
-    save_every: int = 0
+    save_every: int = 0  # 0: at the last step alone
     log_every: int = 10
     rank: int = 64  # 64 x 64 weights: from there on 8-bit optimizers keep their states in 8 bits
     keep_last: int = 0
@@ -115,7 +115,7 @@ def train(folder: Path, settings: Settings, *more: StepCallback, encoded: Encode
     meter, stop = StepMeter(run_log, settings.log_every, 2, show_bar=False), StopRequest()
     guard = FiniteGuard(encoded.names, folder, settings.log_every)
     checkpoints = Checkpoints(
-        run_log, meter, stop, "{}", _write_names, settings.save_every or settings.max_steps, guard.check,
+        run_log, meter, stop, "{}", _write_names, settings.save_every, guard.check,
         settings.keep_last,
     )  # fmt: skip
     trainer = make_trainer(
@@ -134,6 +134,8 @@ def train(folder: Path, settings: Settings, *more: StepCallback, encoded: Encode
     )
     data = SpriteData(encoded, 0, 2, NUM_TIMESTEPS)
     trainer.fit(module, data, ckpt_path=str(checkpoint / STATE_FOLDER) if checkpoint else None)
+    if not (folder / step_name(settings.max_steps)).exists():
+        checkpoints.save(trainer, step_name(settings.max_steps))
     return module
 
 
