@@ -12,7 +12,8 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,21 +53,39 @@ def one_life(config: TrainConfig, run: Path, told: int) -> None:
     os._exit(1)
 
 
-def kill_one(config: TrainConfig, run: Path, random_s: random.Random) -> bool:
-    """Start a life and kill it at a random moment; returns whether it had begun to train."""
+def wait_until(condition: Callable[[], bool], seconds: float = 300.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.002)
+
+
+def kill_one(config: TrainConfig, run: Path, random_s: random.Random) -> str:
+    """Start a life and kill it at a random moment; returns where that was aimed at: before training, at a step, or
+    within the writing of a checkpoint.
+    """
     listens, tells = os.pipe()
     pid = os.fork()
     if pid == 0:
         one_life(config, run, tells)
     os.close(tells)
-    patience_s = random_s.uniform(0.0, 2.0) if random_s.random() < 0.15 else 300.0
-    is_training = bool(select.select([listens], [], [], patience_s)[0])
-    if is_training:
-        time.sleep(random_s.uniform(0.0, 1.5))
+    aim = random_s.choices(("start", "step", "checkpoint"), (0.15, 0.35, 0.5))[0]
+    if aim == "start":
+        time.sleep(random_s.uniform(0.0, 4.0))
+    else:
+        select.select([listens], [], [], 300.0)
+        before = steps_of(run)
+        wait_until(lambda: len(steps_of(run) - before) >= 1)
+        if aim == "checkpoint":
+            wait_until(lambda: any(run.glob(".checkpoint_*")))
+        time.sleep(random_s.uniform(0.0, 0.05 if aim == "checkpoint" else 0.5))
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     os.close(listens)
-    return is_training
+    return aim
+
+
+def steps_of(run: Path) -> set[str]:
+    return {p.name for p in run.glob("checkpoint_step_*")}
 
 
 def problems_of(run: Path) -> Iterator[str]:
@@ -88,14 +107,15 @@ def main() -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     run.mkdir(parents=True, exist_ok=True)
     config, random_s = compose(*OVERRIDES, f"data.cache={cache}"), random.Random(seed)
-    trained, midway, problems = 0, 0, []
-    for _ in range(kills):
-        trained += kill_one(config, run, random_s)
+    aims, midway, problems = Counter[str](), 0, list[str]()
+    for number in range(1, kills + 1):
+        aims[kill_one(config, run, random_s)] += 1
         midway += any(run.glob(".checkpoint_*"))
         problems += problems_of(run)
+        print(f"{number} kills, {dict(aims)}, {midway} left half a checkpoint", file=sys.stderr, flush=True)  # noqa: T201
     checkpoint = newest_checkpoint(run)
     step = checkpoint_step(checkpoint) if checkpoint else 0
-    told = {"kills": kills, "in_training": trained, "in_a_checkpoint": midway, "step": step, "problems": problems}
+    told = {"kills": kills, "aimed_at": aims, "half_written": midway, "step": step, "problems": problems}
     print(json.dumps(told))  # noqa: T201
 
 

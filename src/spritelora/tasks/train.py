@@ -25,6 +25,6 @@ def train(config: TrainConfig, invocation: Invocation) -> float:
         if error.filename is None and error.errno not in NO_ROOM:
             raise
         raise TrainingError(
-            f"{error.filename or invocation.run_dir}: {error.strerror}; make room or give access, or name other folders with output= and "
-            f"data.cache=; a run that had begun goes on with resume="
+            f"{error.filename or invocation.run_dir}: {error.strerror}; make room or give access, or name other "
+            f"folders with output= and data.cache=; a run that had begun goes on with resume="
         ) from error
