@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from hydra_plugins.spritelora_search.optuna_sweeper import OptunaSweeperConf
+from spritelora.auto_resume import settle_auto
 from spritelora.compose import HYDRA_VERSION, compose_config
 from spritelora.config.command_line import (
     CommandLine,
@@ -135,6 +136,7 @@ def _start(
     typed = line = continue_sweep(line)
     groups = _groups(config_dir, line)
     check_group_options(line.overrides, groups)
+    line = settle_auto(line, config_dir, name, schema)
     settled = force_open_keys(rewrite(line.overrides, line.is_multirun), open_keys(schema))
     settled = begin_entries(settled, entry_keys(schema))
     line = CommandLine(line.flags, quote_free_text(settled, text_keys(schema)))

@@ -36,6 +36,13 @@ class Pruned(SpriteLoraError):
     job_status = "pruned"
 
 
+class TimeUp(SpriteLoraError):
+    """A job of a sweep has saved and stopped at its time limit."""
+
+    exit_status = 124
+    job_status = "stopped"
+
+
 class ResumeError(SpriteLoraError):
     """A run or a checkpoint cannot be continued."""
 

@@ -164,7 +164,9 @@ def test_a_missing_folder_is_an_error(path: str) -> None:
 def test_a_hub_out_of_reach_says_what_to_give_instead() -> None:
     with pytest.raises(WeightsError, match="nor to be had from the hub") as error:
         find_base("stabilityai/stable-diffusion-xl-base-1.0")
-    assert "model.path=/path/to/stable-diffusion-xl-base-1.0, or use model=tiny" in str(error.value)
+    assert "model.path=/path/to/stable-diffusion-xl-base-1.0 or model.path=/path/to/FILE.safetensors" in str(
+        error.value
+    )
 
 
 def test_each_part_is_fetched_once_and_only_as_safetensors() -> None:

@@ -16,7 +16,10 @@ from spritelora.config.resume import replay_overrides
 from spritelora.errors import ConfigError, ResumeError
 from tests.conftest import QUICK, ROOT, assert_same_tensors, lora_of, run_train
 
-RESUMABLE = ("lora=rank64", "optim=adamw8bit", "trainer.accumulate=3", "trainer.save_every=2", "lora.dropout=0.1")
+RESUMABLE = (
+    "lora=rank64", "optim=adamw8bit", "trainer.accumulate=3", "trainer.save_every=2", "lora.dropout=0.1",
+    "trainer.ema=0.9", "data.shuffle_tags=true", "data.caption_dropout=0.2",
+)  # fmt: skip
 
 
 def test_a_run_that_goes_on_equals_one_that_never_stopped(train_quickly) -> None:
@@ -61,6 +64,7 @@ def test_a_resume_that_could_not_be_exact_is_refused(train_quickly, sprite_folde
     message = resumed(train_quickly, run, *same, "lora=rank16", "optim.lr=1e-5")
     assert "lora.rank: 8 -> 16" in message
     assert "optim.lr: 0.004 -> 1e-05" in message
+    assert "what may change is output, resume, data.path, data.cache, trainer.max_steps, " in message
     (sprite_folder / "sprite_00.txt").write_text("pixel art, something else")
     assert "data.path: the sprites or captions are not those" in resumed(train_quickly, run, *same)
     assert {p: p.stat().st_mtime_ns for p in run.rglob("*")} == before

@@ -6,6 +6,8 @@ from typing import Any, get_args, get_type_hints
 
 from omegaconf import MISSING
 
+from spritelora.config.durations import duration_problem
+
 ENTRY = "NAME"
 """Stands in a dotted path for the name of a mapping's entry, which is the user's."""
 
@@ -21,15 +23,18 @@ def key(
     multiple_of: int | None = None,
     targets: tuple[str, ...] = (),
     choices: tuple[str, ...] = (),
+    is_duration: bool = False,
 ) -> Any:
     """Declare a dataclass field that is a configuration key.
 
     `text`: the value is free text (a prompt, a path) and is taken literally from the command line.
     `at_least`, `above`, `at_most`, `multiple_of`: limits that `limit_problem` checks; of a list, `at_least` counts
     its entries. `targets`: beginnings of the names that a `_target_` may have. `choices`: the words that a text may be.
+    `is_duration`: the text is a length of time.
     """
     limits = {
         "at_least": at_least, "above": above, "at_most": at_most, "multiple_of": multiple_of, "choices": choices,
+        "is_duration": is_duration,
     }  # fmt: skip
     metadata = {"help": help, "text": text, "targets": targets, "limits": limits}
     if isinstance(default, list | dict):
@@ -99,6 +104,8 @@ def limit_problem(path: str, limits: Mapping[str, Any], value: Any) -> str | Non
     """What is wrong with a number outside its limits, a word not among its choices, a list too short, or None."""
     if choices := limits.get("choices"):
         return None if value in choices else f"{path} must be one of {', '.join(choices)}, got '{value}'"
+    if limits.get("is_duration") and value is not None:
+        return duration_problem(path, value)
     if isinstance(value, list):
         shortest = limits.get("at_least")
         is_short = shortest is not None and len(value) < shortest  # pyright: ignore[reportUnknownArgumentType]

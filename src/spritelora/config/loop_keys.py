@@ -27,6 +27,11 @@ class OptimConfig:
     lora_plus: float = key(1.0, "rate of LoRA's up matrices (B) over that of the rest; LoRA+: 16", above=0)
     args: dict[str, Any] = key({}, "further arguments of the optimizer class")
 
+    @property
+    def is_schedule_free(self) -> bool:
+        """Whether it keeps an average of the weights in place of a falling rate."""
+        return self._target_.startswith("schedulefree.")
+
 
 @dataclass
 class TrainerConfig:
@@ -40,6 +45,24 @@ class TrainerConfig:
     sample_every: int = key(MISSING, "steps between sample images; 0: none", at_least=0)
     validate_every: int = key(MISSING, "steps between validation losses; 0: only first and last", at_least=0)
     log_every: int = key(MISSING, "steps between logged losses", at_least=1)
+    keep_last: int = key(0, "checkpoints of save_every that are kept, the newest ones; 0: all", at_least=0)
+    keep_best: bool = key(False, "keep the checkpoint of the lowest validation loss too, as checkpoint_best")
+    patience: int = key(
+        0,
+        "validations without improvement after which the run ends; checkpoint_final is then the best one; 0: never",
+        at_least=0,
+    )
+    min_improvement: float = key(0.0, "how much lower a validation loss must be to count as improved", at_least=0)
+    max_time: str | None = key(
+        None, "time after which a run saves and stops, to be resumed, such as 2h30m, 45m or 90s", is_duration=True
+    )
+    ema: float = key(
+        0.0,
+        "decay of the adapter's running average, which is then the result; 0: none",
+        at_least=0,
+        at_most=0.99999,
+    )
+    max_norm: float = key(0.0, "the most that the norm of a layer's change may be; 0: no limit", at_least=0)
 
 
 @dataclass

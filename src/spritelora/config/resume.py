@@ -13,7 +13,8 @@ from spritelora.errors import ConfigError, ResumeError
 RECORD = "run.json"
 STATE_FOLDER = "training_state"
 FINAL = "checkpoint_final"
-CHECKPOINT_PATTERN = re.compile(r"checkpoint_(step_(\d+)|final)$")
+BEST = "checkpoint_best"
+CHECKPOINT_PATTERN = re.compile(r"checkpoint_(step_(\d+)|final|best)$")
 
 
 def replay_overrides(overrides: Sequence[str], is_multirun: bool) -> list[str]:

@@ -77,7 +77,11 @@ class TrainConfig:
 
     seed: int = key(0, "seed of adapter, data order and noise", at_least=0)
     output: str | None = key(None, "run directory; unset: outputs/train/<date>_<time>", text=True)
-    resume: str | None = key(None, "run directory to continue, or checkpoint to start a new run from", text=True)
+    resume: str | None = key(
+        None,
+        "run directory to continue, checkpoint to start a new run from, or auto: the newest run of these settings",
+        text=True,
+    )
     model: ModelConfig = section(ModelConfig)
     data: DataConfig = section(DataConfig)
     lora: LoraConfig = section(LoraConfig)

@@ -114,7 +114,8 @@ def fetch_from_hub(repository: str) -> Path:
             return Path(snapshot_download(repository, local_files_only=True))
         raise WeightsError(
             f"model.path={repository}: neither a local folder nor to be had from the hub ({first_line(error)}); "
-            f"give a folder: model.path=/path/to/{repository.rpartition('/')[2]}, or use model=tiny"
+            f"give a diffusers folder or a single file: model.path=/path/to/{repository.rpartition('/')[2]} or "
+            f"model.path=/path/to/FILE.safetensors, or use model=tiny"
         ) from error
 
 

@@ -31,8 +31,11 @@ class Header:
 def read_header(file: Path) -> Header:
     """Raises WeightsError for what is not a whole safetensors file; a pickle is never opened as one."""
     with file.open("rb") as stream:
-        start = stream.read(4)
-    if start[:2] == b"\x80\x02" or start == b"PK\x03\x04" or file.suffix in PICKLES:
+        start = stream.read(9)
+    is_pickle = (
+        start.startswith((b"\x80", b"PK\x03\x04")) and start[8:] != b"{"
+    )  # safetensors has any 8 bytes before it
+    if is_pickle or file.suffix in PICKLES:
         raise WeightsError(
             f"{file}: a pickle, which can run any code when read, so it is not; convert it to safetensors "
             f"where you trust it, or fetch the model's .safetensors"

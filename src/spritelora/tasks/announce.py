@@ -47,7 +47,7 @@ def announce_adapter(config: TrainConfig, num_layers: int, num_parameters: int, 
 
 def warn_of_two_schedules(config: TrainConfig) -> None:
     """Say that a schedule-free optimizer is given a rate that falls."""
-    if config.optim._target_.startswith("schedulefree.") and not config.schedule["_target_"].endswith(".Constant"):
+    if config.optim.is_schedule_free and not config.schedule["_target_"].endswith(".Constant"):
         log.warning("a schedule-free optimizer takes the place of a falling rate: add schedule=constant")
 
 

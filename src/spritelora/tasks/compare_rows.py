@@ -17,7 +17,7 @@ from spritelora.errors import ConfigError, ResumeError, SpriteLoraError
 from spritelora.evaluation.colour_distance import read_colours
 from spritelora.evaluation.comparison import Cell, Row, as_values
 from spritelora.tasks.export import COLOURS, VALIDATION
-from spritelora.training.checkpoints import FINAL, LORA_FILE, newest_checkpoint
+from spritelora.training.checkpoints import FINAL, LORA_FILE, checkpoint_step, newest_checkpoint
 from spritelora.training.run_log import LINES
 
 SWEEP = "multirun.yaml"
@@ -100,8 +100,10 @@ def _run_row(entry: Entry) -> Row:
     settings, lora = record["settings"], lora_of(entry)
     rank, steps = settings["lora"]["rank"], settings["trainer"]["max_steps"]
     step = max((line["step"] for line in lines), default=0)
-    is_finished = (entry.path / FINAL).is_dir() and step >= steps
-    last = {name: value for line in lines for name, value in line.items()}
+    ends_at_best = bool(settings["trainer"].get("patience"))
+    is_finished = (entry.path / FINAL).is_dir() and (step >= steps or ends_at_best)
+    result_step = checkpoint_step(entry.path / FINAL) if is_finished and ends_at_best else step
+    last = {name: value for line in lines if line["step"] <= result_step for name, value in line.items()}
     cells: dict[str, Cell] = {
         "name": entry.name,
         "status": "finished" if is_finished else "unfinished",

@@ -20,7 +20,7 @@ from spritelora.data.cache import Cache
 from spritelora.data.encode import Encoder
 from spritelora.data.module import SpriteData
 from spritelora.data.team import Team
-from spritelora.errors import DatasetError, Pruned, TrainingError, first_line
+from spritelora.errors import DatasetError, Pruned, TrainingError
 from spritelora.sdxl.base import BaseModel, find_base
 from spritelora.sdxl.embedded import embedded_base
 from spritelora.tasks import assemble
@@ -32,6 +32,7 @@ from spritelora.tasks.announce import (
     warn_of_two_schedules,
 )
 from spritelora.tasks.data_facts import data_facts
+from spritelora.tasks.ending import deadline_of, demand_of, end_before_its_end, finish, result_loss
 from spritelora.tasks.exporter import make_exporter
 from spritelora.tasks.frozen import Frozen, colours_kept, encode_kept, results_of_base
 from spritelora.tasks.need import settle_savings
@@ -46,10 +47,13 @@ from spritelora.training.callbacks import FixedNoiseValidation, StepMeter
 from spritelora.training.checkpoints import (
     FINAL,
     LORA_FILE,
+    TIME_UP,
     Checkpoints,
     StopRequest,
     reopen_run,
 )
+from spritelora.training.ema import Average
+from spritelora.training.finite import FiniteGuard
 from spritelora.training.followers import UnwrittenLog
 from spritelora.training.hardware import (
     Hardware,
@@ -59,13 +63,16 @@ from spritelora.training.hardware import (
     reset_peak_memory,
     share_threads,
 )
+from spritelora.training.max_norm import MaxNorm
 from spritelora.training.module import LoraModule
 from spritelora.training.optimizer import eight_bit_share, probe_optimizer
+from spritelora.training.out_of_memory import explain_out_of_memory
 from spritelora.training.probe import measure_step
 from spritelora.training.pruning import Pruning
 from spritelora.training.run_log import RunLog
-from spritelora.training.samples import SAMPLES, Samples
+from spritelora.training.samples import Samples
 from spritelora.training.state_files import StateFiles
+from spritelora.training.stopping import BestCheckpoint
 from spritelora.training.study import join_trial
 from spritelora.training.trainer import make_trainer
 
@@ -89,7 +96,7 @@ def fit(config: TrainConfig, invocation: Invocation, sprites: TrainingSet, froze
     """Train, and write checkpoints, samples and metrics. Returns the last validation loss.
 
     Raises Pruned where a search ends the run early, SystemExit with 128 + the signal's number after a stop by SIGTERM
-    or Ctrl-C.
+    or Ctrl-C and with 124 at its time limit, TimeUp there for a job of a sweep.
     """
     place = choose_place(config)
     told, invocation = invocation.on_first_step, replace(invocation, on_first_step=tell_nobody)
@@ -103,19 +110,17 @@ def fit(config: TrainConfig, invocation: Invocation, sprites: TrainingSet, froze
             frozen = frozen if team.size == 1 else Frozen()
             loss, stopped_by = _fit(config, replace(invocation, on_first_step=told), sprites, hardware, team, frozen)
     if stopped_by is not None:
-        folder = invocation.run_dir.parent if invocation.sweep else invocation.run_dir
-        log.info("stopped on request; to go on: python train.py resume=%s", folder)
-        raise SystemExit(128 + stopped_by)
+        end_before_its_end(config, invocation, stopped_by)
     return loss
 
 
 def _fit(
     config: TrainConfig, invocation: Invocation, sprites: TrainingSet, hardware: Hardware, team: Team, frozen: Frozen
 ) -> tuple[float, int | None]:
-    """Returns the last validation loss, and the signal that stopped the run early, if one did."""
+    """Returns the validation loss of the result, and the exit status of a stop before the end, if there was one."""
     started = time.perf_counter()
     cache = Cache(Path(config.data.cache).expanduser())
-    stop = StopRequest(team)
+    stop, prepared = StopRequest(team, deadline_of(config.trainer.max_time)), None
     try:
         with team.together():
             base = find_base(config.model.path or str(embedded_base()), config.model.vae, config.model.tokenizer)
@@ -142,14 +147,11 @@ def _fit(
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        raise TrainingError(
-            f"out of {'GPU ' if hardware.device.type == 'cuda' else ''}memory ({first_line(error)}); try "
-            f"trainer.batch_size=1, hardware.gradient_checkpointing=true, or a smaller model.resolution"
-        ) from error
+        demand = demand_of(config, hardware, prepared.module.unet) if prepared else None
+        raise TrainingError(explain_out_of_memory(error, hardware.device, demand)) from error
     finally:
         stop.release()
-    losses = run_log.series()["validation_loss"]
-    first, last = losses[0][1], losses[-1][1]
+    first, last = run_log.series()["validation_loss"][0][1], result_loss(run_log, config.trainer.patience)
     elapsed_s = time.perf_counter() - started
     if stopped_by is None:
         announce_results(invocation.run_dir, elapsed_s, first, last, bool(config.trainer.sample_every))
@@ -191,7 +193,7 @@ def _train(
     start: Start,
     stop: StopRequest,
 ) -> tuple[RunLog, int | None]:
-    """Run the loop. Returns the run's log, and the signal that stopped it early, if one did."""
+    """Run the loop. Returns the run's log, and the exit status of a stop before the end, if there was one."""
     settings, module, encoded = config.trainer, prepared.module, prepared.encoded
     run_dir, team = invocation.run_dir, stop.team
     remember_losses, remember_images = results_of_base(prepared.frozen, config, prepared.sprites)
@@ -207,17 +209,27 @@ def _train(
         told = data_facts(config.data, prepared.sprites)
         export = make_exporter(config, prepared.base, module, captions, title=run_dir.name, told=told)
         pruning = Pruning(run_log, meter, join_trial(run_dir) if team.is_first else None, team)
-        checkpoints = Checkpoints(run_log, meter, stop, to_json(record), export, settings.save_every)
+        guard = FiniteGuard(encoded.training.names, run_dir, settings.log_every, team)
+        checkpoints = Checkpoints(
+            run_log, meter, stop, to_json(record), export, settings.save_every, guard.check, settings.keep_last
+        )
+        every = settings.sample_every
+        samples = Samples(run_log, meter, plan, every, remember_images) if team.is_first else None
+        best = BestCheckpoint(checkpoints, settings.patience, settings.min_improvement, samples, checkpoint)
         trainer = make_trainer(
             prepared.hardware,
             settings.max_steps,
             settings.clip_norm,
             callbacks=[  # in this order at each step
                 stop,
+                guard,
                 meter,
+                *([MaxNorm(run_log, settings.max_norm, settings.log_every)] if settings.max_norm else []),
+                *([Average(settings.ema)] if settings.ema else []),
                 FixedNoiseValidation(run_log, meter, validation, settings.validate_every, team, remember_losses),
                 pruning,
-                *([Samples(run_log, meter, plan, settings.sample_every, remember_images)] if team.is_first else []),
+                *([samples] if samples is not None else []),
+                *([best] if settings.keep_best or settings.patience else []),
                 checkpoints,
                 LambdaCallback(on_train_start=lambda *_: invocation.on_first_step()),
             ],
@@ -229,16 +241,10 @@ def _train(
         )
         data = SpriteData(encoded.training, config.seed, settings.batch_size, num_timesteps, prepared.recipe)
         trainer.fit(module, data, ckpt_path=str(checkpoint / STATE_FOLDER) if checkpoint else None)
-        is_finished = trainer.global_step >= settings.max_steps
+        is_finished = best.is_over(trainer)
         if is_finished:
-            if team.is_first:
-                folder = run_dir / SAMPLES / f"step_{trainer.global_step:06d}"
-                run_log.summary |= _measure_samples(config, prepared, folder)
-            run_log.write_summary("finished", trainer.global_step)
-            if run_log.logger is not None:
-                run_log.logger.finalize("success")
-            checkpoints.save(trainer, FINAL)  # last, for it says that the run ended well; W&B that fails stops nothing
-        elif pruning.pruned_at is not None and stop.signal is None:
+            finish(trainer, run_log, best, lambda folder: _measure_samples(config, prepared, folder))
+        elif pruning.pruned_at is not None and stop.status is None:
             run_log.write_summary("pruned", pruning.pruned_at)
             loss = run_log.value_at(pruning.pruned_at, "validation_loss")
             log.info("pruned at step %d of %d: validation loss %.4f", pruning.pruned_at, settings.max_steps, loss)
@@ -246,12 +252,12 @@ def _train(
     finally:
         if run_log.logger is not None:
             close_logger(run_log.logger, run_dir / FINAL / LORA_FILE)
-    return run_log, None if is_finished and invocation.sweep is None else stop.signal
+    return run_log, None if is_finished and (invocation.sweep is None or stop.status == TIME_UP) else stop.status
 
 
 def _measure_samples(config: TrainConfig, prepared: Prepared, folder: Path) -> dict[str, Any]:
     """The summary's part about the last samples, empty where none are drawn."""
-    if not config.trainer.sample_every:
+    if not config.trainer.sample_every or not folder.is_dir():
         return {}
     colours = colours_kept(prepared.frozen, config, prepared.sprites)
     return {"samples": measure_samples(folder, prepared.sprites, colours)}

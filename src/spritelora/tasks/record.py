@@ -44,6 +44,11 @@ FREE_ON_RESUME = (
     "trainer.sample_every",
     "trainer.validate_every",
     "trainer.log_every",
+    "trainer.keep_last",
+    "trainer.keep_best",
+    "trainer.patience",
+    "trainer.min_improvement",
+    "trainer.max_time",
     "sampler",
     "logger",
     "sweep",
@@ -112,13 +117,7 @@ def check_resumable(source: Path, recorded: Mapping[str, Any], record: Mapping[s
 
     A key that a record lacks, for it is older than the key, has the key's default, or what was done before it.
     """
-    before, now = ({**_defaults(), **BEFORE_THE_KEY, **dict(flatten(r["settings"]))} for r in (recorded, record))
-    changed = _batch_changes(before, now)
-    changed += [
-        f"{key}: {before.get(key)} -> {now.get(key)}"
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key) and not _is_free(key) and key not in BATCH
-    ]
+    changed = changed_settings(recorded["settings"], record["settings"])
     if recorded["data"]["hash"] != record["data"]["hash"]:
         changed.append("data.path: the sprites or captions are not those the run was trained on")
     masks = {r["data"].get("masks") for r in (recorded, record)} - {None}
@@ -132,11 +131,21 @@ def check_resumable(source: Path, recorded: Mapping[str, Any], record: Mapping[s
             f"({', '.join(parts)}); name the base as it was"
         )
     if changed:
-        listed = "\n  ".join(changed)
+        listed, free = "\n  ".join(changed), ", ".join(FREE_ON_RESUME)
         raise ResumeError(
             f"{source}: the settings differ from the run's, and it could not go on as it began\n  {listed}\n"
-            f"leave these as they were, or start a new run without resume="
+            f"leave these as they were, or start a new run without resume=; what may change is {free}"
         )
+
+
+def changed_settings(recorded: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
+    """What differs between settings as plain values, of what may not change when a run goes on: keys with values."""
+    before, now = ({**_defaults(), **BEFORE_THE_KEY, **dict(flatten(s))} for s in (recorded, settings))
+    return _batch_changes(before, now) + [
+        f"{key}: {before.get(key)} -> {now.get(key)}"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key) and not _is_free(key) and key not in BATCH
+    ]
 
 
 def changed_weights(recorded: Mapping[str, Any], weights: Mapping[str, str]) -> list[str]:

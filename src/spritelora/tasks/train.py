@@ -1,5 +1,6 @@
 """`train.py`: captioned sprites in, a LoRA out."""
 
+import errno
 import logging
 
 from spritelora.config.invocation import Invocation
@@ -7,6 +8,9 @@ from spritelora.config.schema import TrainConfig
 from spritelora.errors import TrainingError
 from spritelora.tasks.libraries import import_bitsandbytes
 from spritelora.tasks.training_set import read_training_set
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a full disk, a quota and a limit of file sizes; of a file that is open already they name none."""
 
 
 def train(config: TrainConfig, invocation: Invocation) -> float:
@@ -20,9 +24,9 @@ def train(config: TrainConfig, invocation: Invocation) -> float:
         logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)  # importing it has set its own level
         return fit(config, invocation, sprites, KEPT if invocation.sweep else Frozen())
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno not in NO_ROOM:
             raise
         raise TrainingError(
-            f"{error.filename}: {error.strerror}; make room or give access, or name other folders with output= and "
-            f"data.cache=; a run that had begun goes on with resume="
+            f"{error.filename or invocation.run_dir}: {error.strerror}; make room or give access, or name other "
+            f"folders with output= and data.cache=; a run that had begun goes on with resume="
         ) from error

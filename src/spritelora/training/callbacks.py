@@ -14,7 +14,6 @@ from tqdm import tqdm
 
 from spritelora.data.batch import Batch
 from spritelora.data.team import Team
-from spritelora.errors import TrainingError
 from spritelora.training.hardware import peak_memory_gb
 from spritelora.training.module import LoraModule
 from spritelora.training.optimizer import base_rate
@@ -35,7 +34,7 @@ class StepCallback(pl.Callback):
 
 
 class StepMeter(StepCallback):
-    """Measures every step, logs every `log_every`-th and shows a progress bar; a loss that is no number ends the run.
+    """Measures every step, logs every `log_every`-th and shows a progress bar.
 
     The logged loss is the mean since the last logged one, over all processes. `batch_size`: images of one forward pass
     of one process.
@@ -86,11 +85,6 @@ class StepMeter(StepCallback):
             return
         elapsed_s = time.perf_counter() - self.window_started
         loss = self.team.sums([float(torch.stack(self.losses).mean()) / self.team.size])[0]
-        if not math.isfinite(loss):
-            raise TrainingError(
-                f"the loss became {loss} within the {self.log_every} steps before step {step}; start a new run with "
-                f"a lower optim.lr (the checkpoints of this one stay in {self.run_log.run_dir})"
-            )
         steps = self.passes / accumulate
         values = {
             "loss": loss,

@@ -4,6 +4,7 @@ import json
 import logging
 import shutil
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -18,29 +19,35 @@ from spritelora.errors import ResumeError, TrainingError
 from spritelora.files import write_whole
 from spritelora.training.callbacks import StepCallback, StepMeter
 from spritelora.training.module import LoraModule
-from spritelora.training.optimizer import settled_weights
 from spritelora.training.run_log import RunLog
 from spritelora.training.state_files import STRUCTURE, TENSORS, sync
 
 log = logging.getLogger(__name__)
 
 LORA_FILE = "lora.safetensors"
+PARTIAL, REPLACED, REMOVED = ".partial", ".replaced", ".removed"
+"""Ends of the hidden names under which a checkpoint is written, makes room for its successor, and is removed."""
+
+
+TIME_UP = 124
+"""Exit status of a run that stopped for its time limit, as timeout(1) has it."""
 
 
 class StopRequest(StepCallback):
-    """Turns SIGTERM and Ctrl-C into a request to stop after the step; a second one stops at once.
+    """Turns SIGTERM, Ctrl-C and the end of the time into a request to stop after the step.
 
-    To stand first among the callbacks, so that it holds while the others start.
+    A second signal stops at once. `deadline`: of time.monotonic, None for none. To stand first among the callbacks, so
+    that it holds while the others start.
     """
 
-    def __init__(self, team: Team | None = None) -> None:
-        self.team = team or Team()
+    def __init__(self, team: Team | None = None, deadline: float | None = None) -> None:
+        self.team, self.deadline = team or Team(), deadline
         self.received = self.agreed = 0
         self._before: dict[int, Any] = {}
 
     @property
-    def signal(self) -> int | None:
-        """What asked, None so far; the same in all processes, whichever of them has received it."""
+    def status(self) -> int | None:
+        """The exit status that what asked stands for, None so far; the same in all processes."""
         return (self.received if self.team.size == 1 else self.agreed) or None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -53,18 +60,22 @@ class StopRequest(StepCallback):
             signal.signal(*self._before.popitem())
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
-        if self.received:
+        if self.received > TIME_UP:
             raise SystemExit(128 + number)
-        self.received = number
+        self.received = 128 + number
 
     def on_optimizer_step(self, trainer: pl.Trainer, module: LoraModule, step: int) -> None:
+        if not self.received and self.deadline is not None and time.monotonic() >= self.deadline:
+            self.received = TIME_UP
         self.agreed = int(self.team.largest(self.received))
 
 
 class Checkpoints(StepCallback):
     """Saves every `every` steps (0: never) and when a stop is asked for.
 
-    `export` writes the LoRA file for a checkpoint at a step.
+    `export` writes the LoRA file for a checkpoint at a step. `check` raises TrainingError where the state is not worth
+    keeping. `keep_last`: how many of those saved every `every` steps stay, 0 for all; no others are ever removed, nor
+    those of a signal.
     """
 
     def __init__(
@@ -75,44 +86,106 @@ class Checkpoints(StepCallback):
         record: str,
         export: Callable[[Path, int], None],
         every: int,
+        check: Callable[[LoraModule, int], None],
+        keep_last: int = 0,
     ) -> None:
         self.run_log, self.meter, self.stop, self.team = run_log, meter, stop, stop.team
         self.record, self.export, self.every = record, export, every
+        self.check, self.keep_last = check, keep_last
+        self.own_steps: list[int] = []
 
     def on_optimizer_step(self, trainer: pl.Trainer, module: LoraModule, step: int) -> None:
-        is_last = self.stop.signal is not None
-        if is_last or (self.every and step % self.every == 0):
+        is_last, is_due = self.stop.status is not None, bool(self.every) and step % self.every == 0
+        if is_last or is_due:
             paused = self.meter.pause()
-            self.save(trainer, f"checkpoint_step_{step}")
+            if is_due or self.stop.status == TIME_UP:
+                self.own_steps = [*(s for s in self.own_steps if s != step), step]
+            self.save(trainer, step_name(step))
+            self._remove_old()
             self.run_log.write_summary("stopped" if is_last else "running", step)
             self.meter.go_on(paused)
         if is_last:
             trainer.should_stop = True
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"own_steps": self.own_steps}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.own_steps = state_dict["own_steps"]
+
+    def _remove_old(self) -> None:
+        """Remove this run's own checkpoints of steps but for the newest; they vanish whole."""
+        if not self.keep_last:
+            return
+        old, self.own_steps = self.own_steps[: -self.keep_last], self.own_steps[-self.keep_last :]
+        folders = [self.run_log.run_dir / step_name(step) for step in old] if self.team.is_first else []
+        for folder in (f for f in folders if f.is_dir()):
+            removed = folder.with_name(f".{folder.name}{REMOVED}")
+            folder.rename(removed)
+            shutil.rmtree(removed, ignore_errors=True)
+
     def save(self, trainer: pl.Trainer, name: str) -> None:
         """Write a checkpoint into the run's folder. All processes of a run have a part in it, the first one writes."""
+        module: Any = trainer.lightning_module
+        self.check(module, trainer.global_step)
         if not self.team.is_first:
             trainer.save_checkpoint(STATE_FOLDER)
             return
         folder = self.run_log.run_dir / name
-        partial, replaced = (self.run_log.run_dir / f".{name}.{end}" for end in ("partial", "replaced"))
+        partial = folder.with_name(f".{name}{PARTIAL}")
         try:
             shutil.rmtree(partial, ignore_errors=True)
             trainer.save_checkpoint(partial / STATE_FOLDER)
             write_whole(partial / STATE_FOLDER / RECORD, self.record)
-            with settled_weights(trainer.optimizers[0]):
+            with module.result_weights():
                 self.export(partial / LORA_FILE, trainer.global_step)
-            for path in (partial / LORA_FILE, partial / STATE_FOLDER, partial):
-                sync(path)
-            shutil.rmtree(replaced, ignore_errors=True)
-            if folder.exists():
-                folder.rename(replaced)
-            partial.rename(folder)
-            shutil.rmtree(replaced, ignore_errors=True)
-            sync(self.run_log.run_dir)
+            put_in_place(partial, folder)
         except (OSError, SafetensorError) as error:
             shutil.rmtree(partial, ignore_errors=True)
             raise TrainingError(f"{folder}: cannot be written ({error}); free space, then resume the run") from error
+
+
+def put_in_place(partial: Path, folder: Path) -> None:
+    """Make a checkpoint that was written under another name the one in `folder`; a kill leaves the old or the new."""
+    for path in (partial / LORA_FILE, partial / STATE_FOLDER, partial):
+        sync(path)
+    replaced = folder.with_name(f".{folder.name}{REPLACED}")
+    shutil.rmtree(replaced, ignore_errors=True)
+    if folder.exists():
+        folder.rename(replaced)
+    partial.rename(folder)
+    shutil.rmtree(replaced, ignore_errors=True)
+    sync(folder.parent)
+
+
+def copy_checkpoint(source: Path, folder: Path) -> None:
+    """A whole copy of a checkpoint under another name. Raises TrainingError where there is no room for it."""
+    partial = folder.with_name(f".{folder.name}{PARTIAL}")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.copytree(source, partial)
+        for file in (partial / STATE_FOLDER).iterdir():
+            sync(file)
+        put_in_place(partial, folder)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise TrainingError(f"{folder}: cannot be written ({error}); free space, then resume the run") from error
+
+
+def tidy_checkpoints(run_dir: Path) -> None:
+    """Put right what a kill in the midst of a checkpoint has left: an old one that has no new one yet is back."""
+    for replaced in run_dir.glob(f".checkpoint_*{REPLACED}"):
+        folder = run_dir / replaced.name.removeprefix(".").removesuffix(REPLACED)
+        if not folder.exists():
+            replaced.rename(folder)
+    for end in (PARTIAL, REPLACED, REMOVED):
+        for left in run_dir.glob(f".checkpoint_*{end}"):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def step_name(step: int) -> str:
+    """The name of the checkpoint of a step."""
+    return f"checkpoint_step_{step}"
 
 
 def checkpoint_step(folder: Path) -> int:
@@ -158,7 +231,7 @@ def reopen_run(run_dir: Path, checkpoint: Path | None) -> Path | None:
     if not final.is_dir():
         return checkpoint
     try:
-        step = run_dir / f"checkpoint_step_{checkpoint_step(final)}"
+        step = run_dir / step_name(checkpoint_step(final))
     except ResumeError:
         final.rename(run_dir / f"damaged_{final.name}")
         return checkpoint

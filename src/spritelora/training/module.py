@@ -1,9 +1,9 @@
 """The LightningModule around the UNet and the text encoders that train: what one training step computes."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import pytorch_lightning as pl
 import torch
@@ -80,6 +80,23 @@ class Objective:
         return error(predicted.float() - target.float(), batch.timesteps, alphas, len(self.alphas))
 
 
+class WeightAverage(Protocol):
+    """An average of the trained weights that can take their place."""
+
+    def in_place(self, module: Any) -> AbstractContextManager[None]:
+        """Within it the module's weights are the average."""
+        ...
+
+    @property
+    def state_key(self) -> str:
+        """Its name among the states of callbacks in a checkpoint."""
+        ...
+
+    def go_back_to(self, state: dict[str, Any]) -> None:
+        """Be what it was when that state was taken."""
+        ...
+
+
 class LoraModule(pl.LightningModule):
     """Trains the adapters of a frozen UNet and of text encoders, where they are given; its state is the adapters."""
 
@@ -100,6 +117,7 @@ class LoraModule(pl.LightningModule):
         self.rate_share = rate_share
         self.seed = seed
         self.text = text
+        self.average: WeightAverage | None = None
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         accumulate = self.trainer.accumulate_grad_batches
@@ -124,13 +142,17 @@ class LoraModule(pl.LightningModule):
         """What has adapters."""
         return [self.unet] if self.text is None else [self.unet, self.text]
 
+    def result_weights(self) -> AbstractContextManager[None]:
+        """Within it the weights are those the run would leave: their average, or those the optimizer settles on."""
+        optimizer: Any = self.trainer.optimizers[0]
+        return settled_weights(optimizer) if self.average is None else self.average.in_place(self)
+
     @contextmanager
     def as_result(self) -> Iterator[None]:
-        """Within it the models are what the run would leave: without dropout, with the optimizer's settled weights."""
-        optimizer: Any = self.trainer.optimizers[0]
+        """Within it the models are what the run would leave: without dropout, with the result's weights."""
         for model in self.models:
             model.eval()
-        with settled_weights(optimizer):
+        with self.result_weights():
             yield
         for model in self.models:
             model.train()

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytorch_lightning as pl
@@ -78,16 +79,21 @@ class Samples(StepCallback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: LoraModule) -> None:  # pyright: ignore
         if self.every and trainer.global_step == 0:
-            self._draw(trainer, pl_module, 0)
+            self.draw(trainer, pl_module, 0)
 
     def on_optimizer_step(self, trainer: pl.Trainer, module: LoraModule, step: int) -> None:
         if self.every and (step % self.every == 0 or step == trainer.max_steps):
-            self._draw(trainer, module, step)
+            self.draw(trainer, module, step)
 
-    def _draw(self, trainer: pl.Trainer, module: LoraModule, step: int) -> None:
+    def has(self, step: int) -> bool:
+        """Whether the images of a step are there, or none are asked for."""
+        return not self.every or any(self._folder(step).glob("*.png"))
+
+    def draw(self, trainer: pl.Trainer, module: LoraModule, step: int) -> None:
+        """Draw the plan with the weights as they are, as images of a step."""
         paused = self.meter.pause()
         images = self.remember(lambda: self._images(trainer, module)) if step == 0 else self._images(trainer, module)
-        folder = self.folder / f"step_{step:06d}"
+        folder = self._folder(step)
         folder.mkdir(parents=True, exist_ok=True)
         files = [folder / f"{i:02d}_{slug(p)}.png" for i, p in enumerate(self.plan.prompts)]
         for image, file in zip(images, files, strict=True):
@@ -96,9 +102,17 @@ class Samples(StepCallback):
         self.run_log.log_images(step, self.plan.prompts, files)
         self.meter.go_on(paused)
 
+    def _folder(self, step: int) -> Path:
+        return self.folder / step_folder(step)
+
     def _images(self, trainer: pl.Trainer, module: LoraModule) -> Images:
         with module.as_result(), trainer.precision_plugin.forward_context():
             return self.plan.draw(module)
+
+
+def step_folder(step: int) -> str:
+    """The folder of the images of a step."""
+    return f"step_{step:06d}"
 
 
 def slug(text: str) -> str:

@@ -1,0 +1,143 @@
+"""The training loop on a random UNet so small that a run of sixty steps is over in a second."""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from spritelora.adapters.lora import add_lora, match_targets
+from spritelora.config.adapter_keys import AdapterKind
+from spritelora.config.hardware_keys import Device, Precision
+from spritelora.config.resume import STATE_FOLDER
+from spritelora.config.schema import Prediction
+from spritelora.data.batch import EncodedSet
+from spritelora.data.module import SpriteData
+from spritelora.diffusion.schedule import NUM_TIMESTEPS, cumulative_alphas
+from spritelora.diffusion.weighting import Uniform
+from spritelora.sdxl.geometry import SDXL_UNET, random_unet
+from spritelora.sdxl.text import TextEmbedding
+from spritelora.tasks.assemble import find_optimizer, optimizer_settings
+from spritelora.training.callbacks import StepCallback, StepMeter
+from spritelora.training.checkpoints import Checkpoints, StopRequest, newest_checkpoint, step_name
+from spritelora.training.ema import Average
+from spritelora.training.finite import FiniteGuard
+from spritelora.training.hardware import choose_hardware
+from spritelora.training.max_norm import MaxNorm
+from spritelora.training.module import LoraModule, Objective
+from spritelora.training.optimizer import build_optimizer
+from spritelora.training.run_log import RunLog
+from spritelora.training.state_files import StateFiles
+from spritelora.training.trainer import make_trainer
+from tests.composing import compose
+
+CPU = torch.device("cpu")
+UNET = {
+    **SDXL_UNET,
+    "block_out_channels": (64,),
+    "down_block_types": ("CrossAttnDownBlock2D",),
+    "up_block_types": ("CrossAttnUpBlock2D",),
+    "transformer_layers_per_block": (1,),
+    "attention_head_dim": (1,),
+    "layers_per_block": 1,
+    "cross_attention_dim": 16,
+    "addition_time_embed_dim": 8,
+    "projection_class_embeddings_input_dim": 16 + 6 * 8,
+}
+TARGETS = ["attn1.to_q", "attn2.to_v"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run of the loop is told."""
+
+    max_steps: int
+    optim: str = "adamw"
+    kind: AdapterKind = AdapterKind.lora
+    accumulate: int = 1
+    ema: float = 0.0
+    max_norm: float = 0.0
+    save_every: int = 0  # 0: at the last step alone
+    log_every: int = 10
+    rank: int = 64  # 64 x 64 weights: from there on 8-bit optimizers keep their states in 8 bits
+    keep_last: int = 0
+
+
+@cache
+def _optim(option: str) -> Any:
+    return compose(f"optim={option}").optim
+
+
+@cache
+def _weights() -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    return random_unet(UNET, CPU, torch.float32).state_dict()
+
+
+def tiny_unet() -> Any:
+    """The same random UNet each time, frozen."""
+    unet = random_unet(UNET, CPU, torch.float32)
+    unet.load_state_dict(_weights())
+    return unet.requires_grad_(False)
+
+
+def tiny_set(count: int = 8) -> EncodedSet:
+    """Random sprites of 4 by 4 latents, each under a text of its own."""
+    source = torch.Generator().manual_seed(0)
+    latents = [torch.randn(4, 4, 4, generator=source) for _ in range(count)]
+    texts = [TextEmbedding(torch.randn(77, 16, generator=source), torch.randn(16, generator=source)) for _ in latents]
+    return EncodedSet([f"sprite_{i}.png" for i in range(count)], latents, texts)
+
+
+def tiny_module(settings: Settings) -> LoraModule:
+    """The UNet with a new adapter and an optimizer."""
+    unet, optim = tiny_unet(), _optim(settings.optim)
+    add_lora(unet, match_targets(unet, TARGETS), settings.rank, settings.rank, 0.1, seed=0, kind=settings.kind)
+    return LoraModule(
+        unet.train(),
+        Objective(cumulative_alphas(), Prediction.epsilon, Uniform(), 0.0),
+        make_optimizer=lambda parameters: build_optimizer(
+            find_optimizer(optim), parameters, **optimizer_settings(optim)
+        ),
+        rate_share=lambda step: 1 - step / 100,
+        seed=0,
+    )
+
+
+def train(folder: Path, settings: Settings, *more: StepCallback, encoded: EncodedSet | None = None) -> LoraModule:
+    """Run the loop from the newest checkpoint in the folder, where there is one, to its last step, and save there."""
+    folder.mkdir(exist_ok=True)
+    checkpoint = newest_checkpoint(folder)
+    encoded, module = encoded or tiny_set(), tiny_module(settings)
+    step = int(checkpoint.name.rpartition("_")[2]) if checkpoint else 0
+    run_log = RunLog(folder, None, step)
+    meter, stop = StepMeter(run_log, settings.log_every, 2, show_bar=False), StopRequest()
+    guard = FiniteGuard(encoded.names, folder, settings.log_every)
+    checkpoints = Checkpoints(
+        run_log, meter, stop, "{}", _write_names, settings.save_every, guard.check,
+        settings.keep_last,
+    )  # fmt: skip
+    trainer = make_trainer(
+        choose_hardware(Device.cpu, Precision.fp32),
+        settings.max_steps,
+        1.0,
+        [
+            *(guard, meter),
+            *([MaxNorm(run_log, settings.max_norm, settings.log_every)] if settings.max_norm else []),
+            *([Average(settings.ema)] if settings.ema else []),
+            *(*more, checkpoints),
+        ],
+        devices=1,
+        accumulate_grad_batches=settings.accumulate,
+        plugins=[StateFiles()],
+    )
+    data = SpriteData(encoded, 0, 2, NUM_TIMESTEPS)
+    trainer.fit(module, data, ckpt_path=str(checkpoint / STATE_FOLDER) if checkpoint else None)
+    if not (folder / step_name(settings.max_steps)).exists():
+        checkpoints.save(trainer, step_name(settings.max_steps))
+    return module
+
+
+def _write_names(file: Path, step: int) -> None:
+    file.write_text(f"step {step}")
