@@ -6,7 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from spritelora.adapters.lora import add_lora, live_delta, lora_layers
+from spritelora.adapters.live import live_delta
+from spritelora.adapters.lora import add_lora, lora_layers
 from spritelora.adapters.lora_file import read_lora_file
 from spritelora.adapters.lowrank import full_delta
 from spritelora.config.adapter_keys import AdapterKind

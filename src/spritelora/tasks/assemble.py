@@ -10,7 +10,8 @@ from hydra.utils import get_class
 from torch import Tensor
 from torch.optim import Optimizer
 
-from spritelora.adapters.lora import add_lora, check_rank, is_up, match_targets
+from spritelora.adapters.lora import check_plan, is_up, match_targets, put_adapter
+from spritelora.adapters.plan import AdapterPlan
 from spritelora.config.loop_keys import OptimConfig, ValidationConfig
 from spritelora.config.schema import Prediction, SamplerConfig, TrainConfig
 from spritelora.data.batch import Batch, EncodedSet, Recipe, validation_batches
@@ -99,14 +100,23 @@ def _unconditional(base: BaseModel, empty: TextEmbedding) -> TextEmbedding:
 def check_adapter(config: TrainConfig, base: BaseModel) -> None:
     """Raise ConfigError for targets and a rank that the UNet cannot have, before any of it is in memory."""
     unet = empty_unet(base)
-    check_rank(unet, match_targets(unet, config.targets.modules), config.lora.rank)
+    targets = match_targets(unet, config.targets.modules)
+    check_plan(unet, targets, plan_adapter(config, targets))
+
+
+def plan_adapter(config: TrainConfig, targets: list[str]) -> AdapterPlan:
+    """What goes on the target layers. Raises ConfigError for a pattern that matches none of them."""
+    lora, adapter = config.lora, config.adapter
+    plan = AdapterPlan(
+        adapter.kind, lora.rank, lora.alpha, lora.dropout, adapter.factor, adapter.decompose_both, adapter.tucker
+    )
+    return plan.for_layers(targets, lora.rank_pattern, lora.alpha_pattern)
 
 
 def add_adapter(config: TrainConfig, unet: Unet) -> Unet:
     """The frozen UNet with a new adapter, ready to train."""
     targets = match_targets(unet, config.targets.modules)
-    lora = config.lora
-    add_lora(unet, targets, lora.rank, lora.settled_alpha, lora.dropout, config.seed, config.adapter.kind)
+    put_adapter(unet, targets, plan_adapter(config, targets), config.seed)
     if config.hardware.gradient_checkpointing:
         unet.enable_gradient_checkpointing()
     return unet.train()

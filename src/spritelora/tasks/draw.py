@@ -64,7 +64,7 @@ def draw_images(
     strengths = [config.strength * weight for weight in weights]
     set_strength(studio.unet, adapters, strengths)
     for lora, strength in zip(loras, strengths, strict=True):
-        log.info("%s: %d layers, strength %g", lora.path, len(lora.modules), strength)
+        log.info("%s: %d layers, strength %g", lora.path, len(lora.everything), strength)
     with tqdm(total=len(wanted), unit="image", leave=False, disable=None) as bar:
         return studio.draw(bar.update)
 

@@ -10,7 +10,7 @@ import torch
 from pytorch_lightning.callbacks import LambdaCallback
 
 from spritelora.adapters.formats import SAVE_DTYPE
-from spritelora.adapters.lora import adapter_parameters, lora_layers
+from spritelora.adapters.lora import adapted_layers, adapter_parameters
 from spritelora.config.invocation import Invocation, tell_nobody
 from spritelora.config.processes import settle_processes
 from spritelora.config.resume import STATE_FOLDER
@@ -164,7 +164,7 @@ def _announce(config: TrainConfig, prepared: Prepared, first_step: int) -> None:
     parameters = adapter_parameters(module.unet)
     num_parameters = sum(p.numel() for p in parameters)
     bytes_per_weight = SAVE_DTYPE[config.lora.save_dtype].itemsize
-    announce_adapter(config, len(lora_layers(module.unet)), num_parameters, bytes_per_weight)
+    announce_adapter(config, len(adapted_layers(module.unet)), num_parameters, bytes_per_weight)
     warn_of_two_schedules(config)
     announce_state_bits(eight_bit_share(module.make_optimizer(module.trainable())))
     num_timesteps = len(module.objective.alphas)

@@ -10,7 +10,6 @@ from torch.optim import Optimizer
 
 from spritelora.errors import ConfigError, TrainingError, first_line
 
-
 RateGroup = tuple[Sequence[nn.Parameter], float]
 """Parameters, and their rate over the one that is set."""
 
