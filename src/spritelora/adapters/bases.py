@@ -56,7 +56,7 @@ def require_plain_sdxl(lora: LoraFile) -> None:
 
 
 def require_sdxl(lora: LoraFile) -> None:
-    """Raise WeightsError unless a file holds one kind of adapter that is known here, for such a base, of known strength.
+    """Raise WeightsError unless a file holds one known kind of adapter, for such a base, of known strength.
 
     A DoRA with lengths for inputs, as LyCORIS has it unless told otherwise, is none, nor are mixtures in one layer.
     """
@@ -64,7 +64,7 @@ def require_sdxl(lora: LoraFile) -> None:
     unread.subtract(change.kind for change in lora.others.values())
     if unread := +unread:
         raise WeightsError(
-            f"{lora.path}: holds {_told(unread)} that cannot be read here; this works on LoRA, on LoKr, on LoHa, and on "
+            f"{lora.path}: holds {_told(unread)} that cannot be read here; this works on LoRA, LoKr, LoHa, and "
             f"DoRA with a length for each output (LyCORIS: wd_on_output)"
         )
     kinds = Counter(change.kind for change in lora.everything.values())

@@ -199,7 +199,7 @@ def prove_read_back(written: LoraFile, modules: Changes, dtype: torch.dtype) -> 
 
 
 def _read_back_distance(read: Change, change: Change, dtype: torch.dtype) -> tuple[float, float]:
-    """How far what is read is from what was encoded, and how far rounding allows; of other kinds than LoRA by tensor."""
+    """How far what is read is from what was encoded, and how far rounding allows; by tensor where it is no LoRA."""
     if isinstance(read, LowRank) and isinstance(change, LowRank):
         return distance(read, change), rounding_bound(change, dtype)
     ours, theirs = parts_of(change), parts_of(read)

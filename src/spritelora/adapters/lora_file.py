@@ -50,9 +50,9 @@ class LoraFile:
     """What a LoRA file holds.
 
     `modules`: plain LoRA by diffusers' name with `unet.` or `text_encoder.` before it; those of `unknown` by the file's
-    own name. `raw_names`: the file's own name of each module. `other_kinds`: kinds of adapters other than LoRA, with the
-    number of their modules; `others`: those of them that can be read, as modules are. `stray_keys`: keys that belong to
-    no adapter. `has_alphas`: whether strengths are known.
+    own name. `others`: likewise what is of another kind and can be read. `raw_names`: the file's own name of each
+    module. `other_kinds`: kinds of adapters other than LoRA, with the number of their modules. `stray_keys`: keys that
+    belong to no adapter. `has_alphas`: whether strengths are known.
     """
 
     path: Path

@@ -48,7 +48,7 @@ class AdapterPlan:
 def match_patterns(key: str, layers: Sequence[str], patterns: Mapping[str, Number]) -> dict[str, Number]:
     """The number of every layer that a pattern matches to its end, whole names only, as PEFT does; the first counts.
 
-    Raises ConfigError for a pattern that is no regular expression or matches no layer, and a number that is not above 0.
+    Raises ConfigError for a pattern that is no regular expression or matches no layer, and a number not above 0.
     """
     matched: dict[str, Number] = {}
     for pattern, number in reversed(patterns.items()):

@@ -1,7 +1,8 @@
 """PEFT's DoRA, LoKr and LoHa in 16-bit arithmetic: that they change nothing before the first step, nor number formats.
 
 PEFT takes the lengths that DoRA starts from in the base's 16 bits, and the norms that it compares them with in 32, of
-convolutions the other way round: off by up to 2^-9, every output is scaled. Its LoKr and LoHa give back the format of their input, where the layer alone gives that of autocast.
+convolutions the other way round: off by up to 2^-9, every output is scaled. Its LoKr and LoHa give back the format of
+their input, where the layer alone gives that of autocast.
 """
 
 from typing import Any

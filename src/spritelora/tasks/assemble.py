@@ -33,6 +33,7 @@ from spritelora.sdxl.latents import decode_latents
 from spritelora.sdxl.text import TextEmbedding
 from spritelora.sprites.augment import vary_caption
 from spritelora.sprites.folder import CaptionedSprite, training_image
+from spritelora.tasks.earlier import Earlier
 from spritelora.tasks.training_set import TrainingSet
 from spritelora.training.contact_sheet import similar_captions
 from spritelora.training.hardware import Hardware
@@ -97,11 +98,16 @@ def _unconditional(base: BaseModel, empty: TextEmbedding) -> TextEmbedding:
     return TextEmbedding(torch.zeros_like(empty.states), torch.zeros_like(empty.pooled))
 
 
-def check_adapter(config: TrainConfig, base: BaseModel) -> None:
-    """Raise ConfigError for targets and a rank that the UNet cannot have, before any of it is in memory."""
+def check_adapter(config: TrainConfig, base: BaseModel, earlier: Earlier) -> None:
+    """Raise ConfigError for targets and a rank that the UNet cannot have, before any of it is in memory.
+
+    And WeightsError for files to begin with that do not fit.
+    """
     unet = empty_unet(base)
     targets = match_targets(unet, config.targets.modules)
-    check_plan(unet, targets, plan_adapter(config, targets))
+    plan = plan_adapter(config, targets)
+    check_plan(unet, targets, plan)
+    earlier.check(unet, base.name, plan, targets)
 
 
 def plan_adapter(config: TrainConfig, targets: list[str]) -> AdapterPlan:
@@ -113,10 +119,12 @@ def plan_adapter(config: TrainConfig, targets: list[str]) -> AdapterPlan:
     return plan.for_layers(targets, lora.rank_pattern, lora.alpha_pattern)
 
 
-def add_adapter(config: TrainConfig, unet: Unet) -> Unet:
-    """The frozen UNet with a new adapter, ready to train."""
+def add_adapter(config: TrainConfig, unet: Unet, earlier: Earlier) -> Unet:
+    """The frozen UNet with an adapter, ready to train."""
+    earlier.lay(unet)
     targets = match_targets(unet, config.targets.modules)
     put_adapter(unet, targets, plan_adapter(config, targets), config.seed)
+    earlier.begin(unet)
     if config.hardware.gradient_checkpointing:
         unet.enable_gradient_checkpointing()
     return unet.train()

@@ -1,7 +1,7 @@
 """The LoRA file of a run: what its metadata tells, and the function that writes it for a step."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from spritelora.adapters.export import write_lora
@@ -72,9 +72,9 @@ def rank_facts(config: TrainConfig, unet: Unet) -> tuple[int | str, float | str]
 
 
 def make_exporter(
-    config: TrainConfig, base: BaseModel, unet: Unet, captions: list[str], title: str
+    config: TrainConfig, base: BaseModel, unet: Unet, captions: list[str], title: str, earlier: Mapping[str, str]
 ) -> Callable[[Path, int], None]:
-    """A function that writes the LoRA file for a step."""
+    """A function that writes the LoRA file for a step. `earlier`: what it tells of files that the run began with."""
 
     def export(file: Path, step: int) -> None:
         rank, alpha = rank_facts(config, unet)
@@ -98,6 +98,7 @@ def make_exporter(
                 "gradient_accumulation_steps": config.trainer.accumulate,
                 "network_dropout": config.lora.dropout,
                 **adapter_facts(config),
+                **earlier,
                 **objective_facts(config, read_zero_snr(base, config.model.zero_terminal_snr)),
             },
         )

@@ -31,6 +31,7 @@ from spritelora.tasks.announce import (
     announce_state_bits,
     warn_of_two_schedules,
 )
+from spritelora.tasks.earlier import Earlier, read_earlier
 from spritelora.tasks.exporter import make_exporter
 from spritelora.tasks.frozen import Frozen, colours_kept, encode_kept, results_of_base
 from spritelora.tasks.processes import TeamEnvironment, TeamStrategy, choose_place, open_team
@@ -80,6 +81,7 @@ class Prepared:
     encoded: assemble.Encoded
     module: LoraModule
     recipe: Recipe
+    earlier: Earlier
 
 
 def fit(config: TrainConfig, invocation: Invocation, sprites: TrainingSet, frozen: Frozen) -> float:
@@ -117,9 +119,10 @@ def _fit(
         with team.together():
             base = find_base(config.model.path or str(embedded_base()), config.model.vae, config.model.tokenizer)
             _check_same_sprites(sprites, team)
-            record = make_record(config, invocation, hardware, base, sprites, new_run_id())
+            earlier = read_earlier(config.adapter)
+            record = make_record(config, invocation, hardware, base, sprites, new_run_id(), earlier.hashes)
             start, record = team.share(find_start(config, record) if team.is_first else (Start(None, 0), record))
-            assemble.check_adapter(config, base)
+            assemble.check_adapter(config, base, earlier)
             objective, recipe = assemble.build_objective(config, base), assemble.build_recipe(config)
             optimizer, settings = assemble.find_optimizer(config.optim), assemble.optimizer_settings(config.optim)
             factors = assemble.rate_factors(config)
@@ -127,9 +130,9 @@ def _fit(
             frozen.use_base(base, hardware)
             encoded = encode_kept(frozen, config, Encoder(base, cache, hardware.device, team), sprites)
             reset_peak_memory(hardware.device)
-            unet = assemble.add_adapter(config, frozen.unet(base, hardware))
+            unet = assemble.add_adapter(config, frozen.unet(base, hardware), earlier)
             module = assemble.build_module(config, objective, unet)
-            prepared = Prepared(frozen, sprites, hardware, base, encoded, module, recipe)
+            prepared = Prepared(frozen, sprites, hardware, base, encoded, module, recipe, earlier)
             _announce(config, prepared, start.step)
         run_log, stopped_by = _train(config, invocation, prepared, record, start, stop)
     except (MemoryError, RuntimeError) as error:
@@ -186,7 +189,9 @@ def _train(
     """Run the loop. Returns the run's log, and the signal that stopped it early, if one did."""
     settings, module, encoded = config.trainer, prepared.module, prepared.encoded
     run_dir, team = invocation.run_dir, stop.team
-    remember_losses, remember_images = results_of_base(prepared.frozen, config, prepared.sprites)
+    remember_losses, remember_images = results_of_base(
+        prepared.frozen, config, prepared.sprites, prepared.earlier.hashes
+    )
     with team.together():
         checkpoint = team.share(reopen_run(run_dir, start.checkpoint) if team.is_first else None)
         run_log = open_log(config, run_dir, record, start.step) if team.is_first else UnwrittenLog(run_dir)
@@ -196,7 +201,7 @@ def _train(
         validation = assemble.build_validation(config.validation, encoded, num_timesteps, settings.batch_size)
         plan = assemble.build_sample_plan(config, prepared.base, prepared.sprites, encoded, prepared.hardware)
         captions = [s.caption for s in prepared.sprites.training]
-        export = make_exporter(config, prepared.base, module.unet, captions, title=run_dir.name)
+        export = make_exporter(config, prepared.base, module.unet, captions, run_dir.name, prepared.earlier.facts)
         pruning = Pruning(run_log, meter, join_trial(run_dir) if team.is_first else None, team)
         checkpoints = Checkpoints(run_log, meter, stop, to_json(record), export, settings.save_every)
         trainer = make_trainer(

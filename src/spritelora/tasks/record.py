@@ -35,6 +35,8 @@ FREE_ON_RESUME = (
     "resume",
     "data.path",
     "data.cache",
+    "adapter.start",
+    "adapter.over",
     "trainer.max_steps",
     "trainer.save_every",
     "trainer.sample_every",
@@ -56,9 +58,15 @@ BEFORE_THE_KEY = {"data.split": Split.sprite.value}
 
 
 def make_record(
-    config: TrainConfig, invocation: Invocation, hardware: Hardware, base: BaseModel, sprites: TrainingSet, run_id: str
+    config: TrainConfig,
+    invocation: Invocation,
+    hardware: Hardware,
+    base: BaseModel,
+    sprites: TrainingSet,
+    run_id: str,
+    earlier: Mapping[str, str],
 ) -> dict[str, Any]:
-    """The record of a run as plain values."""
+    """The record of a run as plain values. `earlier`: hashes of adapter files that it begins with."""
     return {
         "name": invocation.name,
         "id": run_id,
@@ -71,6 +79,7 @@ def make_record(
             "folder": str(base.folder.resolve()),
             "weights": fingerprints(base, Cache(Path(config.data.cache).expanduser()).hashes),
         },
+        "earlier": dict(earlier),
         "data": {
             "hash": sprites.hash,
             "num_training": len(sprites.training),
@@ -101,6 +110,12 @@ def check_resumable(source: Path, recorded: Mapping[str, Any], record: Mapping[s
     ]
     if recorded["data"]["hash"] != record["data"]["hash"]:
         changed.append("data.path: the sprites or captions are not those the run was trained on")
+    begun, begins = (r.get("earlier", {}) for r in (recorded, record))
+    changed += [
+        f"adapter.{name}: {'another file than' if name in begun and name in begins else 'not as'} the run began with"
+        for name in ("start", "over")
+        if begun.get(name) != begins.get(name)
+    ]
     masks = {r["data"].get("masks") for r in (recorded, record)} - {None}
     if len(masks) > 1:
         changed.append("data.path: the masks of the sprites are not those the run was trained on")
@@ -174,7 +189,7 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
 def public_settings(record: Mapping[str, Any]) -> dict[str, Any]:
     """The flat settings that may leave this machine: no folders but their last names."""
     flat = {k: v for k, v in flatten(record["settings"]) if not k.startswith(UNTOLD)}
-    for key in ("data.path", "model.path", "model.vae", "model.tokenizer"):
+    for key in ("data.path", "model.path", "model.vae", "model.tokenizer", "adapter.start", "adapter.over"):
         if flat.get(key) and Path(flat[key]).expanduser().exists():
             flat[key] = Path(flat[key]).expanduser().resolve().name
     return {
