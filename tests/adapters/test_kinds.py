@@ -44,7 +44,7 @@ def adapted(unet: Unet, plan: AdapterPlan, moved: bool = True) -> Unet:
     put_adapter(unet, match_targets(unet, ENDINGS), plan, seed=0)
     noise = torch.Generator().manual_seed(1)
     for parameter in adapter_parameters(unet) if moved else []:
-        parameter.data += 0.1 * torch.randn(parameter.shape, generator=noise)
+        parameter.data += (0.3 if plan.tucker else 0.1) * torch.randn(parameter.shape, generator=noise)
     return unet
 
 
@@ -117,8 +117,8 @@ def test_the_file_gives_the_live_layers_by_its_readers_formula(unet: Unet, plan,
         live, plain = layer(inputs), through(layer, weight, inputs)  # pyright: ignore
         drawn = through(layer, changed_weight(tensors, kohya_names(unet)[path], weight), inputs)
         assert not torch.allclose(live, plain, atol=1e-2)
-        far = torch.linalg.norm(drawn - live) / torch.linalg.norm(live - plain)
-        assert far <= (1e-5 if dtype is torch.float32 else 2e-3), path
+        rounding = 2e-3 * torch.linalg.norm(live - plain) if dtype is torch.float16 else 0.0
+        assert torch.linalg.norm(drawn - live) <= rounding + 2e-6 * torch.linalg.norm(live), path
 
 
 @pytest.mark.parametrize("kind", ["dora", "lokr", "loha"])
@@ -202,8 +202,9 @@ def test_a_lokr_that_lacks_a_part_is_named(unet: Unet, tmp_path: Path) -> None:
         WeightsError, match=r"parts of its LoKr are missing or do not fit together \(lokr_w1, lokr_w2_b"
     ):
         read_lora_file(tmp_path / "half.safetensors")
-    save_file({**tensors, key: torch.zeros(0, tensors[key].shape[1])}, tmp_path / "empty.safetensors")
-    with pytest.raises(WeightsError, match="its LoKr is of no size"):
+    parts = {key: tensors[key][:, :0].clone(), key[:-1] + "b": tensors[key[:-1] + "b"][:0].clone()}
+    save_file({**tensors, **parts}, tmp_path / "empty.safetensors")
+    with pytest.raises(WeightsError, match="its LoKr is of rank 0; get the file again"):
         read_lora_file(tmp_path / "empty.safetensors")
 
 

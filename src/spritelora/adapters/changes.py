@@ -5,7 +5,6 @@ Of DoRA, with lengths of outputs, they do not: ComfyUI divides by the norms of t
 those of the changed rows. A file in kohya's form is what ComfyUI reads, so its `dora_scale` is for ComfyUI's formula.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -41,7 +40,7 @@ class Lycoris:
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of the change as a matrix, (outputs, inputs times the kernel)."""
-        (first, second) = self._factor_shapes()
+        (first, second) = self.factor_shapes()
         if self.kind == LOHA:
             return first
         return first[0] * second[0], first[1] * second[1]
@@ -59,7 +58,8 @@ class Lycoris:
         w1, w2 = _product(t, "lokr_w1", ""), _product(t, "lokr_w2", "lokr_t2")
         return torch.kron(w1[..., None, None] if w2.ndim == 4 else w1, w2.contiguous()) * self.scale
 
-    def _factor_shapes(self) -> tuple[tuple[int, int], tuple[int, int]]:
+    def factor_shapes(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """The shapes of its two matrices. Raises KeyError, RuntimeError or IndexError where parts are missing."""
         t = {name: torch.empty(tensor.shape, device="meta") for name, tensor in self.tensors.items()}
         begin, cores = ("hada_w", ("hada_t1", "hada_t2")) if self.kind == LOHA else ("lokr_w", ("", "lokr_t2"))
         products = [_product(t, f"{begin}{i}", core) for i, core in zip((1, 2), cores, strict=True)]
@@ -176,23 +176,18 @@ def read_parts(where: str, kind: str, parts: Mapping[str, Tensor]) -> Lycoris:
     Raises WeightsError where parts of it are missing or do not fit together.
     """
     tensors = {name: tensor for name, tensor in parts.items() if name.startswith(("lokr_", "hada_"))}
-    found = Lycoris(kind, tensors, float(parts["alpha"]) if "alpha" in parts else math.nan)
+    found = Lycoris(kind, tensors, float(parts["alpha"]) if "alpha" in parts else 1.0)
     try:
-        found = replace(found, alpha=float(found.rank)) if math.isnan(found.alpha) and _has_inner(tensors) else found
-        found = replace(found, alpha=1.0) if math.isnan(found.alpha) else found
-        num_outputs, num_inputs = found.shape
+        found = found if "alpha" in parts else replace(found, alpha=float(found.rank))
+        found.factor_shapes()
     except (KeyError, RuntimeError, ValueError, IndexError) as error:
         raise WeightsError(
             f"{where}: parts of its {kind} are missing or do not fit together ({', '.join(sorted(tensors))}); get the "
             f"file again"
         ) from error
-    if not num_outputs * num_inputs or found.rank < 1:
-        raise WeightsError(f"{where}: its {kind} is of no size; get the file again")
+    if found.rank < 1:
+        raise WeightsError(f"{where}: its {kind} is of rank {found.rank}; get the file again")
     return found
-
-
-def _has_inner(tensors: Mapping[str, Tensor]) -> bool:
-    return any(name.endswith("_b") for name in tensors)
 
 
 def _product(tensors: Mapping[str, Tensor], factor: str, core: str) -> Tensor:
