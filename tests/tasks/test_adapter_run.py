@@ -16,9 +16,11 @@ from spritelora.adapters.lora_file import read_lora_file
 from spritelora.adapters.lowrank import full_delta
 from spritelora.config.adapter_keys import AdapterKind, SaveDtype
 from spritelora.config.export import ExportConfig, LoraFormat
+from spritelora.config.resume import read_record
 from spritelora.errors import ConfigError, ResumeError, WeightsError
 from spritelora.sdxl.base import load_unet
 from spritelora.tasks.compare_rows import find_entries, read_row
+from spritelora.tasks.earlier import lay_recorded
 from spritelora.tasks.export import export
 from tests.adapters.test_lora import call
 from tests.conftest import assert_same_tensors, lora_of
@@ -59,7 +61,13 @@ SHORT = ("lora.rank=4", "lora.alpha=3", "targets.modules=[attn2.to_k,conv1]")
 KINDS = {
     "dora": ("adapter=dora", "optim=adamw8bit", "optim.lr=0.01", "optim.lora_plus=4", "lora.dropout=0.1"),
     "lokr": ("adapter=lokr", "optim=schedulefree", "optim.lr=0.05", "trainer.accumulate=2", "adapter.factor=8"),
-    "loha": ("adapter=loha", "optim=adafactor", "optim.lr=0.05", "adapter.tucker=true", "lora.rank_pattern={conv1:6}"),
+    "loha": (
+        "adapter=loha",
+        "optim=adafactor",
+        "optim.lr=0.05",
+        "adapter.tucker=true",
+        "++lora.rank_pattern={conv1:6}",
+    ),
 }
 
 
@@ -101,7 +109,7 @@ def test_a_run_of_each_kind_resumes_and_its_files_draw_as_one_another(train_quic
     assert metadata["ss_network_dim"] == ("Dynamic" if kind == "loha" else "4")
 
 
-def test_a_run_over_another_and_one_that_goes_on_from_it(train_quickly, tmp_path: Path, caplog) -> None:
+def test_a_run_over_another_and_one_that_goes_on_from_it(train_quickly, base, tmp_path: Path, caplog) -> None:
     """Each begins with what the earlier LoRA draws; its own file holds the new layers alone, and tells of it."""
     settings = (*SHORT, "optim.lr=0.01", "trainer.max_steps=1")
     first = train_quickly(*settings, "trainer.max_steps=6", name="first")
@@ -130,10 +138,19 @@ def test_a_run_over_another_and_one_that_goes_on_from_it(train_quickly, tmp_path
         train_quickly(*longer, f"adapter.over={file}", "adapter.over_strength=0.5", name="over")
     train_quickly(*longer, f"adapter.over={file}", name="over")
 
+    record, drawn_over, on_top = read_record(over), load_unet(base, torch.float32), load_unet(base, torch.float32)
+    lay_recorded(drawn_over, record, base.name)
+    set_strength(on_top, inject_loras(on_top, [read_lora_file(file)], base.name), [1.0])
+    assert torch.allclose(call(drawn_over), call(on_top), atol=1e-4)
+    for path, told in ((copy, "has changed"), (tmp_path / "gone.safetensors", "no such file")):
+        record["settings"]["adapter"]["over"] = str(path)
+        with pytest.raises(WeightsError, match=f"{told}, and the run was trained over it; put it back"):
+            lay_recorded(drawn_over, record, base.name)
+
 
 def test_a_pattern_of_no_layer_and_a_setting_of_another_kind_stop_a_run_before_it_loads(train_quickly) -> None:
     with pytest.raises(ConfigError, match=r"lora\.rank_pattern: mid_blocks\.\* matches none of the"):
-        train_quickly("lora.rank_pattern={mid_blocks.*:8}")
+        train_quickly("++lora.rank_pattern={mid_blocks.*:8}")
     with pytest.raises(ConfigError, match=r"adapter=loha has no dropout of its inputs"):
         train_quickly("adapter=loha", "lora.dropout=0.1")
 

@@ -57,7 +57,9 @@ class AdapterKind(Enum):
 class AdapterConfig:
     """The kind of the adapter, and what it starts from."""
 
-    kind: AdapterKind = key(AdapterKind.lora, "deltas are scaled by alpha/rank (lora) or alpha/sqrt(rank) (rslora)")
+    kind: AdapterKind = key(
+        AdapterKind.lora, "how layers are changed; rslora scales by alpha/sqrt(rank), others by alpha/rank"
+    )
     factor: int = key(-1, "lokr: into what a side of a weight is split; -1: near its root", at_least=-1)
     decompose_both: bool = key(False, "lokr: low rank for both parts of a weight")
     start: str | None = key(None, "LoRA file to go on from, of the same kind, layers and ranks", text=True)

@@ -27,6 +27,7 @@ from spritelora.tasks.drawing import (
     resolution_of,
     settle_weights,
 )
+from spritelora.tasks.earlier import lay_recorded
 from spritelora.tasks.record import warn_of_base
 from spritelora.tasks.studio import open_studio
 from spritelora.training.hardware import choose_hardware
@@ -60,6 +61,7 @@ def draw_images(
     wanted = [prompt for prompt in prompts for _ in range(config.count)]
     noise = start_noise(drawing.seed, config.count, drawing.side_px).repeat(len(prompts), 1, 1, 1)
     studio = open_studio(drawing, base, encoder, wanted, noise, hardware, config.sampler.batch_size, threads=None)
+    lay_recorded(studio.unet, source.record, base.name)
     adapters = inject_loras(studio.unet, loras, base.name)
     strengths = [config.strength * weight for weight in weights]
     set_strength(studio.unet, adapters, strengths)

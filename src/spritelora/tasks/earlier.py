@@ -5,12 +5,14 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from spritelora.adapters.earlier import check_start, lay_under, start_from
 from spritelora.adapters.inject import check_fits
 from spritelora.adapters.lora_file import PEFT_CONFIG, PEFT_WEIGHTS, LoraFile, read_lora_file
 from spritelora.adapters.plan import AdapterPlan
 from spritelora.config.adapter_keys import AdapterConfig
+from spritelora.errors import WeightsError
 from spritelora.sdxl.base import Unet
 
 log = logging.getLogger(__name__)
@@ -67,6 +69,26 @@ def read_earlier(adapter: AdapterConfig) -> Earlier:
     files = {name: read_lora_file(path) for name, path in paths.items()}
     hashes = {name: file_hash(lora.path) for name, lora in files.items()}
     return Earlier(files.get("start"), files.get("over"), adapter.over_strength, hashes)
+
+
+def lay_recorded(unet: Unet, record: Mapping[str, Any] | None, base_name: str) -> None:
+    """Make what a run was trained over a part of a UNet that is drawn with, as it was in training.
+
+    Raises WeightsError where the file has gone, is another one, or does not fit the base.
+    """
+    expected = (record or {}).get("earlier", {}).get("over")
+    if record is None or expected is None:
+        return
+    adapter = record["settings"]["adapter"]
+    path = Path(adapter["over"]).expanduser()
+    if not path.exists() or file_hash((over := read_lora_file(path)).path) != expected:
+        raise WeightsError(
+            f"{path}: {'has changed' if path.exists() else 'no such file'}, and the run was trained over it; put it "
+            f"back, or give the LoRA files themselves, lora=[A,B]"
+        )
+    check_fits(unet, over, base_name)
+    lay_under(unet, over, adapter["over_strength"])
+    log.info("drawing over %s at strength %g, as the run was trained", path, adapter["over_strength"])
 
 
 def file_hash(file: Path) -> str:

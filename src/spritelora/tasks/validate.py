@@ -40,6 +40,7 @@ from spritelora.sprites.names import slug
 from spritelora.tasks import validate_settings as settle
 from spritelora.tasks.announce import duration
 from spritelora.tasks.drawing import Drawing
+from spritelora.tasks.earlier import lay_recorded
 from spritelora.tasks.export import COLOURS, VALIDATION
 from spritelora.tasks.native_sprites import native_sprites, wanted_grid
 from spritelora.tasks.record import warn_of_base
@@ -93,6 +94,8 @@ def validate(config: ValidateConfig) -> Path:
     encoder = Encoder(base, cache, hardware.device)
     noise = start_noise(drawing.seed, len(prompts), drawing.side_px)
     studio = open_studio(drawing, base, encoder, prompts, noise, hardware, config.batch_size, config.hardware.threads)
+    if not config.lora:
+        lay_recorded(studio.unet, subject.record, base.name)
     by_strength = _draw_all(studio, subject, base, judge, [*([0.0] if config.compare_base else []), *strengths])
     validation = Validation(
         prompts=prompts,
