@@ -15,7 +15,7 @@ from spritelora.adapters.export import adapter_tensors, kohya_names, prove_expor
 from spritelora.adapters.formats import write_form
 from spritelora.adapters.inject import inject_loras, set_strength
 from spritelora.adapters.inspect import block_sizes, describe_file
-from spritelora.adapters.live import live_changes
+from spritelora.adapters.live import base_weight, live_changes
 from spritelora.adapters.lora import adapted_layers, adapter_parameters, check_plan, match_targets, put_adapter
 from spritelora.adapters.lora_file import Form, read_lora_file
 from spritelora.adapters.plan import AdapterPlan
@@ -112,7 +112,7 @@ def test_the_file_gives_the_live_layers_by_its_readers_formula(unet: Unet, plan,
     assert len({key.partition(".")[0] for key in tensors}) == len(adapted_layers(unet))
     noise = torch.Generator().manual_seed(2)
     for path, layer in adapted_layers(unet).items():
-        weight = layer.get_base_layer().weight  # pyright: ignore
+        weight = base_weight(layer)
         inputs = torch.randn((3, weight.shape[1], *[6] * (weight.ndim - 2)), generator=noise)
         live, plain = layer(inputs), through(layer, weight, inputs)  # pyright: ignore
         drawn = through(layer, changed_weight(tensors, kohya_names(unet)[path], weight), inputs)
@@ -150,7 +150,7 @@ def test_a_file_on_another_unet_draws_as_the_live_one_at_any_strength(
     assert torch.allclose(call(fresh), ours, atol=2e-5 * float(ours.abs().max()))
     set_strength(fresh, names, [0.5])
     path, layer = next(iter(adapted_layers(fresh).items()))
-    weight = layer.get_base_layer().weight  # pyright: ignore
+    weight = base_weight(layer)
     inputs = torch.randn((2, *weight.shape[1:2], *[6] * (weight.ndim - 2)), generator=torch.Generator().manual_seed(2))
     whole = changed_weight(load_file(lora.path), kohya_names(unet)[path], weight)
     expected = through(layer, (weight + whole) / 2, inputs)

@@ -36,7 +36,7 @@ def test_each_layer_has_its_rank_and_strength_in_the_model_and_in_the_file(unet,
     plan = AdapterPlan(kind, rank=4).for_layers(targets, {"mid_block.*": 6}, {"up_blocks.*": 1.0})
     put_adapter(unet, targets, plan, seed=0)
     for layer in adapted_layers(unet).values():
-        for parameter in layer.parameters():
+        for parameter in layer.parameters():  # pyright: ignore
             if parameter.requires_grad:
                 nn.init.ones_(parameter)
     tensors, names = adapter_tensors(unet, torch.float32), kohya_names(unet)

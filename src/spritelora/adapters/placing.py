@@ -35,15 +35,16 @@ def copy_change(layer: BaseTunerLayer, name: str, change: Change) -> None:
     if isinstance(change, Lycoris):
         assert isinstance(layer, LycorisLayer)
         _copy_tensors(layer, name, change)
-    else:
-        assert isinstance(layer, LoraLayer)
-        low = change.change if isinstance(change, Decomposed) else change
-        for half, values in ((layer.lora_A[name], low.down), (layer.lora_B[name], low.up)):
-            half.weight = nn.Parameter(values.float().view(half.weight.shape).to(half.weight.device))  # pyright: ignore
-    keep_precision(layer, name)
+        keep_precision(layer, name)
+        return
+    assert isinstance(layer, LoraLayer)
+    low = change.change if isinstance(change, Decomposed) else change
+    for half, values in ((layer.lora_A[name], low.down), (layer.lora_B[name], low.up)):
+        half.weight = nn.Parameter(values.float().view(half.weight.shape).to(half.weight.device))  # pyright: ignore
     if isinstance(change, Decomposed):
-        stretch = change.stretch(base_weight(layer))
-        setattr(layer, AT_ONE, {**getattr(layer, AT_ONE, {}), name: (layer.lora_B[name].weight.clone(), stretch)})
+        keep_precision(layer, name)
+        at_one = (layer.lora_B[name].weight.clone(), change.stretch(base_weight(layer)))  # pyright: ignore
+        setattr(layer, AT_ONE, {**getattr(layer, AT_ONE, {}), name: at_one})
         turn(layer, name, 1.0)
 
 
@@ -73,6 +74,6 @@ def turn(layer: BaseTunerLayer, name: str, strength: float) -> None:
     whole = 1 - strength + strength * stretch
     rows = (strength * stretch / whole).view(-1, *[1] * (up.ndim - 1))
     layer.lora_B[name].weight.copy_(up * rows)  # pyright: ignore
-    length = layer.lora_magnitude_vector[name]  # pyright: ignore
-    norms = length.get_weight_norm(base_weight(layer).float(), layer.get_delta_weight(name).float(), 1.0)
+    length, delta = layer.lora_magnitude_vector[name], layer.get_delta_weight(name).float()  # pyright: ignore
+    norms = length.get_weight_norm(base_weight(layer).float(), delta, 1.0)
     length.weight.copy_(whole.view(norms.shape) * norms)

@@ -9,7 +9,7 @@ from typing import TypeVar
 from spritelora.config.adapter_keys import AdapterKind
 from spritelora.errors import ConfigError
 
-Number = TypeVar("Number", int, float)
+Number = TypeVar("Number", bound=float)
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def match_patterns(key: str, layers: Sequence[str], patterns: Mapping[str, Numbe
     Raises ConfigError for a pattern that is no regular expression or matches no layer, and a number not above 0.
     """
     matched: dict[str, Number] = {}
-    for pattern, number in reversed(patterns.items()):
+    for pattern, number in reversed(list(patterns.items())):
         try:
             hits = [layer for layer in layers if re.fullmatch(rf"(.*\.)?({pattern})", layer)]
         except re.error as error:
@@ -64,5 +64,5 @@ def match_patterns(key: str, layers: Sequence[str], patterns: Mapping[str, Numbe
                 f"{key}: {pattern} matches none of the {len(layers)} target layers to its end; layers are named like "
                 f"{', '.join(near)}; of a whole block: mid_block.*"
             )
-        matched |= dict.fromkeys(hits, number)
+        matched.update(dict.fromkeys(hits, number))
     return matched
