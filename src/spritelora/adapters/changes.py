@@ -115,11 +115,11 @@ Change = LowRank | Lycoris | Decomposed
 
 
 def difference(change: Change, weight: Tensor) -> Tensor:
-    """What a reader adds to a layer's weight, in its shape, fp32."""
+    """What a reader adds to a layer's weight, in its shape, fp32; of DoRA where the weight is, for it reads that."""
     if isinstance(change, LowRank):
-        return full_delta(change).view(weight.shape).to(weight.device)
+        return full_delta(change).view(weight.shape)
     if isinstance(change, Lycoris):
-        return change.matrix().reshape(weight.shape).to(weight.device)
+        return change.matrix().reshape(weight.shape)
     stretch = change.stretch(weight).view(-1, *[1] * (weight.ndim - 1))
     return (stretch - 1) * weight.float() + stretch * full_delta(change.change).view(weight.shape).to(weight.device)
 

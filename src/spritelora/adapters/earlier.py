@@ -35,7 +35,7 @@ def lay_under(unet: UNet2DConditionModel, lora: LoraFile, strength: float) -> No
                 f"adapter.over={lora.path}: {name} of the base is quantised, and a LoRA cannot be made a part of it; "
                 f"take a base that is not quantised"
             )
-        changed = weight.float() + strength * difference(change, weight)
+        changed = weight.float() + strength * difference(change, weight).to(weight.device)
         layer.weight = nn.Parameter(changed.to(weight.dtype), requires_grad=False)  # pyright: ignore
 
 

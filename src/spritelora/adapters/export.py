@@ -52,14 +52,14 @@ def prove_export(unet: UNet2DConditionModel, tensors: Mapping[str, Tensor]) -> N
     for key, tensor in tensors.items():
         by_module.setdefault(key.partition(".")[0], {})[key] = tensor
     for path, layer in adapted_layers(unet).items():
-        live, weight = live_delta(layer).cpu(), base_weight(layer).detach().cpu()
+        live, weight = live_delta(layer).cpu(), base_weight(layer).detach()
         change = read_module(by_module[names[path]], names[path])
-        written = difference(change, weight)
+        written = difference(change, weight).cpu()
         if not torch.isfinite(live).all() or not torch.isfinite(written).all():
             raise WeightsError(f"export refused: the adapter of {path} holds values that are not finite")
         far = float((written - live).norm())
         rounded = rounding_error(change, weight, next(iter(parts_of(change).values())).dtype)
-        added_to = live + weight if isinstance(change, Decomposed) else live  # which fp32 rounds
+        added_to = live + weight.cpu() if isinstance(change, Decomposed) else live  # which fp32 rounds
         if not far <= rounded + 1e-6 * float(added_to.norm()):
             raise WeightsError(f"export refused: the file's delta of {path} differs from the live model's by {far:.3g}")
 
