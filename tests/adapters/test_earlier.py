@@ -38,10 +38,10 @@ def file_of(unet: Unet, plan: AdapterPlan, folder: Path, form: Form = Form.kohya
     [
         (LORA, Form.kohya, {"alpha": 7.0}),
         (LORA, Form.diffusers, {"kind": AdapterKind.rslora}),
-        (LORA, Form.peft, {}),
+        pytest.param(LORA, Form.peft, {}, marks=pytest.mark.slow),
         (PLANS["dora"], Form.kohya, {"alpha": 4.0}),
         (PLANS["lokr split"], Form.kohya, {"alpha": 4.0}),
-        (PLANS["loha tucker"], Form.kohya, {}),
+        pytest.param(PLANS["loha tucker"], Form.kohya, {}, marks=pytest.mark.slow),
     ],
 )
 def test_a_start_gives_the_output_of_its_file(base, unet, plan: AdapterPlan, form: Form, other, tmp_path: Path) -> None:

@@ -37,6 +37,12 @@ PLANS = {
     "loha tucker": AdapterPlan(AdapterKind.loha, rank=4, alpha=2, tucker=True),
 }
 each_plan = pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS.keys())
+OFTEN = ("dora", "lokr", "loha tucker")
+"""What is tried in the suite where a test costs much; the others by `make slow`."""
+
+most_plans = pytest.mark.parametrize(
+    "plan", [pytest.param(p, id=n, marks=[] if n in OFTEN else pytest.mark.slow) for n, p in PLANS.items()]
+)
 
 
 def adapted(unet: Unet, plan: AdapterPlan, moved: bool = True) -> Unet:
@@ -55,7 +61,7 @@ def test_a_new_one_changes_nothing_to_the_bit(unet: Unet, plan: AdapterPlan) -> 
     assert torch.equal(call(unet), before)
 
 
-@pytest.mark.parametrize("kind", ["dora", "lokr", "loha"])
+@pytest.mark.parametrize("kind", ["dora", "lokr", pytest.param("loha", marks=pytest.mark.slow)])
 def test_a_new_one_changes_nothing_in_16_bits(base, kind: str) -> None:
     unet = load_unet(base, torch.bfloat16)
     with torch.autocast("cpu", torch.bfloat16):
@@ -104,18 +110,23 @@ def through(layer: Any, weight: Tensor, inputs: Tensor) -> Tensor:
 
 @torch.no_grad()
 @each_plan
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-def test_the_file_gives_the_live_layers_by_its_readers_formula(unet: Unet, plan, dtype: torch.dtype) -> None:
+def test_the_file_gives_the_live_layers_by_its_readers_formula(unet: Unet, plan: AdapterPlan) -> None:
     adapted(unet, plan).eval()
-    tensors = adapter_tensors(unet, dtype)
-    prove_export(unet, tensors)
-    assert len({key.partition(".")[0] for key in tensors}) == len(adapted_layers(unet))
-    noise = torch.Generator().manual_seed(2)
+    for dtype in (torch.float32, torch.float16):
+        tensors = adapter_tensors(unet, dtype)
+        prove_export(unet, tensors)
+        assert len({key.partition(".")[0] for key in tensors}) == len(adapted_layers(unet))
+        check_layers(unet, tensors, dtype)
+
+
+def check_layers(unet: Unet, tensors: dict[str, Tensor], dtype: torch.dtype) -> None:
+    """By what a plain layer with the reader's weight makes of random inputs."""
+    noise, names = torch.Generator().manual_seed(2), kohya_names(unet)
     for path, layer in adapted_layers(unet).items():
         weight = base_weight(layer)
         inputs = torch.randn((3, weight.shape[1], *[6] * (weight.ndim - 2)), generator=noise)
         live, plain = layer(inputs), through(layer, weight, inputs)  # pyright: ignore
-        drawn = through(layer, changed_weight(tensors, kohya_names(unet)[path], weight), inputs)
+        drawn = through(layer, changed_weight(tensors, names[path], weight), inputs)
         assert not torch.allclose(live, plain, atol=1e-2)
         rounding = 2e-3 * torch.linalg.norm(live - plain) if dtype is torch.float16 else 0.0
         assert torch.linalg.norm(drawn - live) <= rounding + 2e-6 * torch.linalg.norm(live), path
@@ -133,7 +144,7 @@ def test_a_wrong_file_is_refused(unet: Unet, kind: str) -> None:
                 prove_export(unet, {n: t for n, t in tensors.items() if n != name})
 
 
-@each_plan
+@most_plans
 def test_a_file_on_another_unet_draws_as_the_live_one_at_any_strength(
     base, unet: Unet, plan: AdapterPlan, tmp_path: Path
 ) -> None:
@@ -160,7 +171,7 @@ def test_a_file_on_another_unet_draws_as_the_live_one_at_any_strength(
     assert torch.equal(call(fresh), plain)
 
 
-@pytest.mark.parametrize("kind", ["dora", "lokr", "loha"])
+@pytest.mark.parametrize("kind", ["dora", "lokr", pytest.param("loha", marks=pytest.mark.slow)])
 def test_a_file_is_told_what_it_holds_and_what_it_cannot_be_used_for(base, unet: Unet, kind: str, tmp_path) -> None:
     write_lora(tmp_path / "gems.safetensors", adapted(unet, PLANS[kind]), torch.float16, {})
     lora = read_lora_file(tmp_path / "gems.safetensors")

@@ -9,6 +9,7 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file
 
+from spritelora.adapters.changes import change_size
 from spritelora.adapters.inject import inject_loras, set_strength
 from spritelora.adapters.live import live_delta
 from spritelora.adapters.lora import add_lora, lora_layers
@@ -75,10 +76,10 @@ KINDS = {
 def test_a_run_of_each_kind_resumes_and_its_files_draw_as_one_another(train_quickly, base, kind: str, tmp_path) -> None:
     """With another optimizer, accumulation or dropout each; PEFT reads the one form of the file, and we both."""
     settings = (*SHORT, *KINDS[kind])
-    whole = train_quickly(*settings, "trainer.max_steps=3", name="whole")
-    begun = train_quickly(*settings, "trainer.max_steps=2", name="begun")
-    train_quickly(*settings, "trainer.max_steps=3", f"resume={begun}", name="begun")
-    assert_same_tensors(lora_of(whole), lora_of(begun))
+    settings = (*settings, "trainer.max_steps=3", "trainer.save_every=2")
+    whole = train_quickly(*settings, name="whole")
+    branch = train_quickly(*settings, f"resume={whole / 'checkpoint_step_2'}", name="branch")
+    assert_same_tensors(lora_of(whole), lora_of(branch))
 
     folder, kohya = tmp_path / "peft", tmp_path / "whole.safetensors"
     export(ExportConfig(run=str(whole), format=LoraFormat.peft, dtype=SaveDtype.fp32, output=str(folder)))
@@ -146,6 +147,20 @@ def test_a_run_over_another_and_one_that_goes_on_from_it(train_quickly, base, tm
         record["settings"]["adapter"]["over"] = str(path)
         with pytest.raises(WeightsError, match=f"{told}, and the run was trained over it; put it back"):
             lay_recorded(drawn_over, record, base.name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("accumulate", [1, 3])
+@pytest.mark.parametrize("optim", ["adamw", "adamw8bit", "lion8bit", "adafactor", "prodigy", "schedulefree"])
+@pytest.mark.parametrize("kind", ["lora", "rslora", "dora", "lokr", "loha"])
+def test_six_steps_equal_three_and_three(train_quickly, kind: str, optim: str, accumulate: int) -> None:
+    settings = (f"adapter={kind}", *SHORT, f"optim={optim}", f"trainer.accumulate={accumulate}")
+    whole = train_quickly(*settings, "trainer.max_steps=6", name="whole")
+    parts = train_quickly(*settings, "trainer.max_steps=3", name="parts")
+    train_quickly(*settings, f"resume={parts}", "trainer.max_steps=6", name="parts")
+    assert_same_tensors(lora_of(whole), lora_of(parts))
+    changes = read_lora_file(whole / "checkpoint_final" / "lora.safetensors").everything.values()
+    assert any(change_size(change) > 0 for change in changes)
 
 
 def test_a_pattern_of_no_layer_and_a_setting_of_another_kind_stop_a_run_before_it_loads(train_quickly) -> None:
