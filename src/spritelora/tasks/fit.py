@@ -188,10 +188,8 @@ def _train(
 ) -> tuple[RunLog, int | None]:
     """Run the loop. Returns the run's log, and the signal that stopped it early, if one did."""
     settings, module, encoded = config.trainer, prepared.module, prepared.encoded
-    run_dir, team = invocation.run_dir, stop.team
-    remember_losses, remember_images = results_of_base(
-        prepared.frozen, config, prepared.sprites, prepared.earlier.hashes
-    )
+    run_dir, team, begun = invocation.run_dir, stop.team, prepared.earlier
+    remember_losses, remember_images = results_of_base(prepared.frozen, config, prepared.sprites, begun.hashes)
     with team.together():
         checkpoint = team.share(reopen_run(run_dir, start.checkpoint) if team.is_first else None)
         run_log = open_log(config, run_dir, record, start.step) if team.is_first else UnwrittenLog(run_dir)
@@ -201,7 +199,7 @@ def _train(
         validation = assemble.build_validation(config.validation, encoded, num_timesteps, settings.batch_size)
         plan = assemble.build_sample_plan(config, prepared.base, prepared.sprites, encoded, prepared.hardware)
         captions = [s.caption for s in prepared.sprites.training]
-        export = make_exporter(config, prepared.base, module.unet, captions, run_dir.name, prepared.earlier.facts)
+        export = make_exporter(config, prepared.base, module.unet, captions, run_dir.name, begun.facts)
         pruning = Pruning(run_log, meter, join_trial(run_dir) if team.is_first else None, team)
         checkpoints = Checkpoints(run_log, meter, stop, to_json(record), export, settings.save_every)
         trainer = make_trainer(
