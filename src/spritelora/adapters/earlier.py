@@ -39,7 +39,9 @@ def lay_under(unet: UNet2DConditionModel, lora: LoraFile, strength: float) -> No
         layer.weight = nn.Parameter(changed.to(weight.dtype), requires_grad=False)  # pyright: ignore
 
 
-def check_start(unet: UNet2DConditionModel, lora: LoraFile, base_name: str, plan: AdapterPlan, targets: Sequence[str]):
+def check_start(
+    unet: UNet2DConditionModel, lora: LoraFile, base_name: str, plan: AdapterPlan, targets: Sequence[str]
+) -> None:
     """Raise WeightsError, with all that differs, unless a file's kind, layers and ranks are those of the plan.
 
     Shapes alone are read, so that the UNet may be empty.
