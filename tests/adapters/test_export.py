@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 from spritelora.adapters.export import adapter_tensors, file_change, kohya_names, prove_export, write_lora
 from spritelora.adapters.formats import tensor_hash
 from spritelora.adapters.kohya import original_path
-from spritelora.adapters.lora import add_lora, live_delta, lora_layers, match_targets
+from spritelora.adapters.live import live_delta
+from spritelora.adapters.lora import add_lora, lora_layers, match_targets
 from spritelora.adapters.lowrank import full_delta
 from spritelora.adapters.metadata import LoraFacts, describe
 from spritelora.errors import WeightsError

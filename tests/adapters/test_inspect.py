@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from spritelora.adapters.bases import EMBEDDED, base_of, require_sdxl
+from spritelora.adapters.bases import EMBEDDED, base_of, require_plain_sdxl, require_sdxl
 from spritelora.adapters.export import live_changes
 from spritelora.adapters.formats import Modules, write_form
 from spritelora.adapters.inspect import block_sizes, describe_file, loading_problems, size_warnings
@@ -91,7 +91,7 @@ def test_unknown_keys_and_other_kinds_are_refused(unet, tmp_path: Path) -> None:
     ):
         save_file({**tensors, key: torch.ones(1)}, tmp_path / "more.safetensors")
         with pytest.raises(WeightsError, match=message):
-            require_sdxl(read_lora_file(tmp_path / "more.safetensors"))
+            require_plain_sdxl(read_lora_file(tmp_path / "more.safetensors"))
 
 
 def test_a_peft_file_without_its_settings_has_no_known_strength(unet, tmp_path: Path) -> None:

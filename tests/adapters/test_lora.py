@@ -7,12 +7,12 @@ import torch
 import yaml
 from torch import nn
 
+from spritelora.adapters.live import live_delta
 from spritelora.adapters.lora import (
     adapter_parameters,
     add_lora,
     check_rank,
     factors,
-    live_delta,
     lora_layers,
     match_targets,
 )

@@ -65,7 +65,7 @@ class OneLoraLinear(PeftLinear):
         layer: Any = self.base_layer
         down: Tensor = self.lora_A[name].weight  # pyright: ignore
         up: Tensor = self.lora_B[name].weight  # pyright: ignore
-        if torch.is_autocast_enabled(x.device.type):
+        if not x.is_meta and torch.is_autocast_enabled(x.device.type):
             x = x.to(torch.get_autocast_dtype(x.device.type))
         dropout = self.lora_dropout[name]
         dropped = dropout(x) if self.training and not isinstance(dropout, nn.Identity) else None

@@ -1,10 +1,12 @@
 """Which base model a LoRA is for, told by the names and shapes of its modules."""
 
 import re
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from spritelora.adapters.changes import Change
 from spritelora.adapters.lora_file import LoraFile
-from spritelora.adapters.lowrank import LowRank
 from spritelora.adapters.metadata import SDXL_CHANNELS
 from spritelora.adapters.names import TEXT_ENCODERS
 from spritelora.errors import WeightsError
@@ -42,9 +44,9 @@ def base_of(lora: LoraFile) -> str:
     for pattern, family in OTHER_FAMILIES:
         if any(re.search(pattern, name) for name in lora.raw_names.values()):
             return family
-    known = {n: m for n, m in lora.modules.items() if n not in lora.unknown}
-    if len(known) < len(lora.modules):  # layers that SDXL has not, such as attention in the first block
-        widths = {m.shape[1] for name, m in lora.modules.items() if CROSS_ATTENTION.fullmatch(name)}
+    known = {n: m for n, m in lora.everything.items() if n not in lora.unknown}
+    if len(known) < len(lora.everything):  # layers that SDXL has not, such as attention in the first block
+        widths = {m.shape[1] for name, m in lora.everything.items() if CROSS_ATTENTION.fullmatch(name)}
         return next((TEXT_WIDTHS[w] for w in widths if TEXT_WIDTHS.get(w, "SDXL") != "SDXL"), "an unknown model")
     for kind in KINDS:
         if known and all(_fits(kind, name, module) for name, module in known.items()):
@@ -52,11 +54,28 @@ def base_of(lora: LoraFile) -> str:
     return "an unknown model"
 
 
-def require_sdxl(lora: LoraFile) -> None:
+def require_plain_sdxl(lora: LoraFile) -> None:
     """Raise WeightsError unless a file holds a plain LoRA for SDXL, or for the embedded base, of known strength."""
     if lora.other_kinds:
-        kinds = ", ".join(f"{kind} in {count} layers" for kind, count in lora.other_kinds.items())
-        raise WeightsError(f"{lora.path}: holds {kinds}; this works on plain LoRA alone")
+        raise WeightsError(f"{lora.path}: holds {_told(lora.other_kinds)}; this works on plain LoRA alone")
+    require_sdxl(lora)
+
+
+def require_sdxl(lora: LoraFile) -> None:
+    """Raise WeightsError unless a file holds one known kind of adapter, for such a base, of known strength.
+
+    A DoRA with lengths for inputs, as LyCORIS has it unless told otherwise, is none, nor are mixtures in one layer.
+    """
+    unread = Counter(lora.other_kinds)
+    unread.subtract(change.kind for change in lora.others.values())
+    if unread := +unread:
+        raise WeightsError(
+            f"{lora.path}: holds {_told(unread)} that cannot be read here; this works on LoRA, LoKr, LoHa, and "
+            f"DoRA with a length for each output (LyCORIS: wd_on_output)"
+        )
+    kinds = Counter(change.kind for change in lora.everything.values())
+    if len(kinds) > 1:
+        raise WeightsError(f"{lora.path}: holds {_told(kinds)}; this works on files of one kind")
     base = base_of(lora)
     if base not in {kind.name for kind in KINDS}:
         unknown = sorted(lora.raw_names[name] for name in lora.unknown)
@@ -74,7 +93,11 @@ def require_sdxl(lora: LoraFile) -> None:
         )
 
 
-def _fits(kind: SdxlKind, name: str, module: LowRank) -> bool:
+def _told(kinds: Mapping[str, int]) -> str:
+    return ", ".join(f"{kind} in {count} layers" for kind, count in kinds.items())
+
+
+def _fits(kind: SdxlKind, name: str, module: Change) -> bool:
     part, _, path = name.partition(".")
     if part != "unet":
         return min(module.shape) == kind.encoder_widths[list(TEXT_ENCODERS).index(part)]

@@ -5,13 +5,15 @@ from pathlib import Path
 
 import torch
 from diffusers import UNet2DConditionModel
-from peft.tuners.lora.layer import LoraLayer
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor
 
-from spritelora.adapters.formats import kohya_tensors, rounding_bound, write_file
+from spritelora.adapters.changes import Change, Decomposed, difference, parts_of, rounding_error
+from spritelora.adapters.formats import kohya_tensors, write_file
 from spritelora.adapters.kohya import kohya_module, original_path
-from spritelora.adapters.lora import factors, live_delta, lora_layers
-from spritelora.adapters.lowrank import LowRank, full_delta
+from spritelora.adapters.live import base_weight, live_change, live_changes, live_delta
+from spritelora.adapters.lora import adapted_layers
+from spritelora.adapters.lora_file import read_module
 from spritelora.errors import WeightsError
 
 
@@ -22,15 +24,10 @@ def kohya_names(unet: UNet2DConditionModel) -> dict[str, str]:
     """
     layers_per_block = unet.config["layers_per_block"]
     attention = frozenset(i for i, kind in enumerate(unet.config["up_block_types"]) if "CrossAttn" in kind)
-    names = {path: kohya_module(original_path(path, layers_per_block, attention)) for path in lora_layers(unet)}
+    names = {path: kohya_module(original_path(path, layers_per_block, attention)) for path in adapted_layers(unet)}
     if len(set(names.values())) != len(names):
         raise WeightsError("two adapted layers share one name in SDXL's original checkpoint")
     return names
-
-
-def live_changes(unet: UNet2DConditionModel) -> dict[str, LowRank]:
-    """The adapter's factors by the layer's path in the UNet."""
-    return {path: LowRank(*factors(layer)) for path, layer in lora_layers(unet).items()}
 
 
 def adapter_tensors(unet: UNet2DConditionModel, dtype: torch.dtype) -> dict[str, Tensor]:
@@ -38,36 +35,38 @@ def adapter_tensors(unet: UNet2DConditionModel, dtype: torch.dtype) -> dict[str,
     return kohya_tensors(live_changes(unet), kohya_names(unet), dtype)
 
 
-def file_change(tensors: Mapping[str, Tensor], module: str) -> LowRank:
-    """What a program that reads the file adds to a layer's weight."""
-    down, up = tensors[f"{module}.lora_down.weight"], tensors[f"{module}.lora_up.weight"]
-    return LowRank(down, up, float(tensors[f"{module}.alpha"]))
+def file_change(tensors: Mapping[str, Tensor], module: str) -> Change:
+    """What a program that reads the file finds of a module."""
+    return read_module({key: t for key, t in tensors.items() if key.startswith(f"{module}.")}, module)
 
 
 def prove_export(unet: UNet2DConditionModel, tensors: Mapping[str, Tensor]) -> None:
     """Raise WeightsError unless the tensors hold the live model's deltas, all of them and no others."""
-    prove_layers(lora_layers(unet), kohya_names(unet), tensors)
+    prove_layers(adapted_layers(unet), kohya_names(unet), tensors)
 
 
-def prove_layers(layers: Mapping[str, LoraLayer], names: Mapping[str, str], tensors: Mapping[str, Tensor]) -> None:
+def prove_layers(layers: Mapping[str, BaseTunerLayer], names: Mapping[str, str], tensors: Mapping[str, Tensor]) -> None:
     """Raise WeightsError unless the tensors hold the deltas of these layers, all of them and no others.
 
     `names`: kohya's, by the layers' own. The difference may be what rounding to the file's number format explains.
     """
-    expected = {f"{name}.{end}" for name in names.values() for end in ("lora_down.weight", "lora_up.weight", "alpha")}
+    expected = {f"{names[path]}.{end}" for path, layer in layers.items() for end in parts_of(live_change(layer))}
     if expected != set(tensors):
         raise WeightsError(f"export refused: keys differ from the adapter's: {sorted(expected ^ set(tensors))[:3]}")
+    by_module: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        by_module.setdefault(key.partition(".")[0], {})[key] = tensor
     for path, layer in layers.items():
-        live = live_delta(layer).cpu()
-        change = file_change(tensors, names[path])
-        written = full_delta(change)
+        live, weight = live_delta(layer).cpu(), base_weight(layer).detach()
+        change = read_module(by_module[names[path]], names[path])
+        written = difference(change, weight).cpu()
         if not torch.isfinite(live).all() or not torch.isfinite(written).all():
             raise WeightsError(f"export refused: the adapter of {path} holds values that are not finite")
-        difference = float((written - live).norm())
-        if not difference <= rounding_bound(change, change.down.dtype) + 1e-6 * float(live.norm()):
-            raise WeightsError(
-                f"export refused: the file's delta of {path} differs from the live model's by {difference:.3g}"
-            )
+        far = float((written - live).norm())
+        rounded = rounding_error(change, weight, next(iter(parts_of(change).values())).dtype)
+        added_to = live + weight.cpu() if isinstance(change, Decomposed) else live  # which fp32 rounds
+        if not far <= rounded + 1e-6 * float(added_to.norm()):
+            raise WeightsError(f"export refused: the file's delta of {path} differs from the live model's by {far:.3g}")
 
 
 def write_lora(

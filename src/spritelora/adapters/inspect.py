@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from math import hypot
 
 from spritelora.adapters.bases import EMBEDDED, KINDS, base_of
+from spritelora.adapters.changes import change_size, parts_of
 from spritelora.adapters.lora_file import Form, LoraFile
-from spritelora.adapters.lowrank import size
 from spritelora.adapters.names import block_of, kohya_by_module
 
 NEAR_ZERO = 1e-4
@@ -35,9 +35,9 @@ def block_sizes(
     is taken, which layers start with.
     """
     sums: dict[str, tuple[int, float, float]] = {}
-    for name, change in sorted(lora.modules.items()):
+    for name, change in sorted(lora.everything.items()):
         weight = weight_norm(name) or change.shape[0] ** 0.5
-        delta = size(change)
+        delta = change_size(change)
         for block in (group(name) if name not in lora.unknown else "other layers", "all"):
             count, deltas, weights = sums.get(block, (0, 0.0, 0.0))
             sums[block] = (count + 1, hypot(deltas, delta), hypot(weights, weight))
@@ -75,7 +75,7 @@ def loading_problems(lora: LoraFile) -> list[str]:
             "it fits the embedded base alone, of which ComfyUI has no checkpoint; train with model=sdxl for it"
         )
     if lora.form is not Form.kohya:
-        scales = {round(change.alpha / change.rank, 6) for change in lora.modules.values()} - {1.0}
+        scales = {round(change.alpha / change.rank, 6) for change in lora.everything.values()} - {1.0}
         if scales and lora.has_alphas:
             told = ", ".join(f"{s:g}" for s in sorted(scales)[:3])
             problems.append(
@@ -127,16 +127,16 @@ def describe_file(lora: LoraFile, sizes: list[BlockSize], against: str) -> str:
 
 
 def _facts(lora: LoraFile) -> Iterator[str]:
-    parts = Counter(name.partition(".")[0] if name not in lora.unknown else "unknown" for name in lora.modules)
+    parts = Counter(name.partition(".")[0] if name not in lora.unknown else "unknown" for name in lora.everything)
     named = {"unet": "UNet", "text_encoder": "text encoder 1", "text_encoder_2": "text encoder 2"}
-    tensors = [t for change in lora.modules.values() for t in (change.down, change.up)]
+    tensors = [t for c in lora.everything.values() for end, t in parts_of(c).items() if end != "alpha"]
     yield f"  form       {lora.form.value}"
     yield f"  base       {base_of(lora)}"
     yield f"  layers     {', '.join(f'{count} {named.get(part, part)}' for part, count in parts.items()) or 'none'}"
     if lora.other_kinds:
-        yield f"  also       {', '.join(f'{kind} in {count} layers' for kind, count in lora.other_kinds.items())}"
-    yield f"  rank       {_counts(change.rank for change in lora.modules.values())}"
-    alphas = _counts(change.alpha for change in lora.modules.values()) if lora.has_alphas else "not known"
+        yield f"  kinds      {', '.join(f'{kind} in {count} layers' for kind, count in lora.other_kinds.items())}"
+    yield f"  rank       {_counts(change.rank for change in lora.everything.values())}"
+    alphas = _counts(change.alpha for change in lora.everything.values()) if lora.has_alphas else "not known"
     yield f"  alpha      {alphas}"
     yield f"  numbers    {_counts(str(t.dtype).removeprefix('torch.') for t in tensors)}"
     millions, megabytes = sum(t.numel() for t in tensors) / 1e6, lora.path.stat().st_size / 1e6

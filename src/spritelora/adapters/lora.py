@@ -1,14 +1,19 @@
-"""PEFT's LoRA on a UNet or on text encoders: where it goes, how large it is, and the weights it changes."""
+"""PEFT's adapters on a UNet or text encoders: where they go, how large they are, and the weights they change."""
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
-from peft import LoraConfig
+from peft import LoHaConfig, LoKrConfig, LoraConfig, PeftConfig
+from peft.tuners.lokr.layer import LoKrLayer
 from peft.tuners.lora.layer import LoraLayer
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
 from spritelora.adapters.adapted_linear import use_one_operation
+from spritelora.adapters.plan import AdapterPlan
+from spritelora.adapters.precision import keep_precision
 from spritelora.config.adapter_keys import AdapterKind
 from spritelora.errors import ConfigError
 
@@ -27,6 +32,31 @@ def match_targets(model: nn.Module, endings: Sequence[str], key: str = "targets.
         raise ConfigError(f"{key}: {', '.join(idle)} matches no layer; layers end in {', '.join(examples)}")
     wanted = {n for names in matched.values() for n in names}
     return [n for n in layers if n in wanted]
+
+
+def check_plan(unet: nn.Module, targets: Sequence[str], plan: AdapterPlan) -> None:
+    """Raise ConfigError for settings that the kind of adapter has not, or a rank that no target can have."""
+    name = plan.kind.value
+    if plan.dropout and not plan.kind.has_factors:
+        raise ConfigError(
+            f"adapter={name} has no dropout of its inputs, and lora.dropout={plan.dropout:g}; set it to 0"
+        )
+    if plan.factor == 0:
+        raise ConfigError("adapter.factor=0 splits nothing; give -1, or a number that divides the layers' sides, as 8")
+    for_lokr = [key for key, used in (("factor", plan.factor != -1), ("decompose_both", plan.both)) if used]
+    if for_lokr and plan.kind is not AdapterKind.lokr:
+        raise ConfigError(f"adapter.{for_lokr[0]} is of adapter=lokr, and this is adapter={name}; leave it out")
+    if plan.tucker and plan.kind.has_factors:
+        raise ConfigError(
+            f"adapter.tucker is of adapter=lokr and adapter=loha, and this is adapter={name}; leave it out"
+        )
+    if plan.kind is AdapterKind.lokr:  # a rank above what its parts can have makes them full
+        return
+    common = [t for t in targets if t not in plan.ranks]
+    if common:
+        check_rank(unet, common, plan.rank)
+    for rank in sorted(set(plan.ranks.values())):
+        check_rank(unet, [t for t in targets if plan.ranks.get(t) == rank], rank)
 
 
 def check_rank(model: nn.Module, targets: Sequence[str], rank: int, key: str = "lora.rank") -> None:
@@ -52,24 +82,67 @@ def add_lora(
     seed: int,
     kind: AdapterKind = AdapterKind.lora,
 ) -> None:
-    """Put a LoRA that changes nothing yet on the layers `targets`, in fp32, its numbers a function of `seed`."""
-    config = LoraConfig(
-        r=rank,
-        lora_alpha=alpha,  # pyright: ignore
-        lora_dropout=dropout,
-        target_modules=targets,
-        use_rslora=kind is AdapterKind.rslora,
-    )
+    """Put an adapter of the same rank and alpha everywhere on the layers `targets`."""
+    put_adapter(model, targets, AdapterPlan(kind, rank, alpha, dropout), seed)
+
+
+def put_adapter(model: nn.Module, targets: list[str], plan: AdapterPlan, seed: int) -> None:
+    """Put an adapter that changes nothing yet on the layers `targets`, in fp32, its numbers a function of `seed`.
+
+    Raises ConfigError for a quantised layer and a kind that cannot be on one.
+    """
+    if plan.kind not in (AdapterKind.lora, AdapterKind.rslora):
+        quantised = [t for t in targets if not model.get_submodule(t).weight.is_floating_point()]  # pyright: ignore
+        if quantised:
+            raise ConfigError(
+                f"adapter={plan.kind.value} computes with whole weights, and those of {len(quantised)} layers are "
+                f"quantised, such as {quantised[0]}; take adapter=lora, or a base that is not quantised"
+            )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model.add_adapter(config, adapter_name=ADAPTER)  # pyright: ignore[reportCallIssue]
+        model.add_adapter(_config(plan, targets), adapter_name=ADAPTER)  # pyright: ignore[reportCallIssue]
     for parameter in adapter_parameters(model):
         parameter.data = parameter.data.float()
+    for layer in adapted_layers(model).values():
+        settle_scale(layer, ADAPTER)
+        keep_precision(layer, ADAPTER)
     use_one_operation(model)
 
 
+def settle_scale(layer: BaseTunerLayer, name: str) -> None:
+    """Give a LoKr of two full matrices alpha/rank 1: readers of its file know no other, for it has no rank."""
+    if isinstance(layer, LoKrLayer) and name in layer.lokr_w1 and name in layer.lokr_w2:
+        layer.alpha[name], layer.scaling[name] = float(layer.r[name]), 1.0
+
+
+def _config(plan: AdapterPlan, targets: list[str]) -> PeftConfig:
+    shared: dict[str, Any] = {
+        "r": plan.rank,
+        "target_modules": targets,
+        "rank_pattern": dict(plan.ranks),
+        "alpha_pattern": dict(plan.alphas),
+    }
+    if plan.kind is AdapterKind.lokr:
+        lokr = {"decompose_factor": plan.factor, "decompose_both": plan.both, "use_effective_conv2d": plan.tucker}
+        return LoKrConfig(**shared, alpha=plan.common_alpha, **lokr)  # pyright: ignore
+    if plan.kind is AdapterKind.loha:
+        return LoHaConfig(**shared, alpha=plan.common_alpha, use_effective_conv2d=plan.tucker)  # pyright: ignore
+    return LoraConfig(
+        **shared,
+        lora_alpha=plan.common_alpha,  # pyright: ignore
+        lora_dropout=plan.dropout,
+        use_rslora=plan.kind is AdapterKind.rslora,
+        use_dora=plan.kind is AdapterKind.dora,
+    )
+
+
+def adapted_layers(model: nn.Module) -> dict[str, BaseTunerLayer]:
+    """Every layer with an adapter of any kind by its path in the model."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, BaseTunerLayer)}
+
+
 def lora_layers(model: nn.Module) -> dict[str, LoraLayer]:
-    """Every adapted layer by its path in the model."""
+    """Every layer with a LoRA by its path in the model."""
     return {name: module for name, module in model.named_modules() if isinstance(module, LoraLayer)}
 
 
@@ -88,9 +161,3 @@ def factors(layer: LoraLayer) -> tuple[Tensor, Tensor, float]:
     down, up = layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight
     root = math.sqrt(down.shape[0]) if layer.use_rslora[ADAPTER] else 1.0  # pyright: ignore
     return down.detach(), up.detach(), float(layer.lora_alpha[ADAPTER]) * root  # pyright: ignore
-
-
-@torch.no_grad()
-def live_delta(layer: LoraLayer) -> Tensor:
-    """What PEFT adds to the layer's weight, in fp32 and the weight's shape."""
-    return layer.get_delta_weight(ADAPTER).float()  # pyright: ignore

@@ -4,14 +4,16 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from spritelora.adapters.changes import DORA, LOHA, LOKR, Change, Decomposed, read_parts
 from spritelora.adapters.lowrank import LowRank
 from spritelora.adapters.names import kohya_by_module, module_by_kohya, whole_path
 from spritelora.errors import WeightsError, first_line
@@ -32,7 +34,7 @@ PARTS = re.compile(
 )
 """A key: the module it belongs to, and what it is of it. The names in capitals are other kinds of adapters."""
 
-OTHER_KINDS = ("DoRA", "LoKr", "LoHa", "Tucker", "difference")
+OTHER_KINDS = (DORA, LOKR, LOHA, "Tucker", "difference")
 
 
 class Form(Enum):
@@ -47,9 +49,10 @@ class Form(Enum):
 class LoraFile:
     """What a LoRA file holds.
 
-    `modules`: by diffusers' name with `unet.` or `text_encoder.` before it; those of `unknown` by the file's own name.
-    `raw_names`: the file's own name of each module. `other_kinds`: kinds of adapters other than LoRA, with the number
-    of their modules. `stray_keys`: keys that belong to no adapter. `has_alphas`: whether strengths are known.
+    `modules`: plain LoRA by diffusers' name with `unet.` or `text_encoder.` before it; those of `unknown` by the file's
+    own name. `others`: likewise what is of another kind and can be read. `raw_names`: the file's own name of each
+    module. `other_kinds`: kinds of adapters other than LoRA, with the number of their modules. `stray_keys`: keys that
+    belong to no adapter. `has_alphas`: whether strengths are known.
     """
 
     path: Path
@@ -61,6 +64,12 @@ class LoraFile:
     stray_keys: tuple[str, ...]
     has_alphas: bool
     metadata: Mapping[str, str]
+    others: Mapping[str, Change] = field(default_factory=dict[str, Change])
+
+    @property
+    def everything(self) -> dict[str, Change]:
+        """All modules, of every kind that can be read."""
+        return {**self.modules, **self.others}
 
     @property
     def title(self) -> str:
@@ -89,20 +98,28 @@ def parse_lora(
     parts, stray = _group(tensors)
     form = _form_of(parts)
     others = Counter(kind for part in parts.values() for kind in OTHER_KINDS if kind in part)
-    plain = {raw: part for raw, part in parts.items() if "down" in part or "up" in part}
-    if not plain and not others:
+    readable = {raw: part for raw, part in parts.items() if _kind_of(part) is not None}
+    if not readable and not others:
         raise WeightsError(f"{file}: not a LoRA file: none of its {len(tensors)} tensors belongs to an adapter")
     configs = _configs(file, metadata, peft_config)
-    modules: dict[str, LowRank] = {}
+    found: dict[str, Change] = {}
     raw_names: dict[str, str] = {}
-    for raw, part in plain.items():
+    for raw, part in readable.items():
         name = module_name(raw) or raw
-        if name in modules:
+        if name in found:
             raise WeightsError(f"{file}: {raw_names[name]} and {raw} are the same layer; one of them must go")
-        modules[name], raw_names[name] = _factors(file, name, part, configs), raw
-    unknown = frozenset(name for name in modules if name not in kohya_by_module())
+        found[name], raw_names[name] = _change(file, name, part, configs), raw
+    modules = {name: change for name, change in found.items() if isinstance(change, LowRank)}
+    more = {name: change for name, change in found.items() if not isinstance(change, LowRank)}
+    unknown = frozenset(name for name in found if name not in kohya_by_module())
     has_alphas = form is not Form.peft or bool(configs)
-    return LoraFile(file, form, modules, raw_names, unknown, others, stray, has_alphas, metadata)
+    return LoraFile(file, form, modules, raw_names, unknown, others, stray, has_alphas, metadata, more)
+
+
+def read_module(tensors: Mapping[str, Tensor], module: str) -> Change:
+    """The change of the module that tensors in kohya's form are called after."""
+    parts, _ = _group(tensors)
+    return _change(Path(module), module, parts[module], {})
 
 
 def module_name(raw: str) -> str | None:
@@ -142,7 +159,12 @@ def _group(tensors: Mapping[str, Tensor]) -> tuple[dict[str, dict[str, Tensor]],
     stray: list[str] = []
     for key, tensor in tensors.items():
         if match := PARTS.fullmatch(key):
-            parts.setdefault(match["module"], {})[str(match.lastgroup)] = tensor
+            part, kind = parts.setdefault(match["module"], {}), str(match.lastgroup)
+            part[kind] = tensor
+            if kind in (LOKR, LOHA):
+                part[key.rpartition(".")[2]] = tensor
+            elif "magnitude" in key:
+                part["magnitude"] = tensor
         else:
             stray.append(key)
     return parts, tuple(stray)
@@ -155,6 +177,33 @@ def _form_of(raw_names: Iterable[str]) -> Form:
         return Form.kohya if name.startswith(("lora_", "lycoris_")) else Form.diffusers
 
     return Counter(map(form, raw_names)).most_common(1)[0][0] if raw_names else Form.kohya
+
+
+def _kind_of(part: Mapping[str, Tensor]) -> str | None:
+    """The kind of a module that can be read, "" for plain LoRA; None for others, and for mixtures."""
+    kinds = {kind for kind in OTHER_KINDS if kind in part}
+    has_factors = "down" in part or "up" in part
+    if not kinds or (kinds == {DORA} and has_factors and _is_by_output(part)):
+        return next(iter(kinds), "") if has_factors else None
+    return next(iter(kinds)) if kinds in ({LOKR}, {LOHA}) and not has_factors else None
+
+
+def _is_by_output(part: Mapping[str, Tensor]) -> bool:
+    """Whether a DoRA has a length for every output; LyCORIS has one for every input, unless told otherwise."""
+    up = part.get("up")
+    if up is None or "magnitude" in part:
+        return True
+    return part[DORA].shape[:1] == up.shape[:1] and part[DORA].numel() == up.shape[0]
+
+
+def _change(file: Path, name: str, part: Mapping[str, Tensor], configs: Mapping[str, Mapping[str, Any]]) -> Change:
+    kind = _kind_of(part)
+    if kind in (LOKR, LOHA):
+        model, _, path = name.partition(".")
+        alpha = {} if "alpha" in part or model not in configs else {"alpha": _lycoris_alpha(configs[model], path)}
+        return read_parts(f"{file}: {name}", kind, {**part, **alpha})
+    change = _factors(file, name, part, configs)
+    return Decomposed(change, part[DORA].flatten(), "magnitude" in part) if kind == DORA else change
 
 
 def _factors(file: Path, name: str, part: Mapping[str, Tensor], configs: Mapping[str, Mapping[str, Any]]) -> LowRank:
@@ -190,11 +239,19 @@ def _by_part(settings: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 def _alpha(config: Mapping[str, Any], path: str, rank: int) -> float:
-    """Alpha as PEFT finds it: the first pattern that a path ends in, else the common one."""
-    patterns: Mapping[str, Any] = config.get("alpha_pattern") or {}
-    matches = (value for pattern, value in patterns.items() if re.match(rf"(.*\.)?({pattern})$", path))
-    alpha = float(next(matches, config.get("lora_alpha", rank)))
+    """Alpha as PEFT finds it."""
+    alpha = float(_by_pattern(config, "alpha_pattern", path, config.get("lora_alpha", rank)))
     return alpha * rank**0.5 if config.get("use_rslora") else alpha
+
+
+def _lycoris_alpha(config: Mapping[str, Any], path: str) -> Tensor:
+    return torch.tensor(float(_by_pattern(config, "alpha_pattern", path, config.get("alpha", 8))))
+
+
+def _by_pattern(config: Mapping[str, Any], key: str, path: str, common: Any) -> Any:
+    """The value of the first pattern that a path ends in, else the common one."""
+    patterns: Mapping[str, Any] = config.get(key) or {}
+    return next((v for pattern, v in patterns.items() if re.match(rf"(.*\.)?({pattern})$", path)), common)
 
 
 def read_settings(where: Path | str, text: str) -> dict[str, Any]:

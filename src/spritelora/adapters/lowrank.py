@@ -23,6 +23,8 @@ class LowRank:
     up: Tensor
     alpha: float
 
+    kind = "LoRA"
+
     @property
     def rank(self) -> int:
         return self.down.shape[0]

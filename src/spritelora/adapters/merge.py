@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from spritelora.adapters.bases import EMBEDDED, base_of, require_sdxl
+from spritelora.adapters.bases import EMBEDDED, base_of, require_plain_sdxl
+from spritelora.adapters.changes import Change
 from spritelora.adapters.lora_file import ADAPTER_METADATA, LoraFile
 from spritelora.adapters.lowrank import LowRank, add, distance, even_alphas, size, truncate
 from spritelora.errors import WeightsError
@@ -31,7 +32,7 @@ def merge_loras(loras: Sequence[tuple[LoraFile, float]]) -> dict[str, LowRank]:
     Raises WeightsError for a LoRA that is not for SDXL or for another base than the others.
     """
     for lora, _ in loras:
-        require_sdxl(lora)
+        require_plain_sdxl(lora)
     bases = {lora.path: base_of(lora) for lora, _ in loras}
     if len(set(bases.values())) > 1:
         told = ", ".join(f"{path} for {base}" for path, base in bases.items())
@@ -95,7 +96,7 @@ def merged_metadata(
     }
 
 
-def rank_metadata(modules: Mapping[str, LowRank]) -> dict[str, str]:
+def rank_metadata(modules: Mapping[str, Change]) -> dict[str, str]:
     """The entries about rank and alpha; kohya's word for ranks that differ is Dynamic."""
     ranks, alphas = ({getattr(c, name) for c in modules.values()} for name in ("rank", "alpha"))
     return {

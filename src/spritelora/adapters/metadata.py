@@ -16,17 +16,22 @@ SDXL_CHANNELS = (320, 640, 1280)
 
 @dataclass(frozen=True)
 class LoraFacts:
-    """What the metadata says about a LoRA. `settings`: further ss_* entries, by name without the prefix."""
+    """What the metadata says about a LoRA. `settings`: further ss_* entries, by name without the prefix.
+
+    `rank`, `alpha`: kohya's word for those that differ by layer is Dynamic. `network`: the module that kohya would
+    read it with.
+    """
 
     title: str
     base_name: str
     base_channels: tuple[int, ...]
     prediction: str
     resolution: int
-    rank: int
-    alpha: float
+    rank: int | str
+    alpha: float | str
     captions: Sequence[str]
     settings: Mapping[str, object]
+    network: str = "networks.lora"
 
 
 def describe(facts: LoraFacts) -> dict[str, str]:
@@ -40,7 +45,7 @@ def describe(facts: LoraFacts) -> dict[str, str]:
         "v2": False,
         "base_model_version": version,
         "sd_model_name": facts.base_name,
-        "network_module": "networks.lora",
+        "network_module": facts.network,
         "network_dim": facts.rank,
         "network_alpha": facts.alpha,
         "output_name": facts.title,
@@ -63,6 +68,15 @@ def describe(facts: LoraFacts) -> dict[str, str]:
         **{f"ss_{name}": str(value) for name, value in kohya.items()},
         **{f"modelspec.{name}": value for name, value in spec.items()},
     }
+
+
+def read_network_args(metadata: Mapping[str, str]) -> dict[str, str]:
+    """What `ss_network_args` says; nothing where it says nothing that can be read."""
+    try:
+        told = json.loads(metadata.get("ss_network_args") or "{}")
+    except ValueError:
+        return {}
+    return {str(k): str(v) for k, v in told.items()} if isinstance(told, dict) else {}
 
 
 def shared_tags(metadata: Mapping[str, str]) -> str:

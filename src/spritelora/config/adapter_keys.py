@@ -23,6 +23,8 @@ class LoraConfig:
     rank: int = key(MISSING, "rank of every adapted layer", at_least=1)
     alpha: float | None = key(None, "strength; deltas are scaled by alpha/rank; unset: equal to the rank", above=0)
     dropout: float = key(0.0, "share of adapter inputs dropped in training", at_least=0, at_most=0.9)
+    rank_pattern: dict[str, int] = key({}, "ranks of layers whose path ends as a pattern says, {mid_block.*: 64}")
+    alpha_pattern: dict[str, float] = key({}, "alphas likewise; unset with alpha: a layer's rank")
     save_dtype: SaveDtype = key(SaveDtype.fp16, "number format of lora.safetensors")
 
     @property
@@ -53,9 +55,17 @@ class AdapterKind(Enum):
 
 @dataclass
 class AdapterConfig:
-    """The kind of the adapter."""
+    """The kind of the adapter, and what it starts from."""
 
-    kind: AdapterKind = key(AdapterKind.lora, "deltas are scaled by alpha/rank (lora) or alpha/sqrt(rank) (rslora)")
+    kind: AdapterKind = key(
+        AdapterKind.lora, "how layers are changed; rslora scales by alpha/sqrt(rank), others by alpha/rank"
+    )
+    factor: int = key(-1, "lokr: into what a side of a weight is split; -1: near its root", at_least=-1)
+    decompose_both: bool = key(False, "lokr: low rank for both parts of a weight")
+    start: str | None = key(None, "LoRA file to go on from, of the same kind, layers and ranks", text=True)
+    over: str | None = key(None, "LoRA file to train over: in the base here, and not in the new file", text=True)
+    over_strength: float = key(1.0, "strength of the file that is trained over")
+    tucker: bool = key(False, "lokr, loha: a rank of their own for the kernels of convolutions")
 
 
 @dataclass

@@ -14,15 +14,19 @@ from spritelora.training.run_log import SUMMARY
 
 log = logging.getLogger(__name__)
 
+NAMES = {
+    AdapterKind.lora: "LoRA", AdapterKind.rslora: "rsLoRA", AdapterKind.dora: "DoRA", AdapterKind.lokr: "LoKr",
+    AdapterKind.loha: "LoHa",
+}  # fmt: skip
+
 FORWARD_SHARE = 0.35
 """Time of a forward pass without gradients, of that of a forward and backward pass."""
 
 
 def announce_adapter(config: TrainConfig, num_layers: int, num_parameters: int, bytes_per_weight: int) -> None:
     """Say how large the LoRA is and how strong its steps are."""
-    alpha, name = config.lora.settled_alpha, "LoRA"
+    alpha, name = config.lora.settled_alpha, NAMES[config.adapter.kind]
     if config.adapter.kind is AdapterKind.rslora:
-        name = "rsLoRA"
         log.info(
             "rsLoRA scales by alpha/sqrt(rank) = %.3g; files say alpha %.4g, which gives their readers the same",
             config.file_alpha / config.lora.rank,

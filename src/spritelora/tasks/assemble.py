@@ -10,7 +10,8 @@ from hydra.utils import get_class
 from torch import Tensor
 from torch.optim import Optimizer
 
-from spritelora.adapters.lora import add_lora, check_rank, is_up, match_targets
+from spritelora.adapters.lora import check_plan, is_up, match_targets, put_adapter
+from spritelora.adapters.plan import AdapterPlan
 from spritelora.config.hardware_keys import Precision
 from spritelora.config.loop_keys import OptimConfig, ValidationConfig
 from spritelora.config.schema import Prediction, SamplerConfig, TrainConfig
@@ -33,6 +34,7 @@ from spritelora.sdxl.latents import decode_latents
 from spritelora.sdxl.text import NO_TOKEN, TextEmbedding, TextStack
 from spritelora.sprites.augment import vary_caption
 from spritelora.sprites.folder import CaptionedSprite, training_image
+from spritelora.tasks.earlier import Earlier
 from spritelora.tasks.regularisation import add_regularisation
 from spritelora.tasks.text_training import rate_factor
 from spritelora.tasks.training_set import TrainingSet
@@ -110,17 +112,33 @@ def _unconditional(base: BaseModel, empty: TextEmbedding) -> TextEmbedding:
     return TextEmbedding(torch.zeros_like(empty.states), torch.zeros_like(empty.pooled), nothing)
 
 
-def check_adapter(config: TrainConfig, base: BaseModel) -> None:
-    """Raise ConfigError for targets and a rank that the UNet cannot have, before any of it is in memory."""
+def check_adapter(config: TrainConfig, base: BaseModel, earlier: Earlier) -> None:
+    """Raise ConfigError for targets and a rank that the UNet cannot have, before any of it is in memory.
+
+    And WeightsError for files to begin with that do not fit.
+    """
     unet = empty_unet(base)
-    check_rank(unet, match_targets(unet, config.targets.modules), config.lora.rank)
-
-
-def add_adapter(config: TrainConfig, unet: Unet) -> Unet:
-    """The frozen UNet with a new adapter, ready to train."""
     targets = match_targets(unet, config.targets.modules)
-    lora = config.lora
-    add_lora(unet, targets, lora.rank, lora.settled_alpha, lora.dropout, config.seed, config.adapter.kind)
+    plan = plan_adapter(config, targets)
+    check_plan(unet, targets, plan)
+    earlier.check(unet, base.name, plan, targets)
+
+
+def plan_adapter(config: TrainConfig, targets: list[str]) -> AdapterPlan:
+    """What goes on the target layers. Raises ConfigError for a pattern that matches none of them."""
+    lora, adapter = config.lora, config.adapter
+    plan = AdapterPlan(
+        adapter.kind, lora.rank, lora.alpha, lora.dropout, adapter.factor, adapter.decompose_both, adapter.tucker
+    )
+    return plan.for_layers(targets, lora.rank_pattern, lora.alpha_pattern)
+
+
+def add_adapter(config: TrainConfig, unet: Unet, earlier: Earlier) -> Unet:
+    """The frozen UNet with an adapter, ready to train."""
+    earlier.lay(unet)
+    targets = match_targets(unet, config.targets.modules)
+    put_adapter(unet, targets, plan_adapter(config, targets), config.seed)
+    earlier.begin(unet)
     if config.hardware.gradient_checkpointing:
         unet.enable_gradient_checkpointing()
     return unet.train()

@@ -140,7 +140,7 @@ def _strength(settings: Mapping[str, Any]) -> float:
 def _file_row(entry: Entry) -> Row:
     lora = read_lora_file(entry.path)
     told = lora.metadata
-    ranks, ratios = ({f(c) for c in lora.modules.values()} for f in (lambda c: c.rank, lambda c: c.alpha / c.rank))
+    ranks, ratios = ({f(c) for c in lora.everything.values()} for f in (lambda c: c.rank, lambda c: c.alpha / c.rank))
     size = (lora.path if lora.path.is_file() else entry.path).stat().st_size
     return Row(
         {

@@ -16,7 +16,7 @@ from spritelora.sdxl.base import BaseModel, cached_hub_folder, find_base, hub_an
 from spritelora.sdxl.embedded import embedded_base
 from spritelora.sdxl.latents import finite_formats
 from spritelora.sdxl.quantised import probe_quantised
-from spritelora.tasks.assemble import find_optimizer, optimizer_settings
+from spritelora.tasks.assemble import find_optimizer, optimizer_settings, rate_factors
 from spritelora.tasks.doctor_findings import Disk, MachineFacts, RunNeed, failures, find_all, to_table
 from spritelora.tasks.need import FULL_SIZE, Geometry, choose_plan, read_geometry, run_shapes
 from spritelora.training.hardware import Hardware, choose_hardware
@@ -146,7 +146,8 @@ def probe_bitsandbytes(config: TrainConfig, hardware: Hardware) -> dict[str, str
     if config.optim._target_.startswith("bitsandbytes."):
         found["optimizer"] = ""
         try:
-            probe_optimizer(find_optimizer(config.optim), hardware.device, **optimizer_settings(config.optim))
+            settings = optimizer_settings(config.optim, hardware.precision)
+            probe_optimizer(find_optimizer(config.optim), hardware.device, rate_factors(config), **settings)
         except SpriteLoraError as error:
             found["optimizer"] = first_line(error)
     return found

@@ -14,7 +14,7 @@ from spritelora.config.hardware_keys import Precision
 from spritelora.config.schema import Prediction
 from spritelora.data.cache import Cache
 from spritelora.data.encode import Encoder
-from spritelora.sdxl.base import BaseModel, find_base
+from spritelora.sdxl.base import BaseModel, Unet, find_base
 from spritelora.sdxl.embedded import embedded_base
 from spritelora.sdxl.sample import start_noise
 from spritelora.sprites.image import Pixels
@@ -26,6 +26,7 @@ from spritelora.tasks.drawing import (
     resolution_of,
     settle_weights,
 )
+from spritelora.tasks.earlier import lay_recorded
 from spritelora.tasks.record import warn_of_base
 from spritelora.tasks.studio import open_studio
 from spritelora.training.hardware import choose_hardware
@@ -60,9 +61,13 @@ def draw_images(
     noise = start_noise(drawing.seed, config.count, drawing.side_px).repeat(len(prompts), 1, 1, 1)
     strengths = tuple(config.strength * weight for weight in weights)
     size = config.sampler.batch_size
-    studio = open_studio(drawing, base, encoder, wanted, noise, hardware, size, None, loras, [strengths])
+
+    def lay(unet: Unet) -> None:
+        lay_recorded(unet, source.record, base.name)
+
+    studio = open_studio(drawing, base, encoder, wanted, noise, hardware, size, None, loras, [strengths], lay)
     for lora, strength in zip(loras, strengths, strict=True):
-        log.info("%s: %d layers, strength %g", lora.path, len(lora.modules), strength)
+        log.info("%s: %d layers, strength %g", lora.path, len(lora.everything), strength)
     with tqdm(total=len(wanted), unit="image", leave=False, disable=None) as bar:
         return studio.draw(strengths, bar.update)
 

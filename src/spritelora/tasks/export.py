@@ -2,14 +2,17 @@
 
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
 from spritelora.adapters.bases import EMBEDDED, base_of, require_sdxl
+from spritelora.adapters.changes import Change, Decomposed, Lycoris
 from spritelora.adapters.formats import SAVE_DTYPE, write_form
 from spritelora.adapters.inspect import loading_problems
 from spritelora.adapters.lora_file import ADAPTER_METADATA, Form, LoraFile, read_lora_file
@@ -55,7 +58,7 @@ def export(config: ExportConfig) -> None:
     }
     drawing = plan_drawing(config, read_record(checkpoint), run_dir, output, trigger) if config.workflow else None
     dtype = SAVE_DTYPE[config.dtype] if config.dtype else common_dtype(lora)
-    write_form(output, Form(config.format.value), unrounded(lora, checkpoint), dtype, metadata)
+    write_form(output, Form(config.format.value), unrounded(lora, checkpoint, config.format), dtype, metadata)
     log.info("%s: %s form of %s, %s", output, config.format.value, checkpoint, str(dtype).removeprefix("torch."))
     if drawing is not None:
         warn_about_loading(config, lora)
@@ -90,25 +93,42 @@ def settle_output(config: ExportConfig, run_dir: Path, title: str) -> Path:
     return run_dir / "export" / f"{title.replace('/', '_')}{end[config.format]}"
 
 
-def unrounded(lora: LoraFile, checkpoint: Path) -> dict[str, LowRank]:
-    """The LoRA's factors as they were trained, from the training state beside the file; the file's where it is gone.
+def unrounded(lora: LoraFile, checkpoint: Path, form: LoraFormat) -> dict[str, Change]:
+    """The numbers as they were trained, from the training state beside the file; the file's where it is gone.
 
-    So that dtype=fp32 gives more than the file's own 16 bits.
+    So that dtype=fp32 gives more than the file's own 16 bits. Lengths of a DoRA are fp32 in the file too, and are taken
+    as trained where the form wants those.
     """
     state = checkpoint / STATE_FOLDER / TENSORS
     if not state.is_file():
-        return dict(lora.modules)
-    modules: dict[str, LowRank] = {}
+        return lora.everything
+    modules: dict[str, Change] = {}
     try:
         with safe_open(state, framework="pt") as opened:
-            for name, change in lora.modules.items():
-                down, up = (opened.get_tensor(f"/state_dict/{name}.lora_{half}.default.weight") for half in "AB")
-                modules[name] = replace(change, down=down, up=up)
+
+            def trained(name: str, part: str) -> Tensor:
+                return opened.get_tensor(f"/state_dict/{name}.{part}")
+
+            for name, change in lora.everything.items():
+                modules[name] = _with_tensors(change, lambda part, name=name: trained(name, part), form)
     except SafetensorError as error:
         raise WeightsError(
             f"{state}: does not hold the weights of {LORA_FILE} ({error}); use another checkpoint"
         ) from error
     return modules
+
+
+def _with_tensors(change: Change, trained: Callable[[str], Tensor], form: LoraFormat) -> Change:
+    """A change with its tensors as PEFT calls them in a training state."""
+    if isinstance(change, Lycoris):
+        return replace(change, tensors={end: trained(f"{end}.default") for end in change.tensors})
+    if isinstance(change, LowRank):
+        return replace(change, down=trained("lora_A.default.weight"), up=trained("lora_B.default.weight"))
+    low = _with_tensors(change.change, trained, form)
+    assert isinstance(low, LowRank)
+    if form is not LoraFormat.peft:
+        return replace(change, change=low)
+    return Decomposed(low, trained("lora_magnitude_vector.default.weight").flatten(), of_changed=True)
 
 
 def thumbnail(asked: str | None, run_dir: Path) -> str | None:

@@ -6,11 +6,13 @@ from pathlib import Path
 
 from spritelora.adapters.export import write_lora
 from spritelora.adapters.formats import SAVE_DTYPE
+from spritelora.adapters.live import live_changes
+from spritelora.adapters.merge import rank_metadata
 from spritelora.adapters.metadata import LoraFacts, describe
 from spritelora.adapters.text import text_tensors
 from spritelora.config.adapter_keys import AdapterKind
 from spritelora.config.schema import TrainConfig
-from spritelora.sdxl.base import BaseModel, read_prediction, read_zero_snr
+from spritelora.sdxl.base import BaseModel, Unet, read_prediction, read_zero_snr
 from spritelora.tasks.text_training import text_facts
 from spritelora.training.module import LoraModule
 
@@ -40,12 +42,36 @@ def objective_facts(config: TrainConfig, zero_snr: bool) -> dict[str, object]:
     }
 
 
+NETWORKS = {AdapterKind.dora: "lycoris.kohya", AdapterKind.lokr: "lycoris.kohya", AdapterKind.loha: "lycoris.kohya"}
+"""The module that trains the kind in kohya's trainer, where that is not its own."""
+
+
 def adapter_facts(config: TrainConfig) -> dict[str, str]:
-    """What metadata says of the kind of an adapter besides rank and alpha; nothing for plain LoRA."""
-    if config.adapter.kind is AdapterKind.lora:
-        return {}
-    told = {"rank_stabilized": True, "alpha_before_sqrt_rank": config.lora.settled_alpha}
-    return {"network_args": json.dumps(told)}
+    """What metadata says of an adapter besides rank and alpha, in LyCORIS's words where it has them, all text."""
+    adapter, told = config.adapter, dict[str, object]()
+    if adapter.kind is AdapterKind.rslora:
+        told = {"rank_stabilized": True, "alpha_before_sqrt_rank": config.lora.settled_alpha}
+    elif adapter.kind is AdapterKind.dora:
+        told = {"algo": "lora", "dora_wd": "True", "wd_on_output": "True", "dora_norm": "base"}
+    elif adapter.kind is AdapterKind.lokr:
+        splits = {"factor": str(adapter.factor), "decompose_both": str(adapter.decompose_both)}
+        told = {"algo": "lokr", **splits, "use_tucker": str(adapter.tucker)}
+    elif adapter.kind is AdapterKind.loha:
+        told = {"algo": "loha", "use_tucker": str(adapter.tucker)}
+    for key in ("rank_pattern", "alpha_pattern"):
+        if pattern := getattr(config.lora, key):
+            told[key] = pattern
+    if config.optim.lora_plus != 1:
+        told["loraplus_lr_ratio"] = str(config.optim.lora_plus)
+    return {"network_args": json.dumps(told)} if told else {}
+
+
+def rank_facts(config: TrainConfig, unet: Unet) -> tuple[int | str, float | str]:
+    """Rank and alpha of a file, "Dynamic" where layers differ."""
+    if not (config.lora.rank_pattern or config.lora.alpha_pattern):
+        return config.lora.rank, config.file_alpha
+    told = rank_metadata(live_changes(unet))
+    return told["ss_network_dim"], told["ss_network_alpha"]
 
 
 def make_exporter(
@@ -60,15 +86,17 @@ def make_exporter(
     unet, dtype = module.unet, SAVE_DTYPE[config.lora.save_dtype]
 
     def export(file: Path, step: int) -> None:
+        rank, alpha = rank_facts(config, unet)
         facts = LoraFacts(
             title=title,
             base_name=base.title,
             base_channels=tuple(unet.config["block_out_channels"]),
             prediction=read_prediction(base, config.model.prediction).value,
             resolution=config.model.resolution,
-            rank=config.lora.rank,
-            alpha=config.file_alpha,
+            rank=rank,
+            alpha=alpha,
             captions=captions,
+            network=NETWORKS.get(config.adapter.kind, "networks.lora"),
             settings={
                 "learning_rate": config.optim.lr,
                 "optimizer": config.optim._target_,

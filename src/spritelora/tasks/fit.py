@@ -10,7 +10,7 @@ import torch
 from pytorch_lightning.callbacks import LambdaCallback
 
 from spritelora.adapters.formats import SAVE_DTYPE
-from spritelora.adapters.lora import adapter_parameters, lora_layers
+from spritelora.adapters.lora import adapted_layers, adapter_parameters
 from spritelora.config.invocation import Invocation, tell_nobody
 from spritelora.config.processes import settle_processes
 from spritelora.config.resume import STATE_FOLDER
@@ -32,6 +32,7 @@ from spritelora.tasks.announce import (
     warn_of_two_schedules,
 )
 from spritelora.tasks.data_facts import data_facts
+from spritelora.tasks.earlier import Earlier, read_earlier
 from spritelora.tasks.ending import deadline_of, demand_of, end_before_its_end, finish, result_loss
 from spritelora.tasks.exporter import make_exporter
 from spritelora.tasks.frozen import Frozen, colours_kept, encode_kept, results_of_base
@@ -90,6 +91,7 @@ class Prepared:
     encoded: assemble.Encoded
     module: LoraModule
     recipe: Recipe
+    earlier: Earlier
 
 
 def fit(config: TrainConfig, invocation: Invocation, sprites: TrainingSet, frozen: Frozen) -> float:
@@ -126,9 +128,10 @@ def _fit(
             base = find_base(config.model.path or str(embedded_base()), config.model.vae, config.model.tokenizer)
             _check_same_sprites(sprites, team)
             config, hardware = settle_savings(config, base, hardware, team)
-            record = make_record(config, invocation, hardware, base, sprites, new_run_id())
+            earlier = read_earlier(config.adapter)
+            record = make_record(config, invocation, hardware, base, sprites, new_run_id(), earlier.hashes)
             start, record = team.share(find_start(config, record) if team.is_first else (Start(None, 0), record))
-            assemble.check_adapter(config, base)
+            assemble.check_adapter(config, base, earlier)
             check_text(config, base)
             objective, recipe = assemble.build_objective(config, base), assemble.build_recipe(config)
             optimizer = assemble.find_optimizer(config.optim)
@@ -138,10 +141,10 @@ def _fit(
             frozen.use_base(base, hardware)
             encoded = encode_kept(frozen, config, Encoder(base, cache, hardware.device, team), sprites)
             reset_peak_memory(hardware.device)
-            unet = assemble.add_adapter(config, frozen.unet(base, hardware))
+            unet = assemble.add_adapter(config, frozen.unet(base, hardware), earlier)
             text = add_text(config, base, hardware)
             module = assemble.build_module(config, objective, unet, hardware.precision, text)
-            prepared = Prepared(frozen, sprites, hardware, base, encoded, module, recipe)
+            prepared = Prepared(frozen, sprites, hardware, base, encoded, module, recipe, earlier)
             _announce(config, prepared, start.step)
         run_log, stopped_by = _train(config, invocation, prepared, record, start, stop)
     except (MemoryError, RuntimeError) as error:
@@ -173,7 +176,7 @@ def _announce(config: TrainConfig, prepared: Prepared, first_step: int) -> None:
     parameters = adapter_parameters(module.unet)
     num_parameters = sum(p.numel() for p in parameters)
     bytes_per_weight = SAVE_DTYPE[config.lora.save_dtype].itemsize
-    announce_adapter(config, len(lora_layers(module.unet)), num_parameters, bytes_per_weight)
+    announce_adapter(config, len(adapted_layers(module.unet)), num_parameters, bytes_per_weight)
     warn_of_two_schedules(config)
     announce_text(config, module)
     announce_state_bits(eight_bit_share(module.make_optimizer(module.trainable())))
@@ -195,8 +198,8 @@ def _train(
 ) -> tuple[RunLog, int | None]:
     """Run the loop. Returns the run's log, and the exit status of a stop before the end, if there was one."""
     settings, module, encoded = config.trainer, prepared.module, prepared.encoded
-    run_dir, team = invocation.run_dir, stop.team
-    remember_losses, remember_images = results_of_base(prepared.frozen, config, prepared.sprites)
+    run_dir, team, begun = invocation.run_dir, stop.team, prepared.earlier
+    remember_losses, remember_images = results_of_base(prepared.frozen, config, prepared.sprites, begun.hashes)
     with team.together():
         checkpoint = team.share(reopen_run(run_dir, start.checkpoint) if team.is_first else None)
         run_log = open_log(config, run_dir, record, start.step) if team.is_first else UnwrittenLog(run_dir)
@@ -206,7 +209,7 @@ def _train(
         validation = assemble.build_validation(config.validation, encoded, num_timesteps, settings.batch_size)
         plan = assemble.build_sample_plan(config, prepared.base, prepared.sprites, encoded, prepared.hardware)
         captions = [s.caption for s in prepared.sprites.training]
-        told = data_facts(config.data, prepared.sprites)
+        told = {**data_facts(config.data, prepared.sprites), **begun.facts}
         export = make_exporter(config, prepared.base, module, captions, title=run_dir.name, told=told)
         pruning = Pruning(run_log, meter, join_trial(run_dir) if team.is_first else None, team)
         guard = FiniteGuard(encoded.training.names, run_dir, settings.log_every, team)

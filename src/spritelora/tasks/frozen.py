@@ -1,7 +1,7 @@
 """Frozen parts kept from one job of a sweep for the next of the same process, where the next uses the same."""
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -104,14 +104,15 @@ def _encoded_key(config: TrainConfig, sprites: TrainingSet) -> object:
 
 
 def results_of_base(
-    frozen: Frozen, config: TrainConfig, sprites: TrainingSet
+    frozen: Frozen, config: TrainConfig, sprites: TrainingSet, earlier: Mapping[str, str]
 ) -> tuple[Remember[dict[str, float]], Remember[Images]]:
     """How validation losses and samples of the base are come by: they are the same for all jobs that differ in nothing
-    that is said here.
+    that is said here. `earlier`: hashes of adapter files that the run begins with, whose results they are then.
     """
     trained_on = _encoded_key(config, sprites)
     predicted = (config.model.prediction, config.model.zero_terminal_snr)
-    shared = (trained_on, config.trainer.batch_size, *predicted, config.hardware.threads)
+    begun = (dict(earlier), config.adapter.over_strength)
+    shared = (trained_on, config.trainer.batch_size, *predicted, config.hardware.threads, begun)
     sampler = config.sampler
     drawn = (*shared, sampler.steps, sampler.guidance, sampler.seed)
     return (

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from spritelora.adapters.bases import EMBEDDED, base_of
+from spritelora.adapters.changes import parts_of
 from spritelora.adapters.formats import SAVE_DTYPE, write_form
 from spritelora.adapters.inspect import block_sizes, describe_file
 from spritelora.adapters.lora_file import Form, LoraFile, read_lora_file
@@ -97,7 +98,9 @@ def name_output(output: str, form: LoraFormat) -> Path:
 
 def common_dtype(lora: LoraFile) -> torch.dtype:
     """The number format that most of a file is in."""
-    (dtype, _), *_ = Counter(change.down.dtype for change in lora.modules.values()).most_common(1)
+    (dtype, _), *_ = Counter(
+        next(iter(parts_of(change).values())).dtype for change in lora.everything.values()
+    ).most_common(1)
     return dtype if dtype in SAVE_DTYPE.values() else torch.float32
 
 

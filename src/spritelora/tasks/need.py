@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from spritelora.adapters.lora import match_targets, put_adapter
 from spritelora.config.hardware_keys import BaseFormat
 from spritelora.config.resume import read_record
 from spritelora.config.schema import TrainConfig
@@ -62,17 +63,21 @@ def read_geometry(base: BaseModel) -> Geometry:
 def run_shapes(config: TrainConfig, geometry: Geometry, hardware: Hardware) -> RunShapes:
     """A run's shapes; what was traced of them before is kept in its cache."""
     arithmetic = Arithmetic(hardware.base_dtype, hardware.device.type == "cuda")
-    optimizer, settings = assemble.find_optimizer(config.optim), assemble.optimizer_settings(config.optim)
+    optimizer, settings = (
+        assemble.find_optimizer(config.optim),
+        assemble.optimizer_settings(config.optim, hardware.precision),
+    )
 
     def make_unet() -> Any:
         unet = nn.Module.to(shapes_of(geometry.unet), hardware.base_dtype)  # diffusers' own warns that results change
-        without = replace(config, hardware=replace(config.hardware, gradient_checkpointing=False))
-        return assemble.add_adapter(without, unet.requires_grad_(False))
+        targets = match_targets(unet.requires_grad_(False), config.targets.modules)
+        put_adapter(unet, targets, assemble.plan_adapter(config, targets), config.seed)
+        return unet.train()
 
     return RunShapes(
         make_unet,
         lambda: vae_shapes_of(geometry.vae),
-        lambda parameters: build_optimizer(optimizer, parameters, **settings),
+        lambda parameters: build_optimizer(optimizer, [(parameters, 1.0)], **settings),
         geometry.text_weights,
         arithmetic,
         config.model.resolution,

@@ -39,6 +39,8 @@ FREE_ON_RESUME = (
     "data.sets.NAME.path",
     "data.regularisation.path",
     "data.cache",
+    "adapter.start",
+    "adapter.over",
     "trainer.max_steps",
     "trainer.save_every",
     "trainer.sample_every",
@@ -61,6 +63,7 @@ FREE_ON_RESUME = (
 """What may change when a run goes on; all else would make it another run."""
 FOLDERS = (
     "data.path", "data.sets.NAME.path", "data.regularisation.path", "model.path", "model.vae", "model.tokenizer",
+    "adapter.start", "adapter.over",
 )  # fmt: skip
 """Keys that hold places on this machine."""
 BATCH = ("trainer.batch_size", "trainer.accumulate", "processes")
@@ -70,9 +73,15 @@ BEFORE_THE_KEY = {"data.split": Split.sprite.value, "hardware.base": BaseFormat.
 
 
 def make_record(
-    config: TrainConfig, invocation: Invocation, hardware: Hardware, base: BaseModel, sprites: TrainingSet, run_id: str
+    config: TrainConfig,
+    invocation: Invocation,
+    hardware: Hardware,
+    base: BaseModel,
+    sprites: TrainingSet,
+    run_id: str,
+    earlier: Mapping[str, str],
 ) -> dict[str, Any]:
-    """The record of a run as plain values."""
+    """The record of a run as plain values. `earlier`: hashes of adapter files that it begins with."""
     return {
         "name": invocation.name,
         "id": run_id,
@@ -91,6 +100,7 @@ def make_record(
             "folder": str(base.folder.resolve()),
             "weights": fingerprints(base, Cache(Path(config.data.cache).expanduser()).hashes),
         },
+        "earlier": dict(earlier),
         "data": {
             "hash": sprites.hash,
             "num_training": len(sprites.training),
@@ -120,6 +130,12 @@ def check_resumable(source: Path, recorded: Mapping[str, Any], record: Mapping[s
     changed = changed_settings(recorded["settings"], record["settings"])
     if recorded["data"]["hash"] != record["data"]["hash"]:
         changed.append("data.path: the sprites or captions are not those the run was trained on")
+    begun, begins = (r.get("earlier", {}) for r in (recorded, record))
+    changed += [
+        f"adapter.{name}: {'another file than' if name in begun and name in begins else 'not as'} the run began with"
+        for name in ("start", "over")
+        if begun.get(name) != begins.get(name)
+    ]
     masks = {r["data"].get("masks") for r in (recorded, record)} - {None}
     if len(masks) > 1:
         changed.append("data.path: the masks of the sprites are not those the run was trained on")

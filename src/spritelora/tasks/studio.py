@@ -84,10 +84,12 @@ def open_studio(
     threads: int | None,
     loras: Sequence[LoraFile],
     settings: Sequence[Strengths],
+    lay_under: Callable[[Unet], None],
 ) -> Studio:
     """Encode the prompts, then load UNet and autoencoder. `noise`: a start for each prompt, (B, 4, h, w).
 
-    `settings`: all strengths of the LoRAs that will be drawn with. Raises WeightsError for a LoRA that does not fit.
+    `settings`: all strengths of the LoRAs that will be drawn with. `lay_under`: makes the UNet what they are laid on.
+    Raises WeightsError for a LoRA that does not fit.
     """
     if threads is not None:
         torch.set_num_threads(threads)
@@ -95,6 +97,7 @@ def open_studio(
     empty = texts[settings[0]][drawing.negative_prompt]
     zeros = TextEmbedding(torch.zeros_like(empty.states), torch.zeros_like(empty.pooled))
     unet = load_unet(base, hardware.base_dtype).eval().to(hardware.device)  # pyright: ignore
+    lay_under(unet)
     adapters = inject_loras(unet, loras, base.name)
     vae = load_vae(base, hardware.device)
     return Studio(

@@ -40,6 +40,7 @@ from spritelora.tasks import validate_settings as settle
 from spritelora.tasks.adapted_text import Strengths
 from spritelora.tasks.announce import duration
 from spritelora.tasks.drawing import Drawing
+from spritelora.tasks.earlier import lay_recorded
 from spritelora.tasks.export import COLOURS, VALIDATION
 from spritelora.tasks.native_sprites import native_sprites, wanted_grid
 from spritelora.tasks.record import warn_of_base
@@ -104,6 +105,7 @@ def validate(config: ValidateConfig) -> Path:
         config.hardware.threads,
         subject.loras,
         list(settings.values()),
+        lambda unet: None if config.lora else lay_recorded(unet, subject.record, base.name),
     )
     by_strength = _draw_all(studio, judge, settings)
     validation = Validation(
