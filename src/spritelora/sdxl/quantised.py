@@ -98,17 +98,18 @@ def _with_layers(unet: Unet, packed: Mapping[str, Packed], base_format: BaseForm
 
 def quantised_layer(layer: nn.Linear, packed: Packed, base_format: BaseFormat, dtype: torch.dtype) -> nn.Linear:
     """bitsandbytes' layer in the place of another, with its bias; what it may change of the weight is its own."""
-    from bitsandbytes.nn import Int8Params, Linear4bit, Linear8bitLt, Params4bit
+    from bitsandbytes import nn as layers
 
+    bnb: Any = layers  # its parameters are made by __new__, with arguments that type checkers do not see
     sizes: Any = (layer.in_features, layer.out_features, layer.bias is not None)
     if base_format is BaseFormat.int8:
-        made = Linear8bitLt(*sizes, has_fp16_weights=False, threshold=OUTLIERS_FROM, device=cast(Any, "meta"))
-        made.weight = Int8Params(packed.codes, requires_grad=False, CB=packed.codes, SCB=packed.scales)
+        made = bnb.Linear8bitLt(*sizes, has_fp16_weights=False, threshold=OUTLIERS_FROM, device="meta")
+        made.weight = bnb.Int8Params(packed.codes, requires_grad=False, CB=packed.codes, SCB=packed.scales)
     else:
-        made = Linear4bit(*sizes, dtype, quant_type="nf4", device=cast(Any, "meta"))
+        made = bnb.Linear4bit(*sizes, dtype, quant_type="nf4", device="meta")
         state = copy.copy(packed.scales)
         state.state2 = copy.copy(state.state2)
-        made.weight = Params4bit(packed.codes, quant_state=state, quant_type="nf4", bnb_quantized=True, module=made)
+        made.weight = bnb.Params4bit(packed.codes, quant_state=state, quant_type="nf4", bnb_quantized=True, module=made)
         made.quant_state = state
         # On some CPUs it would bring the weight into another order when not training, and then train no more.
         made.support_avx512bf16_for_cpu = False

@@ -65,7 +65,9 @@ def run_shapes(config: TrainConfig, geometry: Geometry, hardware: Hardware) -> R
     optimizer, settings = assemble.find_optimizer(config.optim), assemble.optimizer_settings(config.optim)
 
     def make_unet() -> Any:
-        unet = nn.Module.to(shapes_of(geometry.unet), hardware.base_dtype)  # diffusers' own warns that results change
+        unet: Any = nn.Module.to(
+            shapes_of(geometry.unet), hardware.base_dtype
+        )  # diffusers' own warns that results change
         without = replace(config, hardware=replace(config.hardware, gradient_checkpointing=False))
         return assemble.add_adapter(without, unet.requires_grad_(False))
 
