@@ -63,13 +63,11 @@ def read_geometry(base: BaseModel) -> Geometry:
 def run_shapes(config: TrainConfig, geometry: Geometry, hardware: Hardware) -> RunShapes:
     """A run's shapes; what was traced of them before is kept in its cache."""
     arithmetic = Arithmetic(hardware.base_dtype, hardware.device.type == "cuda")
-    optimizer, settings = (
-        assemble.find_optimizer(config.optim),
-        assemble.optimizer_settings(config.optim, hardware.precision),
-    )
+    optimizer = assemble.find_optimizer(config.optim)
+    settings = assemble.optimizer_settings(config.optim, hardware.precision)
 
     def make_unet() -> Any:
-        unet = nn.Module.to(shapes_of(geometry.unet), hardware.base_dtype)  # diffusers' own warns that results change
+        unet: Any = nn.Module.to(shapes_of(geometry.unet), hardware.base_dtype)  # diffusers' own warns of changes
         targets = match_targets(unet.requires_grad_(False), config.targets.modules)
         put_adapter(unet, targets, assemble.plan_adapter(config, targets), config.seed)
         return unet.train()
