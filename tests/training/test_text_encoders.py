@@ -97,6 +97,20 @@ def test_dropped_captions_teach_the_encoders_nothing(base, unet, cache, hardware
     assert any(p.grad is not None and p.grad.any() for p in module.unet.parameters())
 
 
+def test_recomputed_activations_give_the_same_gradients(base, hardware) -> None:
+    tokens = torch.stack([token_ids(load_tokenizers(base), caption) for caption in CAPTIONS])
+    gradients = []
+    for typed in ((), ("hardware.gradient_checkpointing=true",)):
+        stack = add_text(compose("text_encoders=attention", *typed), base, hardware)
+        assert stack is not None
+        states, pooled = stack(tokens)
+        (states.square().sum() + pooled.square().sum()).backward()
+        gradients.append([p.grad for p in stack.parameters() if p.requires_grad])
+    assert stack.text_encoder_2.is_gradient_checkpointing
+    for kept, recomputed in zip(*gradients, strict=True):
+        assert torch.allclose(kept, recomputed, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize(("typed", "rate"), [((), 0.5e-3), (("text_encoders.lr=3e-5",), 3e-5)])
 def test_the_encoders_have_a_rate_of_their_own(base, unet, hardware, typed: tuple[str, ...], rate: float) -> None:
     module = make(compose("text_encoders=attention", "optim.lr=1e-3", *typed), base, unet, hardware)
