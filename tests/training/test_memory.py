@@ -15,6 +15,7 @@ from spritelora.sdxl.base import load_unet
 from spritelora.sdxl.quantised import load_quantised
 from spritelora.sdxl.sample import call_unet
 from spritelora.tasks.assemble import add_adapter
+from spritelora.tasks.earlier import read_earlier
 from spritelora.tasks.need import FULL_SIZE, choose_plan, first_fitting, is_small, read_geometry, run_shapes
 from spritelora.training.hardware import choose_hardware
 from spritelora.training.machine import DeviceFacts, read_device, system_memory_gb
@@ -36,7 +37,8 @@ def shapes(base, cache: Path, *overrides: str) -> RunShapes:
 @pytest.mark.parametrize("checkpointed", [False, True])
 def test_what_is_counted_on_shapes_is_what_tensors_hold(base, cache: Path, checkpointed: bool) -> None:
     config = compose(*QUICK, f"hardware.gradient_checkpointing={checkpointed}")
-    real, shape = add_adapter(config, load_unet(base, torch.float32)), shapes(base, cache).unet
+    real = add_adapter(config, load_unet(base, torch.float32), read_earlier(config.adapter))
+    shape = shapes(base, cache).unet
     for parameter in adapter_parameters(real):
         parameter.register_post_accumulate_grad_hook(drop_gradient)
     with LiveBytes([*real.parameters(), *real.buffers()]) as counted:
@@ -154,6 +156,8 @@ def test_what_is_asked_for_is_never_changed() -> None:
     assert plans(NF4, False, 2, is_cuda=True) == [Plan(NF4, False, 2)]
     assert {p.checkpointed for p in plans(BaseFormat.auto, True, 1, is_cuda=True)} == {True}
     assert {p.base for p in plans(BaseFormat.auto, None, 1, is_cuda=False)} == {FULL}
+    on_cpu = [(FULL, False), (BaseFormat.half, False), (FULL, True), (BaseFormat.half, True)]
+    assert [(p.base, p.checkpointed) for p in plans(BaseFormat.auto, None, 1, False, is_fp32=True)] == on_cpu
     config = compose("hardware.base=int8", "hardware.gradient_checkpointing=true")
     cpu = choose_hardware(config.hardware.device, config.hardware.precision)
     assert choose_plan(config, FULL_SIZE, cpu) == (Plan(INT8, True, 8), "as asked")

@@ -1,13 +1,12 @@
 """Text encoders with an adapter: nothing changes at first, all of it learns at its own rate, what cannot is refused."""
 
-from enum import Enum
-
 import pytest
 import torch
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from spritelora.adapters.lora import lora_layers, match_targets
 from spritelora.adapters.text import match_text_targets, text_layers_by_name, text_tensors
+from spritelora.config.adapter_keys import AdapterKind
 from spritelora.config.hardware_keys import Device, Precision
 from spritelora.config.schema import TrainConfig
 from spritelora.data.batch import Batch, EncodedSet, Recipe, training_batch
@@ -17,6 +16,7 @@ from spritelora.errors import ConfigError, WeightsError
 from spritelora.sdxl.base import BaseModel
 from spritelora.sdxl.text import NO_TOKEN, TextEmbedding, load_text_stack, load_tokenizers, token_ids
 from spritelora.tasks.assemble import add_adapter, build_module, build_objective
+from spritelora.tasks.earlier import read_earlier
 from spritelora.tasks.text_training import add_text, check_text
 from spritelora.training.hardware import Hardware, choose_hardware
 from spritelora.training.module import LoraModule
@@ -33,7 +33,8 @@ def hardware() -> Hardware:
 
 def make(config: TrainConfig, base: BaseModel, unet, hardware: Hardware) -> LoraModule:
     text = add_text(config, base, hardware)
-    return build_module(config, build_objective(config, base), add_adapter(config, unet), text)
+    adapted = add_adapter(config, unet, read_earlier(config.adapter))
+    return build_module(config, build_objective(config, base), adapted, Precision.fp32, text)
 
 
 def token_batch(base: BaseModel, cache, caption_dropout: float = 0.0) -> Batch:
@@ -198,7 +199,7 @@ def test_what_could_not_train_is_refused(base, typed: tuple[str, ...], message: 
 
 def test_other_kinds_of_adapters_are_refused_and_frozen_encoders_are_not_looked_at(base) -> None:
     config = compose("text_encoders=attention")
-    config.adapter.kind = Enum("Kind", {"loha": "loha"}).loha  # pyright: ignore
+    config.adapter.kind = AdapterKind.loha
     with pytest.raises(ConfigError, match=r"adapter=loha with text_encoders: .* lora or rslora.*text_encoders=frozen"):
         check_text(config, base)
     config.text_encoders.modules = []

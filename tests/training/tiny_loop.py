@@ -26,7 +26,7 @@ from spritelora.training.finite import FiniteGuard
 from spritelora.training.hardware import choose_hardware
 from spritelora.training.max_norm import MaxNorm
 from spritelora.training.module import LoraModule, Objective
-from spritelora.training.optimizer import build_optimizer
+from spritelora.training.optimizer import build_optimizer, group_by_rate
 from spritelora.training.run_log import RunLog
 from spritelora.training.state_files import StateFiles
 from spritelora.training.trainer import make_trainer
@@ -97,8 +97,8 @@ def tiny_module(settings: Settings) -> LoraModule:
     return LoraModule(
         unet.train(),
         Objective(cumulative_alphas(), Prediction.epsilon, Uniform(), 0.0),
-        make_optimizer=lambda parameters: build_optimizer(
-            find_optimizer(optim), parameters, **optimizer_settings(optim)
+        make_optimizer=lambda named: build_optimizer(
+            find_optimizer(optim), group_by_rate(named, lambda _name: 1.0), **optimizer_settings(optim, Precision.fp32)
         ),
         rate_share=lambda step: 1 - step / 100,
         seed=0,

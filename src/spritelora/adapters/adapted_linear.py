@@ -60,12 +60,12 @@ class OneLoraLinear(PeftLinear):
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         name = self._only_plain_lora()
-        if args or kwargs or name is None:
+        if args or kwargs or name is None or x.is_meta:  # shapes alone are traced through PEFT's own
             return super().forward(x, *args, **kwargs)
         layer: Any = self.base_layer
         down: Tensor = self.lora_A[name].weight  # pyright: ignore
         up: Tensor = self.lora_B[name].weight  # pyright: ignore
-        if not x.is_meta and torch.is_autocast_enabled(x.device.type):
+        if torch.is_autocast_enabled(x.device.type):
             x = x.to(torch.get_autocast_dtype(x.device.type))
         dropout = self.lora_dropout[name]
         dropped = dropout(x) if self.training and not isinstance(dropout, nn.Identity) else None

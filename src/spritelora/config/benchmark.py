@@ -38,7 +38,7 @@ class BenchmarkConfig:
     gradient_checkpointing: bool = key(False, "recompute activations in the backward pass")
     device: Device = key(Device.auto, "where to run")
     precision: Precision = key(Precision.auto, "arithmetic of the UNet")
-    base: BaseFormat = key(BaseFormat.full, "of mode=train: number format of the frozen base: full, int8, nf4")
+    base: BaseFormat = key(BaseFormat.full, "of mode=train: number format of the frozen base: full, half, int8, nf4")
     threads: int | None = key(None, "CPU threads; unset: torch's own choice", at_least=1)
     rounds: int = key(5, "how often a figure is taken; the median and the spread are told", at_least=1)
     steps: int = key(4, "training steps, or batches of images, of one round", at_least=1)

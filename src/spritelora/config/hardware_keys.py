@@ -31,12 +31,13 @@ class Precision(Enum):
 class BaseFormat(Enum):
     """Number format of the frozen base's transformers.
 
-    `auto`: the most exact that fits the GPU; on a CPU `full`. `full`: that of the training. `int8`, `nf4`: 8 and 4 bits
-    a weight through bitsandbytes.
+    `auto`: the most exact that fits. `full`: that of the training. `half`: 16 bits a weight beside fp32 arithmetic, the
+    same numbers where the model's file is fp16. `int8`, `nf4`: 8 and 4 bits a weight through bitsandbytes.
     """
 
     auto = "auto"
     full = "full"
+    half = "half"
     int8 = "int8"
     nf4 = "nf4"
 
@@ -47,7 +48,7 @@ class HardwareConfig:
 
     device: Device = key(Device.auto, "where to train")
     precision: Precision = key(Precision.auto, "arithmetic of the training step")
-    base: BaseFormat = key(BaseFormat.auto, "number format of the frozen base")
+    base: BaseFormat = key(BaseFormat.auto, "number format of the frozen base: auto, full, half, int8, nf4")
     gradient_checkpointing: bool | None = key(
         None, "recompute activations in the backward pass: less memory, slower; unset: where memory asks for it"
     )

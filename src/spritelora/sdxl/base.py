@@ -3,15 +3,16 @@
 import hashlib
 import inspect
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
+from safetensors import SafetensorError
 from torch import Tensor
 
 from spritelora.config.schema import Prediction
@@ -35,6 +36,8 @@ PARTS = {
 }
 
 TOKENIZERS = ("tokenizer", "tokenizer_2")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -203,6 +206,21 @@ def empty_unet(base: BaseModel) -> Unet:
     """The UNet's structure without numbers: every weight has its shape and no memory."""
     with torch.device("meta"):
         return UNet2DConditionModel.from_config(base.config("unet"))  # pyright: ignore
+
+
+def convert_unet(base: BaseModel, convert: Callable[[str, Tensor], T]) -> dict[str, T]:
+    """What `convert` makes of each of the UNet's weights, mapped from its file, by its name, one after the other.
+
+    Raises WeightsError where they are not those of the UNet that the configuration describes.
+    """
+    file = base.weights("unet")
+    try:
+        converted = {name: convert(name, tensor) for name, tensor in base.part("unet").tensors().items()}
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{file}: cannot be read ({first_line(error)}); fetch the model again") from error
+    if other := sorted(empty_unet(base).state_dict().keys() ^ converted.keys()):
+        raise WeightsError(f"{file}: not the UNet of its configuration: {len(other)} tensors differ, first {other[0]}")
+    return converted
 
 
 def file_states(base: BaseModel) -> list[tuple[str, int, int]]:

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from spritelora.config.hardware_keys import BaseFormat
-from spritelora.errors import TrainingError, WeightsError, first_line
-from spritelora.sdxl.base import BaseModel, Unet, empty_unet
+from spritelora.errors import TrainingError, first_line
+from spritelora.sdxl.base import BaseModel, Unet, convert_unet, empty_unet
 
 TRANSFORMER = "attentions."
 """In the path of every layer of a transformer; convolutions and embeddings keep the number format of the training."""
@@ -42,23 +41,14 @@ def transformer_layers(unet: nn.Module) -> dict[str, nn.Linear]:
 def load_quantised(
     base: BaseModel, base_format: BaseFormat, dtype: torch.dtype, device: torch.device
 ) -> dict[str, Tensor | Packed]:
-    """The UNet's weights on the device, one after the other, so that no more than one is there in full.
+    """The UNet's weights on the device, one after the other, so that no more than one is there in full."""
+    packed = {f"{name}.weight" for name in transformer_layers(empty_unet(base))}
 
-    Raises WeightsError where they are not those of the UNet that the configuration describes.
-    """
-    wanted = empty_unet(base)
-    packed = {f"{name}.weight" for name in transformer_layers(wanted)}
-    file = base.weights("unet")
-    loaded: dict[str, Tensor | Packed] = {}
-    try:
-        for name, tensor in base.part("unet").tensors().items():
-            whole = tensor.to(device, dtype, copy=True)
-            loaded[name] = pack(whole, base_format) if name in packed else whole
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(f"{file}: cannot be read ({first_line(error)}); fetch the model again") from error
-    if other := sorted(wanted.state_dict().keys() ^ loaded.keys()):
-        raise WeightsError(f"{file}: not the UNet of its configuration: {len(other)} tensors differ, first {other[0]}")
-    return loaded
+    def convert(name: str, tensor: Tensor) -> Tensor | Packed:
+        whole = tensor.to(device, dtype, copy=True)
+        return pack(whole, base_format) if name in packed else whole
+
+    return convert_unet(base, convert)
 
 
 @torch.no_grad()

@@ -13,6 +13,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 from torch.nn.grad import conv2d_input
 
+from spritelora.sdxl.base import BaseModel, Unet, convert_unet, empty_unet
+
 Gradients = tuple[Tensor | None, ...]
 
 SMALL = 2**16
@@ -126,6 +128,35 @@ STORED: dict[type[nn.Module], type[nn.Module]] = {nn.Linear: StoredLinear, nn.Co
 def is_stored(name: str, weight: Tensor) -> bool:
     """Whether a weight is kept in 16 bits."""
     return weight.ndim > 1 and weight.numel() >= SMALL and name.endswith("weight")
+
+
+def narrow(tensor: Tensor) -> Tensor:
+    """A weight in 16 bits: fp16 as it is, so that its values stay those of the file; any other as bf16."""
+    return tensor.to(torch.float16 if tensor.dtype == torch.float16 else torch.bfloat16, copy=True)
+
+
+def load_stored(base: BaseModel, dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
+    """The UNet's weights on the device in 16 bits, the small ones in the number format of the arithmetic, `dtype`."""
+
+    def convert(name: str, tensor: Tensor) -> Tensor:
+        return narrow(tensor).to(device) if is_stored(name, tensor) else tensor.to(device, dtype, copy=True)
+
+    return convert_unet(base, convert)
+
+
+def stored_unet(base: BaseModel, weights: dict[str, Tensor]) -> Unet:
+    """A frozen UNet around weights that others may use too."""
+    unet = empty_unet(base)
+    unet.load_state_dict(weights, assign=True)
+    compute_beside(unet)
+    return unet.requires_grad_(False).eval()
+
+
+def store(unet: Unet, dtype: torch.dtype) -> None:
+    """Turn a UNet in memory into one with 16-bit weights beside the arithmetic of `dtype`."""
+    for name, parameter in unet.named_parameters():
+        parameter.data = narrow(parameter.data) if is_stored(name, parameter) else parameter.data.to(dtype)
+    compute_beside(unet)
 
 
 def compute_beside(model: nn.Module) -> None:

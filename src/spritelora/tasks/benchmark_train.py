@@ -21,7 +21,8 @@ from spritelora.errors import TrainingError, first_line
 from spritelora.sdxl.base import Unet, find_base, load_unet
 from spritelora.sdxl.embedded import embedded_base
 from spritelora.sdxl.geometry import SDXL_UNET, random_unet, shapes_of
-from spritelora.sdxl.quantised import quantise
+from spritelora.sdxl.quantised import BYTES_PER_WEIGHT, quantise
+from spritelora.sdxl.stored import store
 from spritelora.sdxl.text import TextEmbedding
 from spritelora.tasks.benchmark import spread
 from spritelora.training.hardware import Hardware, choose_hardware, peak_memory_gb, reset_peak_memory
@@ -38,8 +39,11 @@ def measure_training(config: BenchmarkConfig) -> dict[str, Any]:
     hardware = choose_hardware(config.device, config.precision)
     side_px = settle_side(config)
     started = time.perf_counter()
-    unet = open_unet(config.model, hardware)
-    if config.base not in (BaseFormat.full, BaseFormat.auto):
+    is_half = config.base is BaseFormat.half
+    unet = open_unet(config.model, hardware, torch.float16 if is_half else None)
+    if is_half:
+        store(unet, hardware.base_dtype)
+    if config.base in BYTES_PER_WEIGHT:
         unet = quantise(unet, config.base)
         reset_peak_memory(hardware.device)
     loaded_s = time.perf_counter() - started
@@ -83,12 +87,13 @@ def settle_side(config: BenchmarkConfig) -> int:
     return config.resolution or (1024 if config.model == "sdxl" else 128)
 
 
-def open_unet(model: str, hardware: Hardware) -> Unet:
-    """The UNet of a model, frozen, on the device; of `sdxl` with random weights."""
+def open_unet(model: str, hardware: Hardware, dtype: torch.dtype | None = None) -> Unet:
+    """The UNet of a model, frozen, on the device; of `sdxl` with random weights. `dtype`: None for the arithmetic's."""
+    dtype = dtype or hardware.base_dtype
     if model == "sdxl":
-        return random_unet(SDXL_UNET, hardware.device, hardware.base_dtype)
+        return random_unet(SDXL_UNET, hardware.device, dtype)
     base = find_base(str(embedded_base()) if model in GEOMETRIES else model)
-    return load_unet(base, hardware.base_dtype).to(hardware.device)  # pyright: ignore
+    return load_unet(base, dtype).to(hardware.device)  # pyright: ignore
 
 
 def random_set(unet_config: dict[str, Any], side_px: int) -> EncodedSet:

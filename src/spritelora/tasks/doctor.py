@@ -15,7 +15,7 @@ from spritelora.errors import SpriteLoraError, TrainingError, first_line
 from spritelora.sdxl.base import BaseModel, cached_hub_folder, find_base, hub_answers, load_vae
 from spritelora.sdxl.embedded import embedded_base
 from spritelora.sdxl.latents import finite_formats
-from spritelora.sdxl.quantised import probe_quantised
+from spritelora.sdxl.quantised import BYTES_PER_WEIGHT, probe_quantised
 from spritelora.tasks.assemble import find_optimizer, optimizer_settings, rate_factors
 from spritelora.tasks.doctor_findings import Disk, MachineFacts, RunNeed, failures, find_all, to_table
 from spritelora.tasks.need import FULL_SIZE, Geometry, choose_plan, read_geometry, run_shapes
@@ -102,7 +102,7 @@ def run_need(config: TrainConfig, hardware: Hardware, geometry: Geometry | None)
 
 def bitsandbytes_parts(config: TrainConfig, plan: Plan) -> list[str]:
     """The parts of bitsandbytes that the run depends on, by the names of their probes."""
-    of_base = [plan.base.value] if plan.base is not BaseFormat.full else []
+    of_base = [plan.base.value] if plan.base in BYTES_PER_WEIGHT else []
     return [*of_base, "optimizer"] if config.optim._target_.startswith("bitsandbytes.") else of_base
 
 

@@ -11,6 +11,7 @@ from spritelora.config.schema import TrainConfig
 from spritelora.data.encode import Encoder
 from spritelora.sdxl.base import BaseModel, Unet, empty_unet, file_states, load_unet
 from spritelora.sdxl.quantised import load_quantised, quantised_unet
+from spritelora.sdxl.stored import load_stored, stored_unet
 from spritelora.tasks.assemble import Encoded, encode_all
 from spritelora.tasks.sample_metrics import TrainingColours, training_colours
 from spritelora.tasks.training_set import TrainingSet
@@ -51,6 +52,9 @@ class Frozen:
 
     def unet(self, base: BaseModel, hardware: Hardware) -> Unet:
         """A UNet of its own structure around the kept weights, frozen, on the training device."""
+        if hardware.base is BaseFormat.half:
+            stored = self.part("unet", None, lambda: load_stored(base, hardware.base_dtype, hardware.device))
+            return stored_unet(base, stored)
         if hardware.base is not BaseFormat.full:
             form = (hardware.base, hardware.base_dtype)
             packed = self.part("unet", None, lambda: load_quantised(base, *form, hardware.device))

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from spritelora.adapters.lora import match_targets, put_adapter
@@ -16,9 +17,10 @@ from spritelora.config.resume import read_record
 from spritelora.config.schema import TrainConfig
 from spritelora.data.cache import Cache, content_key
 from spritelora.data.team import Team
+from spritelora.errors import ConfigError
 from spritelora.sdxl.base import BaseModel
 from spritelora.sdxl.geometry import SDXL_TEXT_WEIGHTS, SDXL_UNET, SDXL_UNET_WEIGHTS, SDXL_VAE, shapes_of, vae_shapes_of
-from spritelora.sdxl.quantised import probe_quantised
+from spritelora.sdxl.quantised import BYTES_PER_WEIGHT, probe_quantised
 from spritelora.tasks import assemble
 from spritelora.training.hardware import Hardware
 from spritelora.training.machine import DeviceFacts, process_memory_bytes, read_device
@@ -120,7 +122,7 @@ def settle_savings(
     plan, reason = team.share(choose_plan(config, read_geometry(base), hardware) if team.is_first else (FIRST, ""))
     if BaseFormat.auto is asked.base or asked.gradient_checkpointing is None:
         log.info("%s (%s)", plan.words, reason)
-    if plan.base is not BaseFormat.full:
+    if plan.base in BYTES_PER_WEIGHT:
         probe_quantised(plan.base, hardware.device, hardware.base_dtype)
     settled = replace(asked, base=plan.base, gradient_checkpointing=plan.checkpointed)
     return replace(config, hardware=settled), replace(hardware, base=plan.base, chosen=reason)
@@ -129,7 +131,13 @@ def settle_savings(
 def choose_plan(config: TrainConfig, geometry: Geometry, hardware: Hardware) -> tuple[Plan, str]:
     """The first plan that fits the device, of those that the settings leave open, and why it is that."""
     asked, batch_size = config.hardware, config.trainer.batch_size
-    open_plans = plans(asked.base, asked.gradient_checkpointing, batch_size, hardware.device.type == "cuda")
+    is_cuda, is_fp32 = hardware.device.type == "cuda", hardware.base_dtype == torch.float32
+    if asked.base is BaseFormat.half and not is_fp32:
+        raise ConfigError(
+            f"hardware.base=half is 16 bits a weight beside fp32 arithmetic, and hardware.precision="
+            f"{hardware.precision.value} has 16 bits in all; take hardware.base=full, or hardware.precision=fp32"
+        )
+    open_plans = plans(asked.base, asked.gradient_checkpointing, batch_size, is_cuda, is_fp32)
     if len(open_plans) == 1:
         return open_plans[0], "as asked"
     facts = read_device(hardware.device)

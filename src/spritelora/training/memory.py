@@ -14,6 +14,7 @@ from spritelora.config.hardware_keys import BaseFormat
 from spritelora.sdxl.base import Autoencoder, Unet
 from spritelora.sdxl.quantised import BYTES_PER_WEIGHT, transformer_layers
 from spritelora.sdxl.sample import call_unet
+from spritelora.sdxl.stored import is_stored
 from spritelora.training.tracing import Arithmetic, trace_inference, trace_step
 
 HEAP = 1.4
@@ -174,6 +175,9 @@ EXACT = Arithmetic(torch.float32, is_cuda=False)
 def base_bytes(unet: nn.Module, base_format: BaseFormat) -> int:
     """Bytes of the frozen weights, the transformers' matrices in a number format."""
     frozen = {id(p): p for p in unet.parameters() if not p.requires_grad}
+    if base_format is BaseFormat.half:
+        named = ((n, p) for n, p in unet.named_parameters() if not p.requires_grad)
+        return sum(2 * p.numel() if is_stored(n, p) else p.nbytes for n, p in named)
     if base_format not in BYTES_PER_WEIGHT:
         return sum(p.nbytes for p in frozen.values())
     packed = [frozen.pop(id(layer.weight)) for layer in transformer_layers(unet).values()]
@@ -205,18 +209,23 @@ def weight_bytes(model: nn.Module) -> int:
     return sum(p.nbytes for p in model.parameters())
 
 
-def plans(base: BaseFormat, checkpointed: bool | None, batch_size: int, is_cuda: bool) -> list[Plan]:
+def plans(
+    base: BaseFormat, checkpointed: bool | None, batch_size: int, is_cuda: bool, is_fp32: bool = False
+) -> list[Plan]:
     """What may be chosen where a setting is left open, the quickest and most exact first.
 
     A quantised base is less exact, and takes more time than activations computed again; so it comes last, and on a CPU,
-    where it saves least of all, only where it is asked for.
+    where it saves least of all, only where it is asked for. There 16 bits beside fp32 arithmetic cost next to nothing.
+    `is_fp32`: the arithmetic.
     """
     may_checkpoint = [False, True] if checkpointed is None else [checkpointed]
     if base is not BaseFormat.auto:
         return [Plan(base, c, batch_size) for c in may_checkpoint]
+    if not is_cuda:
+        formats = [BaseFormat.full, BaseFormat.half] if is_fp32 else [BaseFormat.full]
+        return [Plan(f, c, batch_size) for c in may_checkpoint for f in formats]
     found = [Plan(BaseFormat.full, c, batch_size) for c in may_checkpoint]
-    smaller = [BaseFormat.int8, BaseFormat.nf4] if is_cuda else []
-    return found + [Plan(f, may_checkpoint[-1], batch_size) for f in smaller]
+    return found + [Plan(f, may_checkpoint[-1], batch_size) for f in (BaseFormat.int8, BaseFormat.nf4)]
 
 
 def savings(run: RunShapes, plan: Plan) -> list[tuple[str, float]]:
