@@ -31,6 +31,7 @@ def test_a_run_killed_at_random_moments_is_the_run_that_never_was(
     whole = train_quickly(*OVERRIDES, "trainer.save_every=0", f"trainer.max_steps={last}", name="whole")
     assert_same_tensors(lora_of(whole), lora_of(run))
     assert not list(run.glob(".checkpoint_*"))
+    assert len(list(run.glob("checkpoint_step_*"))) <= 3
     assert read_record(run)["settings"]["trainer"]["keep_last"] == 3
     steps = [
         line["step"] for line in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()) if "loss" in line

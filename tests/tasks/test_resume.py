@@ -18,7 +18,7 @@ from tests.conftest import QUICK, ROOT, assert_same_tensors, lora_of, run_train
 
 RESUMABLE = (
     "lora=rank64", "optim=adamw8bit", "trainer.accumulate=3", "trainer.save_every=2", "lora.dropout=0.1",
-    "trainer.ema=0.9", "data.shuffle_tags=true", "data.caption_dropout=0.2",
+    "trainer.ema=0.9", "data.shuffle_tags=true", "data.keep_tags=0", "data.caption_dropout=0.2",
 )  # fmt: skip
 
 

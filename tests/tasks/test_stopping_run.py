@@ -14,7 +14,8 @@ from spritelora.config.sweep import JobStatus
 from spritelora.errors import ResumeError, TimeUp
 from spritelora.tasks.compare_rows import find_entries, read_row
 from spritelora.tasks.ending import end_before_its_end
-from spritelora.training.checkpoints import checkpoint_step, tidy_checkpoints
+from spritelora.training.checkpoints import checkpoint_step, newest_checkpoint, tidy_checkpoints
+from spritelora.training.state_files import write_state
 from spritelora.training.stopping import Progress
 from tests.composing import compose
 from tests.conftest import assert_same_tensors, lora_of
@@ -158,3 +159,11 @@ def test_a_kill_between_two_names_loses_no_checkpoint(tmp_path: Path) -> None:
         "checkpoint_best": "1",
         "checkpoint_step_3": "4",
     }
+
+
+def test_of_two_checkpoints_of_a_step_the_later_one_is_the_newest(tmp_path: Path) -> None:
+    for name in ("checkpoint_step_5", "checkpoint_best", "checkpoint_step_4"):
+        state = tmp_path / name / "training_state"
+        write_state({"global_step": 4 if name.endswith("4") else 5}, state)
+        (state / "run.json").touch()
+    assert newest_checkpoint(tmp_path) == tmp_path / "checkpoint_step_5"

@@ -13,7 +13,7 @@ from typing import Any
 import pytorch_lightning as pl
 from safetensors import SafetensorError, safe_open
 
-from spritelora.config.resume import CHECKPOINT_PATTERN, FINAL, RECORD, STATE_FOLDER
+from spritelora.config.resume import BEST, CHECKPOINT_PATTERN, FINAL, RECORD, STATE_FOLDER
 from spritelora.data.team import Team
 from spritelora.errors import ResumeError, TrainingError
 from spritelora.files import write_whole
@@ -219,7 +219,8 @@ def newest_checkpoint(run_dir: Path) -> Path | None:
         raise ResumeError("no checkpoint can be read\n  " + "\n  ".join(problems))
     for problem in problems:
         log.warning("passed over: %s", problem)
-    return max(steps, key=lambda f: steps[f], default=None)
+    # The best of a step is written before the step's own checkpoint, and does not know of it.
+    return max(steps, key=lambda f: (steps[f], f.name != BEST), default=None)
 
 
 def reopen_run(run_dir: Path, checkpoint: Path | None) -> Path | None:
