@@ -1,10 +1,16 @@
 """Frozen layers kept in 16 bits: the numbers of the same weights in fp32, and no wide copy kept for backward."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from spritelora.sdxl.stored import FEW_CELLS, PIECE, SMALL, compute_beside, is_stored
+from spritelora.adapters.lora import adapter_parameters, add_lora, match_targets
+from spritelora.sdxl.base import find_base, load_unet
+from spritelora.sdxl.sample import call_unet
+from spritelora.sdxl.stored import FEW_CELLS, PIECE, SMALL, compute_beside, is_stored, load_stored, stored_unet
+from tests.checkpoints import write_small
 
 
 def twins(layer: nn.Module) -> tuple[nn.Module, nn.Module]:
@@ -66,3 +72,25 @@ def test_small_weights_norms_and_biases_stay_wide() -> None:
     assert not is_stored("norm.weight", torch.empty(2 * SMALL))
     assert not is_stored("conv_in.weight", torch.empty(320, 4, 3, 3))
     assert is_stored("to_q.weight", torch.empty(640, 640))
+
+
+def test_a_file_in_fp16_computes_what_it_computes_in_fp32(tmp_path: Path) -> None:
+    base = find_base(str(write_small(tmp_path) / "diffusers"))
+    wide = load_unet(base, torch.float32)
+    narrow = stored_unet(base, load_stored(base, torch.float32, torch.device("cpu")))
+    assert narrow.dtype == torch.float32
+    stored = [p for n, p in narrow.named_parameters() if is_stored(n, p)]
+    assert stored
+    assert {p.dtype for p in stored} == {torch.float16}
+    source = torch.Generator().manual_seed(0)
+    noisy, text, pooled = (torch.randn(s, generator=source) for s in ((2, 4, 16, 16), (2, 77, 192), (2, 128)))
+    conditions = {"text_embeds": pooled, "time_ids": torch.tensor([[128.0, 128, 0, 0, 128, 128]] * 2)}
+    gradients = []
+    for unet in (wide, narrow):
+        add_lora(unet, match_targets(unet, ["to_q", "to_v", "conv1", "ff.net.2"]), 4, 4, 0.0, seed=0)
+        call_unet(unet, noisy, torch.tensor([10, 900]), text, conditions).square().mean().backward()
+        gradients.append([p.grad for p in adapter_parameters(unet)])
+    for a, b in zip(*gradients, strict=True):
+        assert a is not None
+        assert b is not None
+        assert float((a - b).norm()) <= 1e-4 * float(a.norm())

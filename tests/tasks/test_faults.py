@@ -62,6 +62,7 @@ def test_a_disk_that_fills_while_a_number_is_logged_is_one_error(small_disk: Pat
         train(compose(*SMALL, f"data.cache={cache}", "trainer.max_steps=500", "trainer.save_every=0"), full)
 
 
+@pytest.mark.slow
 def test_two_runs_may_fill_one_cache_at_once(tmp_path: Path) -> None:
     shared = tmp_path / "cache"
     command = [sys.executable, "train.py", *SMALL, f"data.cache={shared}", "trainer.max_steps=1"]

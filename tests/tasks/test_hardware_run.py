@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from spritelora.config.invocation import Invocation
-from spritelora.errors import ResumeError
+from spritelora.errors import ConfigError, ResumeError
 from spritelora.tasks.train import train
 from tests.composing import compose
 from tests.conftest import QUICK
@@ -48,3 +48,8 @@ def test_a_run_says_why_nothing_is_saved(cache: Path, tmp_path: Path) -> None:
     hardware = json.loads((run / "run.json").read_text())["hardware"]
     assert hardware["base"] == "full"
     assert hardware["chosen"].startswith("CPU, ")
+
+
+def test_16_bits_beside_16_bit_arithmetic_are_refused(cache: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"hardware\.base=half is 16 bits a weight beside fp32 arithmetic.*base=full"):
+        run_in_folder(tmp_path / "run", cache, "hardware.base=half", "hardware.precision=bf16")

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from spritelora.adapters.lora import live_delta, lora_layers
+from spritelora.adapters.live import live_delta
+from spritelora.adapters.lora import lora_layers
 from spritelora.config.adapter_keys import AdapterKind
 from spritelora.training.max_norm import limit_norms, norm_of_change
 from spritelora.training.run_log import read_lines

@@ -13,19 +13,21 @@ class BenchmarkMode(Enum):
     """What is measured.
 
     `train`: steps of the training loop. `sample`: images, beside a plain diffusers pipeline where a whole model is
-    there. `command`: `train.py` from start to end, with a cold and a warm cache.
+    there. `command`: `train.py` from start to end, with a cold and a warm cache. `project`: what a chip that is not
+    here would take for SDXL at 1024 px.
     """
 
     train = "train"
     sample = "sample"
     command = "command"
+    project = "project"
 
 
 @dataclass
 class BenchmarkConfig:
     """What is measured, and on what."""
 
-    mode: BenchmarkMode = key(BenchmarkMode.train, "train, sample or command")
+    mode: BenchmarkMode = key(BenchmarkMode.train, "train, sample, command or project")
     model: str = key(
         "tiny", "tiny, sdxl (full size with random weights), or a diffusers folder of an SDXL model", text=True
     )
@@ -50,4 +52,7 @@ class BenchmarkConfig:
         None, "of mode=command: tell the time until the validation loss is as low (see trainer.validate_every)", above=0
     )
     peer: str | None = key(None, "a shell command to time beside ours, in turn with it", text=True)
+    chip_tflop_per_s: float = key(92.0, "of mode=project: the chip's bf16 matrix rate; GB10: 92 to 125", above=0)
+    chip_gb_per_s: float = key(273.0, "of mode=project: the chip's memory bandwidth", above=0)
+    share: float = key(0.5, "of mode=project: share of the matrix rate that is reached", above=0, at_most=1)
     output: str | None = key(None, "file to write the figures to as JSON; they are printed in any case", text=True)

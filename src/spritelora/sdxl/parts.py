@@ -1,7 +1,7 @@
 """A part of a base model in a folder of its own, as diffusers writes it; other modules have parts from elsewhere."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -41,6 +41,31 @@ class Part(Protocol):
 
 
 @dataclass(frozen=True)
+class FileTensors(Mapping[str, Tensor]):
+    """Tensors by name, each mapped from its file when it is asked for and for as long as it is held.
+
+    So whoever copies them one after the other holds one of them twice at a time, and not the whole file.
+    """
+
+    files: Mapping[str, Path]
+
+    def __getitem__(self, name: str) -> Tensor:
+        with safe_open(self.files[name], framework="pt") as opened:
+            return opened.get_tensor(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.files)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+
+def _names(file: Path) -> list[str]:
+    with safe_open(file, framework="pt") as opened:
+        return list(opened.keys())
+
+
+@dataclass(frozen=True)
 class FolderPart:
     """A folder with a configuration and, for models, safetensors weights."""
 
@@ -76,11 +101,7 @@ class FolderPart:
             files = sorted({weights.parent / file for file in read_json(weights)["weight_map"].values()})
         else:
             files = [weights]
-        found: dict[str, Tensor] = {}
-        for file in files:
-            with safe_open(file, framework="pt") as opened:
-                found |= {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-        return found
+        return FileTensors({name: file for file in files for name in _names(file)})
 
     def load(self, kind: Any, dtype: torch.dtype | None = None) -> Any:
         """Raises WeightsError that names the file."""

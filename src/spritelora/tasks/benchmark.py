@@ -25,6 +25,8 @@ def benchmark(config: BenchmarkConfig) -> dict[str, Any]:
         raise ConfigError(f"output={output} exists already; name another file")
     if config.mode is BenchmarkMode.command:
         from spritelora.tasks.benchmark_command import measure_command as measure
+    elif config.mode is BenchmarkMode.project:
+        from spritelora.tasks.benchmark_project import project as measure
     elif config.mode is BenchmarkMode.sample:
         from spritelora.tasks.benchmark_sample import measure_sampling as measure
     else:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from spritelora.adapters.lora import adapter_parameters, add_lora, match_targets
@@ -22,6 +23,7 @@ from spritelora.sdxl.base import Unet, find_base, load_unet
 from spritelora.sdxl.embedded import embedded_base
 from spritelora.sdxl.geometry import SDXL_UNET, random_unet, shapes_of
 from spritelora.sdxl.quantised import BYTES_PER_WEIGHT, quantise
+from spritelora.sdxl.sample import call_unet
 from spritelora.sdxl.stored import store
 from spritelora.sdxl.text import TextEmbedding
 from spritelora.tasks.benchmark import spread
@@ -150,13 +152,23 @@ def count_tflop(
     """Arithmetic of one forward and backward pass without recomputation, counted on shapes alone."""
     unet = shapes_of(unet_config).requires_grad_(False)
     add_lora(unet, match_targets(unet, targets), rank, rank, 0.0, seed=0)
+    with FlopCounterMode(display=False) as counter:
+        _forward_shapes(unet, encoded, batch_size).sum().backward()
+    return counter.get_total_flops() / 1e12
+
+
+def count_forward_tflop(unet_config: dict[str, Any], encoded: EncodedSet) -> float:
+    """Arithmetic of one image through the UNet, counted on shapes alone."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        _forward_shapes(shapes_of(unet_config), encoded, 1)
+    return counter.get_total_flops() / 1e12
+
+
+def _forward_shapes(unet: Unet, encoded: EncodedSet, batch_size: int) -> Tensor:
     batch = training_batch(encoded, 0, range(batch_size), NUM_TIMESTEPS)
     noisy, states, pooled, ids = (t.to("meta") for t in (batch.latents, batch.states, batch.pooled, batch.time_ids))
-    with FlopCounterMode(display=False) as counter:
-        conditions = {"text_embeds": pooled, "time_ids": ids}
-        predicted = unet(noisy, batch.timesteps.to("meta"), states, added_cond_kwargs=conditions, return_dict=False)[0]
-        predicted.sum().backward()
-    return counter.get_total_flops() / 1e12
+    conditions = {"text_embeds": pooled, "time_ids": ids}
+    return call_unet(unet, noisy, batch.timesteps.to("meta"), states, conditions)
 
 
 def matrix_rate(hardware: Hardware, seconds: float = 1.0) -> float:

@@ -5,6 +5,7 @@ import logging
 import os
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 
@@ -34,14 +35,17 @@ def import_bitsandbytes() -> None:
     import torch
 
     real = torch.compile
-    torch.compile = _compile_at_first_call(real)
+    torch.compile = compile_at_first_call(real)
     try:
-        import bitsandbytes  # noqa: F401
+        with suppress(Exception):  # what needs it imports it again, and says what fails
+            import bitsandbytes  # noqa: F401
     finally:
         torch.compile = real
 
 
-def _compile_at_first_call(compile: Callable[..., Any]) -> Any:
+def compile_at_first_call(compile: Callable[..., Any]) -> Any:
+    """A decorator like `compile`, with or without options, that compiles a function when it is first called."""
+
     def late(model: Callable[..., Any] | None = None, **options: Any) -> Callable[..., Any]:
         if model is None:
             return functools.partial(late, **options)

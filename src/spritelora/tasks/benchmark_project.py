@@ -1,0 +1,79 @@
+"""What a chip that is not here would take for SDXL, from counted arithmetic, bytes and a share of its matrix rate."""
+
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from spritelora.adapters.lora import add_lora, match_targets
+from spritelora.config.benchmark import BenchmarkConfig
+from spritelora.config.hardware_keys import BaseFormat
+from spritelora.sdxl.geometry import SDXL_TEXT_WEIGHTS, SDXL_UNET, SDXL_UNET_WEIGHTS, SDXL_VAE, shapes_of, vae_shapes_of
+from spritelora.tasks.benchmark_train import count_forward_tflop, count_tflop, random_set
+from spritelora.training.memory import Plan, RunShapes
+from spritelora.training.tracing import Arithmetic
+
+SIDE_PX = 1024
+SPRITES = 50
+RUN_STEPS = 3000
+
+
+def project(config: BenchmarkConfig) -> dict[str, Any]:
+    """Seconds of a step, an epoch, a run and images on a chip of `chip_tflop_per_s` and `chip_gb_per_s`.
+
+    Each is the larger of its arithmetic at the `share` of the chip's matrix rate, and its weights through memory once
+    a pass; bf16, without gradient checkpointing.
+    """
+    rate, batch = config.chip_tflop_per_s * config.share, config.batch_size
+    encoded = random_set(SDXL_UNET, SIDE_PX)
+    step_tflop = count_tflop(SDXL_UNET, config.targets, config.rank, encoded, batch)
+    weights_s = 2 * SDXL_UNET_WEIGHTS / 1e9 / config.chip_gb_per_s
+    step_s = max(step_tflop / rate, 2 * weights_s)
+    calls = 2 if config.guidance > 1 else 1
+    one_image_tflop = config.sampling_steps * calls * count_forward_tflop(SDXL_UNET, encoded) + decoding_tflop()
+    figures = {
+        "step_s": step_s,
+        f"epoch_of_{SPRITES}_min": step_s * SPRITES / batch / 60,
+        f"run_of_{RUN_STEPS}_steps_h": step_s * RUN_STEPS / 3600,
+        "image_s": max(one_image_tflop / rate, config.sampling_steps * weights_s),
+        "ten_images_s": max(10 * one_image_tflop / rate, config.sampling_steps * weights_s),
+        "peak_gb": _run_shapes(config).use(Plan(BaseFormat.full, False, batch)).peak_gb,
+    }
+    return {
+        "mode": "project",
+        "chip_tflop_per_s": config.chip_tflop_per_s,
+        "chip_gb_per_s": config.chip_gb_per_s,
+        "share": config.share,
+        "resolution": SIDE_PX,
+        "batch_size": batch,
+        "rank": config.rank,
+        "sampling_steps": config.sampling_steps,
+        "guidance": config.guidance,
+        "tflop_per_step": float(f"{step_tflop:.4g}"),
+        "tflop_per_image": float(f"{one_image_tflop:.4g}"),
+        **{name: float(f"{value:.3g}") for name, value in figures.items()},
+    }
+
+
+def decoding_tflop() -> float:
+    """Arithmetic of SDXL's autoencoder for one image, counted on shapes alone."""
+    vae = vae_shapes_of(SDXL_VAE)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        vae.decode(torch.zeros(1, 4, SIDE_PX // 8, SIDE_PX // 8, device="meta"))  # pyright: ignore
+    return counter.get_total_flops() / 1e12
+
+
+def _run_shapes(config: BenchmarkConfig) -> RunShapes:
+    def make_unet() -> Any:
+        unet = torch.nn.Module.to(shapes_of(SDXL_UNET), torch.bfloat16).requires_grad_(False)
+        add_lora(unet, match_targets(unet, config.targets), config.rank, config.rank, 0.0, seed=0)  # pyright: ignore
+        return unet.train()
+
+    return RunShapes(
+        make_unet,
+        lambda: vae_shapes_of(SDXL_VAE),
+        lambda parameters: torch.optim.AdamW(parameters),
+        lambda: SDXL_TEXT_WEIGHTS,
+        Arithmetic(torch.bfloat16, is_cuda=True),
+        SIDE_PX,
+    )
