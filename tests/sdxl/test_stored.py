@@ -93,4 +93,4 @@ def test_a_file_in_fp16_computes_what_it_computes_in_fp32(tmp_path: Path) -> Non
     for a, b in zip(*gradients, strict=True):
         assert a is not None
         assert b is not None
-        assert float((a - b).norm()) <= 1e-4 * float(a.norm())
+        assert float((a - b).norm()) <= 1e-3 * float(a.norm())

@@ -64,7 +64,7 @@ def test_a_resume_that_could_not_be_exact_is_refused(train_quickly, sprite_folde
     message = resumed(train_quickly, run, *same, "lora=rank16", "optim.lr=1e-5")
     assert "lora.rank: 8 -> 16" in message
     assert "optim.lr: 0.004 -> 1e-05" in message
-    assert "what may change is output, resume, data.path, data.cache, trainer.max_steps, " in message
+    assert "what may change is output, resume, data.path, data.sets.NAME.path, " in message
     (sprite_folder / "sprite_00.txt").write_text("pixel art, something else")
     assert "data.path: the sprites or captions are not those" in resumed(train_quickly, run, *same)
     assert {p: p.stat().st_mtime_ns for p in run.rglob("*")} == before

@@ -58,6 +58,8 @@ def prove_layers(layers: Mapping[str, BaseTunerLayer], names: Mapping[str, str],
         by_module.setdefault(key.partition(".")[0], {})[key] = tensor
     for path, layer in layers.items():
         live, weight = live_delta(layer).cpu(), base_weight(layer).detach()
+        if not weight.is_floating_point():  # quantised, where only plain LoRA goes, whose change needs no weight
+            weight = live
         change = read_module(by_module[names[path]], names[path])
         written = difference(change, weight).cpu()
         if not torch.isfinite(live).all() or not torch.isfinite(written).all():

@@ -35,8 +35,8 @@ class Batch(NamedTuple):
     indices: Tensor
     jitter: Tensor = torch.zeros(1, 1, 1, 1)
     weights: Tensor = torch.ones(1)
-    masks: Tensor = torch.ones(1, 1, 1, 1)
     tokens: Tensor = torch.empty(0, 0, dtype=torch.long)
+    masks: Tensor = torch.ones(1, 1, 1, 1)
 
 
 class Shown(NamedTuple):
