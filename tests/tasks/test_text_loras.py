@@ -55,7 +55,7 @@ def write(file: Path, form: Form = Form.kohya) -> Path:
 
 
 def drawn(folder: Path) -> np.ndarray:
-    return np.stack([np.asarray(Image.open(file)) for file in sorted((folder / "raw").iterdir())]).astype(int)
+    return np.stack([np.asarray(Image.open(file)) for file in sorted((folder / "raw").glob("*.png"))]).astype(int)
 
 
 def draw(folder: Path, cache: Path, *files: Path, strength: float = 1.0) -> np.ndarray:
