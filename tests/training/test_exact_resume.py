@@ -53,7 +53,7 @@ def assert_goes_on(folder: Path, row: dict[str, Any], first: int, last: int) -> 
     assert_same_tensors(ours, theirs)
     if row["ema"]:
         assert [name for name in ours if "Average" in name]
-    if row["optim"].endswith("8bit"):
+    if row["optim"].endswith("8bit") and row["kind"] is not AdapterKind.lokr:  # whose factors here are all too small
         assert [t for t in ours.values() if t.dtype == torch.uint8]
 
 
