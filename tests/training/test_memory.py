@@ -93,7 +93,8 @@ def in_a_process(code: str, *arguments: str):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize(("batch_size", "checkpointed"), [(4, False), pytest.param(24, False, marks=pytest.mark.slow)])
+@pytest.mark.slow  # the heap of a process beside busy ones is another
+@pytest.mark.parametrize(("batch_size", "checkpointed"), [(4, False), (24, False)])
 def test_the_predicted_peak_is_within_15_percent_of_a_run(tmp_path: Path, batch_size: int, checkpointed: bool) -> None:
     settings = {"model": "tiny", "batch_size": batch_size, "rank": 8, "gradient_checkpointing": checkpointed}
     measured = in_a_process(MEASURE, json.dumps(settings))["peak_gb"]

@@ -54,6 +54,7 @@ def test_before_the_parts_are_known_the_message_stands_without_them() -> None:
     )
 
 
+@pytest.mark.slow  # its limit on memory is met elsewhere in a process that has run other tests
 def test_a_run_that_needs_more_than_there_is_says_what_would_help(train_quickly) -> None:
     """A limit on this process's memory stands in for a small machine."""
     train_quickly("trainer.max_steps=1", name="warm")  # so that libraries and caches are in memory already
