@@ -30,7 +30,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_on_a_file_is_the_run_on_the_folder_and_all_else_follows(
     models: Path, train_quickly, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spritelora.adapters.bases.KINDS", (SdxlKind("a small SDXL", (32, 64, 128), 192),))
+    monkeypatch.setattr("spritelora.adapters.bases.KINDS", (SdxlKind("a small SDXL", (32, 64, 128), (64, 128)),))
     file = models / "single.safetensors"
     run = train_quickly(*SHORT, f"model.path={file}", f"model.tokenizer={embedded_base()}", name="from_file")
     other = train_quickly(*SHORT, f"model.path={models / 'diffusers'}", name="from_folder")

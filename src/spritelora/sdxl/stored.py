@@ -105,9 +105,14 @@ class StoredLinear(nn.Linear):
 
 
 class StoredConv2d(nn.Conv2d):
-    """A frozen convolution in 16 bits. Over few cells its weight is most of the work: there it is a matrix product."""
+    """A frozen convolution in 16 bits. Over few cells its weight is most of the work: there it is a matrix product.
+
+    PEFT makes an adapter's own convolutions of this class too; their weights are wide and train.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
+        if self.weight.requires_grad:
+            return super().forward(input)
         padding: Any = self.padding
         height, width = (
             (size + 2 * pad - kernel) // stride + 1

@@ -157,6 +157,8 @@ def check_resumable(source: Path, recorded: Mapping[str, Any], record: Mapping[s
 def changed_settings(recorded: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
     """What differs between settings as plain values, of what may not change when a run goes on: keys with values."""
     before, now = ({**_defaults(), **BEFORE_THE_KEY, **dict(flatten(s))} for s in (recorded, settings))
+    if now["hardware.base"] == BaseFormat.auto.value:  # left open, so a run that goes on keeps the format it has
+        now["hardware.base"] = before["hardware.base"]
     return _batch_changes(before, now) + [
         f"{key}: {before.get(key)} -> {now.get(key)}"
         for key in sorted(before.keys() | now.keys())
