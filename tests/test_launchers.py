@@ -82,7 +82,7 @@ def has_slurm() -> bool:
 
 
 LAUNCHERS = [
-    "joblib",
+    pytest.param("joblib", marks=pytest.mark.slow),
     pytest.param("submitit_local", marks=pytest.mark.slow),
     pytest.param("ray", marks=pytest.mark.slow),
     pytest.param("submitit_slurm", marks=[pytest.mark.slow, pytest.mark.skipif(not has_slurm(), reason="no Slurm")]),

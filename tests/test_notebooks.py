@@ -15,6 +15,7 @@ QUICK = {
     "tour": ("steps = 4", "sampler_steps = 2", "num_prompts = 2", "strengths = '[1]'"),
     "compare_sweep": ("rates = '4e-3'", "steps = 2", "sampler_steps = 2", "num_prompts = 2"),
 }
+QUICK_NOTEBOOKS = [f if f.stem == "tour" else pytest.param(f, marks=pytest.mark.slow) for f in NOTEBOOKS]
 PICTURES = {"tour": 2, "compare_sweep": 1}
 PAGES = {"tour": ("sprites/report.html", "run/validation/validation.html"), "compare_sweep": ("table/comparison.html",)}
 
@@ -49,7 +50,7 @@ def check_shown(name: str, notebook, folder: Path) -> None:
         assert any(page in o.get("data", {}).get("text/html", "") for o in outputs)
 
 
-@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda f: f.stem)
+@pytest.mark.parametrize("file", QUICK_NOTEBOOKS, ids=lambda f: f.stem)
 def test_it_runs(file: Path, tmp_path: Path) -> None:
     folder = tmp_path / "notebook"
     check_shown(file.stem, run_notebook(file, folder, *QUICK[file.stem]), folder)

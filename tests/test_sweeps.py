@@ -24,6 +24,7 @@ from tests.composing import compose
 from tests.conftest import QUICK, ROOT, assert_same_tensors, lora_of, run_train
 
 
+@pytest.mark.slow
 def test_a_sweep_with_an_impossible_job_is_stopped_and_goes_on(tmp_path: Path, cache: Path, train_quickly) -> None:
     go_on_after(signal.SIGTERM, 143, tmp_path, cache, train_quickly)
 

@@ -22,8 +22,11 @@ from spritelora.adapters.plan import AdapterPlan
 from spritelora.config.adapter_keys import AdapterKind
 from spritelora.errors import ConfigError, WeightsError
 from spritelora.sdxl.base import Unet, load_unet
+from spritelora.tasks.assemble import check_adapter
+from spritelora.tasks.earlier import read_earlier
 from tests.adapters.test_export import trained
 from tests.adapters.test_lora import call
+from tests.composing import compose
 
 ENDINGS = ["attn2.to_k", "conv1", "conv_shortcut", "downsamplers.0.conv"]
 """Cross-attention, whose weights are not square, and convolutions: 3x3, 1x1 and with a stride."""
@@ -242,15 +245,9 @@ def test_settings_that_a_kind_has_not_are_refused(unet: Unet, plan: AdapterPlan,
         check_plan(unet, [*match_targets(unet, ENDINGS), "conv_in"], plan)
 
 
-def test_a_quantised_base_takes_lora_alone(unet: Unet) -> None:
-    from bitsandbytes.nn import Linear4bit
-
-    path = match_targets(unet, ["attn2.to_k"])[0]
-    layer = unet.get_submodule(path)
-    quantised = Linear4bit(layer.in_features, layer.out_features, bias=False)  # pyright: ignore
-    quantised.load_state_dict(layer.state_dict())
-    unet.set_submodule(path, quantised.to("cpu"))
-    with pytest.raises(ConfigError, match=r"adapter=dora computes with whole weights.*1 layers are quantised, such as"):
-        put_adapter(unet, [path], PLANS["dora"], seed=0)
-    put_adapter(unet, [path], AdapterPlan(AdapterKind.lora, 4), seed=0)
-    assert list(adapted_layers(unet)) == [path]
+def test_a_quantised_base_takes_lora_alone(base) -> None:
+    config = compose("hardware.base=nf4", "adapter=dora", "lora.rank=4", "targets=attention")
+    with pytest.raises(ConfigError, match=r"adapter=dora computes with whole weights.* layers are quantised, such as"):
+        check_adapter(config, base, read_earlier(config.adapter))
+    check_adapter(replace(config, adapter=compose("adapter=lora").adapter), base, read_earlier(config.adapter))
+    check_adapter(replace(config, hardware=compose("hardware.base=full").hardware), base, read_earlier(config.adapter))

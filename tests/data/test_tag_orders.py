@@ -79,6 +79,7 @@ def test_captions_without_tags_are_refused(sprite_folder: Path) -> None:
         read_training_set(DataConfig(path=str(sprite_folder), shuffle_tags=True), 128)
 
 
+@pytest.mark.slow
 def test_a_shuffled_run_resumes_exactly_and_says_so(train_quickly) -> None:
     shuffled = ("data.shuffle_tags=true", "data.keep_tags=0", "trainer.accumulate=2")
     whole = train_quickly(*shuffled, "trainer.max_steps=3", name="whole")

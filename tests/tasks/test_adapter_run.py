@@ -72,7 +72,9 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", [kind if kind == "dora" else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS]
+)
 def test_a_run_of_each_kind_resumes_and_its_files_draw_as_one_another(train_quickly, base, kind: str, tmp_path) -> None:
     """With another optimizer, accumulation or dropout each; PEFT reads the one form of the file, and we both."""
     settings = (*SHORT, *KINDS[kind])

@@ -16,6 +16,7 @@ from tests.conftest import assert_same_tensors, lora_of
 VARIED = ("data.augment.flip=true", "data.augment.shift=1", "data.augment.variants=3")
 
 
+@pytest.mark.slow
 def test_an_augmented_run_that_goes_on_equals_one_that_never_stopped(train_quickly, sprite_folder: Path) -> None:
     data = f"data.path={sprite_folder}"
     whole = train_quickly(*VARIED, data, "trainer.max_steps=4", name="whole")

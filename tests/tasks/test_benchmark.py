@@ -54,7 +54,10 @@ def test_the_plain_pipeline_draws_what_ours_draws(base, unet) -> None:
     assert abs(decode_latents(vae, latents) / 255 - theirs).max() < 1.01 / 255
 
 
-@pytest.mark.parametrize(("side_px", "tflop"), [(256, 0.87), (512, 3.40), (1024, 15.12)])
+@pytest.mark.parametrize(
+    ("side_px", "tflop"),
+    [(256, 0.87), *(pytest.param(*golden, marks=pytest.mark.slow) for golden in ((512, 3.40), (1024, 15.12)))],
+)
 def test_arithmetic_of_full_sdxl(side_px: int, tflop: float) -> None:
     from spritelora.sdxl.geometry import SDXL_UNET
     from spritelora.tasks.benchmark_train import count_tflop, random_set

@@ -38,6 +38,7 @@ EVERYTHING = (
 )
 
 
+@pytest.mark.slow
 def test_a_mixed_run_resumes_exactly_and_says_what_it_was(
     train_quickly, two: dict[str, SetConfig], images: Path, tmp_path: Path, caplog
 ) -> None:

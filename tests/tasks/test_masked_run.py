@@ -76,6 +76,7 @@ def test_the_mask_shown_is_of_the_variant_shown() -> None:
     assert all(torch.equal(a, b) for a, b in zip(batch[:-1], without[:-1], strict=True))
 
 
+@pytest.mark.slow
 def test_a_masked_run_resumes_exactly_and_says_so(train_quickly, sprite_folder: Path) -> None:
     data = f"data.path={sprite_folder}"
     whole = train_quickly(*MASKED, data, "trainer.max_steps=3", name="whole")

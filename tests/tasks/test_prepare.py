@@ -381,7 +381,7 @@ def start(source: Path, output: Path, *more: str, **options: Any) -> subprocess.
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_killed_in_the_middle_and_run_again(workers: int, tmp_path: Path) -> None:
     for i in range(200):
         save(draw_sprite(i), tmp_path / "in" / f"{i:03d}.png")

@@ -43,6 +43,7 @@ def test_a_run_that_goes_on_equals_one_that_never_stopped(train_quickly) -> None
     assert json.loads((parts / "run.json").read_text())["id"] == record["id"]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_starts_a_new_run_that_goes_the_same_way(train_quickly) -> None:
     whole = train_quickly(*RESUMABLE, "trainer.max_steps=4", name="whole")
     branch = train_quickly(*RESUMABLE, f"resume={whole / 'checkpoint_step_2'}", "trainer.max_steps=4", name="branch")
@@ -204,6 +205,7 @@ def wait_for(path: Path, process: subprocess.Popen[str], seconds: float = 120) -
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_tensors(tmp_path: Path, cache: Path, train_quickly) -> None:
     overrides = (*RESUMABLE, "trainer.max_steps=8")
     killed = tmp_path / "killed"

@@ -301,6 +301,7 @@ def test_a_run_joins_its_trial_until_that_is_over(tmp_path: Path) -> None:
         join_trial(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_hopeless_trial_is_pruned_and_the_best_can_be_repeated(tmp_path: Path, cache: Path, train_quickly) -> None:
     folder = tmp_path / "sweep"
     folder.mkdir()

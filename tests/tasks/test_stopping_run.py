@@ -128,6 +128,7 @@ def test_a_job_of_a_sweep_at_its_time_limit_lets_the_others_be(tmp_path: Path) -
         end_before_its_end(config, Invocation(tmp_path, sweep="friday"), 128 + signal.SIGTERM)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_starts_a_new_run_with_the_best_so_far(train_quickly, caplog: pytest.LogCaptureFixture) -> None:
     """A copy of it; where it is gone, the best is looked for anew, and the run says so."""
     keeping = (*SMALL, "trainer.keep_best=true", "trainer.validate_every=1", "optim.lr=0.3", "trainer.save_every=1")

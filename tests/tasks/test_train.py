@@ -188,6 +188,7 @@ def test_few_sprites_train_without_a_hold_out(tmp_path: Path, cache: Path) -> No
     assert read_record(tmp_path / "run")["data"]["num_held_out"] == 0
 
 
+@pytest.mark.slow
 def test_a_sweep_gives_one_offline_run_for_each_job_in_one_group(tmp_path: Path, cache: Path) -> None:
     result = run_train(
         "-m", *QUICK, "logger=wandb", f"data.cache={cache}", "lora=rank16,rank8",

@@ -1,7 +1,7 @@
 """PEFT's adapters on a UNet or text encoders: where they go, how large they are, and the weights they change."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
@@ -34,9 +34,18 @@ def match_targets(model: nn.Module, endings: Sequence[str], key: str = "targets.
     return [n for n in layers if n in wanted]
 
 
-def check_plan(unet: nn.Module, targets: Sequence[str], plan: AdapterPlan) -> None:
-    """Raise ConfigError for settings that the kind of adapter has not, or a rank that no target can have."""
+def check_plan(unet: nn.Module, targets: Sequence[str], plan: AdapterPlan, quantised: Collection[str] = ()) -> None:
+    """Raise ConfigError for settings that the kind of adapter has not, or a rank that no target can have.
+
+    And for a kind that cannot be on layers that are `quantised`.
+    """
     name = plan.kind.value
+    packed = [t for t in targets if t in quantised]
+    if packed and plan.kind not in (AdapterKind.lora, AdapterKind.rslora):
+        raise ConfigError(
+            f"adapter={name} computes with whole weights, and those of {len(packed)} layers are quantised, such as "
+            f"{packed[0]}; take adapter=lora, or hardware.base=full"
+        )
     if plan.dropout and not plan.kind.has_factors:
         raise ConfigError(
             f"adapter={name} has no dropout of its inputs, and lora.dropout={plan.dropout:g}; set it to 0"
@@ -87,17 +96,7 @@ def add_lora(
 
 
 def put_adapter(model: nn.Module, targets: list[str], plan: AdapterPlan, seed: int) -> None:
-    """Put an adapter that changes nothing yet on the layers `targets`, in fp32, its numbers a function of `seed`.
-
-    Raises ConfigError for a quantised layer and a kind that cannot be on one.
-    """
-    if plan.kind not in (AdapterKind.lora, AdapterKind.rslora):
-        quantised = [t for t in targets if not model.get_submodule(t).weight.is_floating_point()]  # pyright: ignore
-        if quantised:
-            raise ConfigError(
-                f"adapter={plan.kind.value} computes with whole weights, and those of {len(quantised)} layers are "
-                f"quantised, such as {quantised[0]}; take adapter=lora, or a base that is not quantised"
-            )
+    """Put an adapter that changes nothing yet on the layers `targets`, in fp32, its numbers a function of `seed`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model.add_adapter(_config(plan, targets), adapter_name=ADAPTER)  # pyright: ignore[reportCallIssue]

@@ -31,6 +31,7 @@ from spritelora.sdxl.base import (
     read_zero_snr,
 )
 from spritelora.sdxl.latents import decode_latents
+from spritelora.sdxl.quantised import BYTES_PER_WEIGHT, transformer_layers
 from spritelora.sdxl.text import NO_TOKEN, TextEmbedding, TextStack
 from spritelora.sprites.augment import vary_caption
 from spritelora.sprites.folder import CaptionedSprite, training_image
@@ -120,7 +121,7 @@ def check_adapter(config: TrainConfig, base: BaseModel, earlier: Earlier) -> Non
     unet = empty_unet(base)
     targets = match_targets(unet, config.targets.modules)
     plan = plan_adapter(config, targets)
-    check_plan(unet, targets, plan)
+    check_plan(unet, targets, plan, transformer_layers(unet) if config.hardware.base in BYTES_PER_WEIGHT else ())
     earlier.check(unet, base.name, plan, targets)
 
 

@@ -166,7 +166,8 @@ class LoraModule(pl.LightningModule):
         self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
         if gradient_clip_val:  # Lightning's own goes tensor by tensor on a CPU, and refuses fused optimizers in 16 bits
-            torch.nn.utils.clip_grad_norm_([p for _, p in self.trainable()], gradient_clip_val, foreach=True)
+            trained = [p for group in optimizer.param_groups for p in group["params"]]
+            torch.nn.utils.clip_grad_norm_(trained, gradient_clip_val, foreach=True)
 
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.trainable())
