@@ -17,6 +17,7 @@ from spritelora.sdxl.sample import call_unet
 from spritelora.tasks.assemble import add_adapter
 from spritelora.tasks.earlier import read_earlier
 from spritelora.tasks.need import FULL_SIZE, choose_plan, first_fitting, is_small, read_geometry, run_shapes
+from spritelora.tasks.text_training import add_text
 from spritelora.training.hardware import choose_hardware
 from spritelora.training.machine import DeviceFacts, read_device, system_memory_gb
 from spritelora.training.memory import Plan, RunShapes, plans, savings, state_bytes
@@ -47,6 +48,28 @@ def test_what_is_counted_on_shapes_is_what_tensors_hold(base, cache: Path, check
     assert trace_step(shape, lambda: loss_of(shape, "meta"), exact, checkpointed) == pytest.approx(
         counted.peak, rel=0.01
     )
+
+
+@pytest.mark.parametrize("checkpointed", [False, True])
+def test_text_encoders_that_train_are_counted(base, cache: Path, checkpointed: bool) -> None:
+    both = ("text_encoders=attention", "text_encoders.rank=4")
+    run, frozen = shapes(base, cache, *both), shapes(base, cache)
+    plan = Plan(FULL, checkpointed, 3)
+    more, less = run.use(plan), frozen.use(plan)
+    config = compose(*QUICK, *both, f"hardware.gradient_checkpointing={checkpointed}")
+    real = add_text(config, base, choose_hardware(config.hardware.device, config.hardware.precision))
+    assert real is not None
+    trained = [p for p in real.parameters() if p.requires_grad]
+    for parameter in trained:
+        parameter.register_post_accumulate_grad_hook(drop_gradient)
+    with LiveBytes([*real.parameters(), *real.buffers()]) as counted:
+        states, pooled = real(torch.zeros(1, 2, 77, dtype=torch.long))
+        torch.autograd.backward(states.sum() + pooled.sum())
+    weights = sum(p.nbytes for p in real.parameters() if not p.requires_grad)
+    assert more.base - less.base == weights
+    assert more.adapter - less.adapter == sum(p.nbytes for p in trained)
+    assert more.optimizer - less.optimizer == pytest.approx(2 * sum(p.nbytes for p in trained), rel=0.02)
+    assert more.activations - less.activations == pytest.approx(1.4 * 3 * counted.peak, rel=0.1)
 
 
 def drop_gradient(parameter: torch.Tensor) -> None:
@@ -126,6 +149,7 @@ FIGURES = {
     "states": 92_897_280, "activations": 7_857_000_000, "activations checkpointed": 721_272_328,
     "activations int8": 10_060_000_000, "vae": 334_614_000, "decoding": 3_221_487_616, "encoding": 2_684_354_560,
     "drawing": 210_177_958, "text weights": 817_720_320,
+    "text adapter": 0,
 }  # fmt: skip
 """Of full size at 1024 px and rank 32 on attention in bf16 on a GPU with 8-bit AdamW, as they were traced once."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -40,10 +41,15 @@ class TextStack(nn.Module):
         """The encoders by their names in a diffusers model."""
         return {"text_encoder": self.text_encoder, "text_encoder_2": self.text_encoder_2}
 
-    def checkpoint_gradients(self) -> None:
-        """Compute activations again in the backward pass rather than keep them."""
+    def enable_gradient_checkpointing(self, **how: Any) -> None:
+        """Compute activations again in the backward pass rather than keep them. `how`: of torch's `checkpoint`."""
         for encoder in self.parts.values():
-            encoder.gradient_checkpointing_enable({"use_reentrant": False})  # pyright: ignore
+            encoder.gradient_checkpointing_enable({"use_reentrant": False, **how})  # pyright: ignore
+
+    def disable_gradient_checkpointing(self) -> None:
+        """Keep activations again."""
+        for encoder in self.parts.values():
+            encoder.gradient_checkpointing_disable()  # pyright: ignore
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """States (B, 77, D1 + D2) and pooled (B, D2) of token ids (B, 2, 77)."""
@@ -80,8 +86,14 @@ def load_text_stack(base: BaseModel, dtype: torch.dtype) -> TextStack:
 
 def empty_text_stack(base: BaseModel) -> TextStack:
     """The structure of both encoders without numbers: every weight has its shape and no memory."""
+    return text_shapes_of([base.config(part) for part in KINDS])
+
+
+def text_shapes_of(configs: Sequence[dict[str, Any]]) -> TextStack:
+    """The encoders of two configurations on the meta device, frozen."""
     with torch.device("meta"):
-        return TextStack(*(kind(CLIPTextConfig(**base.config(part))) for part, kind in KINDS.items()))
+        parts = (kind(CLIPTextConfig(**config)) for kind, config in zip(KINDS.values(), configs, strict=True))
+        return TextStack(*(part.requires_grad_(False) for part in parts))
 
 
 def token_ids(tokenizers: Sequence[CLIPTokenizer], prompt: str) -> Tensor:

@@ -19,9 +19,19 @@ from spritelora.data.cache import Cache, content_key
 from spritelora.data.team import Team
 from spritelora.errors import ConfigError
 from spritelora.sdxl.base import BaseModel
-from spritelora.sdxl.geometry import SDXL_TEXT_WEIGHTS, SDXL_UNET, SDXL_UNET_WEIGHTS, SDXL_VAE, shapes_of, vae_shapes_of
+from spritelora.sdxl.geometry import (
+    SDXL_TEXT,
+    SDXL_TEXT_2,
+    SDXL_UNET,
+    SDXL_UNET_WEIGHTS,
+    SDXL_VAE,
+    shapes_of,
+    vae_shapes_of,
+)
 from spritelora.sdxl.quantised import BYTES_PER_WEIGHT, probe_quantised
+from spritelora.sdxl.text import TextStack, text_shapes_of
 from spritelora.tasks import assemble
+from spritelora.tasks.text_training import adapt_text
 from spritelora.training.hardware import Hardware
 from spritelora.training.machine import DeviceFacts, process_memory_bytes, read_device
 from spritelora.training.memory import LOOP_BYTES, SHARE, Plan, RunShapes, plans
@@ -36,30 +46,23 @@ NO_QUESTION = 10
 
 @dataclass(frozen=True)
 class Geometry:
-    """The configurations of a base's parts.
-
-    `file_bytes`: of the UNet's weights, in 16 bits or more. `text_weights`: counts those of the text encoders.
-    """
+    """The configurations of a base's parts. `file_bytes`: of the UNet's weights, in 16 bits or more."""
 
     unet: dict[str, Any]
     vae: dict[str, Any]
+    text: tuple[dict[str, Any], ...]
     file_bytes: int
-    text_weights: Callable[[], int]
 
 
 FIRST = Plan(BaseFormat.full, False, 1)
-FULL_SIZE = Geometry(SDXL_UNET, SDXL_VAE, 2 * SDXL_UNET_WEIGHTS, lambda: SDXL_TEXT_WEIGHTS)
+FULL_SIZE = Geometry(SDXL_UNET, SDXL_VAE, (SDXL_TEXT, SDXL_TEXT_2), 2 * SDXL_UNET_WEIGHTS)
 
 
 def read_geometry(base: BaseModel) -> Geometry:
     """The geometry of a model on disk."""
-
-    def text_weights() -> int:
-        parts = [base.part(part).tensors().values() for part in ("text_encoder", "text_encoder_2")]
-        return sum(t.numel() for part in parts for t in part)
-
     file_bytes = sum(file.stat().st_size for file in base.part("unet").sources().values())
-    return Geometry(base.config("unet"), base.config("vae"), file_bytes, text_weights)
+    texts = base.config("text_encoder"), base.config("text_encoder_2")
+    return Geometry(base.config("unet"), base.config("vae"), texts, file_bytes)
 
 
 def run_shapes(config: TrainConfig, geometry: Geometry, hardware: Hardware) -> RunShapes:
@@ -74,11 +77,14 @@ def run_shapes(config: TrainConfig, geometry: Geometry, hardware: Hardware) -> R
         put_adapter(unet, targets, assemble.plan_adapter(config, targets), config.seed)
         return unet.train()
 
+    def make_text() -> TextStack:
+        return adapt_text(config, text_shapes_of(geometry.text).to(hardware.base_dtype))
+
     return RunShapes(
         make_unet,
         lambda: vae_shapes_of(geometry.vae),
+        make_text,
         lambda parameters: build_optimizer(optimizer, [(parameters, 1.0)], **settings),
-        geometry.text_weights,
         arithmetic,
         config.model.resolution,
         process=0 if arithmetic.is_cuda else process_memory_bytes() + LOOP_BYTES,
@@ -92,8 +98,8 @@ def _kept_figures(
 ) -> Callable[[str, Callable[[], int]], int]:
     cache = Cache(Path(config.data.cache).expanduser())
     of_run = {
-        "geometry": json.dumps([geometry.unet, geometry.vae], default=str, sort_keys=True),
-        "adapter": repr((config.lora, config.adapter, config.targets, config.optim)),
+        "geometry": json.dumps([geometry.unet, geometry.vae, geometry.text], default=str, sort_keys=True),
+        "adapter": repr((config.lora, config.adapter, config.targets, config.text_encoders, config.optim)),
         "arithmetic": repr((arithmetic, config.model.resolution)),
         "versions": [version(name) for name in ("torch", "diffusers", "peft", "bitsandbytes", "spritelora")],
     }

@@ -42,17 +42,24 @@ def check_text(config: TrainConfig, base: BaseModel) -> None:
 
 def add_text(config: TrainConfig, base: BaseModel, hardware: Hardware) -> TextStack | None:
     """The text encoders with a new adapter on the training device; None where they stay frozen."""
+    if not config.text_encoders.are_trained:
+        return None
+    stack = adapt_text(config, load_text_stack(base, hardware.base_dtype).to(hardware.device))
+    if config.hardware.gradient_checkpointing:
+        stack.enable_gradient_checkpointing()
+    return stack.train()
+
+
+def adapt_text(config: TrainConfig, stack: TextStack) -> TextStack:
+    """The frozen encoders with a new adapter where they are trained, else as they are."""
     text, lora = config.text_encoders, config.lora
     if not text.are_trained:
-        return None
-    stack = load_text_stack(base, hardware.base_dtype).to(hardware.device)
+        return stack
     rank, alpha = text.settled_rank(lora), text.settled_alpha(lora)
     for number, (part, targets) in enumerate(match_text_targets(stack.parts, text.modules).items()):
         seed = derive_seed(config.seed, "text encoder", number)
         add_lora(stack.parts[part], targets, rank, alpha, lora.dropout, seed, config.adapter.kind)
-    if config.hardware.gradient_checkpointing:
-        stack.checkpoint_gradients()
-    return stack.train()
+    return stack
 
 
 def rate_factor(config: TrainConfig, name: str) -> float:

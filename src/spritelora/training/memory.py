@@ -15,6 +15,7 @@ from spritelora.sdxl.base import Autoencoder, Unet
 from spritelora.sdxl.quantised import BYTES_PER_WEIGHT, transformer_layers
 from spritelora.sdxl.sample import call_unet
 from spritelora.sdxl.stored import is_stored
+from spritelora.sdxl.text import TextStack
 from spritelora.training.tracing import Arithmetic, trace_inference, trace_step
 
 HEAP = 1.4
@@ -73,15 +74,15 @@ def _forget(_name: str, compute: Callable[[], int]) -> int:
 class RunShapes:
     """A run without its numbers.
 
-    `make_unet`: the UNet with its adapter, `make_vae`: the autoencoder, both on the meta device in the run's formats.
-    `text_weights`: counts those of both text encoders. `process`: bytes that libraries take of the same memory.
-    `make_optimizer`: of the run. `draws`: whether it draws samples. `remember`: keeps a figure by its name.
+    `make_unet`: the UNet with its adapter, `make_vae`: the autoencoder, `make_text`: the text encoders, with an adapter
+    where they are trained, all on the meta device in the run's formats. `process`: bytes that libraries take of the
+    same memory. `make_optimizer`: of the run. `draws`: whether it draws samples. `remember`: keeps a figure by name.
     """
 
     make_unet: Callable[[], Unet]
     make_vae: Callable[[], Autoencoder]
+    make_text: Callable[[], TextStack]
     make_optimizer: Callable[[list[nn.Parameter]], Optimizer]
-    text_weights: Callable[[], int]
     arithmetic: Arithmetic
     side_px: int
     process: int = 0
@@ -92,8 +93,14 @@ class RunShapes:
         """The memory of a run under a plan."""
         heap = 1.0 if self.arithmetic.is_cuda else HEAP
         base = self.remember(f"base {plan.base.value}", lambda: base_bytes(self.unet, plan.base))
-        adapter = self.remember("adapter", lambda: sum(p.nbytes for p in adapter_parameters(self.unet)))
-        states = self.remember("states", self._state_bytes)
+        adapter = self.remember("adapter", lambda: adapter_bytes(self.unet))
+        states = self.remember("states", lambda: self._state_bytes(self.unet))
+        activations = self._activations_of_one(plan)
+        if text_adapter := self.remember("text adapter", lambda: adapter_bytes(self.text)):
+            base += self.remember("text base", lambda: base_bytes(self.text, BaseFormat.full))
+            adapter += text_adapter
+            states += self.remember("text states", lambda: self._state_bytes(self.text))
+            activations += self._text_activations_of_one(plan)
         drawn = max(
             2 * plan.batch_size * self.remember("drawing", self._trace_drawing),
             self.remember("vae", lambda: weight_bytes(self.vae)) + self.remember("decoding", self._trace_decoding),
@@ -106,8 +113,8 @@ class RunShapes:
             adapter=adapter,
             gradients=adapter,
             optimizer=states,
-            activations=round(heap * plan.batch_size * self._activations_of_one(plan)),
-            encoding=self.process + max(4 * self.remember("text weights", self.text_weights), round(heap * encoded)),
+            activations=round(heap * plan.batch_size * activations),
+            encoding=self.process + max(4 * self.remember("text weights", self._text_weights), round(heap * encoded)),
             sampling=resident + round(heap * drawn) if self.draws else 0,
         )
 
@@ -131,6 +138,22 @@ class RunShapes:
         """Shapes of the autoencoder."""
         return self.make_vae()
 
+    @cached_property
+    def text(self) -> TextStack:
+        """Shapes of the text encoders, with their adapter where they are trained."""
+        return self.make_text()
+
+    def _text_weights(self) -> int:
+        return sum(p.numel() for p in self.text.parameters() if not p.requires_grad)
+
+    def _text_activations_of_one(self, plan: Plan) -> int:
+        def loss() -> Tensor:
+            states, pooled = self.text(torch.zeros(1, 2, 77, dtype=torch.long, device="meta"))
+            return states.float().sum() + pooled.float().sum()
+
+        name = f"text activations{' checkpointed' * plan.checkpointed}"
+        return self.remember(name, lambda: trace_step(self.text, loss, self.arithmetic, plan.checkpointed))
+
     def _activations_of_one(self, plan: Plan) -> int:
         is_int8 = plan.base is BaseFormat.int8 and not plan.checkpointed  # what else is kept is kept in any format
         name = f"activations{' checkpointed' * plan.checkpointed}{' int8' * is_int8}"
@@ -153,8 +176,8 @@ class RunShapes:
     def _loss(self) -> Tensor:
         return self._predict().float().square().mean()
 
-    def _state_bytes(self) -> int:
-        return state_bytes(self.make_optimizer, [p.shape for p in adapter_parameters(self.unet)])
+    def _state_bytes(self, model: nn.Module) -> int:
+        return state_bytes(self.make_optimizer, [p.shape for p in adapter_parameters(model)])
 
     def _trace_drawing(self) -> int:
         return trace_inference(self.unet, self._predict, self.arithmetic)
@@ -170,6 +193,11 @@ class RunShapes:
 
 EXACT = Arithmetic(torch.float32, is_cuda=False)
 """The autoencoder's arithmetic everywhere."""
+
+
+def adapter_bytes(model: nn.Module) -> int:
+    """Bytes of what is trained."""
+    return sum(p.nbytes for p in adapter_parameters(model))
 
 
 def base_bytes(unet: nn.Module, base_format: BaseFormat) -> int:

@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
 from spritelora.sdxl.base import Unet
+from spritelora.sdxl.text import TextStack
 
 LOWERED = frozenset({F.linear, F.conv2d, F.scaled_dot_product_attention, torch.bmm, torch.baddbmm, torch.matmul})
 """What autocast computes in 16 bits."""
@@ -109,27 +110,35 @@ def _cast(args: Sequence[Any], kwargs: Mapping[str, Any], dtype: torch.dtype) ->
 
 
 def trace_step(
-    unet: Unet, forward: Callable[[], Tensor], arithmetic: Arithmetic, checkpointed: bool, int8: Iterable[Tensor] = ()
+    model: Unet | TextStack,
+    forward: Callable[[], Tensor],
+    arithmetic: Arithmetic,
+    checkpointed: bool,
+    int8: Iterable[Tensor] = (),
 ) -> int:
     """The most bytes that a forward and backward pass holds beside weights and gradients.
 
-    `unet`: with its adapter, on the meta device. `int8`: the weights that will be in 8 bits.
+    `model`: with its adapter, on the meta device. `int8`: the weights that will be in 8 bits.
     """
     kept = list(int8)
 
-    def checkpoint_as_on_device(module: nn.Module, *args: Any) -> Any:
-        both = (nullcontext(), AsOnDevice(arithmetic, kept))  # the backward pass leaves function modes behind
-        return checkpoint(module.__call__, *args, use_reentrant=False, context_fn=lambda: both)
+    def contexts() -> Any:
+        return nullcontext(), AsOnDevice(arithmetic, kept)  # the backward pass leaves function modes behind
 
-    if checkpointed:
-        unet.enable_gradient_checkpointing(checkpoint_as_on_device)
-    trained = [p for p in unet.parameters() if p.requires_grad]
+    def checkpoint_as_on_device(module: nn.Module, *args: Any) -> Any:
+        return checkpoint(module.__call__, *args, use_reentrant=False, context_fn=contexts)
+
+    if checkpointed and isinstance(model, TextStack):
+        model.enable_gradient_checkpointing(context_fn=contexts)
+    elif checkpointed:
+        model.enable_gradient_checkpointing(checkpoint_as_on_device)
+    trained = [p for p in model.parameters() if p.requires_grad]
     hooks = [p.register_post_accumulate_grad_hook(_drop_gradient) for p in trained]
-    with AsOnDevice(arithmetic, kept), LiveBytes(_weights(unet)) as counted:
+    with AsOnDevice(arithmetic, kept), LiveBytes(_weights(model)) as counted:
         torch.autograd.backward(forward())
     for hook in hooks:
         hook.remove()
-    unet.disable_gradient_checkpointing()
+    model.disable_gradient_checkpointing()
     return counted.peak
 
 
