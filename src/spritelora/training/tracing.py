@@ -131,7 +131,7 @@ def trace_step(
     if checkpointed and isinstance(model, TextStack):
         model.enable_gradient_checkpointing(context_fn=contexts)
     elif checkpointed:
-        model.enable_gradient_checkpointing(checkpoint_as_on_device)
+        model.enable_gradient_checkpointing(checkpoint_as_on_device)  # pyright: ignore[reportCallIssue]
     trained = [p for p in model.parameters() if p.requires_grad]
     hooks = [p.register_post_accumulate_grad_hook(_drop_gradient) for p in trained]
     with AsOnDevice(arithmetic, kept), LiveBytes(_weights(model)) as counted:
