@@ -29,6 +29,7 @@ from tests.conftest import assert_same_tensors, lora_of
 RSLORA = ("adapter=rslora", "lora.rank=4", "lora.alpha=3", "optim.lr=0.01", "targets.modules=[to_q,conv1]")
 
 
+@pytest.mark.slow
 def test_an_rslora_run_resumes_and_its_file_is_as_strong(train_quickly, base, caplog) -> None:
     with caplog.at_level(logging.INFO):
         whole = train_quickly(*RSLORA, "trainer.max_steps=3", name="whole")

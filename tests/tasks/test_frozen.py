@@ -57,6 +57,7 @@ CHECKPOINTED = ("lora.rank=16", "targets=wide", "hardware.gradient_checkpointing
 DIVERGING = ("optim.lr=1e30", "trainer.clip_norm=0", "trainer.max_steps=9")
 
 
+@pytest.mark.slow
 def test_a_job_after_others_gives_what_it_gives_alone(cache: Path, tmp_path: Path) -> None:
     """After one of another rank, targets and threads, one that failed before training and one that failed in it."""
 

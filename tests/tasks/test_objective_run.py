@@ -22,6 +22,7 @@ CHANGED = (
 )
 
 
+@pytest.mark.slow
 def test_a_changed_objective_resumes_exactly_and_is_written_down(train_quickly) -> None:
     """How often it is validated changes nothing, though a schedule-free run is validated with other weights."""
     whole = train_quickly(*CHANGED, "trainer.max_steps=3", "trainer.validate_every=1", name="whole")
