@@ -19,7 +19,7 @@ from spritelora.tasks.earlier import read_earlier
 from spritelora.tasks.need import FULL_SIZE, choose_plan, first_fitting, is_small, read_geometry, run_shapes
 from spritelora.tasks.text_training import add_text
 from spritelora.training.hardware import choose_hardware
-from spritelora.training.machine import DeviceFacts, read_device, system_memory_gb
+from spritelora.training.machine import LARGE_BYTES, DeviceFacts, read_device, system_memory_gb
 from spritelora.training.memory import Plan, RunShapes, plans, savings, state_bytes
 from spritelora.training.tracing import Arithmetic, LiveBytes, trace_step
 from tests.composing import compose
@@ -42,7 +42,7 @@ def test_what_is_counted_on_shapes_is_what_tensors_hold(base, cache: Path, check
     shape = shapes(base, cache).unet
     for parameter in adapter_parameters(real):
         parameter.register_post_accumulate_grad_hook(drop_gradient)
-    with LiveBytes([*real.parameters(), *real.buffers()]) as counted:
+    with LiveBytes([*real.parameters(), *real.buffers()], in_heap=True) as counted:
         torch.autograd.backward(loss_of(real, "cpu"))
     exact = Arithmetic(torch.float32, is_cuda=False)
     assert trace_step(shape, lambda: loss_of(shape, "meta"), exact, checkpointed) == pytest.approx(
@@ -62,14 +62,14 @@ def test_text_encoders_that_train_are_counted(base, cache: Path, checkpointed: b
     trained = [p for p in real.parameters() if p.requires_grad]
     for parameter in trained:
         parameter.register_post_accumulate_grad_hook(drop_gradient)
-    with LiveBytes([*real.parameters(), *real.buffers()]) as counted:
+    with LiveBytes([*real.parameters(), *real.buffers()], in_heap=True) as counted:
         states, pooled = real(torch.zeros(1, 2, 77, dtype=torch.long))
         torch.autograd.backward(states.sum() + pooled.sum())
     weights = sum(p.nbytes for p in real.parameters() if not p.requires_grad)
     assert more.base - less.base == weights
     assert more.adapter - less.adapter == sum(p.nbytes for p in trained)
     assert more.optimizer - less.optimizer == pytest.approx(2 * sum(p.nbytes for p in trained), rel=0.02)
-    assert more.activations - less.activations == pytest.approx(1.4 * 3 * counted.peak, rel=0.1)
+    assert more.activations - less.activations == pytest.approx(3 * counted.peak, rel=0.1)
 
 
 def drop_gradient(parameter: torch.Tensor) -> None:
@@ -212,6 +212,29 @@ def test_a_small_base_is_not_traced_and_the_full_one_is(base) -> None:
     here = DeviceFacts("cpu", "CPU", 16, 8)
     assert is_small(read_geometry(base), 128, 8, here)
     assert not is_small(FULL_SIZE, 1024, 1, here)
+
+
+FREE_BLOCKS = """
+import torch
+from spritelora.training.machine import LARGE_BYTES, map_large_blocks, process_memory_bytes
+map_large_blocks()
+torch.ones(LARGE_BYTES // 2).sum()
+before = process_memory_bytes()
+blocks, kept = [], []
+for _ in range(40):  # a small block that stays after each large one that goes
+    blocks.append(torch.ones(LARGE_BYTES // 2))
+    kept.append(torch.ones(2**14))
+held = process_memory_bytes() - before
+blocks.clear()
+print([held, process_memory_bytes() - before])
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a setting of glibc")
+def test_large_blocks_go_back_to_the_system() -> None:
+    held, left = in_a_process(FREE_BLOCKS)
+    assert held > 40 * 2 * LARGE_BYTES
+    assert left < held / 10
 
 
 def test_memory_of_this_machine_is_what_linux_says() -> None:

@@ -28,6 +28,7 @@ from spritelora.sdxl.stored import store
 from spritelora.sdxl.text import TextEmbedding
 from spritelora.tasks.benchmark import spread
 from spritelora.training.hardware import Hardware, choose_hardware, peak_memory_gb, reset_peak_memory
+from spritelora.training.machine import map_large_blocks
 from spritelora.training.module import LoraModule, Objective
 from spritelora.training.trainer import make_trainer
 
@@ -38,6 +39,7 @@ def measure_training(config: BenchmarkConfig) -> dict[str, Any]:
     """Time of a step on random latents, through the loop that `train.py` runs."""
     if config.threads is not None:
         torch.set_num_threads(config.threads)
+    map_large_blocks()
     hardware = choose_hardware(config.device, config.precision)
     side_px = settle_side(config)
     started = time.perf_counter()

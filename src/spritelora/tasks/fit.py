@@ -64,6 +64,7 @@ from spritelora.training.hardware import (
     reset_peak_memory,
     share_threads,
 )
+from spritelora.training.machine import map_large_blocks
 from spritelora.training.max_norm import MaxNorm
 from spritelora.training.module import LoraModule
 from spritelora.training.optimizer import eight_bit_share, probe_optimizer
@@ -102,6 +103,7 @@ def fit(config: TrainConfig, invocation: Invocation, sprites: TrainingSet, froze
     """
     place = choose_place(config)
     told, invocation = invocation.on_first_step, replace(invocation, on_first_step=tell_nobody)
+    map_large_blocks()
     with cpu_threads(config.hardware.threads):
         share_threads(config.hardware.threads, place)
         hardware = choose_hardware(config.hardware.device, config.hardware.precision, place)

@@ -33,10 +33,10 @@ from spritelora.sdxl.text import TextStack, text_shapes_of
 from spritelora.tasks import assemble
 from spritelora.tasks.text_training import adapt_text
 from spritelora.training.hardware import Hardware
-from spritelora.training.machine import DeviceFacts, process_memory_bytes, read_device
+from spritelora.training.machine import LARGE_BYTES, DeviceFacts, process_memory_bytes, read_device
 from spritelora.training.memory import LOOP_BYTES, SHARE, Plan, RunShapes, plans
 from spritelora.training.optimizer import build_optimizer
-from spritelora.training.tracing import Arithmetic
+from spritelora.training.tracing import HEAP, Arithmetic
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +101,7 @@ def _kept_figures(
         "geometry": json.dumps([geometry.unet, geometry.vae, geometry.text], default=str, sort_keys=True),
         "adapter": repr((config.lora, config.adapter, config.targets, config.text_encoders, config.optim)),
         "arithmetic": repr((arithmetic, config.model.resolution)),
+        "heap": [HEAP, LARGE_BYTES],
         "versions": [version(name) for name in ("torch", "diffusers", "peft", "bitsandbytes", "spritelora")],
     }
 

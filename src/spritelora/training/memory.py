@@ -18,8 +18,6 @@ from spritelora.sdxl.stored import is_stored
 from spritelora.sdxl.text import TextStack
 from spritelora.training.tracing import Arithmetic, trace_inference, trace_step
 
-HEAP = 1.4
-"""What a CPU's heap holds, of what is alive in it: measured, see docs/benchmarks.md."""
 LOOP_BYTES = 90_000_000
 """What training adds to a CPU's process that has loaded its libraries: measured, see docs/benchmarks.md."""
 SHARE = 0.87
@@ -91,7 +89,6 @@ class RunShapes:
 
     def use(self, plan: Plan) -> MemoryUse:
         """The memory of a run under a plan."""
-        heap = 1.0 if self.arithmetic.is_cuda else HEAP
         base = self.remember(f"base {plan.base.value}", lambda: base_bytes(self.unet, plan.base))
         adapter = self.remember("adapter", lambda: adapter_bytes(self.unet))
         states = self.remember("states", lambda: self._state_bytes(self.unet))
@@ -113,9 +110,9 @@ class RunShapes:
             adapter=adapter,
             gradients=adapter,
             optimizer=states,
-            activations=round(heap * plan.batch_size * activations),
-            encoding=self.process + max(4 * self.remember("text weights", self._text_weights), round(heap * encoded)),
-            sampling=resident + round(heap * drawn) if self.draws else 0,
+            activations=plan.batch_size * activations,
+            encoding=self.process + max(4 * self.remember("text weights", self._text_weights), encoded),
+            sampling=resident + drawn if self.draws else 0,
         )
 
     def largest_batch(self, plan: Plan, capacity_gb: float) -> int:

@@ -15,6 +15,10 @@ from torch.utils.checkpoint import checkpoint
 
 from spritelora.sdxl.base import Unet
 from spritelora.sdxl.text import TextStack
+from spritelora.training.machine import LARGE_BYTES
+
+HEAP = 1.4
+"""What a CPU's heap holds, of what is alive in it: measured, see docs/benchmarks.md."""
 
 LOWERED = frozenset({F.linear, F.conv2d, F.scaled_dot_product_attention, torch.bmm, torch.baddbmm, torch.matmul})
 """What autocast computes in 16 bits."""
@@ -35,11 +39,15 @@ class Arithmetic:
 
 
 class LiveBytes(TorchDispatchMode):
-    """Counts the bytes of all storages that are alive; those known from the start are not counted."""
+    """Counts the bytes of all storages that are alive; those known from the start are not counted.
 
-    def __init__(self, known: Iterable[Tensor]) -> None:
+    `in_heap`: whether small ones count as the heap holds them.
+    """
+
+    def __init__(self, known: Iterable[Tensor], in_heap: bool = False) -> None:
         super().__init__()
         self.live = self.peak = 0
+        self._small_share = HEAP if in_heap else 1.0
         self._known: weakref.WeakSet[Any] = weakref.WeakSet()
         self._kept = [tensor.untyped_storage() for tensor in known]
         self._known.update(self._kept)
@@ -55,6 +63,8 @@ class LiveBytes(TorchDispatchMode):
         if storage in self._known:
             return
         num_bytes = storage.nbytes()
+        if num_bytes < LARGE_BYTES:
+            num_bytes = round(num_bytes * self._small_share)
         self._known.add(storage)
         weakref.finalize(storage, self._forget, num_bytes).atexit = False
         self.live += num_bytes
@@ -134,7 +144,7 @@ def trace_step(
         model.enable_gradient_checkpointing(checkpoint_as_on_device)  # pyright: ignore[reportCallIssue]
     trained = [p for p in model.parameters() if p.requires_grad]
     hooks = [p.register_post_accumulate_grad_hook(_drop_gradient) for p in trained]
-    with AsOnDevice(arithmetic, kept), LiveBytes(_weights(model)) as counted:
+    with AsOnDevice(arithmetic, kept), LiveBytes(_weights(model), not arithmetic.is_cuda) as counted:
         torch.autograd.backward(forward())
     for hook in hooks:
         hook.remove()
@@ -149,7 +159,7 @@ def _drop_gradient(parameter: Tensor) -> None:
 @torch.no_grad()
 def trace_inference(model: nn.Module, forward: Callable[[], Tensor], arithmetic: Arithmetic) -> int:
     """The most bytes that a forward pass without gradients holds beside the weights."""
-    with AsOnDevice(arithmetic), LiveBytes(_weights(model)) as counted:
+    with AsOnDevice(arithmetic), LiveBytes(_weights(model), not arithmetic.is_cuda) as counted:
         forward()
     return counted.peak
 
