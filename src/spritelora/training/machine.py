@@ -11,7 +11,7 @@ CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 CGROUP_USE = Path("/sys/fs/cgroup/memory.current")
 
 
-LARGE_BYTES = 2**23
+LARGE_BYTES = 2**20
 """Blocks of a CPU's memory from this size on are the system's own, each mapped when it is made."""
 MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1
 """glibc's numbers for these two of its settings."""
@@ -26,7 +26,7 @@ def map_large_blocks() -> None:
     with suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(MMAP_THRESHOLD, LARGE_BYTES)
-        mallopt(TRIM_THRESHOLD, 32 * LARGE_BYTES)
+        mallopt(TRIM_THRESHOLD, 256 * LARGE_BYTES)
 
 
 @dataclass(frozen=True)
