@@ -10,7 +10,16 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora.layer import Linear as PeftLinear
 from torch import Tensor, nn
 
-from spritelora.adapters.adapted_linear import AdaptedLinear, OneLoraLinear, use_one_operation
+from spritelora.adapters.adapted_linear import (
+    AdaptedLinear,
+    JointAttention,
+    JointLinear,
+    OneLoraLinear,
+    project_together,
+    use_one_operation,
+)
+from spritelora.sdxl.base import load_unet
+from spritelora.sdxl.sample import call_unet
 
 
 def peft_layer(bias: bool = True, dropout: float = 0.0) -> PeftLinear:
@@ -22,11 +31,12 @@ def peft_layer(bias: bool = True, dropout: float = 0.0) -> PeftLinear:
     return layer
 
 
-def one_operation(layer: PeftLinear) -> OneLoraLinear:
-    twin = nn.Sequential(copy.deepcopy(layer))
+def one_operation(peft: PeftLinear) -> OneLoraLinear:
+    twin = nn.Sequential(copy.deepcopy(peft))
     use_one_operation(twin)
-    assert isinstance(twin[0], OneLoraLinear)
-    return twin[0]
+    layer, *_ = twin
+    assert isinstance(layer, OneLoraLinear)
+    return layer
 
 
 def run(layer: nn.Module, x: Tensor) -> list[Tensor]:
@@ -87,3 +97,55 @@ def test_several_adapters_and_none_are_left_to_peft() -> None:
     assert not torch.equal(ours(x), layer.base_layer(x))
     ours.enable_adapters(False)
     assert torch.equal(ours(x), layer.base_layer(x))
+
+
+def test_gradients_of_layers_together_by_differences() -> None:
+    torch.manual_seed(0)
+    shapes = [(3, 6), *((5, 6), (5,), (2, 6), (5, 2)), *((4, 6), (3, 6), (4, 3))]
+    x, *tensors = (torch.randn(s, dtype=torch.float64) for s in shapes)
+    adapted = [x, tensors[2], tensors[3], tensors[5], tensors[6]]
+    for tensor in adapted:
+        tensor.requires_grad_(True)
+    first, second = tensors[:4], [tensors[4], None, *tensors[5:]]
+    assert torch.autograd.gradcheck(lambda *_: JointLinear.apply(x, [1.7, 0.4], *first, *second), adapted)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_layers_together_equal_each_alone(dropout: float) -> None:
+    layers = [one_operation(peft_layer(bias, dropout)) for bias in (True, False)]
+    x = torch.randn(2, 5, 24)
+    torch.manual_seed(1)
+    alone = [layer(x) for layer in layers]
+    torch.manual_seed(1)
+    together = project_together(layers, x)
+    assert ("Joint" in type(together[0].grad_fn).__name__) == (dropout == 0)
+    for a, b in zip(together, alone, strict=True):
+        assert a.shape == b.shape == (2, 5, 40)
+        torch.testing.assert_close(a, b)
+
+
+def test_a_unet_gives_the_gradients_that_it_has_with_peft_and_diffusers_attention(base) -> None:
+    theirs = load_unet(base, torch.float32)
+    targets = [n for n, m in theirs.named_modules() if isinstance(m, nn.Linear) and ".attn" in n]
+    inject_adapter_in_model(LoraConfig(r=4, lora_alpha=6, target_modules=targets), theirs)
+    for name, parameter in theirs.named_parameters():
+        parameter.requires_grad_("lora_" in name)
+        if "lora_B" in name:
+            nn.init.normal_(parameter, std=0.1)
+    ours = copy.deepcopy(theirs)
+    use_one_operation(ours)
+    processors = [type(p) for p in ours.attn_processors.values()]
+    assert processors == [JointAttention] * len(processors)
+    assert len(processors) > 0
+    noisy, text, embeds = (
+        torch.randn(s) for s in ((2, 4, 8, 8), (2, 77, theirs.config["cross_attention_dim"]), (2, 96))
+    )
+    conditions = {"text_embeds": embeds, "time_ids": torch.tensor([[64.0, 64, 0, 0, 64, 64]] * 2)}
+    for unet in (theirs, ours):
+        call_unet(unet, noisy, torch.tensor([10, 900]), text, conditions).square().mean().backward()
+    for a, b in zip(gradients_of(ours), gradients_of(theirs), strict=True):
+        assert float((a - b).norm()) < 2e-3 * float(b.norm())
+
+
+def gradients_of(model: nn.Module) -> list[Tensor]:
+    return [p.grad for p in model.parameters() if p.grad is not None]
