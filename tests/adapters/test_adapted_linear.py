@@ -124,6 +124,17 @@ def test_layers_together_equal_each_alone(dropout: float) -> None:
         torch.testing.assert_close(a, b)
 
 
+def test_layers_together_compute_in_the_format_of_autocast() -> None:
+    layers = [one_operation(peft_layer()) for _ in range(2)]
+    x = torch.randn(2, 5, 24)
+    with torch.autocast("cpu", torch.bfloat16):
+        together, alone = project_together(layers, x), layers[0](x)
+    torch.autograd.backward([t.float().sum() for t in together])
+    assert {t.dtype for t in together} == {torch.bfloat16}
+    torch.testing.assert_close(together[0], alone, rtol=0.02, atol=0.02)
+    assert {p.grad.dtype for layer in layers for p in layer.parameters() if p.grad is not None} == {torch.float32}
+
+
 def test_a_unet_gives_the_gradients_that_it_has_with_peft_and_diffusers_attention(base) -> None:
     theirs = load_unet(base, torch.float32)
     targets = [n for n, m in theirs.named_modules() if isinstance(m, nn.Linear) and ".attn" in n]
@@ -137,9 +148,8 @@ def test_a_unet_gives_the_gradients_that_it_has_with_peft_and_diffusers_attentio
     processors = [type(p) for p in ours.attn_processors.values()]
     assert processors == [JointAttention] * len(processors)
     assert len(processors) > 0
-    noisy, text, embeds = (
-        torch.randn(s) for s in ((2, 4, 8, 8), (2, 77, theirs.config["cross_attention_dim"]), (2, 96))
-    )
+    width = theirs.config["cross_attention_dim"]
+    noisy, text, embeds = (torch.randn(shape) for shape in ((2, 4, 8, 8), (2, 77, width), (2, 96)))
     conditions = {"text_embeds": embeds, "time_ids": torch.tensor([[64.0, 64, 0, 0, 64, 64]] * 2)}
     for unet in (theirs, ours):
         call_unet(unet, noisy, torch.tensor([10, 900]), text, conditions).square().mean().backward()
