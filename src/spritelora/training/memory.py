@@ -16,6 +16,7 @@ from spritelora.sdxl.quantised import BYTES_PER_WEIGHT, transformer_layers
 from spritelora.sdxl.sample import call_unet
 from spritelora.sdxl.stored import is_stored
 from spritelora.sdxl.text import TextStack
+from spritelora.training.machine import LARGE_BYTES
 from spritelora.training.tracing import Arithmetic, trace_inference, trace_step
 
 LOOP_BYTES = 90_000_000
@@ -148,16 +149,31 @@ class RunShapes:
             states, pooled = self.text(torch.zeros(1, 2, 77, dtype=torch.long, device="meta"))
             return states.float().sum() + pooled.float().sum()
 
-        name = f"text activations{' checkpointed' * plan.checkpointed}"
-        return self.remember(name, lambda: trace_step(self.text, loss, self.arithmetic, plan.checkpointed))
+        together = self._together(plan)
+        name = f"text activations{' checkpointed' * plan.checkpointed}{f' in {together}' * (together > 1)}"
+        below = self._heap_below(together)
+        return self.remember(
+            name, lambda: trace_step(self.text, loss, self.arithmetic, plan.checkpointed, heap_below=below)
+        )
+
+    def _together(self, plan: Plan) -> int:
+        """How many sprites a tensor holds, as a power of two where the heap of a CPU asks for its size, else 1."""
+        return 1 if self.arithmetic.is_cuda else 2 ** (plan.batch_size.bit_length() - 1)
+
+    def _heap_below(self, together: int) -> int:
+        """Bytes for one sprite under which a tensor of so many is in the heap."""
+        return 0 if self.arithmetic.is_cuda else LARGE_BYTES // together
 
     def _activations_of_one(self, plan: Plan) -> int:
         is_int8 = plan.base is BaseFormat.int8 and not plan.checkpointed  # what else is kept is kept in any format
-        name = f"activations{' checkpointed' * plan.checkpointed}{' int8' * is_int8}"
+        together = self._together(plan)
+        in_many = f" in {together}" * (together > 1)
+        name = f"activations{' checkpointed' * plan.checkpointed}{' int8' * is_int8}{in_many}"
 
         def trace() -> int:
             int8 = [layer.weight for layer in transformer_layers(self.unet).values()] if is_int8 else []
-            return trace_step(self.unet, self._loss, self.arithmetic, plan.checkpointed, int8)
+            below = self._heap_below(together)
+            return trace_step(self.unet, self._loss, self.arithmetic, plan.checkpointed, int8, below)
 
         return self.remember(name, trace)
 
@@ -177,15 +193,15 @@ class RunShapes:
         return state_bytes(self.make_optimizer, [p.shape for p in adapter_parameters(model)])
 
     def _trace_drawing(self) -> int:
-        return trace_inference(self.unet, self._predict, self.arithmetic)
+        return trace_inference(self.unet, self._predict, self.arithmetic, self._heap_below(1))
 
     def _trace_decoding(self) -> int:
         latents = torch.zeros(1, 4, self.side_px // 8, self.side_px // 8, device="meta")
-        return trace_inference(self.vae, lambda: self.vae.decode(latents).sample, EXACT)  # pyright: ignore
+        return trace_inference(self.vae, lambda: self.vae.decode(latents).sample, EXACT, self._heap_below(1))  # pyright: ignore
 
     def _trace_encoding(self) -> int:
         image = torch.zeros(1, 3, self.side_px, self.side_px, device="meta")
-        return trace_inference(self.vae, lambda: self.vae.encode(image).latent_dist.mean, EXACT)  # pyright: ignore
+        return trace_inference(self.vae, lambda: self.vae.encode(image).latent_dist.mean, EXACT, self._heap_below(1))  # pyright: ignore
 
 
 EXACT = Arithmetic(torch.float32, is_cuda=False)

@@ -15,7 +15,6 @@ from torch.utils.checkpoint import checkpoint
 
 from spritelora.sdxl.base import Unet
 from spritelora.sdxl.text import TextStack
-from spritelora.training.machine import LARGE_BYTES
 
 HEAP = 1.4
 """What a CPU's heap holds, of what is alive in it: measured, see docs/benchmarks.md."""
@@ -41,13 +40,13 @@ class Arithmetic:
 class LiveBytes(TorchDispatchMode):
     """Counts the bytes of all storages that are alive; those known from the start are not counted.
 
-    `in_heap`: whether small ones count as the heap holds them.
+    `heap_below`: storages of fewer bytes count as a CPU's heap holds them.
     """
 
-    def __init__(self, known: Iterable[Tensor], in_heap: bool = False) -> None:
+    def __init__(self, known: Iterable[Tensor], heap_below: int = 0) -> None:
         super().__init__()
         self.live = self.peak = 0
-        self._small_share = HEAP if in_heap else 1.0
+        self._heap_below = heap_below
         self._known: weakref.WeakSet[Any] = weakref.WeakSet()
         self._kept = [tensor.untyped_storage() for tensor in known]
         self._known.update(self._kept)
@@ -63,8 +62,8 @@ class LiveBytes(TorchDispatchMode):
         if storage in self._known:
             return
         num_bytes = storage.nbytes()
-        if num_bytes < LARGE_BYTES:
-            num_bytes = round(num_bytes * self._small_share)
+        if num_bytes < self._heap_below:
+            num_bytes = round(num_bytes * HEAP)
         self._known.add(storage)
         weakref.finalize(storage, self._forget, num_bytes).atexit = False
         self.live += num_bytes
@@ -125,6 +124,7 @@ def trace_step(
     arithmetic: Arithmetic,
     checkpointed: bool,
     int8: Iterable[Tensor] = (),
+    heap_below: int = 0,
 ) -> int:
     """The most bytes that a forward and backward pass holds beside weights and gradients.
 
@@ -144,7 +144,7 @@ def trace_step(
         model.enable_gradient_checkpointing(checkpoint_as_on_device)  # pyright: ignore[reportCallIssue]
     trained = [p for p in model.parameters() if p.requires_grad]
     hooks = [p.register_post_accumulate_grad_hook(_drop_gradient) for p in trained]
-    with AsOnDevice(arithmetic, kept), LiveBytes(_weights(model), not arithmetic.is_cuda) as counted:
+    with AsOnDevice(arithmetic, kept), LiveBytes(_weights(model), heap_below) as counted:
         torch.autograd.backward(forward())
     for hook in hooks:
         hook.remove()
@@ -157,9 +157,11 @@ def _drop_gradient(parameter: Tensor) -> None:
 
 
 @torch.no_grad()
-def trace_inference(model: nn.Module, forward: Callable[[], Tensor], arithmetic: Arithmetic) -> int:
+def trace_inference(
+    model: nn.Module, forward: Callable[[], Tensor], arithmetic: Arithmetic, heap_below: int = 0
+) -> int:
     """The most bytes that a forward pass without gradients holds beside the weights."""
-    with AsOnDevice(arithmetic), LiveBytes(_weights(model), not arithmetic.is_cuda) as counted:
+    with AsOnDevice(arithmetic), LiveBytes(_weights(model), heap_below) as counted:
         forward()
     return counted.peak
 
