@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from spritelora.scratch import converted
+
 Gradients = tuple[Tensor | None, ...]
 
 
@@ -33,7 +35,8 @@ class AdaptedLinear(torch.autograd.Function):
         rows = x.reshape(-1, x.shape[-1])
         seen = rows if dropped is None else dropped.reshape(rows.shape)
         low = seen @ down.to(dtype).T
-        base = rows @ weight.to(dtype).T if bias is None else torch.addmm(bias.to(dtype), rows, weight.to(dtype).T)
+        wide = converted(weight, dtype).T
+        base = rows @ wide if bias is None else torch.addmm(bias.to(dtype), rows, wide)
         ctx.save_for_backward(seen, low, weight, down, up)
         ctx.scale, ctx.shape, ctx.has_dropout = scale, x.shape, dropped is not None
         return base.addmm_(low, up.to(dtype).T, alpha=scale).view(*x.shape[:-1], -1)
@@ -50,7 +53,7 @@ class AdaptedLinear(torch.autograd.Function):
         to_down = scaled.T @ seen
         to_x = to_dropped = None
         if ctx.needs_input_grad[0]:
-            to_x = gradient @ weight.to(dtype)
+            to_x = gradient @ converted(weight, dtype)
             if not ctx.has_dropout:
                 to_x.addmm_(scaled, down.to(dtype))
             to_x = to_x.view(ctx.shape)
@@ -73,7 +76,7 @@ class JointLinear(torch.autograd.Function):
         low = rows @ torch.cat(downs).to(dtype).T  # pyright: ignore[reportArgumentType, reportCallIssue]
         results: list[Tensor] = []
         for weight, bias, up, scale, seen in zip(weights, biases, ups, scales, _parts(low, downs), strict=True):
-            wide = weight.to(dtype).T  # pyright: ignore[reportOptionalMemberAccess]
+            wide = converted(weight, dtype).T  # pyright: ignore[reportArgumentType]
             result = rows @ wide if bias is None else torch.addmm(bias.to(dtype), rows, wide)
             result.addmm_(seen, up.to(dtype).T, alpha=scale)  # pyright: ignore[reportOptionalMemberAccess]
             results.append(result.view(*x.shape[:-1], -1))
@@ -99,7 +102,7 @@ class JointLinear(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             to_x = scaled @ torch.cat(downs).to(dtype)
             for gradient, weight in zip(flat, weights, strict=True):
-                to_x.addmm_(gradient, weight.to(dtype))
+                to_x.addmm_(gradient, converted(weight, dtype))
             to_x = to_x.view(ctx.shape)
         return to_x, None, *(g for pair in zip(to_downs, to_ups, strict=True) for g in (None, None, *pair))
 

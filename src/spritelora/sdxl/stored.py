@@ -13,6 +13,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 from torch.nn.grad import conv2d_input
 
+from spritelora.scratch import converted
 from spritelora.sdxl.base import BaseModel, Unet, convert_unet, empty_unet
 
 Gradients = tuple[Tensor | None, ...]
@@ -35,7 +36,7 @@ def project(rows: Tensor, weight: Tensor) -> Tensor:
     """rows W^T, widened piece by piece. `rows`: (N, in); `weight`: (out, in). Returns (N, out)."""
     result = rows.new_empty(len(rows), len(weight))
     for piece in pieces(weight):
-        torch.mm(rows, weight[piece].to(rows.dtype).T, out=result[:, piece])
+        torch.mm(rows, converted(weight[piece], rows.dtype).T, out=result[:, piece])
     return result
 
 
@@ -43,7 +44,7 @@ def project_back(gradient: Tensor, weight: Tensor) -> Tensor:
     """gradient W, widened piece by piece. `gradient`: (N, out); `weight`: (out, in). Returns (N, in)."""
     result = gradient.new_zeros(len(gradient), weight.shape[1])
     for piece in pieces(weight):
-        result.addmm_(gradient[:, piece], weight[piece].to(gradient.dtype))
+        result.addmm_(gradient[:, piece], converted(weight[piece], gradient.dtype))
     return result
 
 
@@ -67,7 +68,7 @@ class _Columns(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, columns: Tensor, weight: Tensor) -> Tensor:
         ctx.save_for_backward(weight)
-        return torch.cat([weight[piece].to(columns.dtype) @ columns for piece in pieces(weight)], dim=1)
+        return torch.cat([converted(weight[piece], columns.dtype) @ columns for piece in pieces(weight)], dim=1)
 
     @staticmethod
     @once_differentiable
@@ -76,8 +77,9 @@ class _Columns(torch.autograd.Function):
         gradient = gradients[0]
         result = gradient.new_zeros(len(gradient), weight.shape[1], gradient.shape[2])
         for piece in pieces(weight):
+            wide = converted(weight[piece], gradient.dtype)
             for summed, one in zip(result, gradient[:, piece], strict=True):
-                summed.addmm_(weight[piece].to(gradient.dtype).T, one)
+                summed.addmm_(wide.T, one)
         return result, None
 
 
@@ -86,13 +88,13 @@ class _Convolution(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, stride: Any, padding: Any) -> Tensor:
         ctx.save_for_backward(weight)
         ctx.shape, ctx.places = x.shape, (stride, padding)
-        return functional.conv2d(x, weight.to(x.dtype), None, stride, padding)
+        return functional.conv2d(x, converted(weight, x.dtype), None, stride, padding)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> Gradients:  # pyright: ignore[reportIncompatibleMethodOverride]
         (weight,) = ctx.saved_tensors
-        to_x = conv2d_input(ctx.shape, weight.to(gradients[0].dtype), gradients[0], *ctx.places)
+        to_x = conv2d_input(ctx.shape, converted(weight, gradients[0].dtype), gradients[0], *ctx.places)
         return to_x, None, None, None
 
 
