@@ -58,8 +58,6 @@ SDXL_TEXT_2: dict[str, Any] = {
 }
 
 SDXL_UNET_WEIGHTS = 2_567_463_684
-SDXL_TEXT_WEIGHTS = 123_060_480 + 694_659_840
-"""Of both text encoders."""
 
 SDXL_SCHEDULER: dict[str, Any] = {
     "num_train_timesteps": 1000,

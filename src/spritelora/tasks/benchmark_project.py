@@ -8,17 +8,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from spritelora.adapters.lora import add_lora, match_targets
 from spritelora.config.benchmark import BenchmarkConfig
 from spritelora.config.hardware_keys import BaseFormat
-from spritelora.sdxl.geometry import (
-    SDXL_TEXT,
-    SDXL_TEXT_2,
-    SDXL_UNET,
-    SDXL_UNET_WEIGHTS,
-    SDXL_VAE,
-    shapes_of,
-    vae_shapes_of,
-)
+from spritelora.sdxl.geometry import SDXL_UNET, SDXL_UNET_WEIGHTS, SDXL_VAE, shapes_of, vae_shapes_of
 from spritelora.sdxl.text import text_shapes_of
 from spritelora.tasks.benchmark_train import count_forward_tflop, count_tflop, random_set
+from spritelora.tasks.need import FULL_SIZE
 from spritelora.training.memory import Plan, RunShapes
 from spritelora.training.tracing import Arithmetic
 
@@ -81,7 +74,7 @@ def _run_shapes(config: BenchmarkConfig) -> RunShapes:
     return RunShapes(
         make_unet,
         lambda: vae_shapes_of(SDXL_VAE),
-        lambda: text_shapes_of((SDXL_TEXT, SDXL_TEXT_2)),
+        lambda: text_shapes_of(FULL_SIZE.text),
         lambda parameters: torch.optim.AdamW(parameters),
         Arithmetic(torch.bfloat16, is_cuda=True),
         SIDE_PX,
