@@ -3,12 +3,14 @@
 from spritelora.cli import command
 from spritelora.config.invocation import Invocation
 from spritelora.config.validate import ValidateConfig
+from spritelora.tasks.libraries import quick_imports
 
 
 @command(config_path="conf", config_name="validate", schema=ValidateConfig)
 def main(config: ValidateConfig, _invocation: Invocation) -> None:
     """Draw with base and LoRA, measure, and write the page, the figures and the images."""
-    from spritelora.tasks.validate import validate  # after the configuration is checked: torch is slow to import
+    with quick_imports():  # after the configuration is checked: torch is slow to import
+        from spritelora.tasks.validate import validate
 
     validate(config)
 

@@ -1,6 +1,30 @@
 """What is done before the libraries beneath are imported."""
 
-from spritelora.tasks.libraries import compile_at_first_call
+import gc
+import sys
+
+import pytest
+import torch  # noqa: F401  # it is there in every test
+
+from spritelora.tasks.libraries import compile_at_first_call, quick_imports
+
+
+def test_what_is_imported_is_left_to_the_end_by_the_garbage_collector(monkeypatch: pytest.MonkeyPatch) -> None:
+    with quick_imports():  # torch is there: the objects of an earlier job must be collected
+        assert gc.isenabled()
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    frozen = gc.get_freeze_count()
+    try:
+        with pytest.raises(ImportError), quick_imports():
+            assert not gc.isenabled()
+            with quick_imports():
+                pass
+            assert not gc.isenabled(), "the outer one ends it"
+            raise ImportError("a library that is broken")
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > frozen
+    finally:
+        gc.unfreeze()
 
 
 def test_a_function_marked_for_the_compiler_is_compiled_when_it_is_called_and_once() -> None:

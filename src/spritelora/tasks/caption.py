@@ -16,6 +16,7 @@ from spritelora.sprites.caption_lint import lint_captions
 from spritelora.sprites.caption_terms import VARIANTS
 from spritelora.sprites.findings import Finding, Severity
 from spritelora.sprites.sources import Source, refuse
+from spritelora.tasks.libraries import quick_imports
 
 if TYPE_CHECKING:
     import torch
@@ -59,9 +60,10 @@ def write_missing(config: CaptionConfig, folder: Path, sources: list[Source]) ->
         return
     place = find_captioner(config.captioner)
 
-    import torch  # after all that can be checked without it
+    with quick_imports():  # after all that can be checked without them
+        import torch
 
-    from spritelora.captioning.captioner import Answer, load_captioner
+        from spritelora.captioning.captioner import Answer, load_captioner
 
     answer = Answer(config.prompt, config.max_tokens, config.num_beams)
     captioner = load_captioner(place, _device(config.device, torch.cuda.is_available()), answer)

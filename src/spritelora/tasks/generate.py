@@ -26,6 +26,7 @@ from spritelora.sprites.names import slug, tell_apart
 from spritelora.sprites.palette import count_colours
 from spritelora.sprites.palette_file import MAX_COLOURS, Colours, read_palette
 from spritelora.tasks.data_sets import recorded_sets
+from spritelora.tasks.libraries import quick_imports
 from spritelora.tasks.training_set import read_training_set
 
 log = logging.getLogger(__name__)
@@ -72,7 +73,8 @@ def generate(config: GenerateConfig, invocation: Invocation) -> None:
     prompts = read_prompts(config, source)
     side_px = config.model.resolution or source.recorded("model", "resolution", None)
     finishing = plan_finishing(config, source, side_px)
-    from spritelora.tasks.draw import draw_images  # torch is slow to import
+    with quick_imports():  # torch is slow to import
+        from spritelora.tasks.draw import draw_images
 
     images = draw_images(config, source, prompts, lambda side: _check_divides(config.native_size, side))
     folder = invocation.run_dir
@@ -92,7 +94,8 @@ def find_source(config: GenerateConfig) -> Source:
         raise WeightsError(f"lora={', '.join(missing)}: no such file; give LoRA files, or run=RUN for a run's newest")
     if config.run is None:
         return Source(files, None)
-    from spritelora.tasks.export import find_checkpoint  # torch is slow to import
+    with quick_imports():  # torch is slow to import
+        from spritelora.tasks.export import find_checkpoint
 
     run = Path(config.run).expanduser()
     record = read_record(run) if is_run(run) else None

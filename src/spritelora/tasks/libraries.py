@@ -1,11 +1,13 @@
 """What the libraries beneath say and do by themselves, settled before the first of them is imported."""
 
 import functools
+import gc
 import logging
 import os
+import sys
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 
@@ -24,6 +26,24 @@ def prepare_libraries() -> None:
     for name in ("lightning_fabric", "bitsandbytes", "peft"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"(pytorch_lightning|diffusers|lightning|torch\.optim\.lr_scheduler)")
+
+
+@contextmanager
+def quick_imports() -> Iterator[None]:
+    """What is imported within it stays to the end of the process, and the garbage collector never looks at it.
+
+    Else it goes through all that has been imported again and again, and once more at the end: a third of a command
+    that does nothing but import. Where torch is there already, as in a sweep's second job, nothing changes.
+    """
+    if "torch" in sys.modules or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def import_bitsandbytes() -> None:

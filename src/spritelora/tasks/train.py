@@ -6,7 +6,7 @@ import logging
 from spritelora.config.invocation import Invocation
 from spritelora.config.schema import TrainConfig
 from spritelora.errors import TrainingError
-from spritelora.tasks.libraries import import_bitsandbytes
+from spritelora.tasks.libraries import import_bitsandbytes, quick_imports
 from spritelora.tasks.training_set import read_training_set
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -17,9 +17,10 @@ def train(config: TrainConfig, invocation: Invocation) -> float:
     """Train one LoRA and write it into the run's directory. Returns the last validation loss."""
     try:
         sprites = read_training_set(config.data, config.model.resolution, config.objective.masked_loss)
-        import_bitsandbytes()
-        from spritelora.tasks.fit import fit  # after the sprites are known to be right: torch is slow to import
-        from spritelora.tasks.frozen import KEPT, Frozen
+        with quick_imports():  # after the sprites are known to be right: torch is slow to import
+            import_bitsandbytes()
+            from spritelora.tasks.fit import fit
+            from spritelora.tasks.frozen import KEPT, Frozen
 
         logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)  # importing it has set its own level
         return fit(config, invocation, sprites, KEPT if invocation.sweep else Frozen())
