@@ -15,12 +15,11 @@ def test_what_is_imported_is_left_to_the_end_by_the_garbage_collector(monkeypatc
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     frozen = gc.get_freeze_count()
     try:
-        with pytest.raises(ImportError), quick_imports():
+        with quick_imports():
             assert not gc.isenabled()
             with quick_imports():
                 pass
             assert not gc.isenabled(), "the outer one ends it"
-            raise ImportError("a library that is broken")
         assert gc.isenabled()
         assert gc.get_freeze_count() > frozen
     finally:

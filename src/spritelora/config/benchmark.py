@@ -37,7 +37,12 @@ class BenchmarkConfig:
     batch_size: int = key(1, "images of one forward pass", at_least=1)
     rank: int = key(32, "rank of the LoRA", at_least=1)
     targets: list[str] = key(["to_q", "to_k", "to_v", "to_out.0"], "endings of the adapted layers", at_least=1)
-    gradient_checkpointing: bool = key(False, "recompute activations in the backward pass")
+    gradient_checkpointing: bool | float = key(
+        False,
+        "recompute activations in the backward pass: true, false, or a share of the blocks",
+        at_least=0,
+        at_most=1,
+    )
     device: Device = key(Device.auto, "where to run")
     precision: Precision = key(Precision.auto, "arithmetic of the UNet")
     base: BaseFormat = key(BaseFormat.full, "of mode=train: number format of the frozen base: full, half, int8, nf4")

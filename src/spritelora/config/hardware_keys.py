@@ -49,8 +49,12 @@ class HardwareConfig:
     device: Device = key(Device.auto, "where to train")
     precision: Precision = key(Precision.auto, "arithmetic of the training step")
     base: BaseFormat = key(BaseFormat.auto, "number format of the frozen base: auto, full, half, int8, nf4")
-    gradient_checkpointing: bool | None = key(
-        None, "recompute activations in the backward pass: less memory, slower; unset: where memory asks for it"
+    gradient_checkpointing: bool | float | None = key(
+        None,
+        "recompute activations in the backward pass: less memory, slower; true, false, or a share of the blocks, as "
+        "0.4; unset: as many as memory asks for",
+        at_least=0,
+        at_most=1,
     )
     threads: int | None = key(None, "CPU threads of a process; unset: torch's own choice, shared out", at_least=1)
     devices: int = key(1, "processes on each machine, each with a GPU or a share of the CPU", at_least=1)

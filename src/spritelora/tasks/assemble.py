@@ -32,6 +32,7 @@ from spritelora.sdxl.base import (
 )
 from spritelora.sdxl.latents import decode_latents
 from spritelora.sdxl.quantised import BYTES_PER_WEIGHT, transformer_layers
+from spritelora.sdxl.recompute import recompute
 from spritelora.sdxl.text import NO_TOKEN, TextEmbedding, TextStack
 from spritelora.sprites.augment import vary_caption
 from spritelora.sprites.folder import CaptionedSprite, training_image
@@ -140,8 +141,7 @@ def add_adapter(config: TrainConfig, unet: Unet, earlier: Earlier) -> Unet:
     targets = match_targets(unet, config.targets.modules)
     put_adapter(unet, targets, plan_adapter(config, targets), config.seed)
     earlier.begin(unet)
-    if config.hardware.gradient_checkpointing:
-        unet.enable_gradient_checkpointing()
+    recompute(unet, float(config.hardware.gradient_checkpointing or 0))
     return unet.train()
 
 

@@ -23,6 +23,7 @@ from spritelora.sdxl.base import Unet, find_base, load_unet
 from spritelora.sdxl.embedded import embedded_base
 from spritelora.sdxl.geometry import SDXL_UNET, random_unet, shapes_of
 from spritelora.sdxl.quantised import BYTES_PER_WEIGHT, quantise
+from spritelora.sdxl.recompute import recompute
 from spritelora.sdxl.sample import call_unet
 from spritelora.sdxl.stored import store
 from spritelora.sdxl.text import TextEmbedding
@@ -53,8 +54,7 @@ def measure_training(config: BenchmarkConfig) -> dict[str, Any]:
     loaded_s = time.perf_counter() - started
     unet_config = dict(unet.config)
     add_lora(unet, match_targets(unet, config.targets), config.rank, config.rank, 0.0, seed=0)
-    if config.gradient_checkpointing:
-        unet.enable_gradient_checkpointing()
+    recompute(unet, float(config.gradient_checkpointing))
     module = _module(unet.train())
     encoded = random_set(unet_config, side_px)
     try:

@@ -90,7 +90,7 @@ def run_need(config: TrainConfig, hardware: Hardware, geometry: Geometry | None)
     run = run_shapes(config, geometry, hardware)
     use = run.use(plan)
     formats = [BaseFormat.full, BaseFormat.int8, BaseFormat.nf4] if is_cuda else [plan.base]
-    others = [Plan(BaseFormat.full, False, 1), *(Plan(form, True, 1) for form in formats)]
+    others = [Plan(BaseFormat.full, 0.0, 1), *(Plan(form, 1.0, 1) for form in formats)]
     return plan, replace(
         need,
         peak_gb=use.peak_gb,

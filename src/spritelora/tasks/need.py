@@ -2,6 +2,7 @@
 
 import json
 import logging
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -40,6 +41,8 @@ from spritelora.training.tracing import HEAP, Arithmetic
 
 log = logging.getLogger(__name__)
 
+SHARES = tuple(tenths / 10 for tenths in range(1, 11))
+"""Of the blocks that may be computed again where the settings leave it open."""
 NO_QUESTION = 10
 """No base holds so many times the bytes of its fp32 weights for one image of the side it was made for."""
 
@@ -54,7 +57,7 @@ class Geometry:
     file_bytes: int
 
 
-FIRST = Plan(BaseFormat.full, False, 1)
+FIRST = Plan(BaseFormat.full, 0.0, 1)
 FULL_SIZE = Geometry(SDXL_UNET, SDXL_VAE, (SDXL_TEXT, SDXL_TEXT_2), 2 * SDXL_UNET_WEIGHTS)
 
 
@@ -131,7 +134,7 @@ def settle_savings(
         log.info("%s (%s)", plan.words, reason)
     if plan.base in BYTES_PER_WEIGHT:
         probe_quantised(plan.base, hardware.device, hardware.base_dtype)
-    settled = replace(asked, base=plan.base, gradient_checkpointing=plan.checkpointed)
+    settled = replace(asked, base=plan.base, gradient_checkpointing=plan.gradient_checkpointing)
     return replace(config, hardware=settled), replace(hardware, base=plan.base, chosen=reason)
 
 
@@ -154,10 +157,16 @@ def choose_plan(config: TrainConfig, geometry: Geometry, hardware: Hardware) -> 
 
 
 def first_fitting(run: RunShapes, open_plans: list[Plan], facts: DeviceFacts) -> tuple[Plan, str]:
-    """The first plan that fits, else the last, and why."""
-    capacity_gb = facts.total_gb * SHARE
+    """The first plan that fits, with no more blocks computed again than it needs; else the last; and why."""
+
+    def fits(plan: Plan) -> bool:
+        return run.use(plan).peak_gb <= facts.total_gb * SHARE
+
     first_gb = run.use(open_plans[0]).peak_gb
-    plan = next((p for p in open_plans if run.use(p).peak_gb <= capacity_gb), open_plans[-1])
+    plan = next(filter(fits, open_plans), open_plans[-1])
+    if plan.checkpointed == 1 and open_plans[0].checkpointed == 0:
+        fewer = [replace(plan, checkpointed=share) for share in SHARES]
+        plan = fewer[bisect_left(fewer, True, hi=len(fewer) - 1, key=fits)]
     needs = f"{facts.name}, {facts.total_gb:.1f} GB: needs about {run.use(plan).peak_gb:.1f} GB"
     return plan, needs if plan is open_plans[0] else f"{needs}; without savings {first_gb:.1f} GB"
 

@@ -27,16 +27,21 @@ SHARE = 0.87
 
 @dataclass(frozen=True)
 class Plan:
-    """What is saved, and at which batch."""
+    """What is saved, and at which batch. `checkpointed`: the share of the UNet's blocks that are computed again."""
 
     base: BaseFormat
-    checkpointed: bool
+    checkpointed: float
     batch_size: int
+
+    @property
+    def gradient_checkpointing(self) -> bool | float:
+        """The setting: a share, or whether there is any where it is all or none."""
+        return bool(self.checkpointed) if self.checkpointed in (0, 1) else self.checkpointed
 
     @property
     def words(self) -> str:
         """The plan as a user would type it."""
-        checkpointed = str(self.checkpointed).lower()
+        checkpointed = str(self.gradient_checkpointing).lower()
         return f"hardware.base={self.base.value} hardware.gradient_checkpointing={checkpointed}"
 
 
@@ -150,7 +155,7 @@ class RunShapes:
             return states.float().sum() + pooled.float().sum()
 
         together = self._together(plan)
-        name = f"text activations{' checkpointed' * plan.checkpointed}{f' in {together}' * (together > 1)}"
+        name = f"text activations{' checkpointed' * bool(plan.checkpointed)}{f' in {together}' * (together > 1)}"
         below = self._heap_below(together)
         return self.remember(
             name, lambda: trace_step(self.text, loss, self.arithmetic, plan.checkpointed, heap_below=below)
@@ -165,10 +170,11 @@ class RunShapes:
         return 0 if self.arithmetic.is_cuda else LARGE_BYTES // together
 
     def _activations_of_one(self, plan: Plan) -> int:
-        is_int8 = plan.base is BaseFormat.int8 and not plan.checkpointed  # what else is kept is kept in any format
+        is_int8 = plan.base is BaseFormat.int8 and plan.checkpointed < 1  # what else is kept is kept in any format
         together = self._together(plan)
         in_many = f" in {together}" * (together > 1)
-        name = f"activations{' checkpointed' * plan.checkpointed}{' int8' * is_int8}{in_many}"
+        checkpointed = _words_of_share(plan.checkpointed)
+        name = f"activations{checkpointed}{' int8' * is_int8}{in_many}"
 
         def trace() -> int:
             int8 = [layer.weight for layer in transformer_layers(self.unet).values()] if is_int8 else []
@@ -202,6 +208,10 @@ class RunShapes:
     def _trace_encoding(self) -> int:
         image = torch.zeros(1, 3, self.side_px, self.side_px, device="meta")
         return trace_inference(self.vae, lambda: self.vae.encode(image).latent_dist.mean, EXACT, self._heap_below(1))  # pyright: ignore
+
+
+def _words_of_share(checkpointed: float) -> str:
+    return f" checkpointed {checkpointed:g}" if 0 < checkpointed < 1 else " checkpointed" * bool(checkpointed)
 
 
 EXACT = Arithmetic(torch.float32, is_cuda=False)
@@ -251,7 +261,7 @@ def weight_bytes(model: nn.Module) -> int:
 
 
 def plans(
-    base: BaseFormat, checkpointed: bool | None, batch_size: int, is_cuda: bool, is_fp32: bool = False
+    base: BaseFormat, checkpointed: float | None, batch_size: int, is_cuda: bool, is_fp32: bool = False
 ) -> list[Plan]:
     """What may be chosen where a setting is left open, the quickest and most exact first.
 
@@ -259,7 +269,7 @@ def plans(
     where it saves least of all, only where it is asked for. There 16 bits beside fp32 arithmetic cost next to nothing.
     `is_fp32`: the arithmetic.
     """
-    may_checkpoint = [False, True] if checkpointed is None else [checkpointed]
+    may_checkpoint = [0.0, 1.0] if checkpointed is None else [float(checkpointed)]
     if base is not BaseFormat.auto:
         return [Plan(base, c, batch_size) for c in may_checkpoint]
     if not is_cuda:
@@ -272,7 +282,7 @@ def plans(
 def savings(run: RunShapes, plan: Plan) -> list[tuple[str, float]]:
     """Settings that would take less memory than a plan, each with the GB it saves alone, the largest first."""
     others = {
-        "hardware.gradient_checkpointing=true": replace(plan, checkpointed=True),
+        "hardware.gradient_checkpointing=true": replace(plan, checkpointed=1.0),
         "hardware.base=nf4": replace(plan, base=BaseFormat.nf4),
         "hardware.base=int8": replace(plan, base=BaseFormat.int8),
         f"trainer.batch_size={max(1, plan.batch_size // 2)}": replace(plan, batch_size=max(1, plan.batch_size // 2)),

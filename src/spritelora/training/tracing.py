@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
 from spritelora.sdxl.base import Unet
+from spritelora.sdxl.recompute import recompute
 from spritelora.sdxl.text import TextStack
 
 HEAP = 1.4
@@ -122,13 +123,14 @@ def trace_step(
     model: Unet | TextStack,
     forward: Callable[[], Tensor],
     arithmetic: Arithmetic,
-    checkpointed: bool,
+    checkpointed: float,
     int8: Iterable[Tensor] = (),
     heap_below: int = 0,
 ) -> int:
     """The most bytes that a forward and backward pass holds beside weights and gradients.
 
-    `model`: with its adapter, on the meta device. `int8`: the weights that will be in 8 bits.
+    `model`: with its adapter, on the meta device. `checkpointed`: the share of a UNet's blocks.
+    `int8`: the weights that will be in 8 bits.
     """
     kept = list(int8)
 
@@ -138,10 +140,10 @@ def trace_step(
     def checkpoint_as_on_device(module: nn.Module, *args: Any) -> Any:
         return checkpoint(module.__call__, *args, use_reentrant=False, context_fn=contexts)
 
-    if checkpointed and isinstance(model, TextStack):
-        model.enable_gradient_checkpointing(context_fn=contexts)
+    if not isinstance(model, TextStack):
+        recompute(model, checkpointed, checkpoint_as_on_device)
     elif checkpointed:
-        model.enable_gradient_checkpointing(checkpoint_as_on_device)  # pyright: ignore[reportCallIssue]
+        model.enable_gradient_checkpointing(context_fn=contexts)
     trained = [p for p in model.parameters() if p.requires_grad]
     hooks = [p.register_post_accumulate_grad_hook(_drop_gradient) for p in trained]
     with AsOnDevice(arithmetic, kept), LiveBytes(_weights(model), heap_below) as counted:
