@@ -50,6 +50,19 @@ def test_a_run_says_why_nothing_is_saved(cache: Path, tmp_path: Path) -> None:
     assert hardware["chosen"].startswith("CPU, ")
 
 
+@pytest.mark.slow
+def test_a_compiled_run_goes_on_exactly_and_stays_near_the_uncompiled(cache: Path, tmp_path: Path) -> None:
+    compiled = ("hardware.compile=true", "trainer.max_steps=4", "hardware.gradient_checkpointing=0.5")
+    whole = run_in_folder(tmp_path / "whole", cache, *compiled, "trainer.sample_every=2")
+    again = run_in_folder(tmp_path / "again", cache, *compiled, f"resume={whole / 'checkpoint_step_2'}")
+    plain = run_in_folder(tmp_path / "plain", cache, "trainer.max_steps=4")
+    one, other, eager = (load_file(r / "checkpoint_final" / "lora.safetensors") for r in (whole, again, plain))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    ups = [name for name in one if "lora_up" in name]
+    distance = sum(float((one[n].float() - eager[n].float()).square().sum()) for n in ups)
+    assert distance < 1e-4 * sum(float(eager[n].float().square().sum()) for n in ups)
+
+
 def test_16_bits_beside_16_bit_arithmetic_are_refused(cache: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"hardware\.base=half is 16 bits a weight beside fp32 arithmetic.*base=full"):
         run_in_folder(tmp_path / "run", cache, "hardware.base=half", "hardware.precision=bf16")

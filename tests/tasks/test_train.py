@@ -82,9 +82,10 @@ def test_checkpointing_and_16_bit_train_too(train_quickly, precision: str) -> No
 def test_gradient_checkpointing_changes_nothing(train_quickly) -> None:
     runs = [
         train_quickly("trainer.max_steps=2", "lora.dropout=0.1", f"hardware.gradient_checkpointing={on}", name=on)
-        for on in ("true", "false")
+        for on in ("false", "true", "0.5")
     ]
-    assert_same_tensors(lora_of(runs[0]), lora_of(runs[1]))
+    for run in runs[1:]:
+        assert_same_tensors(lora_of(run), lora_of(runs[0]))
 
 
 def test_v_prediction_and_offset_and_min_snr_train(train_quickly) -> None:

@@ -116,7 +116,7 @@ class OneLoraLinear(PeftLinear):
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         name = self._only_plain_lora()
-        if args or kwargs or name is None or x.is_meta:  # shapes alone are traced through PEFT's own
+        if args or kwargs or name is None or _is_traced(x):
             return super().forward(x, *args, **kwargs)
         layer: Any = self.base_layer
         down: Tensor = self.lora_A[name].weight  # pyright: ignore
@@ -146,7 +146,7 @@ def project_together(layers: Sequence[Any], x: Tensor) -> tuple[Tensor, ...]:
     """What each layer makes of `x`: as one operation where all are linear with one plain LoRA, else one by one."""
     parts = [layer.plain_parts() if isinstance(layer, OneLoraLinear) else None for layer in layers]
     plain = [p for p in parts if p is not None]
-    if len(plain) < len(layers) or x.is_meta:
+    if len(plain) < len(layers) or _is_traced(x):
         return tuple(layer(x) for layer in layers)
     if torch.is_autocast_enabled(x.device.type):
         x = x.to(torch.get_autocast_dtype(x.device.type))
@@ -176,6 +176,11 @@ class JointAttention(AttnProcessor2_0):
         attended = functional.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
         project, dropout = attn.to_out  # pyright: ignore[reportGeneralTypeIssues]
         return dropout(project(attended))
+
+
+def _is_traced(x: Tensor) -> bool:
+    """Whether only shapes are computed, or code is compiled: PEFT's own many operations are what both want to see."""
+    return x.is_meta or torch.compiler.is_compiling()
 
 
 def use_one_operation(model: nn.Module) -> None:

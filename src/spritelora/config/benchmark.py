@@ -43,6 +43,7 @@ class BenchmarkConfig:
         at_least=0,
         at_most=1,
     )
+    compile: bool = key(False, "of mode=train: torch.compile of the UNet's transformer blocks")
     device: Device = key(Device.auto, "where to run")
     precision: Precision = key(Precision.auto, "arithmetic of the UNet")
     base: BaseFormat = key(BaseFormat.full, "of mode=train: number format of the frozen base: full, half, int8, nf4")

@@ -56,6 +56,9 @@ class HardwareConfig:
         at_least=0,
         at_most=1,
     )
+    compile: bool = key(
+        False, "torch.compile of the UNet's transformer blocks: minutes before the first step, quicker steps after it"
+    )
     threads: int | None = key(None, "CPU threads of a process; unset: torch's own choice, shared out", at_least=1)
     devices: int = key(1, "processes on each machine, each with a GPU or a share of the CPU", at_least=1)
     num_nodes: int = key(1, "machines; torchrun and Slurm set this and devices by themselves", at_least=1)

@@ -30,6 +30,7 @@ from spritelora.sdxl.base import (
     read_prediction,
     read_zero_snr,
 )
+from spritelora.sdxl.compiling import compile_blocks
 from spritelora.sdxl.latents import decode_latents
 from spritelora.sdxl.quantised import BYTES_PER_WEIGHT, transformer_layers
 from spritelora.sdxl.recompute import recompute
@@ -142,6 +143,8 @@ def add_adapter(config: TrainConfig, unet: Unet, earlier: Earlier) -> Unet:
     put_adapter(unet, targets, plan_adapter(config, targets), config.seed)
     earlier.begin(unet)
     recompute(unet, float(config.hardware.gradient_checkpointing or 0))
+    if config.hardware.compile:
+        compile_blocks(unet)
     return unet.train()
 
 

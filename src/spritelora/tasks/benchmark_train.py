@@ -20,6 +20,7 @@ from spritelora.diffusion.schedule import NUM_TIMESTEPS, cumulative_alphas
 from spritelora.diffusion.weighting import Uniform
 from spritelora.errors import TrainingError, first_line
 from spritelora.sdxl.base import Unet, find_base, load_unet
+from spritelora.sdxl.compiling import compile_blocks, compiler_errors
 from spritelora.sdxl.embedded import embedded_base
 from spritelora.sdxl.geometry import SDXL_UNET, random_unet, shapes_of
 from spritelora.sdxl.quantised import BYTES_PER_WEIGHT, quantise
@@ -55,10 +56,13 @@ def measure_training(config: BenchmarkConfig) -> dict[str, Any]:
     unet_config = dict(unet.config)
     add_lora(unet, match_targets(unet, config.targets), config.rank, config.rank, 0.0, seed=0)
     recompute(unet, float(config.gradient_checkpointing))
+    if config.compile:
+        compile_blocks(unet)
     module = _module(unet.train())
     encoded = random_set(unet_config, side_px)
     try:
-        round_s = _run_loop(module, encoded, hardware, config)
+        with compiler_errors():
+            warmup_s, round_s = _run_loop(module, encoded, hardware, config)
     except torch.cuda.OutOfMemoryError as error:
         raise TrainingError(f"out of GPU memory ({first_line(error)}); try batch_size=1") from error
     step_s = spread([s / config.steps for s in round_s])
@@ -76,6 +80,8 @@ def measure_training(config: BenchmarkConfig) -> dict[str, Any]:
         "gradient_checkpointing": config.gradient_checkpointing,
         "trainable_parameters": sum(p.numel() for p in adapter_parameters(unet)),
         "load_s": round(loaded_s, 2),
+        "compile": config.compile,
+        "warmup_s": round(warmup_s, 2),
         "step_s": step_s,
         "images_per_s": float(f"{config.batch_size / step_s['median']:.4g}"),
         "tflop_per_step": float(f"{tflop:.4g}"),
@@ -130,12 +136,16 @@ class RoundClock(pl.Callback):
             self.stamps.append(time.perf_counter())
 
 
-def _run_loop(module: LoraModule, encoded: EncodedSet, hardware: Hardware, config: BenchmarkConfig) -> list[float]:
+def _run_loop(
+    module: LoraModule, encoded: EncodedSet, hardware: Hardware, config: BenchmarkConfig
+) -> tuple[float, list[float]]:
+    """Seconds of the warm-up, in which kernels are chosen, loaded and compiled, and of each round."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)  # importing it has set its own level
     clock = RoundClock(config.warmup, config.steps, config.rounds)
     trainer = make_trainer(hardware, max(clock.ends), 1.0, [clock], devices=1)
+    started = time.perf_counter()
     trainer.fit(module, SpriteData(encoded, 0, config.batch_size, NUM_TIMESTEPS))
-    return [b - a for a, b in zip(clock.stamps, clock.stamps[1:], strict=False)]
+    return clock.stamps[0] - started, [b - a for a, b in zip(clock.stamps, clock.stamps[1:], strict=False)]
 
 
 def _module(unet: Unet) -> LoraModule:

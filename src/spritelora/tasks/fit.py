@@ -186,6 +186,8 @@ def _announce(config: TrainConfig, prepared: Prepared, first_step: int) -> None:
     positions = range(config.trainer.batch_size)
     batch = training_batch(encoded.training, config.seed, positions, num_timesteps, prepared.recipe)
     autocast = torch.autocast(hardware.device.type, hardware.base_dtype, hardware.base_dtype != torch.float32)
+    if config.hardware.compile:
+        log.info("compiling the transformer blocks: a minute or more")
     cost = measure_step(module, batch, autocast)
     announce_plan(config, hardware, cost, encoded.training.repeats, len(encoded.held_out), first_step)
 

@@ -21,6 +21,7 @@ from spritelora.diffusion.objective import Weighting, add_noise, prediction_targ
 from spritelora.diffusion.schedule import signal_to_noise
 from spritelora.errors import ResumeError
 from spritelora.sdxl.base import Unet
+from spritelora.sdxl.compiling import uncompiled
 from spritelora.sdxl.sample import call_unet
 from spritelora.sdxl.text import TextEmbedding, TextStack
 from spritelora.training.optimizer import settled_weights
@@ -149,10 +150,10 @@ class LoraModule(pl.LightningModule):
 
     @contextmanager
     def as_result(self) -> Iterator[None]:
-        """Within it the models are what the run would leave: without dropout, with the result's weights."""
+        """Within it the models are what the run would leave: without dropout, with the result's weights, uncompiled."""
         for model in self.models:
             model.eval()
-        with self.result_weights():
+        with self.result_weights(), uncompiled(self.unet):
             yield
         for model in self.models:
             model.train()

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from spritelora.data.batch import Batch
+from spritelora.sdxl.compiling import compiler_errors, is_compiled
 from spritelora.training.hardware import peak_memory_gb
 from spritelora.training.module import LoraModule
 
@@ -21,12 +22,13 @@ class StepCost:
 
 
 def measure_step(module: LoraModule, batch: Batch, autocast: AbstractContextManager[Any]) -> StepCost:
-    """Run a batch through the loss and back; on a GPU twice, where the first pass also chooses and loads kernels."""
+    """Run a batch through the loss and back; twice where the first pass also chooses, loads or compiles kernels."""
     device = module.device
     moved = Batch(*(t.to(device) for t in batch))
     module.unet.train()
-    pass_s = _timed_pass(module, moved, autocast)
-    if device.type == "cuda":
+    with compiler_errors():
+        pass_s = _timed_pass(module, moved, autocast)
+    if device.type == "cuda" or is_compiled(module.unet):
         pass_s = _timed_pass(module, moved, autocast)
     return StepCost(pass_s, peak_memory_gb(device))
 
