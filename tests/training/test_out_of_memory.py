@@ -35,6 +35,8 @@ def test_settings_are_ranked_by_what_they_save() -> None:
     assert SDXL.fixed_gb == pytest.approx((2567 * 2 + 92.9 * 16) / 1e3)
     found = dict(savings(SDXL, SDXL.fixed_gb + 40))
     assert found["hardware.gradient_checkpointing=true"] == pytest.approx(32)
+    half = dict(savings(replace(SDXL, gradient_checkpointing=0.5), SDXL.fixed_gb + 24))
+    assert half["hardware.gradient_checkpointing=true"] == pytest.approx(16)
     assert found["trainer.batch_size=1"] == pytest.approx(30)
     assert found["model.resolution=512"] == pytest.approx(30)
     assert found["optim=adamw8bit"] == pytest.approx(92.9 * 6 / 1e3)

@@ -79,7 +79,7 @@ def demand_of(config: TrainConfig, hardware: Hardware, unet: nn.Module) -> Deman
         batch_size=config.trainer.batch_size,
         resolution=config.model.resolution,
         rank=config.lora.rank,
-        gradient_checkpointing=bool(config.hardware.gradient_checkpointing),
+        gradient_checkpointing=float(config.hardware.gradient_checkpointing or 0),
         precision_bytes=hardware.base_dtype.itemsize,
         optimizer=config.optim._target_,
         base_m=sum(p.numel() for p in unet.parameters() if not p.requires_grad) / 1e6,

@@ -12,7 +12,7 @@ ASKED = re.compile(r"[Tt]ried to allocate ([\d.]+) (bytes|KiB|MiB|GiB)")
 """How both of torch's allocators say what was asked for."""
 
 KEPT_BY_CHECKPOINTING = 0.2
-"""Share of the activations that are still held with gradient checkpointing."""
+"""Share of the activations that are still held with gradient checkpointing of all blocks."""
 
 STATE_BYTES = {"8bit": 2, "Adafactor": 1, "Lion": 4, "Prodigy": 16}
 """Bytes of optimizer state for a trained parameter, by what is in the name of its class; AdamW's are 8."""
@@ -20,12 +20,15 @@ STATE_BYTES = {"8bit": 2, "Adafactor": 1, "Lion": 4, "Prodigy": 16}
 
 @dataclass(frozen=True)
 class Demand:
-    """What a run asks of memory: the settings that decide it, and the numbers of its parameters in millions."""
+    """What a run asks of memory: the settings that decide it, and the numbers of its parameters in millions.
+
+    `gradient_checkpointing`: the share of the blocks.
+    """
 
     batch_size: int
     resolution: int
     rank: int
-    gradient_checkpointing: bool
+    gradient_checkpointing: float
     precision_bytes: int
     optimizer: str
     base_m: float
@@ -70,12 +73,11 @@ def savings(demand: Demand, used_gb: float) -> list[tuple[str, float]]:
     `used_gb`: what the run needed when it failed. What is above its fixed part is taken for activations.
     """
     activations = max(0.0, used_gb - demand.fixed_gb)
+    kept = 1 - demand.gradient_checkpointing * (1 - KEPT_BY_CHECKPOINTING)
     adapter_gb = demand.adapter_m * (8 + demand.state_bytes) / 1e3
     found = {
         "trainer.batch_size=1": activations * (1 - 1 / demand.batch_size),
-        "hardware.gradient_checkpointing=true": 0.0
-        if demand.gradient_checkpointing
-        else activations * (1 - KEPT_BY_CHECKPOINTING),
+        "hardware.gradient_checkpointing=true": activations * (1 - KEPT_BY_CHECKPOINTING / kept),
         f"model.resolution={demand.resolution // 64 * 32}": activations * 0.75 if demand.resolution >= 64 else 0.0,
         "hardware.precision=bf16": demand.base_m * (demand.precision_bytes - 2) / 1e3,
         f"lora.rank={max(1, demand.rank // 2)}": adapter_gb / 2 if demand.rank > 1 else 0.0,
