@@ -121,8 +121,7 @@ class OneLoraLinear(PeftLinear):
         layer: Any = self.base_layer
         down: Tensor = self.lora_A[name].weight  # pyright: ignore
         up: Tensor = self.lora_B[name].weight  # pyright: ignore
-        if torch.is_autocast_enabled(x.device.type):
-            x = x.to(torch.get_autocast_dtype(x.device.type))
+        x = _as_computed(x)
         dropout = self.lora_dropout[name]
         dropped = dropout(x) if self.training and not isinstance(dropout, nn.Identity) else None
         return AdaptedLinear.apply(x, dropped, layer.weight, layer.bias, down, up, self.scaling[name])  # pyright: ignore
@@ -148,8 +147,7 @@ def project_together(layers: Sequence[Any], x: Tensor) -> tuple[Tensor, ...]:
     plain = [p for p in parts if p is not None]
     if len(plain) < len(layers) or _is_traced(x):
         return tuple(layer(x) for layer in layers)
-    if torch.is_autocast_enabled(x.device.type):
-        x = x.to(torch.get_autocast_dtype(x.device.type))
+    x = _as_computed(x)
     tensors = [tensor for _, tensors in plain for tensor in tensors]
     return JointLinear.apply(x, [scale for scale, _ in plain], *tensors)  # pyright: ignore[reportReturnType]
 
@@ -176,6 +174,12 @@ class JointAttention(AttnProcessor2_0):
         attended = functional.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
         project, dropout = attn.to_out  # pyright: ignore[reportGeneralTypeIssues]
         return dropout(project(attended))
+
+
+def _as_computed(x: Tensor) -> Tensor:
+    """The input in the number format of the operation, which autocast does not see into."""
+    device = x.device.type
+    return x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else x
 
 
 def _is_traced(x: Tensor) -> bool:

@@ -41,7 +41,7 @@ def check_plan(unet: nn.Module, targets: Sequence[str], plan: AdapterPlan, quant
     """
     name = plan.kind.value
     packed = [t for t in targets if t in quantised]
-    if packed and plan.kind not in (AdapterKind.lora, AdapterKind.rslora):
+    if packed and not plan.kind.is_plain:
         raise ConfigError(
             f"adapter={name} computes with whole weights, and those of {len(packed)} layers are quantised, such as "
             f"{packed[0]}; take adapter=lora, or hardware.base=full"

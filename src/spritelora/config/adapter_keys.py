@@ -50,7 +50,12 @@ class AdapterKind(Enum):
     @property
     def has_factors(self) -> bool:
         """Whether it has LoRA's down and up matrices, A and B."""
-        return self in (AdapterKind.lora, AdapterKind.rslora, AdapterKind.dora)
+        return self.is_plain or self is AdapterKind.dora
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether these matrices are all it has."""
+        return self in (AdapterKind.lora, AdapterKind.rslora)
 
 
 @dataclass

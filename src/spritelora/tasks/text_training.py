@@ -16,18 +16,16 @@ from spritelora.training.module import LoraModule
 
 log = logging.getLogger(__name__)
 
-KINDS = (AdapterKind.lora, AdapterKind.rslora)
-
 
 def check_text(config: TrainConfig, base: BaseModel) -> None:
     """Raise ConfigError for text encoders that could not be trained as asked, before anything is in memory."""
     text = config.text_encoders
     if not text.are_trained:
         return
-    if config.adapter.kind not in KINDS:
+    if not config.adapter.kind.is_plain:
         raise ConfigError(
             f"adapter={config.adapter.kind.value} with text_encoders: adapters of text encoders are "
-            f"{' or '.join(k.value for k in KINDS)}; take one of these, or text_encoders=frozen"
+            f"{' or '.join(k.value for k in AdapterKind if k.is_plain)}; take one of these, or text_encoders=frozen"
         )
     lr = config.optim.lr
     if config.optim._target_.startswith("prodigyopt.") and text.settled_lr(lr) != lr:

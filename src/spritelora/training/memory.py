@@ -149,39 +149,33 @@ class RunShapes:
     def _text_weights(self) -> int:
         return sum(p.numel() for p in self.text.parameters() if not p.requires_grad)
 
+    def _activations_of_one(self, plan: Plan) -> int:
+        is_int8 = plan.base is BaseFormat.int8 and plan.checkpointed < 1  # what else is kept is kept in any format
+
+        def trace(heap_below: int) -> int:
+            int8 = [layer.weight for layer in transformer_layers(self.unet).values()] if is_int8 else []
+            return trace_step(self.unet, self._loss, self.arithmetic, plan.checkpointed, int8, heap_below)
+
+        return self._trace(f"activations{_words_of_share(plan.checkpointed)}{' int8' * is_int8}", plan, trace)
+
     def _text_activations_of_one(self, plan: Plan) -> int:
         def loss() -> Tensor:
             states, pooled = self.text(torch.zeros(1, 2, 77, dtype=torch.long, device="meta"))
             return states.float().sum() + pooled.float().sum()
 
-        together = self._together(plan)
-        name = f"text activations{' checkpointed' * bool(plan.checkpointed)}{f' in {together}' * (together > 1)}"
-        below = self._heap_below(together)
-        return self.remember(
-            name, lambda: trace_step(self.text, loss, self.arithmetic, plan.checkpointed, heap_below=below)
-        )
+        def trace(heap_below: int) -> int:
+            return trace_step(self.text, loss, self.arithmetic, plan.checkpointed, heap_below=heap_below)
 
-    def _together(self, plan: Plan) -> int:
-        """How many sprites a tensor holds, as a power of two where the heap of a CPU asks for its size, else 1."""
-        return 1 if self.arithmetic.is_cuda else 2 ** (plan.batch_size.bit_length() - 1)
+        return self._trace(f"text activations{' checkpointed' * bool(plan.checkpointed)}", plan, trace)
 
-    def _heap_below(self, together: int) -> int:
+    def _trace(self, name: str, plan: Plan, trace: Callable[[int], int]) -> int:
+        """A figure for one sprite, where the heap of a CPU asks for their number at that of a power of two together."""
+        together = 1 if self.arithmetic.is_cuda else 2 ** (plan.batch_size.bit_length() - 1)
+        return self.remember(f"{name}{f' in {together}' * (together > 1)}", lambda: trace(self._heap_below(together)))
+
+    def _heap_below(self, together: int = 1) -> int:
         """Bytes for one sprite under which a tensor of so many is in the heap."""
         return 0 if self.arithmetic.is_cuda else LARGE_BYTES // together
-
-    def _activations_of_one(self, plan: Plan) -> int:
-        is_int8 = plan.base is BaseFormat.int8 and plan.checkpointed < 1  # what else is kept is kept in any format
-        together = self._together(plan)
-        in_many = f" in {together}" * (together > 1)
-        checkpointed = _words_of_share(plan.checkpointed)
-        name = f"activations{checkpointed}{' int8' * is_int8}{in_many}"
-
-        def trace() -> int:
-            int8 = [layer.weight for layer in transformer_layers(self.unet).values()] if is_int8 else []
-            below = self._heap_below(together)
-            return trace_step(self.unet, self._loss, self.arithmetic, plan.checkpointed, int8, below)
-
-        return self.remember(name, trace)
 
     def _predict(self) -> Tensor:
         config, side = self.unet.config, self.side_px // 8
@@ -199,15 +193,15 @@ class RunShapes:
         return state_bytes(self.make_optimizer, [p.shape for p in adapter_parameters(model)])
 
     def _trace_drawing(self) -> int:
-        return trace_inference(self.unet, self._predict, self.arithmetic, self._heap_below(1))
+        return trace_inference(self.unet, self._predict, self.arithmetic, self._heap_below())
 
     def _trace_decoding(self) -> int:
         latents = torch.zeros(1, 4, self.side_px // 8, self.side_px // 8, device="meta")
-        return trace_inference(self.vae, lambda: self.vae.decode(latents).sample, EXACT, self._heap_below(1))  # pyright: ignore
+        return trace_inference(self.vae, lambda: self.vae.decode(latents).sample, EXACT, self._heap_below())  # pyright: ignore
 
     def _trace_encoding(self) -> int:
         image = torch.zeros(1, 3, self.side_px, self.side_px, device="meta")
-        return trace_inference(self.vae, lambda: self.vae.encode(image).latent_dist.mean, EXACT, self._heap_below(1))  # pyright: ignore
+        return trace_inference(self.vae, lambda: self.vae.encode(image).latent_dist.mean, EXACT, self._heap_below())  # pyright: ignore
 
 
 def _words_of_share(checkpointed: float) -> str:
