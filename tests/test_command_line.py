@@ -31,6 +31,11 @@ MISTAKES = [
     (["lr=1e-4"], "for any number: optim.lr=1e-4"),
     (["steps=700"], "for any number: trainer.max_steps=700"),
     (["optim.lr=abc"], "optim.lr: Value 'abc' of type 'str' could not be converted to Float"),
+    (
+        ["hardware.gradient_checkpointing=2"],
+        "hardware.gradient_checkpointing must be true or false, or a number with a point, as 0.5, got '2'",
+    ),
+    (["hardware.gradient_checkpointing=1.5"], "hardware.gradient_checkpointing must be at most 1, got 1.5"),
     (["optim.lr=0"], "optim.lr must be above 0, got 0"),
     (["lora.rank=-3"], "lora.rank must be at least 1, got -3"),
     (["data.holdout=0.9"], "data.holdout must be at most 0.5, got 0.9"),

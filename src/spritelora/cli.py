@@ -52,6 +52,8 @@ T = TypeVar("T")
 Rewrite = Callable[[Sequence[str], bool], list[str]]
 Check = Callable[[Any, CommandLine], None]
 
+TYPE_WORDS = {"bool": "true or false", "float": "a number with a point, as 0.5"}
+"""What may be typed for a key that takes several types."""
 SEARCH_KEYS = dataclasses.fields(OptunaSweeperConf)
 
 
@@ -110,6 +112,10 @@ def explain(error: Exception, schema: type[Any]) -> str:
         file = re.match(r"In '(.*?)'", str(error))
         where = f" in conf/{file[1]}.yaml" if file else ""
         return f"unknown key '{cause.full_key}'{where}: {suggest(cause.full_key, _all_paths(schema))}"
+    of_two_types = re.match(r"Value '(.*)' of type '\w+' is incompatible with type hint '.*Union\[(.*?)\]", str(cause))
+    if isinstance(cause, OmegaConfBaseException) and of_two_types:
+        accepted = ", or ".join(TYPE_WORDS[kind] for kind in of_two_types[2].split(", "))
+        return f"{cause.full_key} must be {accepted}, got '{of_two_types[1]}'"
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         return f"{cause.full_key}: {str(cause).splitlines()[0]}"
     if isinstance(error, HydraException):
