@@ -18,8 +18,8 @@ from spritelora.sdxl.quantised import (
     pack,
     probe_quantised,
     quantise,
+    quantised_layers,
     quantised_unet,
-    transformer_layers,
 )
 from spritelora.sdxl.sample import call_unet
 from tests.checkpoints import write_small
@@ -75,11 +75,15 @@ def dequantised(weight: Tensor, form: BaseFormat) -> Tensor:
 
 
 def test_every_weight_is_as_near_as_its_format_allows(unet) -> None:
-    for layer in list(transformer_layers(unet).values())[::20]:
+    widths = [{layer.in_features for layer in quantised_layers(unet, form).values()} for form in FORMATS]
+    assert widths[0] - widths[1] == {96, 160}, "rows of one and a half blocks stay as they are in NF4"
+    for layer in list(quantised_layers(unet, BaseFormat.nf4).values())[::5]:
         weight = layer.weight.detach()
         off = (dequantised(weight, BaseFormat.nf4) - weight).abs().view(-1, 64)
         largest = weight.abs().view(-1, 64).amax(1, keepdim=True)
         assert (off <= largest * (NF4_LARGEST_GAP / 2 + 0.02)).all()  # the scales are themselves in 8 bits
+    for layer in list(quantised_layers(unet, BaseFormat.int8).values())[::20]:
+        weight = layer.weight.detach()
         off = (dequantised(weight, BaseFormat.int8) - weight).abs()
         assert (off <= weight.abs().amax(1, keepdim=True) * (0.51 / 127 + 2**-11)).all()  # by way of fp16
 
@@ -94,7 +98,7 @@ def test_gradients_are_off_by_what_quantisation_explains(base, form: BaseFormat)
     )
     rounded = load_unet(base, dtype)
     noises = [load_unet(base, dtype) for _ in range(2)]
-    for path, layer in transformer_layers(rounded).items():
+    for path, layer in quantised_layers(rounded, form).items():
         weight = layer.weight.detach().float()
         layer.weight.data = dequantised(layer.weight.detach(), form).to(dtype)
         error = (layer.weight.float() - weight).norm()
@@ -138,7 +142,7 @@ def test_folder_and_single_file_give_the_same_and_share_their_memory(form: BaseF
         first, second = (quantised_unet(small, weights, form, torch.float32) for _ in range(2))
         with torch.no_grad():
             outputs += [predict(first), predict(second), predict(first)]
-        path, layer = next(iter(transformer_layers(first).items()))
+        path, layer = next(iter(quantised_layers(first, form).items()))
         assert layer.weight.data_ptr() == second.get_submodule(path).weight.data_ptr()
         assert not [n for n, p in first.named_parameters() if p.is_meta or p.requires_grad]
     outputs.append(predict(quantise(load_unet(small, torch.float32), form)).detach())
@@ -150,7 +154,7 @@ def test_only_the_transformers_matrices_are_quantised(base) -> None:
 
     unet = open_quantised(base, BaseFormat.nf4)
     packed = {name for name, module in unet.named_modules() if isinstance(module, Linear4bit)}
-    assert packed == set(transformer_layers(load_unet(base, torch.float32)))
+    assert packed == set(quantised_layers(load_unet(base, torch.float32), BaseFormat.nf4))
     assert all("attentions." in name for name in packed)
     assert {p.dtype for n, p in unet.named_parameters() if not p.dtype.is_floating_point} == {torch.uint8}
 

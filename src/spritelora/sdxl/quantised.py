@@ -15,8 +15,9 @@ from spritelora.sdxl.base import BaseModel, Unet, convert_unet, empty_unet
 
 TRANSFORMER = "attentions."
 """In the path of every layer of a transformer; convolutions and embeddings keep the number format of the training."""
-BYTES_PER_WEIGHT = {BaseFormat.int8: 1.0, BaseFormat.nf4: 0.5 + 1 / 64}
-"""NF4 has a scale of a byte for each block of 64 weights, int8 one for each row."""
+NF4_BLOCK = 64
+BYTES_PER_WEIGHT = {BaseFormat.int8: 1.0, BaseFormat.nf4: 0.5 + 1 / NF4_BLOCK}
+"""NF4 has a scale of a byte for each block of weights, int8 one for each row."""
 OUTLIERS_FROM = 6.0
 """Activations above it are multiplied in 16 bits: Dettmers et al. 2022, arXiv:2208.07339."""
 
@@ -32,17 +33,22 @@ class Packed:
 Weights = Mapping[str, Tensor | Packed]
 
 
-def transformer_layers(unet: nn.Module) -> dict[str, nn.Linear]:
-    """The layers that are quantised, by their paths: the matrices of the transformers."""
-    layers = unet.named_modules()
-    return {n: m for n, m in layers if isinstance(m, nn.Linear) and TRANSFORMER in n and "lora_" not in n}
+def quantised_layers(unet: nn.Module, base_format: BaseFormat) -> dict[str, nn.Linear]:
+    """The layers that are quantised in a format, by their paths: the matrices of the transformers.
+
+    For NF4 a row has to be whole blocks of 64 weights, as all of SDXL's are: bitsandbytes' kernel for CPUs with AVX-512
+    reads others wrongly.
+    """
+    layers = {n: m for n, m in unet.named_modules() if isinstance(m, nn.Linear) and TRANSFORMER in n}
+    block = NF4_BLOCK if base_format is BaseFormat.nf4 else 1
+    return {n: m for n, m in layers.items() if "lora_" not in n and m.in_features % block == 0}
 
 
 def load_quantised(
     base: BaseModel, base_format: BaseFormat, dtype: torch.dtype, device: torch.device
 ) -> dict[str, Tensor | Packed]:
     """The UNet's weights on the device, one after the other, so that no more than one is there in full."""
-    packed = {f"{name}.weight" for name in transformer_layers(empty_unet(base))}
+    packed = {f"{name}.weight" for name in quantised_layers(empty_unet(base), base_format)}
 
     def convert(name: str, tensor: Tensor) -> Tensor | Packed:
         whole = tensor.to(device, dtype, copy=True)
@@ -66,19 +72,19 @@ def quantised_unet(base: BaseModel, weights: Weights, base_format: BaseFormat, d
     """A frozen UNet around weights that others may use too. `dtype`: of the arithmetic."""
     unet = empty_unet(base)
     unet.load_state_dict({n: w for n, w in weights.items() if isinstance(w, Tensor)}, strict=False, assign=True)
-    packed = {path: cast(Packed, weights[f"{path}.weight"]) for path in transformer_layers(unet)}
+    packed = {path: cast(Packed, weights[f"{path}.weight"]) for path in quantised_layers(unet, base_format)}
     return _with_layers(unet, packed, base_format, dtype)
 
 
 def quantise(unet: Unet, base_format: BaseFormat) -> Unet:
     """The same frozen UNet with the matrices of its transformers quantised; the others' memory is given back."""
-    packed = {path: pack(layer.weight, base_format) for path, layer in transformer_layers(unet).items()}
+    packed = {path: pack(layer.weight, base_format) for path, layer in quantised_layers(unet, base_format).items()}
     return _with_layers(unet, packed, base_format, unet.dtype)
 
 
 def _with_layers(unet: Unet, packed: Mapping[str, Packed], base_format: BaseFormat, dtype: torch.dtype) -> Unet:
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # int8 says at every step that it casts
-    for path, layer in transformer_layers(unet).items():
+    for path, layer in quantised_layers(unet, base_format).items():
         unet.set_submodule(path, quantised_layer(layer, packed[path], base_format, dtype))
     # PEFT reads these, and puts its own layers for bitsandbytes around those that it adapts.
     unet.is_loaded_in_8bit = base_format is BaseFormat.int8  # pyright: ignore

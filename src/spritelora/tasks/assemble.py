@@ -32,7 +32,7 @@ from spritelora.sdxl.base import (
 )
 from spritelora.sdxl.compiling import compile_blocks
 from spritelora.sdxl.latents import decode_latents
-from spritelora.sdxl.quantised import BYTES_PER_WEIGHT, transformer_layers
+from spritelora.sdxl.quantised import BYTES_PER_WEIGHT, quantised_layers
 from spritelora.sdxl.recompute import recompute
 from spritelora.sdxl.text import NO_TOKEN, TextEmbedding, TextStack
 from spritelora.sprites.augment import vary_caption
@@ -123,7 +123,8 @@ def check_adapter(config: TrainConfig, base: BaseModel, earlier: Earlier) -> Non
     unet = empty_unet(base)
     targets = match_targets(unet, config.targets.modules)
     plan = plan_adapter(config, targets)
-    check_plan(unet, targets, plan, transformer_layers(unet) if config.hardware.base in BYTES_PER_WEIGHT else ())
+    base_format = config.hardware.base
+    check_plan(unet, targets, plan, quantised_layers(unet, base_format) if base_format in BYTES_PER_WEIGHT else ())
     earlier.check(unet, base.name, plan, targets)
 
 

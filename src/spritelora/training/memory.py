@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from spritelora.adapters.lora import adapter_parameters
 from spritelora.config.hardware_keys import BaseFormat
 from spritelora.sdxl.base import Autoencoder, Unet
-from spritelora.sdxl.quantised import BYTES_PER_WEIGHT, transformer_layers
+from spritelora.sdxl.quantised import BYTES_PER_WEIGHT, quantised_layers
 from spritelora.sdxl.sample import call_unet
 from spritelora.sdxl.stored import is_stored
 from spritelora.sdxl.text import TextStack
@@ -153,7 +153,7 @@ class RunShapes:
         is_int8 = plan.base is BaseFormat.int8 and plan.checkpointed < 1  # what else is kept is kept in any format
 
         def trace(heap_below: int) -> int:
-            int8 = [layer.weight for layer in transformer_layers(self.unet).values()] if is_int8 else []
+            int8 = [w.weight for w in quantised_layers(self.unet, plan.base).values()] if is_int8 else []
             return trace_step(self.unet, self._loss, self.arithmetic, plan.checkpointed, int8, heap_below)
 
         return self._trace(f"activations{_words_of_share(plan.checkpointed)}{' int8' * is_int8}", plan, trace)
@@ -225,7 +225,7 @@ def base_bytes(unet: nn.Module, base_format: BaseFormat) -> int:
         return sum(2 * p.numel() if is_stored(n, p) else p.nbytes for n, p in named)
     if base_format not in BYTES_PER_WEIGHT:
         return sum(p.nbytes for p in frozen.values())
-    packed = [frozen.pop(id(layer.weight)) for layer in transformer_layers(unet).values()]
+    packed = [frozen.pop(id(layer.weight)) for layer in quantised_layers(unet, base_format).values()]
     codes = BYTES_PER_WEIGHT[base_format] * sum(p.numel() for p in packed)
     return round(codes) + sum(p.nbytes for p in frozen.values())
 
