@@ -30,7 +30,7 @@ from spritelora.sdxl.stored import store
 from spritelora.sdxl.text import TextEmbedding
 from spritelora.tasks.benchmark import spread
 from spritelora.training.hardware import Hardware, choose_hardware, peak_memory_gb, reset_peak_memory
-from spritelora.training.machine import map_large_blocks
+from spritelora.training.machine import choose_products, map_large_blocks
 from spritelora.training.module import LoraModule, Objective
 from spritelora.training.trainer import make_trainer
 
@@ -101,8 +101,10 @@ def open_unet(model: str, hardware: Hardware, dtype: torch.dtype | None = None) 
     """The UNet of a model, frozen, on the device; of `sdxl` with random weights. `dtype`: None for the arithmetic's."""
     dtype = dtype or hardware.base_dtype
     if model == "sdxl":
+        choose_products(SDXL_UNET)
         return random_unet(SDXL_UNET, hardware.device, dtype)
     base = find_base(str(embedded_base()) if model in GEOMETRIES else model)
+    choose_products(base.config("unet"))
     return load_unet(base, dtype).to(hardware.device)  # pyright: ignore
 
 

@@ -64,7 +64,7 @@ from spritelora.training.hardware import (
     reset_peak_memory,
     share_threads,
 )
-from spritelora.training.machine import map_large_blocks
+from spritelora.training.machine import choose_products, map_large_blocks
 from spritelora.training.max_norm import MaxNorm
 from spritelora.training.module import LoraModule
 from spritelora.training.optimizer import eight_bit_share, probe_optimizer
@@ -128,6 +128,7 @@ def _fit(
     try:
         with team.together():
             base = find_base(config.model.path or str(embedded_base()), config.model.vae, config.model.tokenizer)
+            choose_products(base.config("unet"))
             _check_same_sprites(sprites, team)
             config, hardware = settle_savings(config, base, hardware, team)
             earlier = read_earlier(config.adapter)

@@ -18,6 +18,7 @@ from spritelora.sprites.image import Pixels
 from spritelora.tasks.adapted_text import Strengths, Texts, embed_prompts
 from spritelora.tasks.drawing import Drawing
 from spritelora.training.hardware import Hardware
+from spritelora.training.machine import choose_products
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ def open_studio(
     """
     if threads is not None:
         torch.set_num_threads(threads)
+    choose_products(base.config("unet"))
     texts = embed_prompts(encoder, loras, settings, [*prompts, drawing.negative_prompt])
     empty = texts[settings[0]][drawing.negative_prompt]
     zeros = TextEmbedding(torch.zeros_like(empty.states), torch.zeros_like(empty.pooled))

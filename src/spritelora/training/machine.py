@@ -1,9 +1,11 @@
 """What a training device is and how much memory it has; a GPU may share the machine's."""
 
 import ctypes
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -11,6 +13,9 @@ CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 CGROUP_USE = Path("/sys/fs/cgroup/memory.current")
 
 
+CPUINFO = Path("/proc/cpuinfo")
+WIDE = 512
+"""Channels from which on a model's products of matrices are large enough to gain by oneDNN."""
 LARGE_BYTES = 2**20
 """Blocks of a CPU's memory from this size on are the system's own, each mapped when it is made."""
 MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1
@@ -27,6 +32,24 @@ def map_large_blocks() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(MMAP_THRESHOLD, LARGE_BYTES)
         mallopt(TRIM_THRESHOLD, 256 * LARGE_BYTES)
+
+
+def choose_products(unet_config: Mapping[str, Any]) -> None:
+    """Have oneDNN multiply the fp32 matrices of a wide model on CPUs whose AVX-512 MKL leaves unused, else MKL.
+
+    torch hands them to oneDNN where 16-bit arithmetic is allowed in them. oneDNN uses that on CPUs with AMX alone, which
+    are left out here: the numbers are those of fp32. Attention's own small products lose, and so do small models.
+    """
+    matmul = getattr(torch.backends.mkldnn, "matmul", None)
+    if hasattr(matmul, "fp32_precision"):
+        is_wide = max(unet_config["block_out_channels"]) >= WIDE
+        matmul.fp32_precision = "bf16" if is_wide and _has_idle_avx512() else "none"  # pyright: ignore
+
+
+def _has_idle_avx512() -> bool:
+    """Whether this is a CPU of AMD with AVX-512, which MKL keeps to Intel's, and without AMX."""
+    told = CPUINFO.read_text() if CPUINFO.is_file() else ""
+    return torch.backends.cpu.get_cpu_capability() == "AVX512" and "AuthenticAMD" in told and " amx_" not in told
 
 
 @dataclass(frozen=True)
