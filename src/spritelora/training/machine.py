@@ -37,8 +37,8 @@ def map_large_blocks() -> None:
 def choose_products(unet_config: Mapping[str, Any]) -> None:
     """Have oneDNN multiply the fp32 matrices of a wide model on CPUs whose AVX-512 MKL leaves unused, else MKL.
 
-    torch hands them to oneDNN where 16-bit arithmetic is allowed in them. oneDNN uses that on CPUs with AMX alone, which
-    are left out here: the numbers are those of fp32. Attention's own small products lose, and so do small models.
+    torch hands them to oneDNN where 16-bit arithmetic is allowed in them. oneDNN uses that on CPUs with AMX alone, and
+    those are left out: the numbers are those of fp32. Attention's own small products lose, and so do small models.
     """
     matmul = getattr(torch.backends.mkldnn, "matmul", None)
     if hasattr(matmul, "fp32_precision"):
