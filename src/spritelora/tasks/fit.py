@@ -186,7 +186,8 @@ def _announce(config: TrainConfig, prepared: Prepared, first_step: int) -> None:
     num_timesteps = len(module.objective.alphas)
     positions = range(config.trainer.batch_size)
     batch = training_batch(encoded.training, config.seed, positions, num_timesteps, prepared.recipe)
-    autocast = torch.autocast(hardware.device.type, hardware.base_dtype, hardware.base_dtype != torch.float32)
+    is_16_bit = hardware.base_dtype != torch.float32
+    autocast = torch.autocast(hardware.device.type, hardware.base_dtype, is_16_bit, cache_enabled=False)  # as Lightning
     if config.hardware.compile:
         log.info("compiling the transformer blocks: a minute or more")
     cost = measure_step(module, batch, autocast)
