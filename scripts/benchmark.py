@@ -3,14 +3,12 @@
 from spritelora.cli import command
 from spritelora.config.benchmark import BenchmarkConfig
 from spritelora.config.invocation import Invocation
-from spritelora.tasks.libraries import quick_imports
 
 
 @command(config_path="conf", config_name="benchmark", schema=BenchmarkConfig)
 def main(config: BenchmarkConfig, _invocation: Invocation) -> None:
     """Measure, and print one JSON object last."""
-    with quick_imports():  # after the configuration is checked: torch is slow to import
-        from spritelora.tasks.benchmark import benchmark
+    from spritelora.tasks.benchmark import benchmark  # after the configuration is checked: torch is slow to import
 
     benchmark(config)
 

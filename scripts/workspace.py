@@ -3,14 +3,12 @@
 from spritelora.cli import command
 from spritelora.config.invocation import Invocation
 from spritelora.config.workspace import WorkspaceConfig
-from spritelora.tasks.libraries import quick_imports
 
 
 @command(config_path="conf", config_name="workspace", schema=WorkspaceConfig)
 def main(config: WorkspaceConfig, invocation: Invocation) -> None:
     """Save the workspace, or write it to a file."""
-    with quick_imports():  # after the configuration is checked: W&B is slow to import
-        from spritelora.tasks.workspace import lay_out
+    from spritelora.tasks.workspace import lay_out  # after the configuration is checked: W&B is slow to import
 
     lay_out(config, invocation.run_dir)
 

@@ -12,6 +12,7 @@ from typing import Any
 from spritelora.config.benchmark import BenchmarkConfig, BenchmarkMode
 from spritelora.errors import ConfigError, TrainingError
 from spritelora.files import write_whole
+from spritelora.tasks.libraries import quick_imports
 
 log = logging.getLogger(__name__)
 
@@ -23,14 +24,15 @@ def benchmark(config: BenchmarkConfig) -> dict[str, Any]:
     output = Path(config.output).expanduser() if config.output is not None else None
     if output is not None and output.exists():
         raise ConfigError(f"output={output} exists already; name another file")
-    if config.mode is BenchmarkMode.command:
-        from spritelora.tasks.benchmark_command import measure_command as measure
-    elif config.mode is BenchmarkMode.project:
-        from spritelora.tasks.benchmark_project import project as measure
-    elif config.mode is BenchmarkMode.sample:
-        from spritelora.tasks.benchmark_sample import measure_sampling as measure
-    else:
-        from spritelora.tasks.benchmark_train import measure_training as measure
+    with quick_imports():
+        if config.mode is BenchmarkMode.command:
+            from spritelora.tasks.benchmark_command import measure_command as measure
+        elif config.mode is BenchmarkMode.project:
+            from spritelora.tasks.benchmark_project import project as measure
+        elif config.mode is BenchmarkMode.sample:
+            from spritelora.tasks.benchmark_sample import measure_sampling as measure
+        else:
+            from spritelora.tasks.benchmark_train import measure_training as measure
     figures = {**_machine(), **measure(config)}
     text = json.dumps(figures, indent=1)
     if output is not None:

@@ -101,11 +101,12 @@ def open_unet(model: str, hardware: Hardware, dtype: torch.dtype | None = None) 
     """The UNet of a model, frozen, on the device; of `sdxl` with random weights. `dtype`: None for the arithmetic's."""
     dtype = dtype or hardware.base_dtype
     if model == "sdxl":
-        choose_products(SDXL_UNET)
-        return random_unet(SDXL_UNET, hardware.device, dtype)
-    base = find_base(str(embedded_base()) if model in GEOMETRIES else model)
-    choose_products(base.config("unet"))
-    return load_unet(base, dtype).to(hardware.device)  # pyright: ignore
+        unet = random_unet(SDXL_UNET, hardware.device, dtype)
+    else:
+        base = find_base(str(embedded_base()) if model in GEOMETRIES else model)
+        unet = load_unet(base, dtype).to(hardware.device)  # pyright: ignore
+    choose_products(unet.config)
+    return unet
 
 
 def random_set(unet_config: dict[str, Any], side_px: int) -> EncodedSet:
