@@ -1,14 +1,13 @@
 """The one way a command starts: Hydra composes, the strict loader checks, the task runs."""
 
 import dataclasses
-import functools
-import inspect
 import logging
 import os
 import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
@@ -43,6 +42,7 @@ from spritelora.config.strict import load, schema_paths, suggest
 from spritelora.config.sweep_resume import continue_sweep
 from spritelora.errors import ConfigError, SpriteLoraError
 from spritelora.launchers import hold_gpu
+from spritelora.program import options_root, typed
 from spritelora.run_folder import claimed, folders_named, remove_if_unused
 from spritelora.sweep_choices import jobs_to_check, swept_by_files
 from spritelora.sweeps import check_objective, end_sweep, run_job, settle_sweep
@@ -66,43 +66,61 @@ def accept_all(config: Any, line: CommandLine) -> None:
     """The check of a command that has none of its own, and that runs in one process."""
 
 
+@dataclass(frozen=True)
+class Command:
+    """A command: called, it runs from the `key=value` arguments of this process.
+
+    `example`: what may follow its name. `options`: its configuration below the folder of `options_root()`, without
+    the end of the file's name. `rewrite` may change the overrides before they are checked. `check`, of a command that
+    may run in several processes, refuses settings for reasons of the whole command line.
+    """
+
+    summary: str
+    example: str
+    options: str
+    schema: type[Any]
+    rewrite: Rewrite
+    check: Check
+    task: Callable[[Any, Invocation], Any]
+
+    @property
+    def name(self) -> str:
+        """The word that starts it."""
+        return self.task.__name__
+
+    @property
+    def purpose(self) -> str:
+        """What it does, and an example of how it is typed."""
+        return f"{self.summary}:  {typed(self.name)} {self.example}".rstrip()
+
+    def __call__(self) -> None:
+        """Run, and exit with the status that tells how it went."""
+        signal.signal(signal.SIGTERM, _exit_on_sigterm)
+        try:
+            _start(self)
+        except (SpriteLoraError, HydraException, OmegaConfBaseException) as error:
+            status = error.exit_status if isinstance(error, SpriteLoraError) else ConfigError.exit_status
+            if self.check is accept_all or not _is_told_by_another(error):
+                print(f"error: {explain(error, self.schema)}", file=sys.stderr)  # noqa: T201
+            sys.exit(status)
+        except BrokenPipeError:  # the reader of our output, such as `head`, has had enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)  # noqa: T201
+            sys.exit(128 + signal.SIGINT)
+
+
 def command(
-    config_path: str,
-    config_name: str,
+    summary: str,
+    example: str,
+    options: str,
     schema: type[T],
     rewrite: Rewrite = keep_overrides,
     check: Check = accept_all,
-) -> Callable[[Callable[[T, Invocation], Any]], Callable[[], None]]:
-    """Decorate a function of settings and invocation so that it runs from `key=value` arguments.
-
-    `config_path`: folder of the configuration, relative to the decorated function's file. `rewrite` may
-    change the overrides before they are checked. `check`, of a command that may run in several processes, refuses
-    settings for reasons of the whole command line.
-    """
-
-    def decorate(task: Callable[[T, Invocation], Any]) -> Callable[[], None]:
-        config_dir = (Path(inspect.getfile(task)).parent / config_path).resolve()
-
-        @functools.wraps(task)
-        def main() -> None:
-            signal.signal(signal.SIGTERM, _exit_on_sigterm)
-            try:
-                _start(task, config_dir, config_name, schema, rewrite, check)
-            except (SpriteLoraError, HydraException, OmegaConfBaseException) as error:
-                status = error.exit_status if isinstance(error, SpriteLoraError) else ConfigError.exit_status
-                if check is accept_all or not _is_told_by_another(error):
-                    print(f"error: {explain(error, schema)}", file=sys.stderr)  # noqa: T201
-                sys.exit(status)
-            except BrokenPipeError:  # the reader of our output, such as `head`, has had enough
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                sys.exit(1)
-            except KeyboardInterrupt:
-                print("interrupted", file=sys.stderr)  # noqa: T201
-                sys.exit(128 + signal.SIGINT)
-
-        return main
-
-    return decorate
+) -> Callable[[Callable[[T, Invocation], Any]], Command]:
+    """Make a command of a function of settings and invocation, which gives it its name."""
+    return lambda task: Command(summary, example, options, schema, rewrite, check, task)
 
 
 def explain(error: Exception, schema: type[Any]) -> str:
@@ -132,9 +150,10 @@ def _exit_on_sigterm(_signal: int, _frame: FrameType | None) -> None:
     sys.exit(128 + signal.SIGTERM)
 
 
-def _start(
-    task: Callable[[T, Invocation], Any], config_dir: Path, name: str, schema: type[T], rewrite: Rewrite, check: Check
-) -> None:
+def _start(command: Command) -> None:
+    task, schema, rewrite, check = command.task, command.schema, command.rewrite, command.check
+    folder, _, name = command.options.rpartition("/")
+    config_dir = options_root() / folder
     ConfigStore.instance().store(name=f"{name}_schema", node=schema)
     line = split(sys.argv[1:], list(schema_paths(schema)), list_groups(config_dir))
     if follows := check is not accept_all and is_follower():
@@ -154,7 +173,7 @@ def _start(
         for overrides in jobs:
             config = compose_config(config_dir, name, overrides, line.config_dirs)
             if line.wants_help:
-                print(render_help(sys.modules[task.__module__].__doc__ or "", schema, groups, config))  # noqa: T201
+                print(render_help(command.purpose, schema, groups, config))  # noqa: T201
                 return
             settings = load(config, schema)
             check(settings, line)

@@ -37,6 +37,7 @@ from spritelora.config.sweep import (
 from spritelora.diffusion.bands import timestep_bands
 from spritelora.errors import ConfigError, SpriteLoraError, TrainingError, first_line
 from spritelora.evaluation.registry import COLOUR_DISTANCE, METRICS, Direction
+from spritelora.program import typed
 from spritelora.run_folder import RunInUse, claimed
 
 log = logging.getLogger(__name__)
@@ -202,7 +203,7 @@ def end_sweep(folder: Path) -> None:
     if lacking:
         raise TrainingError(
             f"{len(lacking)} of {len(rows)} jobs did not finish: {', '.join(row.name for row in lacking)}; "
-            f"to run them again: python train.py resume={folder}"
+            f"to run them again: {typed('train', f'resume={folder}')}"
         )
 
 

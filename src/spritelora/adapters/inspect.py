@@ -10,11 +10,10 @@ from spritelora.adapters.bases import EMBEDDED, KINDS, base_of
 from spritelora.adapters.changes import change_size, parts_of
 from spritelora.adapters.lora_file import Form, LoraFile
 from spritelora.adapters.names import block_of, kohya_by_module
+from spritelora.program import typed
 
 NEAR_ZERO = 1e-4
 """Relative change below which a block draws what the base draws: a LoRA that shows has 1e-2 and more."""
-
-CONVERT = "python scripts/lora.py mode=merge loras={path} output=..."
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,8 @@ def size_warnings(sizes: list[BlockSize]) -> list[str]:
 
 def loading_problems(lora: LoraFile) -> list[str]:
     """Why ComfyUI would pass over modules or apply them wrongly, and A1111 hide the file; each with the remedy."""
-    remedy = f"make a file that loads: {CONVERT.format(path=lora.path)}"
+    convert = typed("lora", "mode=merge", f"loras={lora.path}", "output=...")
+    remedy = f"make a file that loads: {convert}"
     problems: list[str] = []
     skipped = [raw for name, raw in lora.raw_names.items() if not _comfyui_knows(name, raw)]
     base = base_of(lora)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from spritelora.errors import ConfigError, DatasetError
+from spritelora.program import typed
 
 HEAD = """\
 # One sprite a line: its name, a tab, its caption. Change captions; leave the names. A line taken out stays as it was.
@@ -47,9 +48,7 @@ def find_editor() -> list[str]:
     """The command of $VISUAL, or of $EDITOR. Raises ConfigError where neither is set."""
     command = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "")
     if not command:
-        raise ConfigError(
-            "editor=true: neither VISUAL nor EDITOR is set; name one: EDITOR=nano python scripts/caption.py"
-        )
+        raise ConfigError(f"editor=true: neither VISUAL nor EDITOR is set; name one: EDITOR=nano {typed('caption')}")
     return command
 
 

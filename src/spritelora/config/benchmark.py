@@ -53,7 +53,7 @@ class BenchmarkConfig:
     warmup: int = key(2, "training steps or batches before the first round", at_least=1)
     sampling_steps: int = key(25, "denoising steps of an image", at_least=1)
     guidance: float = key(8.0, "classifier-free guidance; 1: none", at_least=1)
-    overrides: list[str] = key([], "of mode=command: what is typed after train.py", text=True)
+    overrides: list[str] = key([], "of mode=command: what is typed after train", text=True)
     until_loss: float | None = key(
         None, "of mode=command: tell the time until the validation loss is as low (see trainer.validate_every)", above=0
     )

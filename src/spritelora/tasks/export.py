@@ -23,6 +23,7 @@ from spritelora.config.export import ExportConfig, LoraFormat
 from spritelora.config.resume import STATE_FOLDER, is_run, read_record
 from spritelora.errors import ConfigError, WeightsError
 from spritelora.files import write_whole
+from spritelora.program import typed
 from spritelora.sdxl.base import BaseModel
 from spritelora.tasks.lora_files import check_free, common_dtype, name_output
 from spritelora.training.checkpoints import FINAL, LORA_FILE, newest_checkpoint
@@ -80,7 +81,7 @@ def find_checkpoint(source: Path) -> Path:
     if checkpoint is None:
         raise ConfigError(
             f"run={source}: the run has no checkpoint yet, so there is no LoRA to take; go on with it: "
-            f"python train.py resume={source}"
+            f"{typed('train', f'resume={source}')}"
         )
     return checkpoint
 

@@ -30,6 +30,7 @@ from spritelora.config.resume import is_run
 from spritelora.config.schema import TrainConfig
 from spritelora.data.team import Team
 from spritelora.errors import SpriteLoraError, TrainingError
+from spritelora.program import typed
 from spritelora.tasks.record import plain
 
 PATIENCE = timedelta(hours=3)
@@ -95,7 +96,8 @@ class Others:
         while (lost := self._find_lost()) is None and self.processes and time.monotonic() < deadline:
             time.sleep(0.05)
         found = lost or "the connection to another process of the run was lost (torchrun or Slurm says which ended)"
-        remedy = f"to go on: python train.py resume={self.run_dir}" if is_run(self.run_dir) else "start the run again"
+        go_on = typed("train", f"resume={self.run_dir}")
+        remedy = f"to go on: {go_on}" if is_run(self.run_dir) else "start the run again"
         return f"{found}; {remedy}"
 
     def end(self) -> None:

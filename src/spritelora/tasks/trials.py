@@ -3,7 +3,6 @@
 import fcntl
 import json
 import secrets
-import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from spritelora.program import typed
 from spritelora.tasks.search_space import to_overrides
 
 WORKER, FOLDER, SET_ASIDE, ERROR = "worker", "folder", "set_aside", "error"
@@ -105,12 +105,7 @@ def _short(value: object) -> str:
 def command_of(shared: Sequence[str], trial: FrozenTrial) -> str:
     """The command that runs a trial's settings alone."""
     kept = [o for o in shared if not o.lstrip("+~").startswith(("hydra", "output=", "sweep."))]
-    return " ".join(["python train.py", *map(_for_shell, [*kept, *to_overrides(trial.params)])])
-
-
-def _for_shell(word: str) -> str:
-    """A word as a shell takes it, in double quotes where it holds single ones and nothing that a shell expands."""
-    return f'"{word}"' if "'" in word and not set('"$`\\!') & set(word) else shlex.quote(word)
+    return typed("train", *kept, *to_overrides(trial.params))
 
 
 def importances(study: optuna.Study) -> dict[str, float]:
