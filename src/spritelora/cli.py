@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import hydra
 from hydra.conf import HydraConf
@@ -103,9 +103,8 @@ class Command:
             if self.check is accept_all or not _is_told_by_another(error):
                 print(f"error: {explain(error, self.schema)}", file=sys.stderr)  # noqa: T201
             sys.exit(status)
-        except BrokenPipeError:  # the reader of our output, such as `head`, has had enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(1)
+        except BrokenPipeError:
+            leave_closed_pipe()
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)  # noqa: T201
             sys.exit(128 + signal.SIGINT)
@@ -121,6 +120,12 @@ def command(
 ) -> Callable[[Callable[[T, Invocation], Any]], Command]:
     """Make a command of a function of settings and invocation, which gives it its name."""
     return lambda task: Command(summary, example, options, schema, rewrite, check, task)
+
+
+def leave_closed_pipe() -> NoReturn:
+    """Exit where the reader of our output, such as `head`, has had enough: without the lines of Python's own end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(1)
 
 
 def explain(error: Exception, schema: type[Any]) -> str:
