@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from spritelora.config.command_line import NUMBERS_OF_GROUPS
+from spritelora.config.overrides import override_key, typed_place
 from spritelora.errors import ConfigError, ResumeError
 
 RECORD = "run.json"
@@ -22,27 +23,25 @@ def replay_overrides(overrides: Sequence[str], is_multirun: bool) -> list[str]:
 
     Raises ConfigError for an `output` that holds files, ResumeError for a `resume` that is no run.
     """
-    typed = {_key(o): o for o in overrides}
-    output = _value(typed.get("output"))
-    resume = _value(typed.get("resume"))
-    if resume is None:
-        if output is not None and _is_occupied(Path(output)):
+    typed = {override_key(o): o for o in overrides}
+    output, source = (typed_place(overrides, key) for key in ("output", "resume"))
+    if source is None:
+        if output is not None and _is_occupied(output):
             raise ConfigError(f"output={output} is not an empty folder: choose another, or go on with resume={output}")
         return list(overrides)
-    source = Path(resume).expanduser()
     record = read_record(source)
-    recorded = {_key(o): o for o in cast(list[str], record["overrides"])}
+    recorded = {override_key(o): o for o in cast(list[str], record["overrides"])}
     recorded = {k: o for k, o in recorded.items() if not _is_replaced(k, typed)}
     settled = list({**recorded, **typed}.values())
     if not is_run(source):
         return settled
     if is_multirun:
         raise ConfigError(
-            f"resume={resume} goes on in one folder, so -m cannot sweep over it; name a checkpoint instead"
+            f"resume={source} goes on in one folder, so -m cannot sweep over it; name a checkpoint instead"
         )
     if output is not None:
         raise ConfigError(
-            f"resume={resume} continues in that run's own folder: leave out output=, "
+            f"resume={source} continues in that run's own folder: leave out output=, "
             f"or name one of its checkpoints to start a new run"
         )
     stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
@@ -78,15 +77,6 @@ def _is_replaced(recorded: str, typed: Collection[str]) -> bool:
     groups = {key for key in typed if "." not in key}
     set_by_groups = {NUMBERS_OF_GROUPS[g] for g in groups if g in NUMBERS_OF_GROUPS}
     return recorded in ("output", "resume") or recorded.partition(".")[0] in groups or recorded in set_by_groups
-
-
-def _key(override: str) -> str:
-    return override.partition("=")[0].lstrip("+~")
-
-
-def _value(override: str | None) -> str | None:
-    value = override.partition("=")[2].strip("'\"") if override else ""
-    return None if value in ("", "null") else value
 
 
 def _is_occupied(folder: Path) -> bool:
