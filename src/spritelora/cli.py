@@ -9,6 +9,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
@@ -103,8 +104,8 @@ def explain(error: Exception, schema: type[Any], groups: Collection[str] = ()) -
     cause = error.__cause__ or error.__context__ or error
     if isinstance(error, OverrideParseException):
         return (
-            f"'{error.override.lstrip('+')}' is not a value that can be read: in brackets and braces, put a text with other signs "
-            f"than letters, digits and spaces into quotes"
+            f"'{error.override.lstrip('+')}' is not a value that can be read: in brackets and braces, put a text with "
+            f"other signs than letters, digits and spaces into quotes"
         )
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         file = re.match(r"In '(.*?)'", str(error))
@@ -133,7 +134,9 @@ def _explain_key(cause: OmegaConfBaseException, where: str, schema: type[Any], g
 
 def _is_told_by_another(error: Exception) -> bool:
     """Whether the first process of the run says the same: a mistake in what was typed is the same in all."""
-    return is_follower() and (not isinstance(error, SpriteLoraError) or isinstance(error, ConfigError))
+    with suppress(ConfigError):  # variables that do not tell which process this is: each says so
+        return is_follower() and (not isinstance(error, SpriteLoraError) or isinstance(error, ConfigError))
+    return False
 
 
 def _exit_on_sigterm(_signal: int, _frame: FrameType | None) -> None:
@@ -155,7 +158,7 @@ def _start(
     line = CommandLine(line.flags, to_grammar(rewrite(line.overrides, line.is_multirun), schema))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises; it does not print and exit
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent that nobody asked for
-    sweep = None
+    sweep, in_home = None, list[str]()
     if not line.is_about_hydra:
         jobs = jobs_to_check(line, swept_by_files(line, config_dir, name))
         for overrides in jobs:

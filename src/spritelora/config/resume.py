@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from spritelora.config.command_line import NUMBERS_OF_GROUPS
+from spritelora.config.fields import declared_path, place_keys
 from spritelora.config.overrides import override_key, typed_place
+from spritelora.config.places import expand_known_home
+from spritelora.config.schema import TrainConfig
 from spritelora.errors import ConfigError, ResumeError
 
+PLACES = place_keys(TrainConfig)
 RECORD = "run.json"
 STATE_FOLDER = "training_state"
 FINAL = "checkpoint_final"
@@ -54,7 +58,7 @@ def is_run(folder: Path) -> bool:
 
 
 def read_record(source: Path) -> dict[str, Any]:
-    """The record of a run directory, or the copy kept in a checkpoint.
+    """The record of a run directory, or the copy kept in a checkpoint; paths in its settings have no `~`.
 
     Raises ResumeError where `source` is neither.
     """
@@ -69,7 +73,17 @@ def read_record(source: Path) -> dict[str, Any]:
             raise TypeError("overrides or settings are missing")
     except (ValueError, KeyError, TypeError) as error:
         raise ResumeError(f"{file}: not a run record ({error}); resume from one of the run's checkpoints") from error
+    _find_homes(record["settings"])
     return cast(dict[str, Any], record)
+
+
+def _find_homes(settings: dict[str, Any], prefix: str = "") -> None:
+    """Give recorded paths the home folder of a `~`: earlier versions kept them as typed."""
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            _find_homes(cast(dict[str, Any], value), f"{prefix}{key}.")
+        elif isinstance(value, str) and declared_path(prefix + key, PLACES) in PLACES:
+            settings[key] = expand_known_home(value)
 
 
 def _is_replaced(recorded: str, typed: Collection[str]) -> bool:
