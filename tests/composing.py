@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 from spritelora.compose import compose_config
-from spritelora.config.command_line import CommandLine, begin_entries, force_open_keys, quote_free_text
-from spritelora.config.fields import entry_keys, open_keys, text_keys
+from spritelora.config.command_line import to_grammar
 from spritelora.config.resume import replay_overrides
 from spritelora.config.schema import TrainConfig
 from spritelora.config.strict import load
@@ -16,10 +15,8 @@ def compose(*overrides: str) -> TrainConfig:
     from hydra.core.config_store import ConfigStore
 
     ConfigStore.instance().store(name="train_schema", node=TrainConfig)
-    settled = force_open_keys(replay_overrides(_last_of_each(overrides), is_multirun=False), open_keys(TrainConfig))
-    settled = begin_entries(settled, entry_keys(TrainConfig))
-    line = CommandLine([], quote_free_text(settled, text_keys(TrainConfig)))
-    return load(compose_config(ROOT / "conf", "train", line.overrides), TrainConfig)
+    settled = replay_overrides(_last_of_each(overrides), is_multirun=False)
+    return load(compose_config(ROOT / "conf", "train", to_grammar(settled, TrainConfig)), TrainConfig)
 
 
 def _last_of_each(overrides: Sequence[str]) -> list[str]:

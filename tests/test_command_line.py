@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from spritelora.config.command_line import HABITS, quote
+from spritelora.config.command_line import HABITS
 from spritelora.config.fields import text_keys
+from spritelora.config.free_text import quote
 from spritelora.config.invocation import Invocation
 from spritelora.config.schema import TrainConfig
 from tests.composing import compose

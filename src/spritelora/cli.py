@@ -6,7 +6,8 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -16,30 +17,23 @@ import hydra
 from hydra.conf import HydraConf
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from hydra_plugins.spritelora_search.optuna_sweeper import OptunaSweeperConf
 from spritelora.auto_resume import settle_auto
-from spritelora.compose import HYDRA_VERSION, compose_config
-from spritelora.config.command_line import (
-    CommandLine,
-    begin_entries,
-    check_group_options,
-    force_open_keys,
-    list_groups,
-    quote_free_text,
-    split,
-)
-from spritelora.config.fields import entry_keys, open_keys, text_keys
+from spritelora.compose import HYDRA_VERSION, compose_config, folders_in_home, without_hydra
+from spritelora.config.command_line import CommandLine, check_group_options, list_groups, split, to_grammar
+from spritelora.config.fields import declared_path
 from spritelora.config.help import render_help
 from spritelora.config.invocation import Invocation
 from spritelora.config.processes import is_follower
 from spritelora.config.schema import TrainConfig
 from spritelora.config.strict import load, schema_paths, suggest
 from spritelora.config.sweep_resume import continue_sweep
+from spritelora.config.values import check_typed, keys_below, section_problem
 from spritelora.errors import ConfigError, SpriteLoraError
 from spritelora.launchers import hold_gpu
 from spritelora.program import options_root, typed
@@ -93,6 +87,11 @@ class Command:
         """What it does, and an example of how it is typed."""
         return f"{self.summary}:  {typed(self.name)} {self.example}".rstrip()
 
+    @property
+    def config_dir(self) -> Path:
+        """The folder of its options."""
+        return options_root() / Path(self.options).parent
+
     def __call__(self) -> None:
         """Run, and exit with the status that tells how it went."""
         signal.signal(signal.SIGTERM, _exit_on_sigterm)
@@ -101,7 +100,7 @@ class Command:
         except (SpriteLoraError, HydraException, OmegaConfBaseException) as error:
             status = error.exit_status if isinstance(error, SpriteLoraError) else ConfigError.exit_status
             if self.check is accept_all or not _is_told_by_another(error):
-                print(f"error: {explain(error, self.schema)}", file=sys.stderr)  # noqa: T201
+                print(f"error: {explain(error, self.schema, list_groups(self.config_dir))}", file=sys.stderr)  # noqa: T201
             sys.exit(status)
         except BrokenPipeError:
             leave_closed_pipe()
@@ -128,27 +127,44 @@ def leave_closed_pipe() -> NoReturn:
     sys.exit(1)
 
 
-def explain(error: Exception, schema: type[Any]) -> str:
+def explain(error: Exception, schema: type[Any], groups: Collection[str] = ()) -> str:
     """The error in the user's terms, without Hydra's advice to add '+', which would hide a typo."""
     cause = error.__cause__ or error.__context__ or error
-    if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key:
-        file = re.match(r"In '(.*?)'", str(error))
-        where = f" in conf/{file[1]}.yaml" if file else ""
-        return f"unknown key '{cause.full_key}'{where}: {suggest(cause.full_key, _all_paths(schema))}"
-    of_two_types = re.match(r"Value '(.*)' of type '\w+' is incompatible with type hint '.*Union\[(.*?)\]", str(cause))
-    if isinstance(cause, OmegaConfBaseException) and of_two_types:
-        accepted = ", or ".join(TYPE_WORDS[kind] for kind in of_two_types[2].split(", "))
-        return f"{cause.full_key} must be {accepted}, got '{of_two_types[1]}'"
+    if isinstance(error, OverrideParseException):
+        return (
+            f"'{error.override.lstrip('+')}' is not a value that can be read: in brackets and braces, put a text with "
+            f"other signs than letters, digits and spaces into quotes"
+        )
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
-        return f"{cause.full_key}: {str(cause).splitlines()[0]}"
+        file = re.match(r"In '(.*?)'", str(error))
+        return _explain_key(cause, f" in conf/{file[1]}.yaml" if file else "", schema, groups)
     if isinstance(error, HydraException):
         return str(error).partition("\nSee ")[0].partition("\nConfig search path")[0].strip()
     return str(error)
 
 
+def _explain_key(cause: OmegaConfBaseException, where: str, schema: type[Any], groups: Collection[str]) -> str:
+    """What is wrong with a key or its value. `where`: the file that has it, as the end of a name."""
+    name, kinds, said = str(cause.full_key), schema_paths(schema), str(cause).splitlines()[0]
+    if isinstance(cause, ConfigKeyError | ConfigAttributeError):
+        return f"unknown key '{name}'{where}: {suggest(name, _all_paths(schema))}"
+    keys = keys_below(name, _all_paths(schema))
+    if keys or str(kinds.get(declared_path(name, kinds))).startswith("dict"):
+        value = cause.value if cause.value is not None or "Optional" in said else "a list"
+        return section_problem(name, value, keys, name in groups)
+    if of_two_types := re.match(r"Value '(.*)' of type '\w+' is incompatible with type hint '.*Union\[(.*?)\]", said):
+        accepted = ", or ".join(TYPE_WORDS[kind] for kind in of_two_types[2].split(", "))
+        return f"{name} must be {accepted}, got '{of_two_types[1]}'"
+    if "is not Optional" in said:
+        return f"{name} cannot be null: give it a value, or leave it out for its default"
+    return f"{name}: {said}"
+
+
 def _is_told_by_another(error: Exception) -> bool:
     """Whether the first process of the run says the same: a mistake in what was typed is the same in all."""
-    return is_follower() and (not isinstance(error, SpriteLoraError) or isinstance(error, ConfigError))
+    with suppress(ConfigError):  # variables that do not tell which process this is: each says so
+        return is_follower() and (not isinstance(error, SpriteLoraError) or isinstance(error, ConfigError))
+    return False
 
 
 def _exit_on_sigterm(_signal: int, _frame: FrameType | None) -> None:
@@ -157,26 +173,25 @@ def _exit_on_sigterm(_signal: int, _frame: FrameType | None) -> None:
 
 def _start(command: Command) -> None:
     task, schema, rewrite, check = command.task, command.schema, command.rewrite, command.check
-    folder, _, name = command.options.rpartition("/")
-    config_dir = options_root() / folder
+    config_dir, name = command.config_dir, Path(command.options).name
     ConfigStore.instance().store(name=f"{name}_schema", node=schema)
     line = split(sys.argv[1:], list(schema_paths(schema)), list_groups(config_dir))
+    check_typed(line.overrides, schema)
     if follows := check is not accept_all and is_follower():
         line = CommandLine(line.flags, [o for o in line.overrides if not o.startswith("output=")])
     typed = line = continue_sweep(line)
     groups = _groups(config_dir, line)
     check_group_options(line.overrides, groups)
     line = settle_auto(line, config_dir, name, schema)
-    settled = force_open_keys(rewrite(line.overrides, line.is_multirun), open_keys(schema))
-    settled = begin_entries(settled, entry_keys(schema))
-    line = CommandLine(line.flags, quote_free_text(settled, text_keys(schema)))
+    line = CommandLine(line.flags, to_grammar(rewrite(line.overrides, line.is_multirun), schema))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises; it does not print and exit
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent that nobody asked for
-    sweep = None
+    sweep, in_home = None, list[str]()
     if not line.is_about_hydra:
         jobs = jobs_to_check(line, swept_by_files(line, config_dir, name))
         for overrides in jobs:
-            config = compose_config(config_dir, name, overrides, line.config_dirs)
+            whole = compose_config(config_dir, name, overrides, line.config_dirs, with_hydra=True)
+            config, in_home = without_hydra(whole), folders_in_home(whole)
             if line.wants_help:
                 print(render_help(command.purpose, schema, groups, config))  # noqa: T201
                 return
@@ -189,10 +204,11 @@ def _start(command: Command) -> None:
                 return
             if isinstance(settings, TrainConfig):
                 check_objective(settings)
+        line = CommandLine(line.flags, [*line.overrides, *in_home])
         if line.is_multirun and line.shows_only:  # Hydra shows no sweep: its first job
             line = CommandLine([f for f in line.flags if f not in ("-m", "--multirun")], jobs[0])
         elif line.is_multirun and schema is TrainConfig:
-            whole = compose_config(config_dir, name, jobs[0], line.config_dirs, with_hydra=True)
+            whole = compose_config(config_dir, name, [*jobs[0], *in_home], line.config_dirs, with_hydra=True)
             line, sweep = settle_sweep(line, typed.overrides, whole)
     sys.argv[1:] = [*line.flags, *line.overrides]
     _run(task, config_dir, name, schema, folders_named(line.overrides))

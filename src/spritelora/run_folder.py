@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from spritelora.config.overrides import typed_place
 from spritelora.errors import TrainingError
 
 LOCK = ".lock"
@@ -31,8 +32,8 @@ def claimed(run_dir: Path) -> Iterator[None]:
 
 def folders_named(overrides: list[str]) -> set[Path]:
     """Folders the user named to be written into that exist: they stay, whatever happens."""
-    named = [o.partition("=")[2].strip("'\"") for o in overrides if o.startswith(("output=", "hydra.run.dir="))]
-    return {Path(n).resolve() for n in named if Path(n).is_dir()}
+    named = [typed_place(overrides, key) for key in ("output", "hydra.run.dir")]
+    return {folder.resolve() for folder in named if folder is not None and folder.is_dir()}
 
 
 def remove_if_unused(run_dir: Path, log_name: str) -> None:

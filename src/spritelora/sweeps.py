@@ -18,7 +18,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from spritelora.config.command_line import CommandLine, quote
+from spritelora.config.command_line import CommandLine
+from spritelora.config.free_text import quote
 from spritelora.config.invocation import Invocation
 from spritelora.config.resume import FINAL, is_run
 from spritelora.config.schema import TrainConfig

@@ -17,7 +17,7 @@ def find_captioner(name: str) -> Path:
     Raises WeightsError for what is neither a folder of a model nor to be had from the hub.
     """
     remedy = REMEDY + (name.rstrip("/").rpartition("/")[2] or "blip2-opt-2.7b")
-    folder = Path(name).expanduser()
+    folder = Path(name)
     if not folder.is_dir():
         if name.count("/") != 1 or name.startswith((".", "/", "~")) or folder.is_file():
             raise WeightsError(f"captioner={name}: no such folder, and not a hub id; {remedy}")

@@ -40,7 +40,7 @@ def find_tokenizer(path: str) -> Path:
 
     Raises WeightsError where it cannot be had.
     """
-    folder = Path(path).expanduser()
+    folder = Path(path)
     if folder.is_dir() or path.count("/") != 1 or path.startswith((".", "/", "~")):
         return folder
     return _fetch_tokenizer(path)

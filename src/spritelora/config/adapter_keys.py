@@ -67,8 +67,8 @@ class AdapterConfig:
     )
     factor: int = key(-1, "lokr: into what a side of a weight is split; -1: near its root", at_least=-1)
     decompose_both: bool = key(False, "lokr: low rank for both parts of a weight")
-    start: str | None = key(None, "LoRA file to go on from, of the same kind, layers and ranks", text=True)
-    over: str | None = key(None, "LoRA file to train over: in the base here, and not in the new file", text=True)
+    start: str | None = key(None, "LoRA file to go on from, of the same kind, layers and ranks", is_place=True)
+    over: str | None = key(None, "LoRA file to train over: in the base here, and not in the new file", is_place=True)
     over_strength: float = key(1.0, "strength of the file that is trained over")
     tucker: bool = key(False, "lokr, loha: a rank of their own for the kernels of convolutions")
 

@@ -29,7 +29,7 @@ class BenchmarkConfig:
 
     mode: BenchmarkMode = key(BenchmarkMode.train, "train, sample, command or project")
     model: str = key(
-        "tiny", "tiny, sdxl (full size with random weights), or a diffusers folder of an SDXL model", text=True
+        "tiny", "tiny, sdxl (full size with random weights), or a diffusers folder of an SDXL model", is_place=True
     )
     resolution: int | None = key(
         None, "side of the images in pixels; unset: 128, of sdxl 1024", at_least=32, multiple_of=32
@@ -61,4 +61,4 @@ class BenchmarkConfig:
     chip_tflop_per_s: float = key(92.0, "of mode=project: the chip's bf16 matrix rate; GB10: 92 to 125", above=0)
     chip_gb_per_s: float = key(273.0, "of mode=project: the chip's memory bandwidth", above=0)
     share: float = key(0.5, "of mode=project: share of the matrix rate that is reached", above=0, at_most=1)
-    output: str | None = key(None, "file to write the figures to as JSON; they are printed in any case", text=True)
+    output: str | None = key(None, "file to write the figures to as JSON; they are printed in any case", is_place=True)

@@ -85,7 +85,7 @@ def load_clip(path: str, device: torch.device) -> ClipScorer:
     """
     from transformers import CLIPModel, CLIPTokenizer
 
-    folder = Path(path).expanduser()
+    folder = Path(path)
     if not folder.is_dir() and (path.count("/") != 1 or path.startswith((".", "/", "~"))):
         raise WeightsError(f"clip={path}: no such folder; give a folder of a CLIP model or a hub id")
     source = str(folder) if folder.is_dir() else path

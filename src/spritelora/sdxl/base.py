@@ -62,7 +62,7 @@ class BaseModel:
     @property
     def title(self) -> str:
         """What it is called where folders of this machine do not belong."""
-        return self.folder.name if Path(self.name).expanduser().exists() else self.name
+        return self.folder.name if Path(self.name).exists() else self.name
 
     @property
     def zeros_for_empty_prompt(self) -> bool:
@@ -82,7 +82,7 @@ def find_base(path: str, vae: str | None = None, tokenizer: str | None = None) -
     `vae`: file or folder to take the autoencoder from; `tokenizer`: folder to take the tokenizers from. Raises
     WeightsError where nothing is found or what is found is not SDXL.
     """
-    place = Path(path).expanduser()
+    place = Path(path)
     if place.is_file():
         parts = open_single_file(place, needs_vae=vae is None)
     elif place.is_dir():

@@ -159,7 +159,7 @@ def open_vae(path: str) -> Part:
 
     Raises WeightsError for what is none, or not for SDXL.
     """
-    place = Path(path).expanduser()
+    place = Path(path)
     if place.is_dir():
         part = FolderPart(place / "vae" if (place / "vae").is_dir() else place)
         config = read_json(part.folder / "config.json")

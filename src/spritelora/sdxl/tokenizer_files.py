@@ -40,7 +40,7 @@ class TokenizerPart:
     def weights(self) -> Path:
         """The folder, or the list of merges, that the vocabulary is read from. Raises WeightsError where none is."""
         if self.asked is not None:
-            candidates = folders_in(Path(self.asked).expanduser(), self.label)
+            candidates = folders_in(Path(self.asked), self.label)
         else:
             candidates = (*folders_in(self.model.parent, self.label), *downloaded(self.label), *packaged())
         if (found := next(iter(candidates), None)) is not None:

@@ -21,7 +21,7 @@ def benchmark(config: BenchmarkConfig) -> dict[str, Any]:
     """Measure, print the figures as one JSON object, and return them."""
     if config.peer is not None and config.mode is not BenchmarkMode.command:
         raise ConfigError("peer= is a whole command, to be timed beside train: add mode=command")
-    output = Path(config.output).expanduser() if config.output is not None else None
+    output = Path(config.output) if config.output is not None else None
     if output is not None and output.exists():
         raise ConfigError(f"output={output} exists already; name another file")
     with quick_imports():

@@ -28,7 +28,7 @@ Lint = Callable[[Mapping[str, str | None]], list[Finding]]
 
 def caption(config: CaptionConfig) -> None:
     """Write, check or edit captions, as the mode says."""
-    folder = Path(config.dataset).expanduser()
+    folder = Path(config.dataset)
     variants = [*VARIANTS, *(_variant_group(text) for text in config.variants)]
     sources = read_set(folder)
     if config.mode is CaptionMode.caption:

@@ -33,7 +33,7 @@ USUAL_ORDER = ("validation_loss", "name")
 
 def compare(config: CompareConfig, run_dir: Path) -> Path:
     """Gather the rows, validating what has no validation if asked to, and write them. Returns the folder."""
-    output = Path(config.output).expanduser() if config.output is not None else run_dir
+    output = Path(config.output) if config.output is not None else run_dir
     if output.exists() and not output.is_dir():
         raise ConfigError(f"output={output} is a file; name a folder")
     check_free([output / name for name in (PAGE, TABLE, RECORD)], config.overwrite)

@@ -35,7 +35,7 @@ class Entry:
 
 def find_entries(places: Sequence[str], names: Sequence[str]) -> list[Entry]:
     """The runs, files and jobs of sweeps in these places. Raises ConfigError for what is none of them."""
-    entries = [entry for place in places for entry in _expand(Path(place).expanduser())]
+    entries = [entry for place in places for entry in _expand(Path(place))]
     if names and len(names) != len(entries):
         raise ConfigError(f"names has {len(names)} names for {len(entries)} rows; give one for each")
     if names:
@@ -162,7 +162,7 @@ def _file_row(entry: Entry) -> Row:
 def _base_of_run(record: Mapping[str, Any]) -> str:
     """What a LoRA file of the run calls its base."""
     path, folder = record["settings"]["model"]["path"], Path(record["model"]["folder"])
-    return folder.name if path is None or Path(path).expanduser().is_dir() or path.startswith(("/", ".", "~")) else path
+    return folder.name if path is None or Path(path).is_dir() or path.startswith(("/", ".", "~")) else path
 
 
 def _base_of_file(lora: LoraFile) -> str:

@@ -28,7 +28,7 @@ def read_sets(config: DataConfig, side_px: int) -> list[CaptionedSprite]:
     problems: list[str] = []
     for name, of_set in config.sets.items():
         try:
-            found[name] = read_folder(Path(of_set.path).expanduser(), side_px, f"data.sets.{name}.path")
+            found[name] = read_folder(Path(of_set.path), side_px, f"data.sets.{name}.path")
         except DatasetError as error:
             problems.append(str(error))
     if problems:
@@ -46,7 +46,7 @@ def read_regularisation(config: RegularisationConfig, side_px: int) -> list[Capt
     """The images that keep the base as it is, enlarged by a factor of their own; none where no folder is named."""
     if config.path is None:
         return []
-    sprites = read_folder(Path(config.path).expanduser(), side_px, "data.regularisation.path")
+    sprites = read_folder(Path(config.path), side_px, "data.regularisation.path")
     log.info(
         "regularisation: %d images, one after every %d sprites, weight %g", len(sprites), config.every, config.weight
     )

@@ -49,7 +49,7 @@ def examine(config: TrainConfig) -> None:
 def locate_base(config: TrainConfig) -> tuple[BaseModel | None, str, str]:
     """The base where it is on this machine, what to say of it, and what is wrong; nothing is fetched."""
     path = config.model.path or str(embedded_base())
-    is_here = Path(path).expanduser().exists()
+    is_here = Path(path).exists()
     folder = None if is_here else cached_hub_folder(path)
     if not is_here and folder is None:
         if hub_answers(path):
@@ -180,11 +180,11 @@ def count_images(path: str | None) -> int:
     """The sprites in a folder, as many as the demo set has where none is named."""
     if path is None:
         return DEMO_SPRITES
-    return sum(file.suffix.lower() in IMAGES for file in Path(path).expanduser().rglob("*"))
+    return sum(file.suffix.lower() in IMAGES for file in Path(path).rglob("*"))
 
 
 def _disk(folder: str, needed_gb: float, advice: str) -> Disk:
-    place = Path(folder).expanduser().resolve()
+    place = Path(folder).resolve()
     while not place.exists():
         place = place.parent
     return Disk(folder, shutil.disk_usage(place).free / 1e9, needed_gb, advice)

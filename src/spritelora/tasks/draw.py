@@ -54,7 +54,7 @@ def draw_images(
     base = find_base(path, vae, config.model.tokenizer or source.recorded("model", "tokenizer", None))
     drawing = settle_drawing(config, source, loras, base)
     check_side(drawing.side_px)
-    cache = Cache(Path(config.data.cache).expanduser())
+    cache = Cache(Path(config.data.cache))
     warn_of_base(base, source.record, cache)
     encoder = Encoder(base, cache, hardware.device)
     wanted = [prompt for prompt in prompts for _ in range(config.count)]

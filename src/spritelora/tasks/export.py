@@ -37,7 +37,7 @@ VALIDATION, COLOURS = "validation.json", "colours.npz"
 
 def export(config: ExportConfig) -> None:
     """Write the file, after the proof that it reads back as the run's weights; then the workflow, if asked for."""
-    source = Path(config.run).expanduser()
+    source = Path(config.run)
     checkpoint = find_checkpoint(source)
     run_dir = source if is_run(source) else source.parent
     lora = read_lora_file(checkpoint / LORA_FILE)
@@ -137,7 +137,7 @@ def thumbnail(asked: str | None, run_dir: Path) -> str | None:
     if asked == "none":
         return None
     samples = sorted(run_dir.glob("samples/step_*/*.png"), key=lambda f: (f.parent.name, -int(f.name[:2])))
-    file = Path(asked).expanduser() if asked else next(reversed(samples), None)
+    file = Path(asked) if asked else next(reversed(samples), None)
     if file is None:
         return None
     try:
@@ -207,6 +207,6 @@ def warn_about_loading(config: ExportConfig, lora: LoraFile) -> None:
         log.warning(
             "this LoRA fits the embedded base, of which ComfyUI has no checkpoint; train with model=sdxl for it"
         )
-    for file in (Path(name).expanduser() for name in config.loras):
+    for file in (Path(name) for name in config.loras):
         for problem in loading_problems(read_lora_file(file)) if file.exists() else ():
             log.warning("%s: %s", file, problem)

@@ -123,7 +123,7 @@ def _fit(
 ) -> tuple[float, int | None]:
     """Returns the validation loss of the result, and the exit status of a stop before the end, if there was one."""
     started = time.perf_counter()
-    cache = Cache(Path(config.data.cache).expanduser())
+    cache = Cache(Path(config.data.cache))
     stop, prepared = StopRequest(team, deadline_of(config.trainer.max_time)), None
     try:
         with team.together():

@@ -89,7 +89,7 @@ def find_source(config: GenerateConfig) -> Source:
     """The LoRAs to draw with. Raises ConfigError for two origins of them or a run without, WeightsError for no file."""
     if config.run is not None and config.lora:
         raise ConfigError("run= and lora= are both given: leave one out")
-    files = [Path(name).expanduser() for name in config.lora]
+    files = [Path(name) for name in config.lora]
     if missing := [str(file) for file in files if not file.exists()]:
         raise WeightsError(f"lora={', '.join(missing)}: no such file; give LoRA files, or run=RUN for a run's newest")
     if config.run is None:
@@ -97,7 +97,7 @@ def find_source(config: GenerateConfig) -> Source:
     with quick_imports():  # torch is slow to import
         from spritelora.tasks.export import find_checkpoint
 
-    run = Path(config.run).expanduser()
+    run = Path(config.run)
     record = read_record(run) if is_run(run) else None
     checkpoint = find_checkpoint(run)
     return Source([checkpoint / LORA], record or read_record(checkpoint))
@@ -110,7 +110,7 @@ def read_prompts(config: GenerateConfig, source: Source) -> list[str]:
     prompts = list(config.prompts)
     if config.prompts_file is not None:
         try:
-            text = Path(config.prompts_file).expanduser().read_text(encoding="utf-8-sig")
+            text = Path(config.prompts_file).read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"prompts_file={config.prompts_file}: cannot be read as UTF-8 text ({error})") from error
         prompts = [line.strip() for line in text.splitlines() if line.strip()]
@@ -172,7 +172,7 @@ def _given_palette(text: str) -> Colours | int | None:
     if text == "none":
         return None
     if not re.fullmatch(r"\d+", text):
-        return read_palette(Path(text).expanduser())
+        return read_palette(Path(text))
     if not 1 <= int(text) <= MAX_COLOURS:
         raise ConfigError(f"palette={text}: a number of colours is from 1 to {MAX_COLOURS}")
     return int(text)

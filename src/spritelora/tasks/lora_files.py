@@ -30,14 +30,14 @@ def work_on_files(config: LoraFilesConfig) -> None:
     """Do what the mode says; reports go to standard output."""
     if config.mode is Mode.inspect:
         for path in config.loras:
-            sys.stdout.write(inspect(Path(path).expanduser(), config.base, config.every_layer))
+            sys.stdout.write(inspect(Path(path), config.base, config.every_layer))
         return
     strengths = check_settings(config)
     if config.output is None:
         raise ConfigError("output is not set: name the file to write, output=merged.safetensors")
     output = name_output(config.output, config.format)
     check_free([output], config.overwrite)
-    loras = [(read_lora_file(Path(p).expanduser()), s) for p, s in zip(config.loras, strengths, strict=True)]
+    loras = [(read_lora_file(Path(p)), s) for p, s in zip(config.loras, strengths, strict=True)]
     modules = merge_loras(loras)
     if config.rank is not None:
         check_rank(config, modules)
@@ -90,7 +90,7 @@ def check_rank(config: LoraFilesConfig, modules: Mapping[str, LowRank]) -> None:
 
 def name_output(output: str, form: LoraFormat) -> Path:
     """The file or folder to write. Raises ConfigError for a file name that no program would look for."""
-    path = Path(output).expanduser()
+    path = Path(output)
     if path.suffix != ".safetensors" and form is not LoraFormat.peft:
         raise ConfigError(f"output={output}: the name of a LoRA file ends in .safetensors")
     return path

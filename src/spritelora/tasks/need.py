@@ -99,7 +99,7 @@ def run_shapes(config: TrainConfig, geometry: Geometry, hardware: Hardware) -> R
 def _kept_figures(
     config: TrainConfig, geometry: Geometry, arithmetic: Arithmetic
 ) -> Callable[[str, Callable[[], int]], int]:
-    cache = Cache(Path(config.data.cache).expanduser())
+    cache = Cache(Path(config.data.cache))
     of_run = {
         "geometry": json.dumps([geometry.unet, geometry.vae, geometry.text], default=str, sort_keys=True),
         "adapter": repr((config.lora, config.adapter, config.targets, config.text_encoders, config.optim)),
@@ -126,7 +126,7 @@ def settle_savings(
     """
     asked = config.hardware
     if config.resume is not None and asked.base is BaseFormat.auto:
-        recorded = read_record(Path(config.resume).expanduser())["settings"].get("hardware", {})
+        recorded = read_record(Path(config.resume))["settings"].get("hardware", {})
         asked = replace(asked, base=BaseFormat(recorded.get("base", BaseFormat.full.value)))
     config = replace(config, hardware=asked)
     plan, reason = team.share(choose_plan(config, read_geometry(base), hardware) if team.is_first else (FIRST, ""))

@@ -70,7 +70,7 @@ def _plan(
     ledger: Mapping[str, set[str]],
 ) -> SetPlan:
     """What is to be written, and all findings. Raises DatasetError for errors unless bad files are to be skipped."""
-    folder = Path(config.input).expanduser()
+    folder = Path(config.input)
     known = read_manifest(folder)
     jobs = [(source, settings.reading, known.get(source.name)) for source in found.sources]
     files = settle_scales(list(map_in_order(_survey, jobs, config.workers or num_cpus())))

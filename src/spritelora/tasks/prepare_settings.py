@@ -52,14 +52,14 @@ def matte_of(config: PrepareConfig) -> Pair3 | None:
 
 def folders_of(config: PrepareConfig) -> tuple[Path, Path | None]:
     """The folder to read and the one to write, which must lie apart. Raises ConfigError and DatasetError."""
-    source = Path(config.input).expanduser()
+    source = Path(config.input)
     if not source.is_dir():
         raise DatasetError(f"{source}: no such folder; input names a folder of images")
     if config.output is None:
         if config.validate_only:
             return source, None
         raise ConfigError("'output' has no value: add output=FOLDER, or validate_only=true to write nothing")
-    output = Path(config.output).expanduser()
+    output = Path(config.output)
     inner, outer = source.resolve(), output.resolve()
     if inner == outer or inner in outer.parents or outer in inner.parents:
         raise ConfigError(f"output={output} and input={source} lie in one another: originals stay apart, name another")

@@ -16,7 +16,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from spritelora.config.data_keys import Split
-from spritelora.config.fields import declared_path
+from spritelora.config.fields import declared_path, place_keys
 from spritelora.config.hardware_keys import BaseFormat
 from spritelora.config.invocation import UNTOLD, Invocation
 from spritelora.config.schema import TrainConfig
@@ -61,11 +61,6 @@ FREE_ON_RESUME = (
     "hardware.gradient_checkpointing",
 )
 """What may change when a run goes on; all else would make it another run."""
-FOLDERS = (
-    "data.path", "data.sets.NAME.path", "data.regularisation.path", "model.path", "model.vae", "model.tokenizer",
-    "adapter.start", "adapter.over",
-)  # fmt: skip
-"""Keys that hold places on this machine."""
 BATCH = ("trainer.batch_size", "trainer.accumulate", "processes")
 
 BEFORE_THE_KEY = {"data.split": Split.sprite.value, "hardware.base": BaseFormat.full.value}
@@ -98,7 +93,7 @@ def make_record(
         "versions": {"python": platform.python_version(), **dict(_versions())},
         "model": {
             "folder": str(base.folder.resolve()),
-            "weights": fingerprints(base, Cache(Path(config.data.cache).expanduser()).hashes),
+            "weights": fingerprints(base, Cache(Path(config.data.cache)).hashes),
         },
         "earlier": dict(earlier),
         "data": {
@@ -222,10 +217,10 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
 
 def public_settings(record: Mapping[str, Any]) -> dict[str, Any]:
     """The flat settings that may leave this machine: no folders but their last names."""
-    flat = {k: v for k, v in flatten(record["settings"]) if not k.startswith(UNTOLD)}
+    flat, places = {k: v for k, v in flatten(record["settings"]) if not k.startswith(UNTOLD)}, place_keys(TrainConfig)
     for key in flat:
-        if declared_path(key, FOLDERS) in FOLDERS and flat[key] and Path(flat[key]).expanduser().exists():
-            flat[key] = Path(flat[key]).expanduser().resolve().name
+        if declared_path(key, places) in places and flat[key] and Path(flat[key]).exists():
+            flat[key] = Path(flat[key]).resolve().name
     return {
         **flat,
         **{f"versions.{k}": v for k, v in record["versions"].items()},

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from spritelora.config.command_line import quote
+from spritelora.config.free_text import quote
 from spritelora.errors import ConfigError, Pruned, TrainingError, first_line
 from spritelora.files import write_whole
 from spritelora.tasks.search_space import Space, build_sampler, describe_space, read_space, suggest, to_overrides

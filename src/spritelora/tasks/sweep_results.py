@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from spritelora.config.overrides import override_key
 from spritelora.config.resume import is_run
 from spritelora.config.sweep import JobRecord, SweepRecord, job_folders, read_job, read_sweep
-from spritelora.config.sweep_resume import override_key
 from spritelora.evaluation.comparison import Cell, Row, columns, format_cell, sort_rows, title_of, to_csv
 from spritelora.evaluation.comparison_page import Look, make_page
 from spritelora.evaluation.registry import COLOUR_DISTANCE, METRICS

@@ -99,7 +99,7 @@ def read_training_set(config: DataConfig, side_px: int, masked: bool = False) ->
 
 
 def _folder(config: DataConfig) -> Path:
-    return Path(config.path).expanduser() if config.path else demo_folder(Path(config.cache).expanduser())
+    return Path(config.path) if config.path else demo_folder(Path(config.cache))
 
 
 def demo_folder(cache: Path) -> Path:

@@ -75,7 +75,7 @@ def validate(config: ValidateConfig) -> Path:
     strengths = settle.settle_strengths(config)
     subject = settle.find_subject(config)
     drawing = settle.settle_drawing(config, subject)
-    from_file = settle.read_prompts(Path(config.prompts_file).expanduser()) if config.prompts_file else []
+    from_file = settle.read_prompts(Path(config.prompts_file)) if config.prompts_file else []
     base = find_base(drawing.model, drawing.vae, drawing.tokenizer)
     data = settle.settle_data(config, subject.record)
     sprites = read_training_set(data, drawing.side_px)
@@ -89,7 +89,7 @@ def validate(config: ValidateConfig) -> Path:
     clip = load_clip(config.clip, hardware.device) if config.clip else None
     reference = Reference(palette_of(natives), SpriteIndex(natives, sprites.matte))
     judge = Judge(reference, wanted_grid(sprites), prompts, clip)
-    cache = Cache(Path(data.cache).expanduser())
+    cache = Cache(Path(data.cache))
     warn_of_base(base, subject.record, cache)
     encoder = Encoder(base, cache, hardware.device)
     noise = start_noise(drawing.seed, len(prompts), drawing.side_px)

@@ -51,9 +51,9 @@ def find_subject(config: ValidateConfig) -> Subject:
     """Read the LoRAs. Raises ConfigError or WeightsError where settings, run or files do not fit."""
     if config.run is None and not config.lora:
         raise ConfigError("nothing to validate: give run=RUN, or lora=FILE with data.path=FOLDER")
-    record, run_dir, files = None, None, [Path(name).expanduser() for name in config.lora]
+    record, run_dir, files = None, None, [Path(name) for name in config.lora]
     if config.run is not None:
-        source = Path(config.run).expanduser()
+        source = Path(config.run)
         checkpoint = find_checkpoint(source)
         run_dir = source if is_run(source) else source.parent
         record = read_record(source if is_run(source) else checkpoint)
@@ -68,7 +68,7 @@ def find_subject(config: ValidateConfig) -> Subject:
 def _settle_output(config: ValidateConfig, run_dir: Path | None) -> Path:
     if config.output is None and run_dir is None:
         raise ConfigError("output is not set: name the folder to write, output=validation")
-    output = Path(config.output).expanduser() if config.output is not None else Path(str(run_dir)) / "validation"
+    output = Path(config.output) if config.output is not None else Path(str(run_dir)) / "validation"
     if output.exists() and not output.is_dir():
         raise ConfigError(f"output={output} is a file; name a folder")
     if output.is_dir() and any(output.iterdir()) and not (output / VALIDATION).is_file():

@@ -80,7 +80,7 @@ def log_comparison(
 
 def _training_lines(run: str | None) -> list[dict[str, Any]]:
     """What the validated run has logged, none where it was no run. `run`: its folder, or a checkpoint in that."""
-    folder = Path(run).expanduser() if run else None
+    folder = Path(run) if run else None
     return read_lines((folder if is_run(folder) else folder.parent) / LINES) if folder else []
 
 
@@ -100,7 +100,7 @@ def public(told: Mapping[str, Any]) -> dict[str, Any]:
 
 def public_name(text: str) -> str:
     """A name that was a path, by its last part; a hub id as it is."""
-    is_local = text.startswith(("/", ".", "~")) or text.count("/") > 1 or Path(text).expanduser().exists()
+    is_local = text.startswith(("/", ".", "~")) or text.count("/") > 1 or Path(text).exists()
     return Path(text).name if is_local else text
 
 
