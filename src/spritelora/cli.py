@@ -35,6 +35,7 @@ from spritelora.config.command_line import (
     split,
 )
 from spritelora.config.fields import entry_keys, open_keys, text_keys
+from spritelora.config.hardware_keys import NO_MPS
 from spritelora.config.help import render_help
 from spritelora.config.invocation import Invocation
 from spritelora.config.processes import is_follower
@@ -42,8 +43,11 @@ from spritelora.config.schema import TrainConfig
 from spritelora.config.strict import load, schema_paths, suggest
 from spritelora.config.sweep_resume import continue_sweep
 from spritelora.errors import ConfigError, SpriteLoraError
+from spritelora.file_names import check_name
+from spritelora.files import is_same
 from spritelora.launchers import hold_gpu
 from spritelora.run_folder import claimed, folders_named, remove_if_unused
+from spritelora.streams import lasting_streams
 from spritelora.sweep_choices import jobs_to_check, swept_by_files
 from spritelora.sweeps import check_objective, end_sweep, run_job, settle_sweep
 from spritelora.tasks.libraries import prepare_libraries
@@ -84,6 +88,7 @@ def command(
         config_dir = (Path(inspect.getfile(task)).parent / config_path).resolve()
 
         @functools.wraps(task)
+        @lasting_streams()
         def main() -> None:
             signal.signal(signal.SIGTERM, _exit_on_sigterm)
             try:
@@ -93,9 +98,6 @@ def command(
                 if check is accept_all or not _is_told_by_another(error):
                     print(f"error: {explain(error, schema)}", file=sys.stderr)  # noqa: T201
                 sys.exit(status)
-            except BrokenPipeError:  # the reader of our output, such as `head`, has had enough
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                sys.exit(1)
             except KeyboardInterrupt:
                 print("interrupted", file=sys.stderr)  # noqa: T201
                 sys.exit(128 + signal.SIGINT)
@@ -117,6 +119,8 @@ def explain(error: Exception, schema: type[Any]) -> str:
         accepted = ", or ".join(TYPE_WORDS[kind] for kind in of_two_types[2].split(", "))
         return f"{cause.full_key} must be {accepted}, got '{of_two_types[1]}'"
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
+        if cause.full_key.endswith("device") and "'mps'" in str(cause):
+            return f"{cause.full_key}=mps: {NO_MPS}"
         return f"{cause.full_key}: {str(cause).splitlines()[0]}"
     if isinstance(error, HydraException):
         return str(error).partition("\nSee ")[0].partition("\nConfig search path")[0].strip()
@@ -156,7 +160,7 @@ def _start(
             if line.wants_help:
                 print(render_help(sys.modules[task.__module__].__doc__ or "", schema, groups, config))  # noqa: T201
                 return
-            settings = load(config, schema)
+            settings = _load(config, schema)
             check(settings, line)
             if follows:  # the first process has Hydra's part: folders, records, the log
                 logging.disable()
@@ -176,8 +180,15 @@ def _start(
         end_sweep(sweep)
 
 
+def _load(config: DictConfig, schema: type[T]) -> T:
+    settings = load(config, schema)
+    if output := getattr(settings, "output", None):
+        check_name("output", output)
+    return settings
+
+
 def _run(
-    task: Callable[[T, Invocation], Any], config_dir: Path, name: str, schema: type[T], users_folders: set[Path]
+    task: Callable[[T, Invocation], Any], config_dir: Path, name: str, schema: type[T], users_folders: list[Path]
 ) -> None:
     failures: list[SpriteLoraError] = []
 
@@ -196,15 +207,16 @@ def _run(
             )
         try:
             with claimed(run_dir):
-                return task(load(raw, schema), call)
+                try:
+                    return task(load(raw, schema), call)
+                finally:
+                    if not any(is_same(run_dir, named) for named in users_folders):
+                        remove_if_unused(run_dir, f"{settings.job.name}.log")
         except SpriteLoraError as error:
             if is_sweep:
                 logging.getLogger(__name__).error("error: %s", error)
                 raise
             failures.append(error)  # raised outside Hydra, which would print a line of its own first
-        finally:
-            if run_dir.resolve() not in users_folders:
-                remove_if_unused(run_dir, f"{settings.job.name}.log")
 
     hydra.main(config_path=str(config_dir), config_name=name, **HYDRA_VERSION)(job)()
     if failures:

@@ -1,5 +1,6 @@
 """From overrides to a configuration, as Hydra composes it; what its files may compute."""
 
+import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ _register = getattr(
     OmegaConf, "register_new_resolver" if omegaconf.__version__.startswith("2.3") else "register_resolver"
 )
 _register("run_dir", lambda default, output: output or default, replace=True)
+_register("temp_dir", tempfile.gettempdir, replace=True)
 _register("share", lambda share, number: float(f"{share * number:.12g}"), replace=True)
 _register("jobs_at_once", jobs_at_once, replace=True)
 _register("gpus_per_job", gpus_per_job, replace=True)
