@@ -4,20 +4,18 @@ import difflib
 import sys
 
 from spritelora import __version__
-from spritelora.cli import leave_closed_pipe
 from spritelora.commands import COMMANDS
 from spritelora.errors import ConfigError
 from spritelora.program import PROGRAM
+from spritelora.streams import lasting_streams
 
 
+@lasting_streams()
 def main() -> None:
     """Start the command that is named first; without one, list all."""
     name, *settings = sys.argv[1:] or ["--help"]
     if name in ("--help", "-h"):
-        try:
-            print(list_commands(), flush=True)  # noqa: T201
-        except BrokenPipeError:
-            leave_closed_pipe()
+        print(list_commands())  # noqa: T201
     elif name == "--version":
         print(f"{PROGRAM} {__version__}")  # noqa: T201
     elif name in COMMANDS:

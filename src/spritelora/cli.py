@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import hydra
 from hydra.conf import HydraConf
@@ -27,6 +27,7 @@ from spritelora.auto_resume import settle_auto
 from spritelora.compose import HYDRA_VERSION, compose_config, folders_in_home, without_hydra
 from spritelora.config.command_line import CommandLine, check_group_options, list_groups, split, to_grammar
 from spritelora.config.fields import declared_path
+from spritelora.config.hardware_keys import NO_MPS
 from spritelora.config.help import render_help
 from spritelora.config.invocation import Invocation
 from spritelora.config.processes import is_follower
@@ -35,9 +36,12 @@ from spritelora.config.strict import load, schema_paths, suggest
 from spritelora.config.sweep_resume import continue_sweep
 from spritelora.config.values import check_typed, keys_below, section_problem
 from spritelora.errors import ConfigError, SpriteLoraError
+from spritelora.file_names import check_name
+from spritelora.files import is_same
 from spritelora.launchers import hold_gpu
 from spritelora.program import options_root, typed
 from spritelora.run_folder import claimed, folders_named, remove_if_unused
+from spritelora.streams import lasting_streams
 from spritelora.sweep_choices import jobs_to_check, swept_by_files
 from spritelora.sweeps import check_objective, end_sweep, run_job, settle_sweep
 from spritelora.tasks.libraries import prepare_libraries
@@ -92,6 +96,7 @@ class Command:
         """The folder of its options."""
         return options_root() / Path(self.options).parent
 
+    @lasting_streams()
     def __call__(self) -> None:
         """Run, and exit with the status that tells how it went."""
         signal.signal(signal.SIGTERM, _exit_on_sigterm)
@@ -102,8 +107,6 @@ class Command:
             if self.check is accept_all or not _is_told_by_another(error):
                 print(f"error: {explain(error, self.schema, list_groups(self.config_dir))}", file=sys.stderr)  # noqa: T201
             sys.exit(status)
-        except BrokenPipeError:
-            leave_closed_pipe()
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)  # noqa: T201
             sys.exit(128 + signal.SIGINT)
@@ -119,12 +122,6 @@ def command(
 ) -> Callable[[Callable[[T, Invocation], Any]], Command]:
     """Make a command of a function of settings and invocation, which gives it its name."""
     return lambda task: Command(summary, example, options, schema, rewrite, check, task)
-
-
-def leave_closed_pipe() -> NoReturn:
-    """Exit where the reader of our output, such as `head`, has had enough: without the lines of Python's own end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(1)
 
 
 def explain(error: Exception, schema: type[Any], groups: Collection[str] = ()) -> str:
@@ -152,6 +149,8 @@ def _explain_key(cause: OmegaConfBaseException, where: str, schema: type[Any], g
     if keys or str(kinds.get(declared_path(name, kinds))).startswith("dict"):
         value = cause.value if cause.value is not None or "Optional" in said else "a list"
         return section_problem(name, value, keys, name in groups)
+    if name.endswith("device") and "'mps'" in said:
+        return f"{name}=mps: {NO_MPS}"
     if of_two_types := re.match(r"Value '(.*)' of type '\w+' is incompatible with type hint '.*Union\[(.*?)\]", said):
         accepted = ", or ".join(TYPE_WORDS[kind] for kind in of_two_types[2].split(", "))
         return f"{name} must be {accepted}, got '{of_two_types[1]}'"
@@ -195,7 +194,7 @@ def _start(command: Command) -> None:
             if line.wants_help:
                 print(render_help(command.purpose, schema, groups, config))  # noqa: T201
                 return
-            settings = load(config, schema)
+            settings = _load(config, schema)
             check(settings, line)
             if follows:  # the first process has Hydra's part: folders, records, the log
                 logging.disable()
@@ -216,8 +215,15 @@ def _start(command: Command) -> None:
         end_sweep(sweep)
 
 
+def _load(config: DictConfig, schema: type[T]) -> T:
+    settings = load(config, schema)
+    if output := getattr(settings, "output", None):
+        check_name("output", output)
+    return settings
+
+
 def _run(
-    task: Callable[[T, Invocation], Any], config_dir: Path, name: str, schema: type[T], users_folders: set[Path]
+    task: Callable[[T, Invocation], Any], config_dir: Path, name: str, schema: type[T], users_folders: list[Path]
 ) -> None:
     failures: list[SpriteLoraError] = []
 
@@ -236,15 +242,16 @@ def _run(
             )
         try:
             with claimed(run_dir):
-                return task(load(raw, schema), call)
+                try:
+                    return task(load(raw, schema), call)
+                finally:
+                    if not any(is_same(run_dir, named) for named in users_folders):
+                        remove_if_unused(run_dir, f"{settings.job.name}.log")
         except SpriteLoraError as error:
             if is_sweep:
                 logging.getLogger(__name__).error("error: %s", error)
                 raise
             failures.append(error)  # raised outside Hydra, which would print a line of its own first
-        finally:
-            if run_dir.resolve() not in users_folders:
-                remove_if_unused(run_dir, f"{settings.job.name}.log")
 
     hydra.main(config_path=str(config_dir), config_name=name, **HYDRA_VERSION)(job)()
     if failures:

@@ -1,5 +1,6 @@
 """From overrides to a configuration, as Hydra composes it; what its files may compute."""
 
+import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +29,7 @@ _register = getattr(
 )
 _register("place", expand_home, replace=True)
 _register("run_dir", lambda default, output: expand_home(output) if output else default, replace=True)
+_register("temp_dir", tempfile.gettempdir, replace=True)
 _register("share", lambda share, number: float(f"{share * number:.12g}"), replace=True)
 _register("jobs_at_once", jobs_at_once, replace=True)
 _register("gpus_per_job", gpus_per_job, replace=True)

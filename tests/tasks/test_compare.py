@@ -15,7 +15,8 @@ from spritelora.config.compare import CompareConfig
 from spritelora.config.sweep import JobRecord, JobStatus, now, write_job
 from spritelora.config.validate import ValidateConfig, ValidationSampler
 from spritelora.errors import ConfigError
-from spritelora.tasks.compare import compare
+from spritelora.tasks.compare import compare, validation_folders
+from spritelora.tasks.compare_rows import Entry
 from spritelora.tasks.validate import validate
 from tests.conftest import ROOT
 from tests.tasks.conftest import train_short
@@ -191,3 +192,9 @@ def test_the_command(pair: tuple[Path, Path], tmp_path: Path) -> None:
     assert len(table(tmp_path / "out")) == 2
     empty = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert (empty.returncode, "runs must have at least 1 entry" in empty.stderr) == (2, True)
+
+
+def test_files_whose_names_differ_in_case_or_marks_alone_have_validations_of_their_own(tmp_path: Path) -> None:
+    entries = [Entry(tmp_path / f"{name}.safetensors", "file", name) for name in ("a b", "A-B", "con", "art")]
+    folders = validation_folders(entries, tmp_path)
+    assert [folders[entry.name].name for entry in entries] == ["a-b", "a-b-2", "con_", "art"]

@@ -24,7 +24,7 @@ from spritelora.config.export import ExportConfig, LoraFormat
 from spritelora.config.invocation import Invocation
 from spritelora.errors import ConfigError, SpriteLoraError, WeightsError
 from spritelora.sdxl.base import load_unet
-from spritelora.tasks.export import export
+from spritelora.tasks.export import export, settle_output
 from spritelora.tasks.train import train
 from tests.adapters.test_lora import call
 from tests.composing import compose
@@ -229,3 +229,9 @@ def test_the_command(run: Path, tmp_path: Path) -> None:
     ]
     assert done.stdout == ""
     assert {p.name for p in tmp_path.glob("new*")} == {"new.safetensors", "new.workflow.json", "new.api.json"}
+
+
+@pytest.mark.parametrize(("title", "stem"), [("aux", "aux_"), ("../../x", "_._.._x"), ("v1: final", "v1_ final")])
+def test_a_title_makes_a_file_that_every_system_has(title: str, stem: str, tmp_path: Path) -> None:
+    output = settle_output(ExportConfig(run="run"), tmp_path, title)
+    assert output == tmp_path / "export" / f"{stem}.safetensors"

@@ -18,6 +18,7 @@ from PIL import Image
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
 from spritelora.config.compare import CompareConfig
+from spritelora.config.invocation import without_folders
 from spritelora.config.resume import read_record
 from spritelora.config.validate import ValidateConfig, ValidationSampler
 from spritelora.config.workspace import WorkspaceConfig
@@ -298,6 +299,9 @@ def test_hub_ids_stay_and_folders_do_not() -> None:
     assert public_name("stabilityai/stable-diffusion-xl-base-1.0") == "stabilityai/stable-diffusion-xl-base-1.0"
     for folder in ("/home/me/models/mine", "../mine", "~/mine", "a/b/mine", str(ROOT / "mine")):
         assert public_name(folder) == "mine"
+    for folder in (r"C:\Users\me\mine", r"..\mine", r"\\server\me\mine", "C:/Users/me/mine"):
+        assert public_name(folder) == without_folders(folder) == "mine"
+    assert without_folders(r"C:\me\x: no such file; {to_\d:4}") == r"x: no such file; {to_\d:4}"
 
 
 def test_the_workspace_shows_what_runs_really_log(offline: Path, validated: Path, tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def read_lora_file(path: Path) -> LoraFile:
     tensors, metadata = _read_tensors(file)
     beside = file.with_name(PEFT_CONFIG)
     has_config = file.name == PEFT_WEIGHTS and beside.is_file()
-    return parse_lora(file, tensors, metadata, read_settings(beside, beside.read_text()) if has_config else None)
+    return parse_lora(file, tensors, metadata, read_settings(beside, beside.read_bytes()) if has_config else None)
 
 
 def parse_lora(
@@ -254,7 +254,7 @@ def _by_pattern(config: Mapping[str, Any], key: str, path: str, common: Any) -> 
     return next((v for pattern, v in patterns.items() if re.match(rf"(.*\.)?({pattern})$", path)), common)
 
 
-def read_settings(where: Path | str, text: str) -> dict[str, Any]:
+def read_settings(where: Path | str, text: str | bytes) -> dict[str, Any]:
     """A JSON object that belongs to an adapter. Raises WeightsError that says `where`."""
     try:
         value = json.loads(text)

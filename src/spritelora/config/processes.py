@@ -5,6 +5,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import psutil
+
 from spritelora.config.command_line import CommandLine
 from spritelora.config.schema import TrainConfig
 from spritelora.errors import ConfigError
@@ -97,7 +99,8 @@ def check_processes(config: TrainConfig, line: CommandLine) -> None:
 
 def num_cpus() -> int:
     """The CPUs this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    process = psutil.Process()  # macOS binds no process to CPUs
+    return len(process.cpu_affinity() or ()) if hasattr(process, "cpu_affinity") else os.cpu_count() or 1
 
 
 def _check_started(devices: int, num_nodes: int, place: Place) -> None:

@@ -68,7 +68,7 @@ def read_record(source: Path) -> dict[str, Any]:
     if not file.is_file():
         raise ResumeError(f"resume={source}: neither a run directory ({RECORD}) nor a checkpoint ({STATE_FOLDER}/)")
     try:
-        record = json.loads(file.read_text())
+        record = json.loads(file.read_text(encoding="utf-8"))
         if not isinstance(record["overrides"], list) or not isinstance(record["settings"], dict):
             raise TypeError("overrides or settings are missing")
     except (ValueError, KeyError, TypeError) as error:

@@ -18,7 +18,7 @@ from torch import Tensor
 from spritelora.config.schema import Prediction
 from spritelora.diffusion.schedule import cumulative_alphas, to_zero_terminal_snr
 from spritelora.errors import WeightsError, first_line
-from spritelora.files import write_whole
+from spritelora.files import is_hub_id, write_whole
 from spritelora.sdxl.header import PICKLES
 from spritelora.sdxl.parts import FolderPart, Part, read_json
 from spritelora.sdxl.single_file import open_single_file, open_vae
@@ -87,7 +87,7 @@ def find_base(path: str, vae: str | None = None, tokenizer: str | None = None) -
         parts = open_single_file(place, needs_vae=vae is None)
     elif place.is_dir():
         parts = {}
-    elif path.count("/") != 1 or path.startswith((".", "/", "~")) or place.suffix in (".safetensors", *PICKLES):
+    elif not is_hub_id(path) or place.suffix in (".safetensors", *PICKLES):
         raise WeightsError(
             f"model.path={path}: no such file or folder; give a .safetensors file or a diffusers folder of an SDXL "
             f"model, or a hub id"
@@ -271,7 +271,7 @@ def _file_hash(file: Path, memo: Path) -> str:
     state = file.stat()
     key = hashlib.sha256(f"{file.resolve()}\0{state.st_size}\0{state.st_mtime_ns}".encode()).hexdigest()
     note = memo / key
-    if note.is_file() and len(text := note.read_text()) == 64:
+    if note.is_file() and len(text := note.read_text(encoding="ascii", errors="replace")) == 64:
         return text
     with file.open("rb") as stream:
         value = hashlib.file_digest(stream, "sha256").hexdigest()

@@ -145,7 +145,7 @@ def declare_float32(config_path: Path) -> None:
     """
     config = json.loads(config_path.read_text(encoding="utf-8"))
     config.pop("torch_dtype", None)
-    config_path.write_text(json.dumps({**config, "dtype": "float32"}, indent=2) + "\n", encoding="utf-8")
+    config_path.write_text(json.dumps({**config, "dtype": "float32"}, indent=2) + "\n", encoding="utf-8", newline="\n")
 
 
 def write_tiny(folder: Path, seed: int) -> None:

@@ -14,8 +14,10 @@ from typing import Any, cast
 import numpy as np
 
 from spritelora.errors import DatasetError
+from spritelora.file_names import tell_apart
+from spritelora.files import is_within
 from spritelora.sprites.image import MAX_PIXELS, MAX_SIDE_PX, Pixels
-from spritelora.sprites.names import printable, slug, tell_apart
+from spritelora.sprites.names import printable, slug
 from spritelora.sprites.sidecars import read_text
 
 MAX_JSON_BYTES = 32 * 1024 * 1024
@@ -67,7 +69,7 @@ def read_sheet_data(image: Path) -> SheetData | None:
     file = image.with_suffix(".json")
     if not file.is_file():
         return None
-    if not file.resolve().is_relative_to(image.parent.resolve()):
+    if not is_within(file.resolve(), image.parent):
         raise DatasetError(
             f"{printable(file)}: a link that leads out of the folder; copy what it shows into the folder"
         )

@@ -79,7 +79,7 @@ def read_manifest(folder: Path) -> dict[str, PreparedSprite]:
     if not file.is_file():
         return {}
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
         sprites = [_decode(json.loads(line)) for line in lines if line.strip()]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise DatasetError(

@@ -5,6 +5,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from spritelora.files import is_within
 from spritelora.sprites.findings import Finding, Severity
 
 IMAGE_SUFFIXES = {".png", ".apng", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"}
@@ -75,7 +76,7 @@ def _link_problem(path: Path, root: Path, folder: Path, matters: bool) -> Findin
         target = path.resolve()
     except (OSError, RuntimeError):  # RuntimeError before Python 3.13
         return _error(folder, path, "link", "a link that leads to itself; remove it")
-    if not target.is_relative_to(root):
+    if not is_within(target, root):
         if matters or target.is_dir():
             return _error(
                 folder, path, "link", "a link that leads out of the folder; copy what it shows into the folder"

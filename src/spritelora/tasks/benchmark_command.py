@@ -112,7 +112,7 @@ def time_command(command: Sequence[str], watch: Callable[[float], None] = lambda
 
     Raises TrainingError where it fails.
     """
-    with tempfile.TemporaryFile("w+", errors="replace") as stream:
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stream:
         started = time.perf_counter()
         try:
             process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)

@@ -15,6 +15,7 @@ from spritelora.config.resume import read_record
 from spritelora.errors import ConfigError, SpriteLoraError, TrainingError
 from spritelora.evaluation.comparison import Row, columns, sort_rows, to_csv
 from spritelora.evaluation.comparison_page import make_page
+from spritelora.file_names import safe_name, tell_apart
 from spritelora.files import write_whole
 from spritelora.sprites.image import Pixels
 from spritelora.sprites.names import slug
@@ -38,7 +39,7 @@ def compare(config: CompareConfig, run_dir: Path) -> Path:
         raise ConfigError(f"output={output} is a file; name a folder")
     check_free([output / name for name in (PAGE, TABLE, RECORD)], config.overwrite)
     entries = find_entries(config.runs, config.names)
-    folders = {entry.name: validation_folder(entry, output) for entry in entries}
+    folders = validation_folders(entries, output)
     rows = [read_row(entry, folders[entry.name]) for entry in entries]
     check_one_base(rows)
     if config.measure:
@@ -58,10 +59,15 @@ def compare(config: CompareConfig, run_dir: Path) -> Path:
     return output
 
 
-def validation_folder(entry: Entry, output: Path) -> Path:
-    """Where an entry's validation is or would be: of a run its newest, of a file in the comparison's folder."""
-    if entry.kind != "run":
-        return output / "validations" / (slug(entry.name) or "lora")
+def validation_folders(entries: Sequence[Entry], output: Path) -> dict[str, Path]:
+    """Where each entry's validation is or would be: of a run its newest, of a file in the comparison's folder."""
+    files = [entry for entry in entries if entry.kind != "run"]
+    names = tell_apart(safe_name(slug(entry.name) or "lora") for entry in files)
+    of_files = {entry.name: output / "validations" / name for entry, name in zip(files, names, strict=True)}
+    return {entry.name: of_files.get(entry.name) or _newest_validation(entry) for entry in entries}
+
+
+def _newest_validation(entry: Entry) -> Path:
     found = [f for f in entry.path.glob(f"*/{VALIDATION}") if f.is_file()]
     return max(found, key=lambda f: f.stat().st_mtime).parent if found else entry.path / "validation"
 

@@ -185,9 +185,8 @@ def count_images(path: str | None) -> int:
 
 def _disk(folder: str, needed_gb: float, advice: str) -> Disk:
     place = Path(folder).resolve()
-    while not place.exists():
-        place = place.parent
-    return Disk(folder, shutil.disk_usage(place).free / 1e9, needed_gb, advice)
+    nearest = next((p for p in (place, *place.parents) if p.exists()), None)  # None: a drive that is not there
+    return Disk(folder, shutil.disk_usage(nearest).free / 1e9 if nearest else 0.0, needed_gb, advice)
 
 
 def _version(package: str) -> str:

@@ -22,6 +22,7 @@ from spritelora.adapters.workflow import Drawing, api_form, build_nodes, ui_form
 from spritelora.config.export import ExportConfig, LoraFormat
 from spritelora.config.resume import STATE_FOLDER, is_run, read_record
 from spritelora.errors import ConfigError, WeightsError
+from spritelora.file_names import safe_name
 from spritelora.files import write_whole
 from spritelora.program import typed
 from spritelora.sdxl.base import BaseModel
@@ -91,7 +92,7 @@ def settle_output(config: ExportConfig, run_dir: Path, title: str) -> Path:
     if config.output is not None:
         return name_output(config.output, config.format)
     end = {LoraFormat.kohya: ".safetensors", LoraFormat.diffusers: "_diffusers.safetensors", LoraFormat.peft: "_peft"}
-    return run_dir / "export" / f"{title.replace('/', '_')}{end[config.format]}"
+    return run_dir / "export" / f"{safe_name(title)}{end[config.format]}"
 
 
 def unrounded(lora: LoraFile, checkpoint: Path, form: LoraFormat) -> dict[str, Change]:

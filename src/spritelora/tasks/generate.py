@@ -18,11 +18,12 @@ from spritelora.errors import ConfigError, DatasetError, WeightsError
 from spritelora.evaluation.cells import snap
 from spritelora.evaluation.colours import image_oklab
 from spritelora.evaluation.grid import Grid, find_edges, find_grid, find_pitch, step_strengths
+from spritelora.file_names import safe_name, tell_apart
 from spritelora.files import write_whole
 from spritelora.sprites import finish, pack
 from spritelora.sprites.folder import CaptionedSprite
 from spritelora.sprites.image import Pixels, apply_matte, exact_scale, parse_colour, read_sprite
-from spritelora.sprites.names import slug, tell_apart
+from spritelora.sprites.names import slug
 from spritelora.sprites.palette import count_colours
 from spritelora.sprites.palette_file import MAX_COLOURS, Colours, read_palette
 from spritelora.tasks.data_sets import recorded_sets
@@ -78,7 +79,7 @@ def generate(config: GenerateConfig, invocation: Invocation) -> None:
 
     images = draw_images(config, source, prompts, lambda side: _check_divides(config.native_size, side))
     folder = invocation.run_dir
-    labels = [(slug(prompt) or "sprite", i) for prompt in prompts for i in range(config.count)]
+    labels = [(safe_name(slug(prompt) or "sprite"), i) for prompt in prompts for i in range(config.count)]
     names = tell_apart(name if config.count == 1 else f"{name}_{i}" for name, i in labels)
     _write_raw(folder / "raw", names, images, [prompt for prompt in prompts for _ in range(config.count)])
     sprites = finish_images(images, finishing, names)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from spritelora.config.data_keys import AugmentConfig, DataConfig, Split
 from spritelora.errors import ConfigError, DatasetError
+from spritelora.files import write_whole
 from spritelora.sprites.augment import Augmentation, Variant, list_variants, names_direction, show_mask, vary_caption
 from spritelora.sprites.captions import tag_orders
 from spritelora.sprites.drawing import draw_demo_set
@@ -113,7 +114,7 @@ def demo_folder(cache: Path) -> Path:
     partial.mkdir(parents=True, exist_ok=True)
     for number, (image, caption) in enumerate(pairs):
         image.save(partial / f"{number:03d}.png")
-        (partial / f"{number:03d}.txt").write_text(caption + "\n")
+        write_whole(partial / f"{number:03d}.txt", caption + "\n")
     with suppress(OSError):  # another process was first
         partial.rename(folder)
     shutil.rmtree(partial, ignore_errors=True)

@@ -1,6 +1,5 @@
 """The trials of a shared study: which count, whose worker died, and how they are told as a table."""
 
-import fcntl
 import json
 import secrets
 from collections.abc import Iterator, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from spritelora.locks import held
 from spritelora.program import typed
 from spritelora.tasks.search_space import to_overrides
 
@@ -28,8 +28,7 @@ def present_worker(sweep_dir: Path) -> Iterator[Path]:
     folder = sweep_dir / WORKERS
     folder.mkdir(parents=True, exist_ok=True)
     file = (folder / secrets.token_hex(4)).resolve()
-    with file.open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with held(file):
         yield file
     file.unlink(missing_ok=True)
 
@@ -37,21 +36,8 @@ def present_worker(sweep_dir: Path) -> Iterator[Path]:
 @contextmanager
 def one_at_a_time(sweep_dir: Path) -> Iterator[None]:
     """Keep other workers out meanwhile: two that make the same database at once spoil it for one of them."""
-    with (sweep_dir / ".opening").open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with held(sweep_dir / ".opening", wait=True):
         yield
-
-
-def is_alive(worker: Path) -> bool | None:
-    """Whether a worker's file is held; None where it cannot be seen from here."""
-    try:
-        with worker.open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return None
-    return False
 
 
 def counted(study: optuna.Study) -> list[FrozenTrial]:

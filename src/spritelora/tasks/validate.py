@@ -31,6 +31,7 @@ from spritelora.evaluation.validation import (
 )
 from spritelora.evaluation.validation_page import PageSprites, make_page
 from spritelora.evaluation.validation_record import make_record
+from spritelora.file_names import safe_name
 from spritelora.files import write_whole
 from spritelora.sdxl.base import BaseModel, find_base
 from spritelora.sdxl.sample import start_noise
@@ -184,7 +185,7 @@ def _write(
             if drawn is not None:
                 folder.mkdir(parents=True, exist_ok=True)
                 for number, (image, prompt) in enumerate(zip(drawn.images, validation.prompts, strict=True)):
-                    Image.fromarray(image).save(folder / f"{number:02d}_{slug(prompt) or 'prompt'}.png")
+                    Image.fromarray(image).save(folder / f"{number:02d}_{safe_name(slug(prompt) or 'prompt')}.png")
         profiles = {strength: drawn.profiles for strength, drawn in validation.by_strength.items()}
         write_whole(output / COLOURS, pack_colours(profiles, validation.target))
         record = make_record(validation, told)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -100,6 +100,8 @@ def public(told: Mapping[str, Any]) -> dict[str, Any]:
 
 def public_name(text: str) -> str:
     """A name that was a path, by its last part; a hub id as it is."""
+    if PureWindowsPath(text).is_absolute() or text.startswith((".\\", "..\\", "~\\")):
+        return PureWindowsPath(text).name
     is_local = text.startswith(("/", ".", "~")) or text.count("/") > 1 or Path(text).exists()
     return Path(text).name if is_local else text
 

@@ -1,7 +1,6 @@
 """Training state on disk without pickle: tensors as safetensors, all else as JSON, through Lightning's CheckpointIO."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from spritelora.errors import ResumeError, TrainingError
+from spritelora.files import sync
 
 TENSORS, STRUCTURE = "state.safetensors", "state.json"
 
@@ -52,7 +52,7 @@ def write_state(state: dict[str, Any], folder: Path) -> None:
     structure = split_tensors(state, "", tensors)
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / TENSORS)
-    (folder / STRUCTURE).write_text(json.dumps(structure))
+    (folder / STRUCTURE).write_text(json.dumps(structure), encoding="utf-8")
     for name in (TENSORS, STRUCTURE):
         sync(folder / name)
 
@@ -60,21 +60,12 @@ def write_state(state: dict[str, Any], folder: Path) -> None:
 def read_state(folder: Path) -> dict[str, Any]:
     """Read a state back. Raises ResumeError where it is missing or damaged."""
     try:
-        state = join_tensors(json.loads((folder / STRUCTURE).read_text()), load_file(folder / TENSORS))
+        state = join_tensors(json.loads((folder / STRUCTURE).read_text(encoding="utf-8")), load_file(folder / TENSORS))
         if not isinstance(state, dict):
             raise ValueError("not a dictionary")
         return state
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise ResumeError(f"{folder}: damaged training state ({error}); resume from an earlier checkpoint") from error
-
-
-def sync(path: Path) -> None:
-    """Make sure a file or folder has reached the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 class StateFiles(CheckpointIO):

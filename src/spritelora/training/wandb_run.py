@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
 from spritelora.errors import TrainingError, first_line
+from spritelora.files import is_within
 
 if TYPE_CHECKING:
     from wandb import Run, Settings
@@ -186,4 +187,4 @@ def _local_runs(folder: Path) -> set[Path]:
 
 def _shown(path: Path) -> str:
     """A path as short as it can be typed from here."""
-    return os.path.relpath(path) if path.resolve().is_relative_to(Path.cwd()) else str(path)
+    return os.path.relpath(path) if is_within(path, Path.cwd()) else str(path)
