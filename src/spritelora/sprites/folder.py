@@ -66,10 +66,9 @@ class CaptionedSprite:
         """The factors of both axes where they differ."""
         return self.factor if isinstance(self.factor, tuple) else None
 
-    @property
-    def is_as_stored(self) -> bool:
-        """Whether training shows the file as it lies in the folder."""
-        return self.prepared is not None and self.fit == self.prepared.record.fit
+    def is_stored_on(self, matte: tuple[int, int, int]) -> bool:
+        """Whether on this matte training shows the file as it lies in the folder."""
+        return self.prepared is not None and (self.fit, matte) == (self.prepared.record.fit, self.prepared.matte)
 
 
 def read_folder(folder: Path, side_px: int, key: str = "data.path") -> list[CaptionedSprite]:

@@ -107,7 +107,7 @@ def make_record(
             "num_held_out": len(sprites.held_out),
             "matte": "#{:02x}{:02x}{:02x}".format(*sprites.matte),
             "factor": sprites.factor,
-            **({"views": sprites.views_hash, "as_stored": sprites.is_as_stored} if sprites.views_hash else {}),
+            **({"views": views, "as_stored": sprites.is_as_stored} if (views := sprites.views) else {}),
             **({"masks": sprites.masks_hash} if sprites.masks else {}),
             **(_regularisation(sprites) if sprites.regularisation else {}),
         },
@@ -163,15 +163,15 @@ def changed_views(recorded: Mapping[str, Any], data: Mapping[str, Any]) -> str |
 
     Before manifests were read, and where there is none, files are shown as they lie in their folder.
     """
-    before, now = recorded.get("views"), data.get("views")
-    if before == now or (before is None and data.get("as_stored")):
+    before, now = (d.get("views", {}) for d in (recorded, data))
+    if before == now or (not before and data.get("as_stored")):
         return None
-    if before is None:
+    if not before:
         return (
             "the run was begun with the images as they lie in the folder, and by the manifest.jsonl in it they would "
             "now be shown otherwise; move that file away for this run, or start a new one"
         )
-    if now is None:
+    if now.keys() < before.keys():
         return "the manifest.jsonl that the run was begun with is gone; put it back"
     return "by manifest.jsonl the images are enlarged or placed in another way than when the run was begun"
 

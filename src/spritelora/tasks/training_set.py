@@ -70,17 +70,19 @@ class TrainingSet:
         return factor if isinstance(factor, int) else None
 
     @property
-    def views_hash(self) -> str | None:
-        """A fingerprint of what manifests say of the images, None where nothing was prepared."""
-        return views_hash([*self.training, *self.held_out, *self.regularisation])
+    def views(self) -> dict[str, str]:
+        """Fingerprints of what manifests say of the images, by what those are for; empty where nothing was prepared."""
+        parts = {"sprites": [*self.training, *self.held_out], "regularisation": self.regularisation}
+        return {name: views for name, part in parts.items() if (views := views_hash(part)) is not None}
 
     @property
     def is_as_stored(self) -> bool:
-        """Whether every image is shown as its file is, so that it was no other before manifests were read."""
-        everything = [*self.training, *self.held_out, *self.regularisation]
-        is_on_its_own = all(s.prepared is not None and s.prepared.matte == self.matte for s in everything)
-        as_drawn = all(variants == [Variant()] for variants in self.variants)
-        return is_on_its_own and as_drawn and all(s.is_as_stored for s in everything)
+        """Whether all that is prepared is shown as its files are: so it was, too, before manifests were read."""
+        parts = ([*self.training, *self.held_out], self.regularisation)
+        prepared = [any(s.prepared for s in part) for part in parts]
+        is_varied = any(shown != [Variant()] for shown in self.variants)
+        stored = [all(s.is_stored_on(self.matte) for s in part) for part in parts]
+        return not (prepared[0] and is_varied) and all(s or not p for s, p in zip(stored, prepared, strict=True))
 
     @property
     def regularisation_hash(self) -> str:
@@ -114,7 +116,7 @@ def read_training_set(
         len(held_out),
         factors_text(sprites),
         *matte,
-        ", as prepared" if all(s.is_as_stored for s in sprites) else "",
+        ", as prepared" if all(s.is_stored_on(matte) for s in sprites) else "",
     )
     variants = _variants(config.augment, training, matte)
     masks = _masks(training, variants, matte) if masked else []
@@ -222,7 +224,7 @@ def _percent(shares: list[float]) -> tuple[float, float, float]:
 def _matte(asked: str, sprites: list[CaptionedSprite], trained: Mapping[str, Any] | None) -> tuple[int, int, int]:
     """The matte of a run's record where it knew of what is prepared; else as asked, as prepared, or a free colour."""
     is_prepared = any(sprite.prepared for sprite in sprites)
-    if trained is not None and (trained.get("views") or not is_prepared):
+    if trained is not None and ("sprites" in trained.get("views", ()) or not is_prepared):
         return parse_colour(trained["matte"])
     try:
         matte = set_matte(sprites) if asked == "auto" else parse_colour(asked)

@@ -137,11 +137,13 @@ def changed_data(sprites: TrainingSet, record: dict[str, Any] | None) -> str | N
     recorded = record["data"]
     if recorded["hash"] != sprites.hash:
         return "the sprites or captions are not quite those the run was trained on: they were changed since"
-    if recorded.get("views") == sprites.views_hash or (recorded.get("views") is None and sprites.is_as_stored):
+    before, now = recorded.get("views", {}).get("sprites"), sprites.views.get("sprites")
+    is_same_size = sprites.training[0].fit.canvas[0] == record["settings"]["model"]["resolution"]
+    if before == now or not is_same_size or (before is None and sprites.is_as_stored):
         return None
     return (
-        "the run was trained with these images enlarged or placed in another way than their manifest and this "
-        "resolution say now: measures of its grid may be off"
+        "the run was trained with these images enlarged or placed in another way than their manifest says now: "
+        "measures of the grid may be off"
     )
 
 
