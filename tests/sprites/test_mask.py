@@ -29,9 +29,9 @@ def test_the_mask_is_where_the_training_image_is_not_matte(sprite_folder: Path) 
     Image.new("RGB", (16, 8), (200, 30, 30)).save(sprite_folder / "sprite_00.png")
     opaque, *others = read_folder(sprite_folder, 128)
     for sprite in (opaque, *others):
-        image = training_image(sprite, 128, MATTE)
-        assert np.array_equal(sprite_alpha(sprite, 128) > 0, (image != np.array(MATTE)).any(axis=-1))
-    assert cell_areas(sprite_alpha(opaque, 128)).mean() == 0.5  # whole; what pads it to a square is not of it
+        image = training_image(sprite, MATTE)
+        assert np.array_equal(sprite_alpha(sprite) > 0, (image != np.array(MATTE)).any(axis=-1))
+    assert cell_areas(sprite_alpha(opaque)).mean() == 0.5  # whole; what pads it to a square is not of it
 
 
 def test_cells_have_the_area_that_is_covered() -> None:
@@ -47,7 +47,7 @@ def test_cells_have_the_area_that_is_covered() -> None:
 
 def test_the_mask_moves_with_the_sprite(sprite_folder: Path) -> None:
     sprite = read_folder(sprite_folder, 128)[0]
-    image, alpha = training_image(sprite, 128, MATTE), sprite_alpha(sprite, 128)
+    image, alpha = training_image(sprite, MATTE), sprite_alpha(sprite)
     variants = list_variants(image, "potion", MATTE, Augmentation(flip=True, turn=True, shift=2, variants=40))
     assert {v.flip for v in variants} == {True, False}
     assert {v.turns for v in variants} == {0, 1, 2, 3}
@@ -58,7 +58,7 @@ def test_the_mask_moves_with_the_sprite(sprite_folder: Path) -> None:
 
 
 def test_a_prepared_folder_gives_the_masks_of_its_sources(sprite_folder: Path, prepared: Path) -> None:
-    ours, theirs = ([sprite_alpha(s, 128) for s in read_folder(f, 128)] for f in (sprite_folder, prepared))
+    ours, theirs = ([sprite_alpha(s) for s in read_folder(f, 128)] for f in (sprite_folder, prepared))
     assert len(ours) == len(theirs) == 12
     assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
@@ -68,9 +68,9 @@ def test_a_mask_that_is_not_of_its_image_is_refused(prepared: Path) -> None:
     mask = prepared / ".masks" / file.name
     Image.new("L", (8, 8)).save(mask)
     with pytest.raises(DatasetError, match=r"its mask in \.masks is of another size; prepare the set again"):
-        sprite_alpha(read_folder(prepared, 256)[0], 256)
+        sprite_alpha(read_folder(prepared, 256)[0])
     Image.new("RGB", (256, 256), (9, 9, 9)).save(file)
     with pytest.raises(DatasetError, match="changed since prepare wrote it"):
-        sprite_alpha(read_folder(prepared, 256)[0], 256)
+        sprite_alpha(read_folder(prepared, 256)[0])
     mask.unlink()
-    assert sprite_alpha(read_folder(prepared, 256)[0], 256).min() == 255
+    assert sprite_alpha(read_folder(prepared, 256)[0]).min() == 255

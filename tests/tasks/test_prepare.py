@@ -115,7 +115,7 @@ def test_training_takes_a_prepared_folder_as_it_is(sprite_folder: Path, tmp_path
     save(draw_sprite(50, 12)[:7], sprite_folder / "flat.png")
     run(sprite_folder, tmp_path / "out")
     for sprite in read_folder(tmp_path / "out", 128):
-        image = training_image(sprite, 128, (1, 2, 3))
+        image = training_image(sprite, (1, 2, 3))
         assert np.array_equal(image, np.asarray(Image.open(sprite.file).convert("RGB")))
 
 

@@ -51,4 +51,8 @@ class ExportConfig:
     loras: list[str] = key([], "further LoRA files for the workflow, chained in this order", is_place=True)
     strengths: list[float] = key([], "strength of each further LoRA; unset: 0.8 each")
     prompt: str | None = key(None, "prompt of the workflow; unset: the first of the run's samples", text=True)
-    factor: int = key(8, "pixels of the drawn image for one of the sprite; the workflow scales down by it", at_least=1)
+    factor: int | None = key(
+        None,
+        "pixels of the drawn image for one of the sprite, by which the workflow scales down; unset: the run's, or 8",
+        at_least=1,
+    )

@@ -12,7 +12,6 @@ from spritelora.sprites.names import printable
 
 CAPTION_SUFFIXES = (".txt", ".caption")
 METADATA_FILES = ("metadata.jsonl", "metadata.csv")
-MANIFEST = "manifest.jsonl"
 MAX_CAPTION_BYTES = 64 * 1024
 MAX_TABLE_BYTES = 256 * 1024 * 1024
 
@@ -92,7 +91,7 @@ def metadata_captions(folder: Path, file: Path, images: set[str]) -> tuple[dict[
     captions: dict[str, str] = {}
     for number, row in rows:
         try:
-            image = _below(PurePosixPath(name).parent, row.get("file_name"), "file_name")
+            image = path_below(PurePosixPath(name).parent, row.get("file_name"), "file_name")
             if image not in images:
                 raise ValueError(f"names {printable(image)}, and there is no such image; correct or remove the line")
             text = row.get("text")
@@ -106,22 +105,6 @@ def metadata_captions(folder: Path, file: Path, images: set[str]) -> tuple[dict[
     return captions, problems
 
 
-def manifest_sources(folder: Path, file: Path) -> tuple[dict[str, str], list[Finding]]:
-    """What each prepared image was cut from, by image path: `group` of its line, else `source`."""
-    name = file.relative_to(folder).as_posix()
-    rows, problems = read_table(file, name)
-    sources: dict[str, str] = {}
-    for _, row in rows:
-        source = row.get("group", row.get("source"))
-        try:
-            image = _below(PurePosixPath(name).parent, row.get("file"), "file")
-        except ValueError:
-            continue
-        if isinstance(source, str) and source:
-            sources[image] = source
-    return sources, [Finding(p.kind, Severity.warning, p.file, p.message) for p in problems]
-
-
 def _object(line: str) -> Row:
     value = json.loads(line)
     if not isinstance(value, dict):
@@ -129,7 +112,7 @@ def _object(line: str) -> Row:
     return cast(Row, value)
 
 
-def _below(parent: PurePosixPath, value: object, key: str) -> str:
+def path_below(parent: PurePosixPath, value: object, key: str) -> str:
     """A table's path as one below the set's folder. Raises ValueError where it leaves the table's folder."""
     if not isinstance(value, str) or not value:
         raise ValueError(f'has no "{key}"; name the image file')

@@ -2,8 +2,8 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from spritelora.errors import DatasetError
@@ -11,11 +11,10 @@ from spritelora.sprites.findings import Finding, Severity
 from spritelora.sprites.groups import group_names
 from spritelora.sprites.image import disguise_of
 from spritelora.sprites.names import printable
+from spritelora.sprites.prepared import Prepared, find_prepared
 from spritelora.sprites.sidecars import (
-    MANIFEST,
     METADATA_FILES,
     differing,
-    manifest_sources,
     metadata_captions,
     read_side_captions,
 )
@@ -48,10 +47,14 @@ class Source:
 
 @dataclass(frozen=True)
 class Found:
-    """The usable images of a folder, sorted by name, and all findings about it; an image with an error is left out."""
+    """The usable images of a folder, sorted by name, and all findings about it; an image with an error is left out.
+
+    `prepared`: those that prepare wrote, by name.
+    """
 
     sources: list[Source]
     problems: list[Finding]
+    prepared: Mapping[str, Prepared] = field(default_factory=dict[str, Prepared])
 
     @property
     def errors(self) -> list[Finding]:
@@ -94,7 +97,8 @@ def survey_folder(folder: Path) -> Found:
     present = set(walked.files)
     images = {f.relative_to(folder).as_posix(): f for f in walked.files if f.suffix.lower() in IMAGE_SUFFIXES}
     tables, table_problems = _read_tables(folder, walked.files, set(images))
-    captions, caption_problems = _read_captions(images, present, tables)
+    prepared, manifest_problems = find_prepared(folder, walked.files, set(images))
+    captions, caption_problems = _read_captions(images, present, tables, prepared)
     problems = [
         *walked.problems,
         *_unread(walked.files),
@@ -106,10 +110,15 @@ def survey_folder(folder: Path) -> Found:
     ]
     bad = {p.file for p in problems if p.severity is Severity.error}
     good = [n for n in images if n not in bad and not any(str(parent) in bad for parent in PurePosixPath(n).parents)]
-    origins, origin_problems = _read_manifests(folder, walked.files)
-    groups = group_names([origins.get(name, name) for name in good])
+    groups = group_names([_origin(name, prepared) for name in good])
     sources = [_source(images[n], n, captions.get(n), group) for n, group in zip(good, groups, strict=True)]
-    return Found(sources, [*problems, *origin_problems])
+    return Found(sources, [*problems, *manifest_problems], prepared)
+
+
+def _origin(name: str, prepared: Mapping[str, Prepared]) -> str:
+    """What an image was cut from, which decides its group; the image itself where it was not prepared."""
+    record = prepared[name].record if name in prepared else None
+    return (record and (record.group or record.source)) or name
 
 
 def _source(file: Path, name: str, caption: str | None, group: str) -> Source:
@@ -193,18 +202,9 @@ def _read_tables(folder: Path, files: Iterable[Path], images: set[str]) -> tuple
     return sorted(tables, key=lambda t: METADATA_FILES.index(PurePosixPath(t[0]).name)), problems
 
 
-def _read_manifests(folder: Path, files: Iterable[Path]) -> tuple[dict[str, str], list[Finding]]:
-    origins: dict[str, str] = {}
-    problems: list[Finding] = []
-    for file in files:
-        if file.name == MANIFEST:
-            found, bad = manifest_sources(folder, file)
-            origins |= found
-            problems.extend(bad)
-    return origins, problems
-
-
-def _read_captions(images: dict[str, Path], present: set[Path], tables: Tables) -> tuple[dict[str, str], list[Finding]]:
+def _read_captions(
+    images: dict[str, Path], present: set[Path], tables: Tables, prepared: Mapping[str, Prepared]
+) -> tuple[dict[str, str], list[Finding]]:
     captions: dict[str, str] = {}
     problems: list[Finding] = []
     for name, image in images.items():
@@ -216,7 +216,9 @@ def _read_captions(images: dict[str, Path], present: set[Path], tables: Tables) 
         given += [(table, texts[name]) for table, texts in tables if name in texts]
         if given:
             captions[name] = given[0][1]
-            message = differing(given)
+            written = prepared[name].record.caption if name in prepared else None
+            # What prepare wrote into its table is no second opinion: the caption beside the image was edited since.
+            message = differing([given[0], *(g for g in given[1:] if g[1] != written)])
             if message:
                 problems.append(Finding("caption", Severity.warning, name, message))
     return captions, problems

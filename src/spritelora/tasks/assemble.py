@@ -60,15 +60,13 @@ class Encoded:
     negative: TextEmbedding
 
 
-def encode_all(
-    encoder: Encoder, sprites: TrainingSet, side_px: int, sampler: SamplerConfig, trains_text: bool = False
-) -> Encoded:
+def encode_all(encoder: Encoder, sprites: TrainingSet, sampler: SamplerConfig, trains_text: bool = False) -> Encoded:
     """Encode sprites, captions and sample prompts; what the cache holds is not computed again.
 
     `trains_text`: texts are token ids, for the encoders are not frozen.
     """
     everything = [*sprites.training, *sprites.held_out]
-    drawn = encoder.latents([*everything, *sprites.regularisation], side_px, sprites.matte)
+    drawn = encoder.latents([*everything, *sprites.regularisation], sprites.matte)
     latents = dict(zip([s.name for s in everything], drawn, strict=False))
     further = [(s, v) for s, variants in zip(sprites.training, sprites.variants, strict=True) for v in variants[1:]]
     kept = [s.caption for s in sprites.regularisation]
@@ -88,7 +86,7 @@ def encode_all(
             weights=[s.weight for s in part],
         )
 
-    varied = iter(encoder.latents([s for s, _ in further], side_px, sprites.matte, [v for _, v in further]))
+    varied = iter(encoder.latents([s for s, _ in further], sprites.matte, [v for _, v in further]))
     more = [
         [(next(varied), texts[vary_caption(sprite.caption, variant)]) for variant in variants[1:]]
         for sprite, variants in zip(sprites.training, sprites.variants, strict=True)
@@ -253,7 +251,7 @@ def build_sample_plan(
         prompts=sampler.prompts,
         texts=encoded.prompts,
         negative=encoded.negative,
-        references=[training_image(sprites.training[i], side_px, sprites.matte) for i in nearest],
+        references=[training_image(sprites.training[i], sprites.matte) for i in nearest],
         steps=sampler.steps,
         guidance=sampler.guidance,
         seed=sampler.seed,

@@ -42,7 +42,7 @@ class MachineFacts:
     """What was found. `cuda_build`: the CUDA that torch was built for. `probes`: what bitsandbytes says of each part
     that was tried, empty where it works. `disks`: by what is written. `base_problem`: empty where the base is at hand
     or can be fetched. `vae`: whether the autoencoder's latents are finite, by number format; empty: not tried, see
-    `vae_skipped`.
+    `vae_skipped`. `data`: what the data set is. `data_problem`: empty where it can be trained on.
     """
 
     architecture: str
@@ -56,6 +56,8 @@ class MachineFacts:
     wandb: str
     vae: Mapping[str, bool] = field(default_factory=dict)
     vae_skipped: str = ""
+    data: str = ""
+    data_problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ def find_all(facts: MachineFacts, need: RunNeed) -> list[Finding]:
         *_device(facts),
         *_bitsandbytes(facts, need),
         *_base(facts),
+        Finding("data", facts.data, Verdict.fails if facts.data_problem else Verdict.ok, facts.data_problem),
         *_memory(facts.device, need),
         *_disks(facts.disks),
         Finding("W&B", facts.wandb),
@@ -184,7 +187,8 @@ def to_table(findings: Sequence[Finding]) -> str:
     for finding in findings:
         lines.append(f"{finding.verdict.value:5}  {finding.what:{width}}  {finding.found}")
         if finding.advice:
-            lines.append(f"{'':5}  {'':{width}}  -> {finding.advice}")
+            below = f"\n{'':{width + 11}}"
+            lines.append(f"{'':5}  {'':{width}}  -> {finding.advice.replace(chr(10), below)}")
     return "\n".join(lines)
 
 

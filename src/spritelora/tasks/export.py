@@ -32,7 +32,7 @@ from spritelora.training.state_files import TENSORS
 
 log = logging.getLogger(__name__)
 
-USUAL_STRENGTH = 0.8
+USUAL_STRENGTH, USUAL_FACTOR = 0.8, 8
 VALIDATION, COLOURS = "validation.json", "colours.npz"
 
 
@@ -157,8 +157,9 @@ def plan_drawing(config: ExportConfig, record: dict[str, Any], run_dir: Path, ou
     strengths = config.strengths or [USUAL_STRENGTH] * len(config.loras)
     if len(strengths) != len(config.loras):
         raise ConfigError(f"strengths has {len(strengths)} numbers for {len(config.loras)} loras; give one for each")
-    if side_px % config.factor:
-        raise ConfigError(f"factor={config.factor} does not divide the {side_px} pixels of a side; 8 and 16 do")
+    factor = config.factor or trained_factor(record, side_px)
+    if side_px % factor:
+        raise ConfigError(f"factor={factor} does not divide the {side_px} pixels of a side; 8 and 16 do")
     prompt = config.prompt or sampler["prompts"][0]
     missing = [word for word in trigger.split(", ") if word and word not in prompt]
     strength = config.strength or best_strength(run_dir) or USUAL_STRENGTH
@@ -169,13 +170,19 @@ def plan_drawing(config: ExportConfig, record: dict[str, Any], run_dir: Path, ou
         prompt=", ".join([*missing, prompt]),
         negative_prompt=sampler["negative_prompt"],
         side_px=side_px,
-        factor=config.factor,
+        factor=factor,
         seed=sampler["seed"],
         steps=sampler["steps"],
         guidance=sampler["guidance"],
         spacing=timestep_spacing(Path(record["model"]["folder"])),
         prefix=output.name.removesuffix(".safetensors"),
     )
+
+
+def trained_factor(record: dict[str, Any], side_px: int) -> int:
+    """What a run's sprites were enlarged by, where they share it and it divides the image; older records do not say."""
+    factor = record["data"].get("factor")
+    return factor if isinstance(factor, int) and side_px % factor == 0 else USUAL_FACTOR
 
 
 def best_strength(run_dir: Path) -> float | None:

@@ -12,9 +12,9 @@ from spritelora.config.prepare import PrepareConfig
 from spritelora.config.processes import num_cpus
 from spritelora.errors import DatasetError
 from spritelora.sprites.findings import Severity
-from spritelora.sprites.manifest import PreparedSprite, read_manifest
 from spritelora.sprites.output_folder import State, is_complete, read_ledger, read_state, sha256_of
 from spritelora.sprites.plan import plan_matte, plan_set
+from spritelora.sprites.prepared import Prepared
 from spritelora.sprites.sources import Found, Source, survey_folder
 from spritelora.sprites.survey import NativeSprites, Reading, SurveyedFile, label, settle_scales, survey_file
 from spritelora.sprites.write_set import Caption
@@ -71,8 +71,7 @@ def _plan(
 ) -> SetPlan:
     """What is to be written, and all findings. Raises DatasetError for errors unless bad files are to be skipped."""
     folder = Path(config.input)
-    known = read_manifest(folder)
-    jobs = [(source, settings.reading, known.get(source.name)) for source in found.sources]
+    jobs = [(source, settings.reading, found.prepared.get(source.name)) for source in found.sources]
     files = settle_scales(list(map_in_order(_survey, jobs, config.workers or num_cpus())))
     plan = _plan_files(files, config, settings, output, ledger)
     natives = NativeSprites(files, settings.reading)
@@ -112,7 +111,7 @@ def _captions_by_label(plan: SetPlan) -> dict[str, Caption]:
     }
 
 
-def _survey(job: tuple[Source, Reading, PreparedSprite | None]) -> SurveyedFile:
+def _survey(job: tuple[Source, Reading, Prepared | None]) -> SurveyedFile:
     return survey_file(*job)
 
 
@@ -133,5 +132,8 @@ def _fingerprint(config: PrepareConfig, found: Found) -> str:
     digest = hashlib.sha256(json.dumps([FORMAT, settings, problems]).encode())
     for source in found.sources:
         beside = [sha256_of(f) for f in (source.file, source.file.with_suffix(".json"))]
+        if known := found.prepared.get(source.name):
+            mask = known.record.mask
+            beside += [repr(known.record), mask and sha256_of(known.folder / mask)]
         digest.update(json.dumps([source.name, source.caption, source.repeats, source.group, *beside]).encode())
     return digest.hexdigest()

@@ -101,6 +101,8 @@ def make_record(
             "num_training": len(sprites.training),
             "num_held_out": len(sprites.held_out),
             "matte": "#{:02x}{:02x}{:02x}".format(*sprites.matte),
+            "factor": sprites.factor,
+            **({"views": views, "as_stored": sprites.is_as_stored} if (views := sprites.views) else {}),
             **({"masks": sprites.masks_hash} if sprites.masks else {}),
             **(_regularisation(sprites) if sprites.regularisation else {}),
         },
@@ -131,6 +133,8 @@ def check_resumable(source: Path, recorded: Mapping[str, Any], record: Mapping[s
         for name in ("start", "over")
         if begun.get(name) != begins.get(name)
     ]
+    if note := changed_views(recorded["data"], record["data"]):
+        changed.append(f"data.path: {note}")
     masks = {r["data"].get("masks") for r in (recorded, record)} - {None}
     if len(masks) > 1:
         changed.append("data.path: the masks of the sprites are not those the run was trained on")
@@ -147,6 +151,24 @@ def check_resumable(source: Path, recorded: Mapping[str, Any], record: Mapping[s
             f"{source}: the settings differ from the run's, and it could not go on as it began\n  {listed}\n"
             f"leave these as they were, or start a new run without resume=; what may change is {free}"
         )
+
+
+def changed_views(recorded: Mapping[str, Any], data: Mapping[str, Any]) -> str | None:
+    """What differs in what manifests say of the images, from what records tell of their data; None where nothing does.
+
+    Before manifests were read, and where there is none, files are shown as they lie in their folder.
+    """
+    before, now = (d.get("views", {}) for d in (recorded, data))
+    if before == now or (not before and data.get("as_stored")):
+        return None
+    if not before:
+        return (
+            "the run was begun with the images as they lie in the folder, and by the manifest.jsonl in it they would "
+            "now be shown otherwise; move that file away for this run, or start a new one"
+        )
+    if now.keys() < before.keys():
+        return "the manifest.jsonl that the run was begun with is gone; put it back"
+    return "by manifest.jsonl the images are enlarged or placed in another way than when the run was begun"
 
 
 def changed_settings(recorded: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:

@@ -79,14 +79,14 @@ def validate(config: ValidateConfig) -> Path:
     from_file = settle.read_prompts(Path(config.prompts_file)) if config.prompts_file else []
     base = find_base(drawing.model, drawing.vae, drawing.tokenizer)
     data = settle.settle_data(config, subject.record)
-    sprites = read_training_set(data, drawing.side_px)
+    sprites = read_training_set(data, drawing.side_px, trained=subject.record["data"] if subject.record else None)
     if note := settle.changed_data(sprites, subject.record):
         log.warning("%s", note)
     own = subject.record["settings"]["sampler"]["prompts"] if subject.record else []
     seen, new = settle.choose_prompts(sprites, own, from_file, config.num_prompts)
     prompts = [p for p in (*seen, *new) for _ in range(config.images_per_prompt)]
     hardware = choose_hardware(config.hardware.device, config.hardware.precision)
-    natives = native_sprites(sprites, drawing.side_px)
+    natives = native_sprites(sprites)
     clip = load_clip(config.clip, hardware.device) if config.clip else None
     reference = Reference(palette_of(natives), SpriteIndex(natives, sprites.matte))
     judge = Judge(reference, wanted_grid(sprites), prompts, clip)
@@ -165,7 +165,7 @@ def _told(
         "images_per_prompt": config.images_per_prompt,
         "precision": hardware.precision.value,
         "hardware": hardware.name,
-        "pixels_to_a_sprite_pixel": sprites.training[0].factor,
+        "pixels_to_a_sprite_pixel": sprites.factor,
         "training_sprites": len(sprites.training),
         "data": {"hash": sprites.hash, "note": note},
         "clip": config.clip,

@@ -126,16 +126,25 @@ def settle_data(config: ValidateConfig, record: dict[str, Any] | None) -> DataCo
         limit=settings["limit"],
         holdout=settings["holdout"],
         split=Split(settings.get("split", Split.sprite.value)),  # runs before there were groups
-        matte=record["data"]["matte"],
         cache=typed.cache or settings["cache"],
     )
 
 
 def changed_data(sprites: TrainingSet, record: dict[str, Any] | None) -> str | None:
-    """What to say where the sprites are not those of the run's record."""
-    if record is None or record["data"]["hash"] == sprites.hash:
+    """What to say where the sprites are not those of the run's record, or were shown to it in another way."""
+    if record is None:
         return None
-    return "the sprites or captions are not quite those the run was trained on: they were changed since"
+    recorded = record["data"]
+    if recorded["hash"] != sprites.hash:
+        return "the sprites or captions are not quite those the run was trained on: they were changed since"
+    before, now = recorded.get("views", {}).get("sprites"), sprites.views.get("sprites")
+    is_same_size = sprites.training[0].fit.canvas[0] == record["settings"]["model"]["resolution"]
+    if before == now or not is_same_size or (before is None and sprites.is_as_stored):
+        return None
+    return (
+        "the run was trained with these images enlarged or placed in another way than their manifest says now: "
+        "measures of the grid may be off"
+    )
 
 
 def read_prompts(file: Path) -> list[str]:
