@@ -186,15 +186,43 @@ def test_links_within_the_folder_and_loops(folder: Path, tmp_path: Path) -> None
     assert len(survey_folder(tmp_path / "alias").sources) == 2
 
 
-def test_pipes_and_folders_named_as_files_are_named(folder: Path) -> None:
+def test_what_systems_leave_behind_is_passed_over_in_one_line(folder: Path) -> None:
+    litter = ("@eaDir/a.png/SYNOPHOTO_THUMB_M.jpg", "__MACOSX/._a.png", "._a.png", ".DS_Store", "Thumbs.db",
+              "sub/desktop.ini", "$RECYCLE.BIN/x.png")  # fmt: skip
+    for name in litter:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"\0")
+    (folder / ".git").mkdir()
+    add(folder, "a.png", "pixel art, key")
+    (note,) = survey_folder(folder).problems
+    assert (note.severity, note.file) == (Severity.note, "")
+    assert (
+        note.message == "$RECYCLE.BIN, .DS_Store, ._a.png and 4 more passed over: what operating systems leave behind"
+    )
+    assert [s.name for s in survey_folder(folder).sources] == ["a.png"]
+
+
+def test_folders_named_like_images_are_passed_over_in_one_line(folder: Path) -> None:
+    for name in ("hero.png", "orc.GIF"):
+        add(folder, f"{name}/c.png")
+    with pytest.raises(
+        DatasetError, match=r"no images found.*\n  hero\.png, orc\.GIF passed over: a folder with the name"
+    ):
+        find_sources(folder)
+    add(folder, "a.png", "pixel art, key")
+    (warning,) = survey_folder(folder).problems
+    assert (warning.kind, warning.severity) == ("folder", Severity.warning)
+    assert "rename it if its images belong to the set" in warning.message
+    assert [s.name for s in survey_folder(folder).sources] == ["a.png"]
+
+
+def test_pipes_named_as_files_are_named(folder: Path) -> None:
     os.mkfifo(folder / "pipe.png")
     os.mkfifo(folder / "b.txt")
     add(folder, "b.png")
-    add(folder, "folder.png/c.png")
     (folder / "null.png").symlink_to("pipe.png")
     assert errors(folder) == {
         "b.txt": "a pipe, not a file; remove it",
-        "folder.png": "a folder with the name of an image; rename it",
         "null.png": "a link to what is no file; remove it",
         "pipe.png": "a pipe, not a file; remove it",
     }

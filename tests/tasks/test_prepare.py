@@ -81,6 +81,20 @@ def test_the_monsters_come_back_from_1024_px(tmp_path: Path) -> None:
     assert_native_pixels(DCSS, tmp_path / "out")
 
 
+def test_no_caption_is_made_over_one_that_was_not_read(
+    sprite_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in (0, 1):
+        (sprite_folder / f"sprite_{number:02d}.png").rename(sprite_folder / f"axe_{number}.png")
+        (sprite_folder / f"sprite_{number:02d}.txt").unlink()
+    (sprite_folder / "captions.csv").write_text("file,caption\naxe_0.png,a red axe of old\n")
+    run(sprite_folder, tmp_path / "out", create_captions=True)
+    assert not (tmp_path / "out" / "axe_0.txt").exists()
+    assert (tmp_path / "out" / "axe_1.txt").read_text() == "pixel art, axe\n"
+    assert "captions.csv: names 1 image without a caption and is not read; write captions into" in caplog.text
+    assert "metadata.csv (columns file_name and text)" in caplog.text
+
+
 def test_the_manifest_says_what_lies_there(sprite_folder: Path, tmp_path: Path) -> None:
     run(sprite_folder, tmp_path / "out")
     for record in records(tmp_path / "out"):

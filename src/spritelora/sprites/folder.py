@@ -26,7 +26,7 @@ from spritelora.sprites.manifest import MANIFEST, one_or_pair
 from spritelora.sprites.matte import choose_matte, unite_colours
 from spritelora.sprites.names import printable
 from spritelora.sprites.prepared import NativeSprite, Prepared, Sizing, check_bytes, restore
-from spritelora.sprites.sources import IMAGE_SUFFIXES, MAX_LISTED, Source, as_line, refuse, survey_folder
+from spritelora.sprites.sources import IMAGE_SUFFIXES, MAX_LISTED, Source, as_line, refuse, refuse_empty, survey_folder
 
 log = logging.getLogger(__name__)
 
@@ -80,9 +80,8 @@ def read_folder(folder: Path, side_px: int, key: str = "data.path") -> list[Capt
     if not folder.is_dir():
         raise DatasetError(f"{printable(folder)}: no such folder; {key} names a folder of images with .txt captions")
     found = survey_folder(folder)
-    if not found.sources and not found.errors:
-        kinds = " ".join(sorted(s[1:] for s in IMAGE_SUFFIXES))
-        raise DatasetError(f"{printable(folder)}: no images found ({kinds}); {key} names the folder that holds them")
+    kinds = " ".join(sorted(s[1:] for s in IMAGE_SUFFIXES))
+    refuse_empty(folder, found, f" ({kinds}); {key} names the folder that holds them")
     canvases = _canvas_problems(folder, found.prepared.values(), side_px)
     refuse(folder, [*(as_line(p) for p in found.errors), *_caption_problems(found.sources), *canvases])
     sprites: list[CaptionedSprite] = []
@@ -245,7 +244,10 @@ def _caption_problems(sources: list[Source]) -> list[str]:
         image = PurePosixPath(source.name)
         caption = printable(image.with_suffix(".txt"))
         if source.caption is None:
-            problems.append(f"{caption}: missing; write one line that says what {printable(image.name)} shows")
+            elsewhere = f" ({printable(source.unread)} names it and is not read)" if source.unread else ""
+            problems.append(
+                f"{caption}: missing{elsewhere}; write one line that says what {printable(image.name)} shows"
+            )
         elif not source.caption:
             problems.append(f"{caption}: empty caption; write what the sprite shows, such as: pixel art, red potion")
     return problems

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from spritelora.errors import DatasetError
+from spritelora.sprites.caption_owners import CAPTION_SUFFIXES, composed, find_owners
 from spritelora.sprites.findings import Finding, Severity
 from spritelora.sprites.groups import group_names
 from spritelora.sprites.image import disguise_of
@@ -18,6 +19,7 @@ from spritelora.sprites.sidecars import (
     metadata_captions,
     read_side_captions,
 )
+from spritelora.sprites.unread_captions import find_unread
 from spritelora.sprites.walk import IMAGE_SUFFIXES, UNREAD_SUFFIXES, walk_folder
 
 __all__ = ["IMAGE_SUFFIXES", "Found", "Source", "as_line", "find_sources", "refuse", "survey_folder"]
@@ -34,7 +36,8 @@ class Source:
 
     `name`: path below the folder. `caption`: None where there is none. `repeats`: how often an epoch shows it.
     `group`: what belongs together (a character, a sheet, a folder), for splits that must not separate it.
-    `class_words`: what a kohya folder's name says its images show; empty elsewhere.
+    `class_words`: what a kohya folder's name says its images show; empty elsewhere. `text_file`: the text file that
+    holds the caption. `unread`: path of a file that seems to hold the caption and is not read, else empty.
     """
 
     file: Path
@@ -43,6 +46,8 @@ class Source:
     repeats: int
     group: str
     class_words: str = ""
+    text_file: Path | None = None
+    unread: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,13 +67,22 @@ class Found:
         return [p for p in self.problems if p.severity is Severity.error]
 
 
-def find_sources(folder: Path) -> list[Source]:
+def refuse_empty(folder: Path, found: Found, remedy: str) -> None:
+    """Raise DatasetError where a folder holds no image at all, with what it holds instead; `remedy` ends its line."""
+    if not found.sources and not found.errors:
+        instead = "".join(f"\n  {as_line(p)}" for p in found.problems[:MAX_LISTED])
+        raise DatasetError(f"{printable(folder)}: no images found{remedy}{instead}")
+
+
+def find_sources(folder: Path, remedy: str = "") -> list[Source]:
     """All image files below a folder, sorted by name; hidden ones are left out.
 
-    Raises DatasetError that names every problem `survey_folder` counts as an error.
+    Raises DatasetError that names every problem `survey_folder` counts as an error, or that there is no image: then
+    `remedy` says what to do.
     """
     found = survey_folder(folder)
     refuse(folder, [as_line(p) for p in found.errors])
+    refuse_empty(folder, found, remedy)
     return found.sources
 
 
@@ -88,17 +102,20 @@ def refuse(folder: Path, problems: Sequence[str]) -> None:
 def survey_folder(folder: Path) -> Found:
     """What a folder holds, good and bad.
 
-    Captions come from `.txt`, `.caption`, `metadata.jsonl` and `metadata.csv`, in this order; folders named
-    `10_knight` repeat their images 10 times. Raises DatasetError where there is no such folder.
+    Captions come from `.txt`, `.caption`, `metadata.jsonl` and `metadata.csv`, in this order; files that seem to hold
+    others are named. Folders named `10_knight` repeat their images 10 times. Raises DatasetError where there is no such
+    folder.
     """
     if not folder.is_dir():
         raise DatasetError(f"{printable(folder)}: no such folder; name a folder of images")
     walked = walk_folder(folder)
-    present = set(walked.files)
     images = {f.relative_to(folder).as_posix(): f for f in walked.files if f.suffix.lower() in IMAGE_SUFFIXES}
     tables, table_problems = _read_tables(folder, walked.files, set(images))
     prepared, manifest_problems = find_prepared(folder, walked.files, set(images))
-    captions, caption_problems = _read_captions(images, present, tables, prepared)
+    owned = _owned_texts(folder, walked.files, images)
+    captions, caption_problems = _read_captions(images, owned, tables, prepared)
+    texts = [text.relative_to(folder).as_posix() for of_image in owned.values() for text in of_image]
+    unread, unread_problems = find_unread(folder, walked.files, [n for n in images if n not in captions], texts)
     problems = [
         *walked.problems,
         *_unread(walked.files),
@@ -106,12 +123,16 @@ def survey_folder(folder: Path) -> Found:
         *_stem_problems(images),
         *table_problems,
         *caption_problems,
+        *unread_problems,
         *_disguises(images),
     ]
     bad = {p.file for p in problems if p.severity is Severity.error}
     good = [n for n in images if n not in bad and not any(str(parent) in bad for parent in PurePosixPath(n).parents)]
     groups = group_names([_origin(name, prepared) for name in good])
-    sources = [_source(images[n], n, captions.get(n), group) for n, group in zip(good, groups, strict=True)]
+    sources = [
+        _source(images[n], n, captions.get(n), group, owned.get(n, ()), unread.get(n, ""))
+        for n, group in zip(good, groups, strict=True)
+    ]
     return Found(sources, [*problems, *manifest_problems], prepared)
 
 
@@ -121,9 +142,10 @@ def _origin(name: str, prepared: Mapping[str, Prepared]) -> str:
     return (record and (record.group or record.source)) or name
 
 
-def _source(file: Path, name: str, caption: str | None, group: str) -> Source:
+def _source(file: Path, name: str, caption: str | None, group: str, texts: Sequence[Path], unread: str) -> Source:
     repeats, class_words = _kohya(name)
-    return Source(file, name, caption, repeats, group, class_words)
+    text_file = next((text for text in texts if text.suffix.lower() == CAPTION_SUFFIXES[0]), None)
+    return Source(file, name, caption, repeats, group, class_words, text_file, unread)
 
 
 def _kohya(name: str) -> tuple[int, str]:
@@ -152,7 +174,7 @@ def _repeat_problems(images: Iterable[str]) -> list[Finding]:
 def _stem_problems(images: Iterable[str]) -> list[Finding]:
     stems: dict[PurePosixPath, list[str]] = defaultdict(list)
     for name in images:
-        stems[PurePosixPath(name).with_suffix("")].append(name)
+        stems[PurePosixPath(composed(name)).with_suffix("")].append(name)
     return [
         Finding(
             "stem",
@@ -195,21 +217,30 @@ def _read_tables(folder: Path, files: Iterable[Path], images: set[str]) -> tuple
     tables: Tables = []
     problems: list[Finding] = []
     for file in files:
-        if file.name in METADATA_FILES:
+        if file.name.lower() in METADATA_FILES:
             captions, found = metadata_captions(folder, file, images)
             tables.append((file.relative_to(folder).as_posix(), captions))
             problems.extend(found)
-    return sorted(tables, key=lambda t: METADATA_FILES.index(PurePosixPath(t[0]).name)), problems
+    return sorted(tables, key=lambda t: METADATA_FILES.index(PurePosixPath(t[0]).name.lower())), problems
+
+
+def _owned_texts(folder: Path, files: Iterable[Path], images: Iterable[str]) -> dict[str, list[Path]]:
+    """The `.txt` and `.caption` files of each image that has any, the one that counts first."""
+    texts = {f.relative_to(folder).as_posix(): f for f in files if f.suffix.lower() in CAPTION_SUFFIXES}
+    return {image: [texts[t] for t in owned] for image, owned in find_owners(images, texts).items()}
 
 
 def _read_captions(
-    images: dict[str, Path], present: set[Path], tables: Tables, prepared: Mapping[str, Prepared]
+    images: Iterable[str],
+    owned: Mapping[str, Sequence[Path]],
+    tables: Tables,
+    prepared: Mapping[str, Prepared],
 ) -> tuple[dict[str, str], list[Finding]]:
     captions: dict[str, str] = {}
     problems: list[Finding] = []
-    for name, image in images.items():
+    for name in images:
         try:
-            given = [(file.name, text) for file, text in read_side_captions(image, present)]
+            given = [(file.name, text) for file, text in read_side_captions(owned.get(name, ()))]
         except ValueError as error:
             problems.append(Finding("caption", Severity.error, name, str(error)))
             continue

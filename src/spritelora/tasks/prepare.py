@@ -15,7 +15,7 @@ from spritelora.sprites.findings import Severity
 from spritelora.sprites.output_folder import State, is_complete, read_ledger, read_state, sha256_of
 from spritelora.sprites.plan import plan_matte, plan_set
 from spritelora.sprites.prepared import Prepared
-from spritelora.sprites.sources import Found, Source, survey_folder
+from spritelora.sprites.sources import Found, Source, refuse_empty, survey_folder
 from spritelora.sprites.survey import NativeSprites, Reading, SurveyedFile, label, settle_scales, survey_file
 from spritelora.sprites.write_set import Caption
 from spritelora.tasks.parallel import map_in_order
@@ -27,7 +27,7 @@ from spritelora.tasks.prepare_write import SetPlan, write_set
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the same originals give other files or findings than before, so that folders are made anew."""
 
 WITHOUT_EFFECT = ("input", "output", "workers", "validate_only")
@@ -40,8 +40,7 @@ def prepare(config: PrepareConfig) -> None:
     folder, output = folders_of(config)
     settings = Settings(reading_of(config), fit_options_of(config), matte_of(config))
     found = survey_folder(folder)
-    if not found.sources and not found.errors:
-        raise DatasetError(f"{folder}: no images found; input names the folder that holds them")
+    refuse_empty(folder, found, "; input names the folder that holds them")
     state = read_state(output) if output else State()
     fingerprint = _fingerprint(config, found)
     if output and not config.validate_only and state.fingerprint == fingerprint and is_complete(output, state):
