@@ -5,7 +5,7 @@ import logging
 import platform
 import statistics
 from collections.abc import Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,10 @@ def benchmark(config: BenchmarkConfig) -> dict[str, Any]:
     """Measure, print the figures as one JSON object, and return them."""
     if config.peer is not None and config.mode is not BenchmarkMode.command:
         raise ConfigError("peer= is a whole command, to be timed beside train.py: add mode=command")
+    if config.mode is BenchmarkMode.suite:
+        from spritelora.tasks.suite.conduct import conduct
+
+        return conduct(config)
     output = Path(config.output).expanduser() if config.output is not None else None
     if output is not None and output.exists():
         raise ConfigError(f"output={output} exists already; name another file")
@@ -55,5 +59,18 @@ def _machine() -> dict[str, Any]:
     return {
         "machine": platform.machine(),
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in ("spritelora", "torch", "pytorch-lightning", "diffusers", "peft")},
+        "versions": versions(),
     }
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of this project and the libraries beneath; None for what runs from its sources, or is not there."""
+    names = ("spritelora", "torch", "pytorch-lightning", "diffusers", "transformers", "peft", "bitsandbytes")
+    return {name: _version(name) for name in names}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

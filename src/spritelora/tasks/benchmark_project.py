@@ -1,5 +1,6 @@
 """What a chip that is not here would take for SDXL, from counted arithmetic, bytes and a share of its matrix rate."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from spritelora.sdxl.geometry import SDXL_UNET, SDXL_UNET_WEIGHTS, SDXL_VAE, sha
 from spritelora.sdxl.text import text_shapes_of
 from spritelora.tasks.benchmark_train import count_forward_tflop, count_tflop, random_set
 from spritelora.tasks.need import FULL_SIZE
-from spritelora.training.memory import Plan, RunShapes
+from spritelora.training.memory import Plan, RunShapes, forget
 from spritelora.training.tracing import Arithmetic
 
 SIDE_PX = 1024
@@ -39,7 +40,7 @@ def project(config: BenchmarkConfig) -> dict[str, Any]:
         f"run_of_{RUN_STEPS}_steps_h": step_s * RUN_STEPS / 3600,
         "image_s": max(one_image_tflop / rate, config.sampling_steps * weights_s),
         "ten_images_s": max(10 * one_image_tflop / rate, config.sampling_steps * weights_s),
-        "peak_gb": _run_shapes(config).use(Plan(BaseFormat.full, False, batch)).peak_gb,
+        "peak_gb": shapes_of_run(config, torch.bfloat16).use(Plan(BaseFormat.full, False, batch)).peak_gb,
     }
     return {
         "mode": "project",
@@ -65,9 +66,13 @@ def decoding_tflop() -> float:
     return counter.get_total_flops() / 1e12
 
 
-def _run_shapes(config: BenchmarkConfig) -> RunShapes:
+def shapes_of_run(
+    config: BenchmarkConfig, dtype: torch.dtype, remember: Callable[[str, Callable[[], int]], int] = forget
+) -> RunShapes:
+    """The shapes of training SDXL with the settings' LoRA on a GPU. `dtype`: of the arithmetic."""
+
     def make_unet() -> Any:
-        unet = torch.nn.Module.to(shapes_of(SDXL_UNET), torch.bfloat16).requires_grad_(False)
+        unet = torch.nn.Module.to(shapes_of(SDXL_UNET), dtype).requires_grad_(False)
         add_lora(unet, match_targets(unet, config.targets), config.rank, config.rank, 0.0, seed=0)  # pyright: ignore
         return unet.train()
 
@@ -76,6 +81,7 @@ def _run_shapes(config: BenchmarkConfig) -> RunShapes:
         lambda: vae_shapes_of(SDXL_VAE),
         lambda: text_shapes_of(FULL_SIZE.text),
         lambda parameters: torch.optim.AdamW(parameters),
-        Arithmetic(torch.bfloat16, is_cuda=True),
+        Arithmetic(dtype, is_cuda=True),
         SIDE_PX,
+        remember=remember,
     )
