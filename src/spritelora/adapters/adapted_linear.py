@@ -200,9 +200,9 @@ def use_peft_layers(model: nn.Module) -> None:
     """Undo `use_one_operation`: PEFT's layers compute as PEFT wrote them, attention as diffusers did."""
     for layer in model.modules():
         if type(layer) is OneLoraLinear:
-            layer.__class__ = PeftLinear
+            layer.__class__ = PeftLinear  # pyright: ignore[reportAttributeAccessIssue]
         elif isinstance(layer, Attention) and isinstance(layer.processor, JointAttention):
-            layer.set_processor(AttnProcessor2_0())
+            layer.set_processor(AttnProcessor2_0())  # pyright: ignore[reportArgumentType]
 
 
 def _is_plain(attention: Attention) -> bool:

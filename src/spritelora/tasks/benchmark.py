@@ -5,14 +5,13 @@ import logging
 import platform
 import statistics
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from spritelora.config.benchmark import BenchmarkConfig, BenchmarkMode
 from spritelora.errors import ConfigError, TrainingError
 from spritelora.files import write_whole
-from spritelora.tasks.libraries import quick_imports
+from spritelora.tasks.libraries import package_versions, quick_imports
 
 log = logging.getLogger(__name__)
 
@@ -59,18 +58,5 @@ def _machine() -> dict[str, Any]:
     return {
         "machine": platform.machine(),
         "python": platform.python_version(),
-        "versions": versions(),
+        "versions": package_versions(),
     }
-
-
-def versions() -> dict[str, str | None]:
-    """Versions of this project and the libraries beneath; None for what runs from its sources, or is not there."""
-    names = ("spritelora", "torch", "pytorch-lightning", "diffusers", "transformers", "peft", "bitsandbytes")
-    return {name: _version(name) for name in names}
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

@@ -12,8 +12,8 @@ from spritelora.config.hardware_keys import BaseFormat
 from spritelora.sdxl.geometry import SDXL_UNET, SDXL_UNET_WEIGHTS, SDXL_VAE, shapes_of, vae_shapes_of
 from spritelora.sdxl.text import text_shapes_of
 from spritelora.tasks.benchmark_train import count_forward_tflop, count_tflop, random_set
-from spritelora.tasks.need import FULL_SIZE
-from spritelora.training.memory import Plan, RunShapes, forget
+from spritelora.tasks.need import FULL_SIZE, Geometry
+from spritelora.training.memory import Plan, RunShapes
 from spritelora.training.tracing import Arithmetic
 
 SIDE_PX = 1024
@@ -40,7 +40,7 @@ def project(config: BenchmarkConfig) -> dict[str, Any]:
         f"run_of_{RUN_STEPS}_steps_h": step_s * RUN_STEPS / 3600,
         "image_s": max(one_image_tflop / rate, config.sampling_steps * weights_s),
         "ten_images_s": max(10 * one_image_tflop / rate, config.sampling_steps * weights_s),
-        "peak_gb": shapes_of_run(config, torch.bfloat16).use(Plan(BaseFormat.full, False, batch)).peak_gb,
+        "peak_gb": _shapes(config).use(Plan(BaseFormat.full, False, batch)).peak_gb,
     }
     return {
         "mode": "project",
@@ -58,6 +58,10 @@ def project(config: BenchmarkConfig) -> dict[str, Any]:
     }
 
 
+def _shapes(config: BenchmarkConfig) -> RunShapes:
+    return shapes_of_run(config, FULL_SIZE, Arithmetic(torch.bfloat16, is_cuda=True), SIDE_PX)
+
+
 def decoding_tflop() -> float:
     """Arithmetic of SDXL's autoencoder for one image, counted on shapes alone."""
     vae = vae_shapes_of(SDXL_VAE)
@@ -67,21 +71,28 @@ def decoding_tflop() -> float:
 
 
 def shapes_of_run(
-    config: BenchmarkConfig, dtype: torch.dtype, remember: Callable[[str, Callable[[], int]], int] = forget
+    config: BenchmarkConfig, geometry: Geometry, arithmetic: Arithmetic, side_px: int, process: int = 0
 ) -> RunShapes:
-    """The shapes of training SDXL with the settings' LoRA on a GPU. `dtype`: of the arithmetic."""
+    """The shapes of a training with the settings' LoRA. `process`: bytes that libraries take of the same memory."""
+    traced: dict[str, int] = {}
 
     def make_unet() -> Any:
-        unet = torch.nn.Module.to(shapes_of(SDXL_UNET), dtype).requires_grad_(False)
+        unet = torch.nn.Module.to(shapes_of(geometry.unet), arithmetic.base).requires_grad_(False)
         add_lora(unet, match_targets(unet, config.targets), config.rank, config.rank, 0.0, seed=0)  # pyright: ignore
         return unet.train()
 
+    def remember(name: str, compute: Callable[[], int]) -> int:
+        if name not in traced:
+            traced[name] = compute()
+        return traced[name]
+
     return RunShapes(
         make_unet,
-        lambda: vae_shapes_of(SDXL_VAE),
-        lambda: text_shapes_of(FULL_SIZE.text),
+        lambda: vae_shapes_of(geometry.vae),
+        lambda: text_shapes_of(geometry.text),
         lambda parameters: torch.optim.AdamW(parameters),
-        Arithmetic(dtype, is_cuda=True),
-        SIDE_PX,
+        arithmetic,
+        side_px,
+        process=process,
         remember=remember,
     )

@@ -2,9 +2,7 @@
 
 import platform
 import shutil
-from contextlib import suppress
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -18,6 +16,7 @@ from spritelora.sdxl.latents import finite_formats
 from spritelora.sdxl.quantised import BYTES_PER_WEIGHT, probe_quantised
 from spritelora.tasks.assemble import find_optimizer, optimizer_settings, rate_factors
 from spritelora.tasks.doctor_findings import Disk, MachineFacts, RunNeed, failures, find_all, to_table
+from spritelora.tasks.libraries import package_versions
 from spritelora.tasks.need import FULL_SIZE, Geometry, choose_plan, read_geometry, run_shapes
 from spritelora.training.hardware import Hardware, choose_hardware
 from spritelora.training.machine import read_device
@@ -25,7 +24,6 @@ from spritelora.training.memory import SHARE, MemoryUse, Plan, plans, savings
 from spritelora.training.optimizer import probe_optimizer
 from spritelora.training.wandb_run import has_wandb_key
 
-PACKAGES = ("torch", "pytorch-lightning", "diffusers", "transformers", "peft", "bitsandbytes")
 IMAGES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"}
 DEMO_SPRITES = 108
 HUB_GB = 7.0
@@ -121,7 +119,7 @@ def gather(config: TrainConfig, hardware: Hardware, base: BaseModel | None, foun
         vae, skipped = finite_formats(load_vae(base, hardware.device)), ""
     return MachineFacts(
         architecture=platform.machine(),
-        versions={"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        versions={"python": platform.python_version(), **package_versions()},
         device=read_device(hardware.device),
         cuda_build=torch.version.cuda,
         probes=probe_bitsandbytes(config, hardware),
@@ -188,9 +186,3 @@ def _disk(folder: str, needed_gb: float, advice: str) -> Disk:
     while not place.exists():
         place = place.parent
     return Disk(folder, shutil.disk_usage(place).free / 1e9, needed_gb, advice)
-
-
-def _version(package: str) -> str:
-    with suppress(PackageNotFoundError):
-        return version(package)
-    return "not installed"

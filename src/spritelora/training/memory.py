@@ -70,8 +70,7 @@ class MemoryUse:
         return max(self.training, self.encoding, self.sampling) / 1e9
 
 
-def forget(_name: str, compute: Callable[[], int]) -> int:
-    """A figure worked out anew each time."""
+def _forget(_name: str, compute: Callable[[], int]) -> int:
     return compute()
 
 
@@ -92,7 +91,7 @@ class RunShapes:
     side_px: int
     process: int = 0
     draws: bool = True
-    remember: Callable[[str, Callable[[], int]], int] = forget
+    remember: Callable[[str, Callable[[], int]], int] = _forget
 
     def use(self, plan: Plan) -> MemoryUse:
         """The memory of a run under a plan."""

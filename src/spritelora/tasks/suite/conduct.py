@@ -97,10 +97,7 @@ def conduct(config: BenchmarkConfig) -> dict[str, Any]:
     """Measure part after part until the time is up; figures.json and tables.md hold each as soon as it is there."""
     deadline = time.monotonic() + 60 * config.minutes
     parts, folder = choose_parts(config.parts), _make_folder(config)
-    with (
-        tempfile.TemporaryDirectory(prefix="spritelora-suite-", dir=_quick_disk()) as work,
-        (folder / "log.txt").open("wb") as log_file,
-    ):
+    with _work_folder() as work, (folder / "log.txt").open("wb") as log_file:
         setting = Setting(config, folder, Path(work))
         first = Worker(setting, log_file)
         if "error" in first.facts:
@@ -118,6 +115,10 @@ def conduct(config: BenchmarkConfig) -> dict[str, Any]:
     print(sheet.text)  # noqa: T201
     log.info("written: %s", folder)
     return sheet.figures
+
+
+def _work_folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="spritelora-suite-", dir=_quick_disk())
 
 
 def _quick_disk() -> Path | None:

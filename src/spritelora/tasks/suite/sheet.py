@@ -60,7 +60,7 @@ def _reason(row: Mapping[str, Any]) -> str:
 
 
 def _tables(head: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    libraries = ", ".join(f"{name} {version}" for name, version in head["libraries"].items() if version)
+    libraries = ", ".join(f"{name} {version}" for name, version in head["libraries"].items())
     yield f"# {head['name']}, {head['memory_gb']} GB"
     yield ""
     yield libraries

@@ -9,14 +9,13 @@ import time
 import traceback
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from spritelora.config.benchmark import BenchmarkConfig
 from spritelora.config.strict import load
 from spritelora.errors import SpriteLoraError, first_line
 from spritelora.files import without_nan
-from spritelora.tasks.benchmark import versions
-from spritelora.tasks.libraries import import_bitsandbytes, prepare_libraries, quick_imports
+from spritelora.tasks.libraries import import_bitsandbytes, package_versions, prepare_libraries, quick_imports
 from spritelora.tasks.suite.parts import PARTS, Setting
 
 
@@ -43,9 +42,9 @@ def _own_standard_output() -> TextIO:
 
 
 def _settings(plain: dict[str, Any]) -> BenchmarkConfig:
-    from omegaconf import OmegaConf
+    from omegaconf import DictConfig, OmegaConf
 
-    return load(OmegaConf.merge(OmegaConf.structured(BenchmarkConfig), plain), BenchmarkConfig)
+    return load(cast(DictConfig, OmegaConf.merge(OmegaConf.structured(BenchmarkConfig), plain)), BenchmarkConfig)
 
 
 def _ask_in_background(questions: TextIO) -> Any:
@@ -81,7 +80,7 @@ def _introduce(config: BenchmarkConfig) -> dict[str, Any]:
         "memory_gb": round(facts.total_gb, 1),
         "capability": facts.capability,
         "threads": config.threads,
-        "libraries": versions(),
+        "libraries": package_versions(),
     }
 
 
