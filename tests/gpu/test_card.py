@@ -80,3 +80,14 @@ def test_a_batch_without_room_ends_in_advice_and_fits_with_recomputing(setting) 
 
 def test_a_signal_in_a_step_leaves_a_checkpoint(setting: Setting) -> None:
     assert Path(setting.work / "stopped" / runs.sigterm(setting)["kept"]).is_dir()
+
+
+def test_a_captioner_writes_on_the_card(setting: Setting) -> None:
+    from spritelora.captioning.captioner import find_captioner, load_captioner
+    from tests.captioning import tiny_models
+    from tests.captioning.test_captioner import SHORT as SHORT_ANSWER
+    from tests.captioning.test_captioner import pictures
+
+    model = find_captioner(str(tiny_models.make_blip2(setting.work / "blip2")))
+    captioner = load_captioner(model, torch.device("cuda"), SHORT_ANSWER)
+    assert all(set(text.split()) <= set(tiny_models.WORDS) for text in captioner.describe(pictures()))

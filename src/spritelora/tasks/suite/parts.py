@@ -72,6 +72,7 @@ PARTS = (
     Part("samples", "Images of one LoRA on the device and on the CPU", "numbers:samples", 6, 5),
     Part("memory", "Out of memory, then the same batch with recomputing", "runs:memory", 20, 0, MEMORY),
     Part("validate", "The page of validate", "runs:validate", 20, 25),
+    Part("doctor", "The verdict of doctor", "runs:doctor", 12, 10),
     Part("nccl", "Processes: NCCL in a group of one", "numbers:nccl", 2, 0, NCCL),
     Part("predicted", "Predicted memory of the steps", "predictions:predict", 60, 12, on_cpu=True),
     Part("kernels_1", "Kernels of a step at batch 1", "kernels:profile_step", 7, 0, GPU_KERNELS),

@@ -174,7 +174,32 @@ def memory(setting: Setting) -> Figures:
         ).require(1)
         error = next((line for line in failed.text.splitlines() if line.startswith("error: ")), "no error line")
         again = train(setting, *overrides, f"output={setting.work / 'fits'}", "hardware.gradient_checkpointing=true")
-    return {"batch_size": batch, "free_gb": free_gb, "error": error, "status_with_recomputing": again.require(0).status}
+        drawn = drawing_without_room(setting)
+    return {
+        "batch_size": batch,
+        "free_gb": free_gb,
+        "error": error,
+        "status_with_recomputing": again.require(0).status,
+        "drawing": drawn,
+    }
+
+
+def drawing_without_room(setting: Setting, images: int = 2048) -> str:
+    """The error of generate where so many images at once have no room."""
+    command = ["scripts/generate.py", f"count={images}", f"sampler.batch_size={images}", "sampler.steps=1"]
+    where = [f"device={setting.config.device.value}", f"output={setting.work / 'drawn'}", "prompts=[red potion]"]
+    ended = run([sys.executable, *command, *where])
+    return next((line for line in ended.text.splitlines() if line.startswith("error: ")), f"status {ended.status}")
+
+
+def doctor(setting: Setting) -> Figures:
+    """The lines that doctor prints for the whole run of this suite, the last of which is its verdict."""
+    size = () if setting.is_small else ("model=sdxl", f"model.path={full_base(setting)}")
+    device = f"hardware.device={setting.config.device.value}"
+    cache = f"data.cache={setting.work / 'cache'}"
+    ended = run([sys.executable, "scripts/doctor.py", *size, device, cache, "optim=adamw8bit", "trainer.batch_size=1"])
+    lines = [line.strip() for line in ended.text.splitlines() if line.strip()]
+    return {"seconds": round(ended.seconds, 1), "status": ended.status, "verdict": lines[-1], "lines": lines}
 
 
 @contextmanager
