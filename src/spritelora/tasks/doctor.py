@@ -2,9 +2,7 @@
 
 import platform
 import shutil
-from contextlib import suppress
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -19,6 +17,7 @@ from spritelora.sdxl.quantised import BYTES_PER_WEIGHT, probe_quantised
 from spritelora.sprites.folder import factors_text
 from spritelora.tasks.assemble import find_optimizer, optimizer_settings, rate_factors
 from spritelora.tasks.doctor_findings import Disk, MachineFacts, RunNeed, failures, find_all, to_table
+from spritelora.tasks.libraries import package_versions
 from spritelora.tasks.need import FULL_SIZE, Geometry, choose_plan, read_geometry, run_shapes
 from spritelora.tasks.training_set import read_training_set
 from spritelora.training.hardware import Hardware, choose_hardware
@@ -27,7 +26,6 @@ from spritelora.training.memory import SHARE, MemoryUse, Plan, plans, savings
 from spritelora.training.optimizer import probe_optimizer
 from spritelora.training.wandb_run import has_wandb_key
 
-PACKAGES = ("torch", "pytorch-lightning", "diffusers", "transformers", "peft", "bitsandbytes")
 HUB_GB = 7.0
 """SDXL in fp16 with its VAE in full, as it is fetched."""
 
@@ -122,7 +120,7 @@ def gather(config: TrainConfig, hardware: Hardware, base: BaseModel | None, foun
     num_images, data, data_problem = read_data(config)
     return MachineFacts(
         architecture=platform.machine(),
-        versions={"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        versions={"python": platform.python_version(), **package_versions()},
         device=read_device(hardware.device),
         cuda_build=torch.version.cuda,
         probes=probe_bitsandbytes(config, hardware),
@@ -194,9 +192,3 @@ def _disk(folder: str, needed_gb: float, advice: str) -> Disk:
     place = Path(folder).resolve()
     nearest = next((p for p in (place, *place.parents) if p.exists()), None)  # None: a drive that is not there
     return Disk(folder, shutil.disk_usage(nearest).free / 1e9 if nearest else 0.0, needed_gb, advice)
-
-
-def _version(package: str) -> str:
-    with suppress(PackageNotFoundError):
-        return version(package)
-    return "not installed"

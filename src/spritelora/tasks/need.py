@@ -5,7 +5,6 @@ import logging
 from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from spritelora.sdxl.geometry import (
 from spritelora.sdxl.quantised import BYTES_PER_WEIGHT, probe_quantised
 from spritelora.sdxl.text import TextStack, text_shapes_of
 from spritelora.tasks import assemble
+from spritelora.tasks.libraries import package_versions
 from spritelora.tasks.text_training import adapt_text
 from spritelora.training.hardware import Hardware
 from spritelora.training.machine import LARGE_BYTES, DeviceFacts, process_memory_bytes, read_device
@@ -105,7 +105,7 @@ def _kept_figures(
         "adapter": repr((config.lora, config.adapter, config.targets, config.text_encoders, config.optim)),
         "arithmetic": repr((arithmetic, config.model.resolution)),
         "heap": [HEAP, LARGE_BYTES],
-        "versions": [version(name) for name in ("torch", "diffusers", "peft", "bitsandbytes", "spritelora")],
+        "versions": package_versions(),
     }
 
     def remember(name: str, compute: Callable[[], int]) -> int:

@@ -9,7 +9,6 @@ import platform
 import secrets
 from collections.abc import Iterator, Mapping
 from enum import Enum
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +22,11 @@ from spritelora.config.schema import TrainConfig
 from spritelora.data.cache import Cache
 from spritelora.errors import ResumeError
 from spritelora.sdxl.base import BaseModel, fingerprints
+from spritelora.tasks.libraries import package_versions
 from spritelora.tasks.training_set import TrainingSet
 from spritelora.training.hardware import Hardware
 
 log = logging.getLogger(__name__)
-
-PACKAGES = (
-    "spritelora", "torch", "pytorch-lightning", "diffusers", "transformers", "peft", "bitsandbytes", "hydra-core",
-)  # fmt: skip
 
 FREE_ON_RESUME = (
     "output",
@@ -90,7 +86,7 @@ def make_record(
             "base": hardware.base.value,
             "chosen": hardware.chosen,
         },
-        "versions": {"python": platform.python_version(), **dict(_versions())},
+        "versions": {"python": platform.python_version(), **package_versions()},
         "model": {
             "folder": str(base.folder.resolve()),
             "weights": fingerprints(base, Cache(Path(config.data.cache)).hashes),
@@ -264,11 +260,3 @@ def _is_free(key: str) -> bool:
     return declared_path(key, FREE_ON_RESUME) in FREE_ON_RESUME or key.startswith(
         tuple(f"{f}." for f in FREE_ON_RESUME)
     )
-
-
-def _versions() -> Iterator[tuple[str, str]]:
-    for package in PACKAGES:
-        try:
-            yield package, version(package)
-        except PackageNotFoundError:
-            yield package, "not installed"
