@@ -143,7 +143,7 @@ def broken_links(file: Path) -> list[str]:
 def keys_in(text: str) -> list[str]:
     """The keys of every `key=value` that a text shows as code."""
     code = " ".join(re.findall(r"`([^`]+)`", text))
-    return re.findall(r"(?<![\w.\-/])([a-z_][\w.]*)=", code)
+    return re.findall(r"(?<![\w.\-/])([a-z_][\w.]*)=(?!=)", code)
 
 
 def keys_of(script: str) -> set[str]:

@@ -1,6 +1,7 @@
 """What is pinned can be had by everybody, and users install less than developers."""
 
 import importlib.metadata
+import re
 import subprocess
 import tomllib
 from itertools import product
@@ -133,3 +134,16 @@ def test_the_demo_installs_the_core_alone_and_the_tests_add_to_it(tmp_path: Path
     (tmp_path / ".dev").touch()
     assert commands("demo", tmp_path) == [demo]
     assert commands("test", tmp_path) == [run_tests]
+
+
+@pytest.mark.parametrize("target", ["demo", "test"])
+def test_the_readme_says_the_same_without_make(target: str, tmp_path: Path) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for line in commands(target, tmp_path):
+        assert ".venv\\Scripts\\" + line.partition(f"{tmp_path}/bin/")[2] in readme
+
+
+def test_the_readme_names_the_pinned_torch() -> None:
+    named = re.findall(r"pip install (torch==\S+)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert named
+    assert set(named) <= set(PINS)
