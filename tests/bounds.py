@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from spritelora.adapters.lowrank import LowRank
+from spritelora.sprites.palette import TO_LAB
 
 
 def rounding(num_operations: int, dtype: torch.dtype = torch.float32) -> float:
@@ -58,6 +59,14 @@ def assert_same_pictures(ours: ArrayLike, theirs: ArrayLike) -> None:
     That leaves half a step, 2e-3 of the range, to fp32's arithmetic, whose half of the digits is 3.5e-4.
     """
     assert_within(ours, theirs, 1)
+
+
+def oklab_error() -> np.ndarray:
+    """What OKLab in fp32 may be off by, in lightness, a and b: (3,).
+
+    Two sums over three products, of which the first are of numbers above zero, with a cube root in between.
+    """
+    return rounding(8) * np.abs(TO_LAB).sum(axis=1)
 
 
 def exact_delta(change: LowRank) -> Tensor:
