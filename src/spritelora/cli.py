@@ -43,7 +43,7 @@ from spritelora.config.schema import TrainConfig
 from spritelora.config.strict import load, schema_paths, suggest
 from spritelora.config.sweep_resume import continue_sweep
 from spritelora.errors import ConfigError, SpriteLoraError
-from spritelora.file_names import check_name
+from spritelora.file_names import check_name, told_of_names
 from spritelora.files import is_same
 from spritelora.launchers import hold_gpu
 from spritelora.run_folder import claimed, folders_named, remove_if_unused
@@ -92,7 +92,8 @@ def command(
         def main() -> None:
             signal.signal(signal.SIGTERM, _exit_on_sigterm)
             try:
-                _start(task, config_dir, config_name, schema, rewrite, check)
+                with told_of_names():
+                    _start(task, config_dir, config_name, schema, rewrite, check)
             except (SpriteLoraError, HydraException, OmegaConfBaseException) as error:
                 status = error.exit_status if isinstance(error, SpriteLoraError) else ConfigError.exit_status
                 if check is accept_all or not _is_told_by_another(error):
@@ -143,6 +144,7 @@ def _start(
     line = split(sys.argv[1:], list(schema_paths(schema)), list_groups(config_dir))
     if follows := check is not accept_all and is_follower():
         line = CommandLine(line.flags, [o for o in line.overrides if not o.startswith("output=")])
+    _check_output(line)
     typed = line = continue_sweep(line)
     groups = _groups(config_dir, line)
     check_group_options(line.overrides, groups)
@@ -160,7 +162,7 @@ def _start(
             if line.wants_help:
                 print(render_help(sys.modules[task.__module__].__doc__ or "", schema, groups, config))  # noqa: T201
                 return
-            settings = _load(config, schema)
+            settings = load(config, schema)
             check(settings, line)
             if follows:  # the first process has Hydra's part: folders, records, the log
                 logging.disable()
@@ -180,11 +182,11 @@ def _start(
         end_sweep(sweep)
 
 
-def _load(config: DictConfig, schema: type[T]) -> T:
-    settings = load(config, schema)
-    if output := getattr(settings, "output", None):
-        check_name("output", output)
-    return settings
+def _check_output(line: CommandLine) -> None:
+    for override in line.overrides:
+        key, _, value = override.partition("=")
+        if key == "output":
+            check_name(key, value.strip("'\""))
 
 
 def _run(
@@ -206,7 +208,7 @@ def _run(
                 lambda r, c: task(load(r, schema), c), raw, call, settings.job.num, _explained(schema), of_hydra
             )
         try:
-            with claimed(run_dir):
+            with claimed(run_dir), told_of_names():
                 try:
                     return task(load(raw, schema), call)
                 finally:
