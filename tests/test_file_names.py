@@ -2,12 +2,12 @@
 
 import ntpath
 import re
-from pathlib import PureWindowsPath
+from pathlib import Path, PureWindowsPath
 
 import pytest
 
 from spritelora.errors import ConfigError
-from spritelora.file_names import check_name, safe_name, tell_apart
+from spritelora.file_names import check_name, safe_name, tell_apart, told_of_names
 
 NASTY = (
     "aux", "AUX", "con.txt", "nul .png", "com1", "LPT9.a.b", "com\u00b9", "CONIN$", "a:b", 'a"b', "a<b>", "what?",
@@ -61,3 +61,10 @@ def test_a_typed_name_may_be_hidden_long_or_above() -> None:
 def test_a_name_longer_than_file_systems_have_is_refused_everywhere() -> None:
     with pytest.raises(ConfigError, match=r"output: .* has over 255 bytes; give a shorter name"):
         check_name("output", "runs/" + "\u00fc" * 130, is_windows=False)
+
+
+def test_any_path_that_is_too_long_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"'aaaa.*too long; give another path"), told_of_names():
+        Path("a" * 300).stat()
+    with pytest.raises(FileNotFoundError), told_of_names():
+        Path("nowhere").stat()

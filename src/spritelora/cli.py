@@ -36,7 +36,7 @@ from spritelora.config.strict import load, schema_paths, suggest
 from spritelora.config.sweep_resume import continue_sweep
 from spritelora.config.values import check_typed, keys_below, section_problem
 from spritelora.errors import ConfigError, SpriteLoraError
-from spritelora.file_names import check_name
+from spritelora.file_names import check_name, told_of_names
 from spritelora.files import is_same
 from spritelora.launchers import hold_gpu
 from spritelora.program import options_root, typed
@@ -101,7 +101,8 @@ class Command:
         """Run, and exit with the status that tells how it went."""
         signal.signal(signal.SIGTERM, _exit_on_sigterm)
         try:
-            _start(self)
+            with told_of_names():
+                _start(self)
         except (SpriteLoraError, HydraException, OmegaConfBaseException) as error:
             status = error.exit_status if isinstance(error, SpriteLoraError) else ConfigError.exit_status
             if self.check is accept_all or not _is_told_by_another(error):
@@ -178,6 +179,7 @@ def _start(command: Command) -> None:
     check_typed(line.overrides, schema)
     if follows := check is not accept_all and is_follower():
         line = CommandLine(line.flags, [o for o in line.overrides if not o.startswith("output=")])
+    _check_output(line)
     typed = line = continue_sweep(line)
     groups = _groups(config_dir, line)
     check_group_options(line.overrides, groups)
@@ -194,7 +196,7 @@ def _start(command: Command) -> None:
             if line.wants_help:
                 print(render_help(command.purpose, schema, groups, config))  # noqa: T201
                 return
-            settings = _load(config, schema)
+            settings = load(config, schema)
             check(settings, line)
             if follows:  # the first process has Hydra's part: folders, records, the log
                 logging.disable()
@@ -215,11 +217,11 @@ def _start(command: Command) -> None:
         end_sweep(sweep)
 
 
-def _load(config: DictConfig, schema: type[T]) -> T:
-    settings = load(config, schema)
-    if output := getattr(settings, "output", None):
-        check_name("output", output)
-    return settings
+def _check_output(line: CommandLine) -> None:
+    for override in line.overrides:
+        key, _, value = override.partition("=")
+        if key == "output":
+            check_name(key, value.strip("'\""))
 
 
 def _run(
@@ -241,7 +243,7 @@ def _run(
                 lambda r, c: task(load(r, schema), c), raw, call, settings.job.num, _explained(schema), of_hydra
             )
         try:
-            with claimed(run_dir):
+            with claimed(run_dir), told_of_names():
                 try:
                     return task(load(raw, schema), call)
                 finally:

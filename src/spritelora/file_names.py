@@ -1,10 +1,12 @@
 """Names of files and folders that every file system takes."""
 
+import errno
 import hashlib
 import os
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from spritelora.errors import ConfigError
@@ -60,6 +62,17 @@ def check_name(key: str, typed: str, is_windows: bool = os.name == "nt") -> None
             raise ConfigError(f"{key}: '{part[:40]}...' has over {LONGEST_OF_SYSTEM} bytes; give a shorter name")
         if is_windows and part != ".." and (UNSAFE.search(part) or part[-1] in ". " or _is_device(part)):
             raise ConfigError(f"{key}={typed}: Windows has no file named '{part}'; '{safe_name(part)}' is one it takes")
+
+
+@contextmanager
+def told_of_names() -> Iterator[None]:
+    """Raise ConfigError where a path in the block can be no file: too long, or on Windows of letters it has not."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENAMETOOLONG, errno.EINVAL) or error.filename is None:
+            raise
+        raise ConfigError(f"'{str(error.filename)[:80]}...': {error.strerror}; give another path") from error
 
 
 def _is_device(name: str) -> bool:
