@@ -1,6 +1,15 @@
-"""The door's composition without the process around it."""
+"""The doors' composition without the process around it."""
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig
 
 from spritelora.compose import compose_config
 from spritelora.config.command_line import to_grammar
@@ -12,8 +21,6 @@ from tests.conftest import ROOT
 
 def compose(*overrides: str) -> TrainConfig:
     """The checked settings that these overrides give."""
-    from hydra.core.config_store import ConfigStore
-
     ConfigStore.instance().store(name="train_schema", node=TrainConfig)
     settled = replay_overrides(_last_of_each(overrides), is_multirun=False)
     return load(compose_config(ROOT / "conf", "train", to_grammar(settled, TrainConfig)), TrainConfig)
@@ -21,3 +28,32 @@ def compose(*overrides: str) -> TrainConfig:
 
 def _last_of_each(overrides: Sequence[str]) -> list[str]:
     return list({o.partition("=")[0]: o for o in overrides}.values())
+
+
+@dataclass(frozen=True)
+class Door:
+    """A command as its script declares it."""
+
+    script: str
+    config_dir: Path
+    name: str
+    schema: type[Any]
+
+    def compose(self, *overrides: str, more_dirs: Sequence[Path] = (), with_hydra: bool = False) -> DictConfig:
+        """What Hydra makes of overrides, unchecked."""
+        ConfigStore.instance().store(name=f"{self.name}_schema", node=self.schema)
+        try:
+            return compose_config(self.config_dir, self.name, to_grammar(overrides, self.schema), more_dirs, with_hydra)
+        finally:
+            GlobalHydra.instance().clear()  # which a composition that fails leaves behind
+
+
+def _read_door(script: Path) -> Door:
+    source = script.read_text(encoding="utf-8")
+    folder, name, schema = re.findall(r'config_path="(.+?)",\s*config_name="(\w+)",\s*schema=(\w+)', source)[0]
+    module = re.findall(rf"from (spritelora\.config\.\w+) import .*\b{schema}\b", source)[0]
+    return Door(script.stem, script.parent / folder, name, getattr(import_module(module), schema))
+
+
+DOORS = [_read_door(file) for file in (ROOT / "train.py", *sorted((ROOT / "scripts").glob("*.py")))]
+"""Every command; the doctor has the keys of train."""

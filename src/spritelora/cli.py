@@ -34,7 +34,7 @@ from spritelora.config.processes import is_follower
 from spritelora.config.schema import TrainConfig
 from spritelora.config.strict import load, schema_paths, suggest
 from spritelora.config.sweep_resume import continue_sweep
-from spritelora.config.values import check_typed, keys_below, section_problem
+from spritelora.config.values import check_typed, empty_problem, keys_below, section_problem
 from spritelora.errors import ConfigError, SpriteLoraError
 from spritelora.file_names import check_name, told_of_names
 from spritelora.files import is_same
@@ -133,9 +133,14 @@ def explain(error: Exception, schema: type[Any], groups: Collection[str] = ()) -
             f"'{error.override.lstrip('+')}' is not a value that can be read: in brackets and braces, put a text with "
             f"other signs than letters, digits and spaces into quotes"
         )
+    file = re.match(r"In '(.*?)'", str(error))
+    where = f" in conf/{file[1]}.yaml" if file else ""
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
-        file = re.match(r"In '(.*?)'", str(error))
-        return _explain_key(cause, f" in conf/{file[1]}.yaml" if file else "", schema, groups)
+        return _explain_key(cause, where, schema, groups)
+    if merged := re.search(r"Merge error: \w+ is not a subclass of (\w+)\. value: (.*)", str(error)):
+        for path, kind in schema_paths(schema).items():
+            if getattr(kind, "__name__", "") == merged[1]:
+                return section_problem(path, merged[2], keys_below(path, _all_paths(schema)), path in groups, where)
     if isinstance(error, HydraException):
         return str(error).partition("\nSee ")[0].partition("\nConfig search path")[0].strip()
     return str(error)
@@ -149,14 +154,16 @@ def _explain_key(cause: OmegaConfBaseException, where: str, schema: type[Any], g
     keys = keys_below(name, _all_paths(schema))
     if keys or str(kinds.get(declared_path(name, kinds))).startswith("dict"):
         value = cause.value if cause.value is not None or "Optional" in said else "a list"
-        return section_problem(name, value, keys, name in groups)
+        return section_problem(name, value, keys, name in groups, where)
+    if cause.value == "":
+        return empty_problem(f"{name}{where}")
     if name.endswith("device") and "'mps'" in said:
         return f"{name}=mps: {NO_MPS}"
     if of_two_types := re.match(r"Value '(.*)' of type '\w+' is incompatible with type hint '.*Union\[(.*?)\]", said):
         accepted = ", or ".join(TYPE_WORDS[kind] for kind in of_two_types[2].split(", "))
         return f"{name} must be {accepted}, got '{of_two_types[1]}'"
-    if "is not Optional" in said:
-        return f"{name} cannot be null: give it a value, or leave it out for its default"
+    if "is not Optional" in said or said.startswith("Incompatible value 'None'"):
+        return f"{name}{where} cannot be null: give it a value, or leave it out for its default"
     return f"{name}: {said}"
 
 

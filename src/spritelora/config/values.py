@@ -8,7 +8,7 @@ from typing import Any, cast, get_args, get_type_hints
 
 from omegaconf import MISSING
 
-from spritelora.config.fields import declared_path, entry_kind, limit_problem, walk_schema
+from spritelora.config.fields import ENTRY, declared_path, entry_kind, limit_problem, walk_schema
 from spritelora.config.free_text import QUOTED, unquote
 from spritelora.config.overrides import override_key
 from spritelora.config.places import expand_home
@@ -71,18 +71,25 @@ def empty_problem(name: str, otherwise: str = "") -> str:
     return f"{name} is empty, as when a shell variable is unset: give it a value{also}"
 
 
-def section_problem(path: str, value: Any, keys: Sequence[str], is_group: bool) -> str:
-    """What is said of a section that is given a value. `keys`: its own; none of one whose keys are the user's."""
+def section_problem(path: str, value: Any, keys: Sequence[str], is_group: bool, where: str = "") -> str:
+    """What is said of a section that is given a value. `keys`: its own; none of one whose keys are the user's.
+
+    `where`: the file that does so, as the end of a name.
+    """
     got = "null" if value is None else value
     told = f"its keys are {', '.join(f'{path}.{k}' for k in keys)}" if keys else f"type {path}={{NAME: VALUE}}"
     of_group = f"; in a file an option of it stands under defaults: override /{path}: OPTION" if is_group else ""
-    return f"'{path}' is a section, not one value, got '{got}': {told}{of_group}"
+    return f"'{path}'{where} is a section, not one value, got '{got}': {told}{of_group}"
 
 
 def keys_below(path: str, known: Collection[str]) -> list[str]:
-    """The names of the keys in the section `path`."""
-    start = f"{declared_path(path, known)}."
-    return [name for k in known if k.startswith(start) and "." not in (name := k.removeprefix(start))]
+    """The keys in the section `path`, without it, with NAME for the name of an entry; none where it is no section."""
+    above = path.split(".")
+    parts = [(k.split(".")[:-1], k.rpartition(".")[2]) for k in known if k.count(".") == len(above)]
+    keys = [name for own, name in parts if all(a in (b, ENTRY) for a, b in zip(own, above, strict=True))]
+    if keys or above[-1] == ENTRY:
+        return keys
+    return [f"{ENTRY}.{name}" for name in keys_below(f"{path}.{ENTRY}", known)]
 
 
 def _walk_values(config: Any, prefix: str = "") -> Iterator[tuple[str, Any, Field, Any]]:
