@@ -133,9 +133,9 @@ def has_wandb_key() -> bool:
         return True
     host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
     named = os.environ.get("NETRC")
-    for file in [named] if named else [str(Path("~", name).expanduser()) for name in (".netrc", "_netrc")]:
-        with suppress(OSError, netrc.NetrcParseError):
-            if netrc.netrc(file).authenticators(host) is not None:
+    for file in [named] if named else ["~/.netrc", "~/_netrc"]:
+        with suppress(OSError, RuntimeError, netrc.NetrcParseError):  # RuntimeError: a user without a home
+            if netrc.netrc(str(Path(file).expanduser())).authenticators(host) is not None:
                 return True
     return False
 
