@@ -10,8 +10,9 @@ import pytest
 
 from spritelora.errors import DatasetError
 from spritelora.locks import LockedError, held, is_held
-from spritelora.run_folder import RunInUse, claimed
+from spritelora.run_folder import LOCK, RunInUse, claimed
 from spritelora.sprites import output_folder
+from tests.documents import run_in
 
 HOLDER = """
 import pathlib, sys, time
@@ -80,3 +81,15 @@ def test_the_journal_of_a_killed_run_keeps_its_lines(tmp_path: Path) -> None:
         with pytest.raises(DatasetError, match="another prepare is writing here"), output_folder.claimed(tmp_path):
             pass
     assert {f.name for f in journal.parent.iterdir()} <= {"journal", "lock"}
+
+
+def test_whoever_does_not_hold_a_run_removes_nothing_of_it(tmp_path: Path) -> None:
+    """Two runs of one second have one folder; the second finds nothing in it but the first one's lock."""
+    run = tmp_path / "run"
+    run.mkdir()
+    with held(run / LOCK):
+        named = "hydra.run.dir=new/../run"  # a folder that is there, and that nobody has named
+        outcome = run_in(tmp_path, ["python", "scripts/prepare.py", "input=art", "output=set", named])
+        assert is_held(run / LOCK)
+    assert outcome.status == 1
+    assert "another process is writing this run" in outcome.printed

@@ -177,6 +177,11 @@ def test_a_set_is_prepared(where: str, request: pytest.FixtureRequest, tmp_path:
     assert "nothing to do" in told
 
 
+def test_a_name_has_the_letters_that_file_names_can_have(western: Environment) -> None:
+    code = "from spritelora.file_names import safe_name; assert safe_name('\\u5263 \\u00e9') == '_ \\u00e9'"
+    assert subprocess.run([sys.executable, "-c", code], env=western).returncode == 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("where", ["elsewhere", "western"])
 def test_the_whole_way(where: str, request: pytest.FixtureRequest, cache: Path, tmp_path: Path) -> None:

@@ -72,7 +72,9 @@ def told_of_names() -> Iterator[None]:
     except OSError as error:
         if error.errno not in (errno.ENAMETOOLONG, errno.EINVAL) or error.filename is None:
             raise
-        raise ConfigError(f"'{str(error.filename)[:80]}...': {error.strerror}; give another path") from error
+        path = str(error.filename)
+        begin = path if len(path) <= LONGEST_OF_SYSTEM else f"{path[:40]}..."
+        raise ConfigError(f"'{begin}': {error.strerror}; give another path") from error
 
 
 def _is_device(name: str) -> bool:

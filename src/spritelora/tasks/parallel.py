@@ -15,6 +15,8 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 CHUNK = 16
+MOST_PROCESSES = 61
+"""As many as Windows can wait for at once."""
 JOBS_PER_PROCESS = 64
 """Below this many jobs another process costs more than it saves."""
 
@@ -24,7 +26,7 @@ def map_in_order(function: Callable[[Job], Result], jobs: Sequence[Job], workers
 
     An error of a job ends the others. Raises SpriteLoraError where a process was killed.
     """
-    workers = min(workers, -(-len(jobs) // JOBS_PER_PROCESS))
+    workers = min(workers, -(-len(jobs) // JOBS_PER_PROCESS), MOST_PROCESSES)
     if workers <= 1:
         yield from map(function, jobs)
         return

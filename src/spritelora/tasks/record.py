@@ -21,6 +21,7 @@ from spritelora.config.invocation import UNTOLD, Invocation
 from spritelora.config.schema import TrainConfig
 from spritelora.data.cache import Cache
 from spritelora.errors import ResumeError
+from spritelora.files import is_same
 from spritelora.sdxl.base import BaseModel, fingerprints
 from spritelora.tasks.libraries import package_versions
 from spritelora.tasks.training_set import TrainingSet
@@ -175,8 +176,15 @@ def changed_settings(recorded: Mapping[str, Any], settings: Mapping[str, Any]) -
     return _batch_changes(before, now) + [
         f"{key}: {before.get(key)} -> {now.get(key)}"
         for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key) and not _is_free(key) and key not in BATCH
+        if _is_other(key, before.get(key), now.get(key)) and not _is_free(key) and key not in BATCH
     ]
+
+
+def _is_other(key: str, before: object, now: object) -> bool:
+    """Whether a value is another one; of a folder or file, whether it lies elsewhere."""
+    if declared_path(key, FOLDERS) in FOLDERS and isinstance(before, str) and isinstance(now, str):
+        return not is_same(Path(before).expanduser(), Path(now).expanduser())
+    return before != now
 
 
 def changed_weights(recorded: Mapping[str, Any], weights: Mapping[str, str]) -> list[str]:

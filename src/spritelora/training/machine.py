@@ -111,14 +111,19 @@ def reset_process_peak() -> None:
 
 
 def process_peak_bytes() -> int:
-    """The most memory that this process has held; since its start, but on Linux since the last reset."""
+    """The most memory that this process has held since its start, on Linux since the last reset.
+
+    Where the system tells neither, what it holds now.
+    """
     import psutil
 
     memory = psutil.Process().memory_info()
     if hasattr(memory, "peak_wset"):  # Windows
         return memory.peak_wset  # pyright: ignore[reportAttributeAccessIssue]
-    import resource
-
+    try:
+        import resource
+    except ImportError:
+        return memory.rss
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 

@@ -59,7 +59,8 @@ class RunLog:
                 import numpy as np
 
                 for caption, path in zip(captions, files, strict=True):
-                    pixels = np.asarray(Image.open(path))
+                    with Image.open(path) as image:
+                        pixels = np.asarray(image)
                     logger.experiment.add_image(caption, pixels, step, dataformats="HWC")
 
         self._tell(tell)
