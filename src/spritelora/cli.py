@@ -130,8 +130,8 @@ def explain(error: Exception, schema: type[Any], groups: Collection[str] = ()) -
     cause = error.__cause__ or error.__context__ or error
     if isinstance(error, OverrideParseException):
         return (
-            f"'{error.override.lstrip('+')}' is not a value that can be read: in brackets and braces, put a text with "
-            f"other signs than letters, digits and spaces into quotes"
+            f"'{error.override.lstrip('+')}' cannot be read: put a text that has signs besides letters and digits into "
+            f"quotes; in brackets and braces, each one"
         )
     file = re.match(r"In '(.*?)'", str(error))
     where = f" in conf/{file[1]}.yaml" if file else ""

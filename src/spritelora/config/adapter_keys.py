@@ -77,7 +77,7 @@ class AdapterConfig:
 class TextEncodersConfig:
     """The layers of the text encoders that get an adapter beside the UNet's."""
 
-    modules: list[str] = key([], "endings of layer names in both encoders, for example q_proj or fc1; empty: frozen")
+    modules: list[str] = key([], "endings of layer names in both encoders, for example q_proj or fc1; []: frozen")
     lr: float | None = key(None, "their own learning rate; unset: half of optim.lr", above=0)
     rank: int | None = key(None, "rank of each of their layers; unset: lora.rank", at_least=1)
     alpha: float | None = key(None, "their alpha; unset: what gives them the alpha/rank of lora", above=0)
