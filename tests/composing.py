@@ -1,9 +1,7 @@
 """The doors' composition without the process around it."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
+from spritelora.commands import COMMANDS
 from spritelora.compose import compose_config
 from spritelora.config.command_line import to_grammar
 from spritelora.config.resume import replay_overrides
@@ -48,12 +47,5 @@ class Door:
             GlobalHydra.instance().clear()  # which a composition that fails leaves behind
 
 
-def _read_door(script: Path) -> Door:
-    source = script.read_text(encoding="utf-8")
-    folder, name, schema = re.findall(r'config_path="(.+?)",\s*config_name="(\w+)",\s*schema=(\w+)', source)[0]
-    module = re.findall(rf"from (spritelora\.config\.\w+) import .*\b{schema}\b", source)[0]
-    return Door(script.stem, script.parent / folder, name, getattr(import_module(module), schema))
-
-
-DOORS = [_read_door(file) for file in (ROOT / "train.py", *sorted((ROOT / "scripts").glob("*.py")))]
+DOORS = [Door(c.name, c.config_dir, Path(c.options).name, c.schema) for c in COMMANDS.values()]
 """Every command; the doctor has the keys of train."""

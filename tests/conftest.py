@@ -1,8 +1,8 @@
 """What several tests need: the embedded base, a folder of sprites, a cache, and runs of the training task."""
 
+import contextlib
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-ROOT = Path(__file__).parents[1]
+from tests import running
+from tests.running import ROOT, run_python
 
 os.environ["WANDB_MODE"] = "offline"
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -32,6 +33,20 @@ QUICK = (
     "logger=csv",
 )
 """Overrides of a run that is over in seconds."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Open the processes that commands are forked from; workers of xdist share those of the process they work for."""
+    opened = contextlib.ExitStack()
+    worker = getattr(config, "workerinput", None)
+    running.addresses.update(worker["zygotes"] if worker else opened.enter_context(running.zygotes()))
+    config.add_cleanup(opened.close)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker of xdist where they are."""
+    node.workerinput["zygotes"] = running.addresses
 
 
 @pytest.fixture(scope="session")
@@ -113,8 +128,6 @@ def assert_same_tensors(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
     assert not different, different[:3]
 
 
-def run_train(*arguments: str, cwd: Path = ROOT, **options: object) -> subprocess.CompletedProcess[str]:
-    """Run `train.py` as a user does."""
-    return subprocess.run(
-        [sys.executable, str(ROOT / "train.py"), *arguments], cwd=cwd, capture_output=True, text=True, **options
-    )
+def run_train(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run `train.py` as a user does. `options`: of `run_python`."""
+    return run_python(ROOT / "train.py", *arguments, **options)

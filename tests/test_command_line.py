@@ -1,7 +1,5 @@
 """A wrong word on the command line is named and corrected, before torch is imported and with nothing written."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ from spritelora.config.invocation import Invocation
 from spritelora.config.schema import TrainConfig
 from tests.composing import compose
 from tests.conftest import ROOT, run_train
+from tests.running import run_python
 
 NO_TORCH = """
 import sys, runpy
@@ -72,7 +71,7 @@ MISTAKES = [
 def test_mistake_is_named_before_torch_is_imported(arguments: list[str], message: str) -> None:
     before = set((ROOT / "outputs").rglob("*"))
     script = NO_TORCH.format(argv=["train.py", *arguments])
-    result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    result = run_python("-c", script, ready="door")
     assert message in result.stderr
     assert result.stderr.startswith("error: ")
     assert "Traceback" not in result.stderr
@@ -84,26 +83,26 @@ def test_mistake_in_a_file_of_the_user_names_the_file(tmp_path: Path) -> None:
     experiments = tmp_path / "experiment"
     experiments.mkdir()
     (experiments / "mine.yaml").write_text("# @package _global_\nlora: {rnk: 8}\n")
-    result = run_train("--config-dir", str(tmp_path), "experiment=mine")
+    result = run_train("--config-dir", str(tmp_path), "experiment=mine", ready="door")
     assert result.returncode == 2
     assert "unknown key 'lora.rnk' in conf/experiment/mine.yaml: did you mean 'lora.rank'?" in result.stderr
 
 
 def test_help_names_every_key_and_group() -> None:
-    result = run_train("--help")
+    result = run_train("--help", ready="door")
     assert result.returncode == 0
     for word in ("lora.rank=8", "rank8, rank16, rank32, rank64, rank128", "trainer.max_steps=320", "preset"):
         assert word in result.stdout
 
 
 def test_flags_after_overrides_are_accepted() -> None:
-    result = run_train("lora=rank16", "--cfg", "job", "--resolve")
+    result = run_train("lora=rank16", "--cfg", "job", "--resolve", ready="door")
     assert result.returncode == 0
     assert "rank: 16" in result.stdout
 
 
 def test_of_a_sweep_the_first_job_is_shown_and_nothing_is_written(tmp_path: Path) -> None:
-    result = run_train("-m", "lora=rank16,rank32", "--cfg", "job", cwd=tmp_path)
+    result = run_train("-m", "lora=rank16,rank32", "--cfg", "job", cwd=tmp_path, ready="door")
     assert result.returncode == 0, result.stderr
     assert "rank: 16" in result.stdout
     assert not list(tmp_path.iterdir())
@@ -143,7 +142,7 @@ def test_every_flag_of_the_guide_has_an_override() -> None:
     keys = set(text_keys(TrainConfig)) | {"lora.rank", "lora.alpha", "optim.lr", "trainer.max_steps"}
     for flag in ("dataset", "output", "model", "rank", "alpha", "lr", "steps", "batch-size", "resume"):
         assert HABITS.get(flag, flag) in keys | {"trainer.batch_size"}
-        result = run_train(f"--{flag}", "value")
+        result = run_train(f"--{flag}", "value", ready="door")
         assert f"{HABITS.get(flag, flag)}=value" in result.stderr
 
 
@@ -180,10 +179,10 @@ def test_every_experiment_composes(experiment: str) -> None:
 
 
 def test_entries_of_an_open_key_need_no_plus() -> None:
-    result = run_train("optim.args.amsgrad=true", "--cfg", "job")
+    result = run_train("optim.args.amsgrad=true", "--cfg", "job", ready="door")
     assert result.returncode == 0, result.stderr
     assert "amsgrad: true" in result.stdout
-    result = run_train("optim.args.amsgrd=true")
+    result = run_train("optim.args.amsgrd=true", ready="door")
     assert result.returncode == 2
     assert (
         "'optim.args.amsgrd' is not an argument of torch.optim.AdamW: did you mean 'optim.args.amsgrad'?"
@@ -205,7 +204,7 @@ def test_run_names_hold_no_folders() -> None:
 
 def test_output_that_holds_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "art.png").write_bytes(b"mine")
-    result = run_train(f"output={tmp_path}")
+    result = run_train(f"output={tmp_path}", ready="door")
     assert result.returncode == 2
     assert "is not an empty folder" in result.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["art.png"]

@@ -121,19 +121,20 @@ def log_of(run: Path) -> list[str]:
 
 
 def test_an_interval_is_for_a_search() -> None:
-    result = run_train("-m", "optim.lr=interval(1e-5,1e-3)", cwd=ROOT)
+    result = run_train("-m", "optim.lr=interval(1e-5,1e-3)", ready="door")
     assert result.returncode == 2
     assert "'optim.lr=interval(1e-5,1e-3)' has values without end: add hydra/sweeper=optuna" in result.stderr
 
 
 def test_an_experiment_that_is_a_sweep_asks_for_m_and_has_its_choices_checked(tmp_path: Path) -> None:
-    result = run_train("experiment=sweep_rank_rate")
+    result = run_train("experiment=sweep_rank_rate", ready="door")
     assert result.returncode == 2
     assert "error: this experiment is a sweep over lora, lr: add -m, or settle these" in result.stderr
     (tmp_path / "experiment").mkdir()
     mine = tmp_path / "experiment" / "mine.yaml"
     mine.write_text("# @package _global_\nhydra: {sweeper: {params: {lora.rank: '4,0'}}}\n")
-    result = run_train("--config-dir", str(tmp_path), "-m", "experiment=mine", f"hydra.sweep.dir={tmp_path / 'sweep'}")
+    wrong = ("--config-dir", str(tmp_path), "-m", "experiment=mine", f"hydra.sweep.dir={tmp_path / 'sweep'}")
+    result = run_train(*wrong, ready="door")
     assert result.returncode == 2
     assert "lora.rank must be at least 1, got 0" in result.stderr
     assert not (tmp_path / "sweep").exists()

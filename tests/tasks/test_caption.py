@@ -13,6 +13,7 @@ import pytest
 
 from tests.captioning import tiny_models
 from tests.conftest import ROOT
+from tests.running import run_python
 
 NO_TORCH = """
 import sys, runpy
@@ -29,13 +30,11 @@ SCRIPT = str(ROOT / "scripts" / "caption.py")
 def run(cwd: Path, *arguments: str, before: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command in a folder of its own, where torch must not be imported."""
     code = NO_TORCH.format(argv=[SCRIPT, *arguments], script=SCRIPT, before=before)
-    return subprocess.run(
-        [sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, env={**os.environ, **environment}
-    )
+    return run_python("-c", code, cwd=cwd, env={**os.environ, **environment}, ready="door")
 
 
 def run_with_torch(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, SCRIPT, *arguments], cwd=cwd, capture_output=True, text=True)
+    return run_python(SCRIPT, *arguments, cwd=cwd)
 
 
 def captions_of(folder: Path) -> dict[str, str]:

@@ -3,8 +3,6 @@
 import csv
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from spritelora.errors import ConfigError
 from spritelora.tasks.compare import compare, validation_folders
 from spritelora.tasks.compare_rows import Entry
 from spritelora.tasks.validate import validate
-from tests.conftest import ROOT
+from tests.running import run_python
 from tests.tasks.conftest import train_short
 
 FEW = ValidateConfig(
@@ -186,11 +184,11 @@ def test_a_damaged_validation_is_named(pair: tuple[Path, Path], tmp_path: Path) 
 
 
 def test_the_command(pair: tuple[Path, Path], tmp_path: Path) -> None:
-    command = [sys.executable, str(ROOT / "scripts" / "compare.py"), f"hydra.run.dir={tmp_path / 'out'}"]
-    done = subprocess.run([*command, f"runs=[{pair[0]},{pair[1]}]"], cwd=ROOT, capture_output=True, text=True)
+    command = ["scripts/compare.py", f"hydra.run.dir={tmp_path / 'out'}"]
+    done = run_python(*command, f"runs=[{pair[0]},{pair[1]}]")
     assert done.returncode == 0, done.stderr
     assert len(table(tmp_path / "out")) == 2
-    empty = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    empty = run_python(*command, ready="door")
     assert (empty.returncode, "runs must have at least 1 entry" in empty.stderr) == (2, True)
 
 

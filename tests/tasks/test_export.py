@@ -4,8 +4,6 @@ import base64
 import io
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,7 +26,8 @@ from spritelora.tasks.export import export, settle_output
 from spritelora.tasks.train import train
 from tests.adapters.test_lora import call
 from tests.composing import compose
-from tests.conftest import QUICK, ROOT
+from tests.conftest import QUICK
+from tests.running import run_python
 
 Change = Callable[[Path], object]
 
@@ -217,8 +216,8 @@ def test_what_keeps_a_workflow_from_working_is_said(run: Path, caplog: pytest.Lo
 
 
 def test_the_command(run: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "scripts/export.py", f"run={run}", f"output={tmp_path / 'new.safetensors'}"]
-    done = subprocess.run([*command, "workflow=true", "prompt=a, b"], cwd=ROOT, capture_output=True, text=True)
+    command = ["scripts/export.py", f"run={run}", f"output={tmp_path / 'new.safetensors'}"]
+    done = run_python(*command, "workflow=true", "prompt=a, b")
     assert done.returncode == 0, done.stderr
     told = [line.partition(": ")[0] for line in done.stderr.splitlines()]
     fits_no_checkpoint = "this LoRA fits the embedded base, of which ComfyUI has no checkpoint; train with model=sdxl"

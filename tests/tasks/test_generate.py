@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +19,8 @@ from spritelora.sprites.folder import read_folder
 from spritelora.sprites.image import apply_matte, read_sprite, scale_nearest, without_hidden_colour
 from spritelora.sprites.sheet import cut_image
 from spritelora.tasks.generate import Finishing, finish_images, generate
-from tests.conftest import ROOT, draw_sprite
+from tests.conftest import draw_sprite
+from tests.running import run_python
 from tests.sprites.test_finish import MATTE, colours_of
 
 PROMPTS = ["pixel art, red potion", "pixel art, yellow key"]
@@ -216,16 +215,15 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "kept.png").write_text("mine")
     with pytest.raises(ConfigError, match="is not an empty folder, and nothing is overwritten"):
         refuse_occupied([f"output='{tmp_path}'"], False)
-    script = [sys.executable, str(ROOT / "scripts" / "generate.py"), f"output={tmp_path}", "prompts=a, b"]
-    result = subprocess.run(script, capture_output=True, text=True, cwd=ROOT)
+    result = run_python("scripts/generate.py", f"output={tmp_path}", "prompts=a, b", ready="door")
     assert (result.returncode, result.stderr.count("\n")) == (2, 1)
     assert [p.name for p in tmp_path.iterdir()] == ["kept.png"]
 
 
 def test_the_command(short_run: Path, tmp_path: Path, cache: Path) -> None:
-    script = [sys.executable, str(ROOT / "scripts" / "generate.py"), f"run={short_run}", f"output={tmp_path / 'out'}"]
+    script = ["scripts/generate.py", f"run={short_run}", f"output={tmp_path / 'out'}"]
     quick = (f"data.cache={cache}", "sampler.steps=1", "strength=0.5")
-    done = subprocess.run([*script, *quick], capture_output=True, text=True, cwd=ROOT)
+    done = run_python(*script, *quick)
     assert done.returncode == 0, done.stderr
     sprites, drawn, written = done.stderr.splitlines()
     assert sprites.startswith("demo set: ")

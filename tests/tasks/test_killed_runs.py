@@ -1,14 +1,13 @@
 """Runs that are killed at random moments, most of them while a checkpoint is written: all go on, to the same bits."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from spritelora.config.resume import read_record
-from tests.conftest import ROOT, assert_same_tensors, lora_of
+from tests.conftest import assert_same_tensors, lora_of
+from tests.running import run_python
 from tests.tasks.killing import OVERRIDES
 
 
@@ -17,10 +16,7 @@ def test_a_run_killed_at_random_moments_is_the_run_that_never_was(
     kills: int, tmp_path: Path, cache: Path, train_quickly, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "killed"
-    result = subprocess.run(
-        [sys.executable, "-m", "tests.tasks.killing", str(run), str(cache), str(kills), "1"],
-        cwd=ROOT, capture_output=True, text=True,
-    )  # fmt: skip
+    result = run_python("-m", "tests.tasks.killing", run, cache, str(kills), "1")
     assert result.returncode == 0, result.stderr
     told = json.loads(result.stdout.splitlines()[-1])
     with capsys.disabled():

@@ -1,7 +1,5 @@
 """`scripts/lora.py` as a user meets it: reports, files, and mistakes."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,7 +15,7 @@ from spritelora.config.lora_files import LoraFilesConfig, Mode
 from spritelora.errors import ConfigError, WeightsError
 from spritelora.tasks.lora_files import work_on_files
 from tests.adapters.test_export import trained
-from tests.conftest import ROOT
+from tests.running import run_python
 
 
 @pytest.fixture
@@ -107,8 +105,7 @@ def test_nothing_is_overwritten_unasked(file: Path) -> None:
 def test_the_command(file: Path, tmp_path: Path) -> None:
     """The first file is told of, and the second is one mistake without a traceback."""
     gone = tmp_path / "gone.safetensors"
-    command = [sys.executable, "scripts/lora.py", "mode=inspect", f"loras=[{file},{gone}]"]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    result = run_python("scripts/lora.py", "mode=inspect", f"loras=[{file},{gone}]")
     assert "form       diffusers" in result.stdout
     assert (result.returncode, "Traceback" in result.stderr) == (1, False)
     (line,) = result.stderr.splitlines()  # nothing that the libraries beneath say of themselves

@@ -16,6 +16,7 @@ from spritelora.errors import ConfigError, ResumeError
 from spritelora.tasks.processes import Others
 from spritelora.tasks.record import check_resumable
 from tests.conftest import QUICK, ROOT, assert_same_tensors, lora_of
+from tests.running import Process
 from tests.tasks.test_resume import start_run, wait_for
 
 ONE = ("hardware.threads=1", "trainer.batch_size=2", "trainer.accumulate=2", "lora.save_dtype=fp32", "lora.dropout=0.1")
@@ -110,7 +111,7 @@ def test_more_gpus_than_there_are_is_a_mistake_of_the_settings(monkeypatch: pyte
         hardware._take_own_gpu(Place(size=4, local_size=4))
 
 
-def started_run(run_dir: Path, cache: Path) -> tuple[subprocess.Popen[str], int]:
+def started_run(run_dir: Path, cache: Path) -> tuple[Process, int]:
     """A run of two processes that is past its first checkpoint, and the id of the process it has started."""
     settings = {o.partition("=")[0]: o for o in (*TWO, "trainer.max_steps=5000", "trainer.save_every=2")}
     process = start_run(run_dir, cache, *settings.values())

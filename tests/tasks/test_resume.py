@@ -4,7 +4,6 @@ import json
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from spritelora.config.resume import replay_overrides
 from spritelora.errors import ConfigError, ResumeError
 from tests.composing import compose
-from tests.conftest import QUICK, ROOT, assert_same_tensors, lora_of, run_train
+from tests.conftest import QUICK, assert_same_tensors, lora_of, run_train
+from tests.running import Process, Ready, start_python
 
 RESUMABLE = (
     "lora=rank64", "optim=adamw8bit", "trainer.accumulate=3", "trainer.save_every=2", "lora.dropout=0.1",
@@ -191,14 +191,12 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
         replay_overrides([f"resume={tmp_path}"], is_multirun=False)
 
 
-def start_run(run_dir: Path, cache: Path, *overrides: str) -> subprocess.Popen[str]:
+def start_run(run_dir: Path, cache: Path, *overrides: str, ready: Ready = "nothing") -> Process:
     arguments = [*QUICK, f"data.cache={cache}", f"output={run_dir}", *overrides]
-    return subprocess.Popen(
-        [sys.executable, "train.py", *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    return start_python("train.py", *arguments, stderr=subprocess.STDOUT, ready=ready)
 
 
-def wait_for(path: Path, process: subprocess.Popen[str], seconds: float = 120) -> None:
+def wait_for(path: Path, process: Process, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not path.exists():
         assert process.poll() is None, process.communicate()[0]
@@ -223,10 +221,14 @@ def test_a_killed_run_resumes_to_the_same_tensors(tmp_path: Path, cache: Path, t
     assert_same_tensors(lora_of(whole), lora_of(killed))
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_stopped_run_saves_and_can_go_on(tmp_path: Path, cache: Path, number: signal.Signals, status: int) -> None:
+@pytest.mark.parametrize(
+    ("number", "status", "ready"), [(signal.SIGTERM, 143, "nothing"), (signal.SIGINT, 130, "torch")]
+)
+def test_a_stopped_run_saves_and_can_go_on(
+    tmp_path: Path, cache: Path, number: signal.Signals, status: int, ready: Ready
+) -> None:
     run_dir = tmp_path / "stopped"
-    process = start_run(run_dir, cache, "trainer.max_steps=5000", "trainer.save_every=0")
+    process = start_run(run_dir, cache, "trainer.max_steps=5000", "trainer.save_every=0", ready=ready)
     wait_for(run_dir / "metrics.jsonl", process)
     while len((run_dir / "metrics.jsonl").read_text().splitlines()) < 3:
         time.sleep(0.05)
@@ -242,7 +244,7 @@ def test_a_stopped_run_saves_and_can_go_on(tmp_path: Path, cache: Path, number: 
 
 def test_a_run_that_is_being_written_is_not_resumed(tmp_path: Path, cache: Path) -> None:
     run_dir = tmp_path / "busy"
-    process = start_run(run_dir, cache, "trainer.max_steps=5000", "trainer.save_every=1")
+    process = start_run(run_dir, cache, "trainer.max_steps=5000", "trainer.save_every=1", ready="torch")
     try:
         wait_for(run_dir / "checkpoint_step_1", process)
         result = run_train(f"resume={run_dir}")

@@ -29,6 +29,7 @@ from spritelora.tasks.search_space import build_sampler, read_space, suggest
 from spritelora.tasks.trials import SET_ASIDE, command_of, counted, present_worker, set_aside
 from spritelora.training.study import ADDRESS, PRUNER, PruningPlan, TrialAddress, join_trial, open_storage
 from tests.conftest import QUICK, ROOT, assert_same_tensors, lora_of, run_train
+from tests.running import run_python
 
 TINY = (*QUICK, "trainer.max_steps=2", "trainer.validate_every=1", "trainer.save_every=0")
 SEARCH = ("hydra/sweeper=optuna", "optim.lr=tag(log, interval(1e-4, 1e-1))", "lora=rank8,rank16")
@@ -38,9 +39,9 @@ def space_of(*overrides: str):
     return read_space(OverridesParser.create().parse_overrides(list(overrides)))
 
 
-def search(folder: Path, cache: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
+def search(folder: Path, cache: Path, *overrides: str, **options: Any) -> subprocess.CompletedProcess[str]:
     last = {o.partition("=")[0]: o for o in (*TINY, f"data.cache={cache}", *SEARCH, *overrides)}
-    return run_train("-m", *last.values(), f"hydra.sweep.dir={folder}")
+    return run_train("-m", *last.values(), f"hydra.sweep.dir={folder}", **options)
 
 
 def start_search(folder: Path, cache: Path, *overrides: str) -> "subprocess.Popen[str]":
@@ -114,7 +115,7 @@ def test_each_trial_has_random_numbers_of_its_own() -> None:
     ],
 )
 def test_a_wrong_search_is_answered(tmp_path: Path, overrides: list[str], message: str) -> None:
-    result = search(tmp_path / "sweep", tmp_path, *overrides)
+    result = search(tmp_path / "sweep", tmp_path, *overrides, ready="door")
     assert result.returncode == 2
     assert message in result.stderr
     assert "Traceback" not in result.stderr
@@ -237,7 +238,7 @@ def dead_worker(folder: Path) -> Path:
         "    print(file, flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    result = run_python("-c", code, ready="door")
     assert result.returncode == -signal.SIGKILL
     return Path(result.stdout.strip())
 

@@ -121,7 +121,9 @@ def test_bad_sprites_stop_the_run_before_anything_is_written(sprite_folder: Path
     (sprite_folder / "sprite_05.png").write_bytes(b"")
     run_dir = tmp_path / "run"
     started = time.monotonic()
-    result = run_train(f"data.path={sprite_folder}", f"output={run_dir}", f"data.cache={tmp_path / 'cache'}")
+    result = run_train(
+        f"data.path={sprite_folder}", f"output={run_dir}", f"data.cache={tmp_path / 'cache'}", ready="door"
+    )
     assert time.monotonic() - started < 20
     assert result.returncode == 1
     assert "sprite_01.txt: missing" in result.stderr

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +24,7 @@ from spritelora.tasks.generate import generate
 from spritelora.tasks.training_set import demo_folder
 from spritelora.tasks.validate import validate
 from spritelora.tasks.validate_settings import choose_prompts, read_prompts
-from tests.conftest import ROOT
+from tests.running import run_python
 from tests.tasks.conftest import train_short
 
 QUICK = ValidateConfig(
@@ -283,11 +281,11 @@ def test_a_lora_of_another_style_is_shown_to_be_closer_to_it(cache: Path, tmp_pa
 
 def test_the_command(own_run: Path) -> None:
     place = f"hydra.run.dir={own_run.parent / 'log'}"
-    command = [sys.executable, str(ROOT / "scripts" / "validate.py"), f"run={own_run}", place]
+    command = ["scripts/validate.py", f"run={own_run}", place]
     quick = ("strengths=[1.0]", "num_prompts=2", "sampler.steps=2", "hardware.threads=1")
-    result = subprocess.run([*command, *quick], cwd=ROOT, capture_output=True, text=True)
+    result = run_python(*command, *quick)
     assert result.returncode == 0, result.stderr
     assert "Are the sprites usable?" in result.stderr + result.stdout
     assert (own_run / "validation" / "validation.html").is_file()
-    typo = subprocess.run([*command, "sampler.stps=3"], cwd=ROOT, capture_output=True, text=True)
+    typo = run_python(*command, "sampler.stps=3", ready="door")
     assert "unknown key 'sampler.stps': did you mean 'sampler.steps'?" in typo.stderr
