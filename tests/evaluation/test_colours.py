@@ -19,7 +19,7 @@ from tests.bounds import assert_within, oklab_error, rounding
 
 RNG = np.random.default_rng(0)
 NEAREST_ERROR = (2 * rounding(5) * 3) ** 0.5
-"""The nearest is found by squared distances in fp32, of terms up to 3: where they are small, by the root of an error."""
+"""Squared distances are found in fp32, of terms up to 3: where they are small, off by the root of an error."""
 
 
 def test_images_are_in_oklab_as_their_colours_are() -> None:

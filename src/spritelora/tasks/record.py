@@ -182,8 +182,9 @@ def changed_settings(recorded: Mapping[str, Any], settings: Mapping[str, Any]) -
 
 def _is_other(key: str, before: object, now: object) -> bool:
     """Whether a value is another one; of a folder or file, whether it lies elsewhere."""
-    if declared_path(key, FOLDERS) in FOLDERS and isinstance(before, str) and isinstance(now, str):
-        return not is_same(Path(before).expanduser(), Path(now).expanduser())
+    places = place_keys(TrainConfig)
+    if declared_path(key, places) in places and isinstance(before, str) and isinstance(now, str):
+        return not is_same(Path(before).expanduser(), Path(now).expanduser())  # older records hold them as typed
     return before != now
 
 
