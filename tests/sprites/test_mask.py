@@ -67,7 +67,7 @@ def test_a_mask_that_is_not_of_its_image_is_refused(prepared: Path) -> None:
     file = sorted(prepared.glob("*.png"))[0]
     mask = prepared / ".masks" / file.name
     Image.new("L", (8, 8)).save(mask)
-    with pytest.raises(DatasetError, match=r"its mask in \.masks is of another size; prepare the set again"):
+    with pytest.raises(DatasetError, match=r"its mask is 8x8 px, not 256x256; prepare the set again"):
         sprite_alpha(read_folder(prepared, 256)[0])
     Image.new("RGB", (256, 256), (9, 9, 9)).save(file)
     with pytest.raises(DatasetError, match="changed since prepare wrote it"):

@@ -45,9 +45,9 @@ def read_text(text: str, names: Mapping[str, str | None]) -> dict[str, str]:
 
 def find_editor() -> list[str]:
     """The command of $VISUAL, or of $EDITOR. Raises ConfigError where neither is set."""
-    typed = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ""
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ""
     is_windows = os.name == "nt"  # where a backslash is a path's own
-    command = [word.strip('"') for word in shlex.split(typed, posix=False)] if is_windows else shlex.split(typed)
+    command = [word.strip('"') for word in shlex.split(editor, posix=False)] if is_windows else shlex.split(editor)
     if not command:
         raise ConfigError(f"editor=true: neither VISUAL nor EDITOR is set; name one: EDITOR=nano {typed('caption')}")
     return command
