@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from spritelora.errors import ConfigError, DatasetError
+from spritelora.program import typed
 
 HEAD = """\
 # One sprite a line: its name, a tab, its caption. Change captions; leave the names. A line taken out stays as it was.
