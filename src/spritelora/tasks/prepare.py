@@ -27,7 +27,7 @@ from spritelora.tasks.prepare_write import SetPlan, write_set
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the same originals give other files or findings than before, so that folders are made anew."""
 
 WITHOUT_EFFECT = ("input", "output", "workers", "validate_only")
