@@ -20,7 +20,7 @@ from PIL import Image
 
 from spritelora.config.prepare import PrepareConfig
 from spritelora.errors import ConfigError, DatasetError, SpriteLoraError
-from spritelora.sprites.folder import read_folder, training_image
+from spritelora.sprites.folder import read_folder, set_matte, training_image
 from spritelora.sprites.image import apply_matte, parse_colour, read_sprite
 from spritelora.sprites.manifest import read_manifest
 from spritelora.tasks.prepare import prepare
@@ -128,8 +128,9 @@ def test_colour_hidden_under_alpha_0_reaches_no_byte(sprite_folder: Path, tmp_pa
 def test_training_takes_a_prepared_folder_as_it_is(sprite_folder: Path, tmp_path: Path) -> None:
     save(draw_sprite(50, 12)[:7], sprite_folder / "flat.png")
     run(sprite_folder, tmp_path / "out")
-    for sprite in read_folder(tmp_path / "out", 128):
-        image = training_image(sprite, (1, 2, 3))
+    sprites = read_folder(tmp_path / "out", 128)
+    for sprite in sprites:
+        image = training_image(sprite, set_matte(sprites))
         assert np.array_equal(image, np.asarray(Image.open(sprite.file).convert("RGB")))
 
 
@@ -465,6 +466,6 @@ def end_process(_job: int) -> None:
 
 def test_the_manifest_reads_back(sprite_folder: Path, tmp_path: Path) -> None:
     run(sprite_folder, tmp_path / "out")
-    sprites = read_manifest(tmp_path / "out")
-    assert [s.file for s in sprites.values()] == [r["file"] for r in records(tmp_path / "out")]
-    assert next(iter(sprites.values())).fit.factors == (8, 8)
+    sprites = read_manifest(tmp_path / "out" / "manifest.jsonl")
+    assert [s.file for s in sprites] == [r["file"] for r in records(tmp_path / "out")]
+    assert sprites[0].fit.factors == (8, 8)

@@ -30,6 +30,7 @@ class PreparedSprite:
     pair where the axes differ. `offset`: of the sprite on its canvas. `sha256`: of the prepared file. `num_colors`:
     of the visible native sprite. `mask`: its alpha on the canvas, None where all is opaque. `caption_from`: source,
     name, or edited (changed in the prepared folder by someone else), empty without a caption. `findings`: kinds.
+    `mask_sha256`: of the mask; manifests of earlier versions lack it.
     """
 
     file: str
@@ -50,6 +51,7 @@ class PreparedSprite:
     repeats: int
     group: str
     findings: tuple[str, ...]
+    mask_sha256: str | None = None
 
     @property
     def fit(self) -> Fit:
@@ -107,6 +109,8 @@ def _decode(row: Row) -> PreparedSprite:
     values: dict[str, Any] = {}
     for name, read in FIELDS.items():
         if name not in row:
+            if name in MAY_BE_MISSING:
+                continue
             raise ValueError(f'has no "{name}"')
         try:
             values[name] = read(row[name])
@@ -203,5 +207,10 @@ FIELDS: dict[str, Callable[[object], Any]] = {
     "repeats": _whole(1, 1_000_000_000),
     "group": _text,
     "findings": _texts,
+    "mask_sha256": _or_none(_hash),
 }
 """How each field of `PreparedSprite` is read from JSON; ValueError for anything but its own kind."""
+
+MAY_BE_MISSING = {
+    field.name for field in dataclasses.fields(PreparedSprite) if field.default is not dataclasses.MISSING
+}

@@ -1,5 +1,6 @@
 """A prepared set as its manifest describes it: which images are whose, and the native sprite that is in each."""
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -89,9 +90,7 @@ def find_prepared(folder: Path, files: Iterable[Path], images: set[str]) -> tupl
     places = [file.parent for file in manifests]
     unlisted = [n for n in sorted(images - prepared.keys()) if any(_is_below(folder / n, place) for place in places)]
     if unlisted:
-        findings.append(
-            _warning(f"{len(unlisted)} images are not in {MANIFEST} and are read as originals ({_some(unlisted)})")
-        )
+        findings.append(_warning(f"images without a line in {MANIFEST}, read as originals: {_some(unlisted)}"))
     return prepared, findings
 
 
@@ -152,6 +151,8 @@ def _read_mask(file: Path, prepared: Prepared) -> Pixels:
             f"{printable(file)}: its mask {printable(record.mask)} is not there, and without it nobody knows what is "
             f"transparent; copy the folder with its hidden files, or {REMEDY}"
         )
+    if record.mask_sha256 is not None and hashlib.sha256(mask.read_bytes()).hexdigest() != record.mask_sha256:
+        raise DatasetError(f"{printable(file)}: its mask {printable(record.mask)} changed since; {REMEDY}")
     return read_sprite(mask)[..., :1]
 
 

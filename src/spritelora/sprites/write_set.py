@@ -109,6 +109,7 @@ def _write_piece(job: WriteJob, piece: Piece, native: NativeSprite, files: dict[
         source_sha256=surveyed.sha256,
         num_colors=len(visible_colours(part.pixels)),
         mask=mask_name(piece.stem) if mask is not None else None,
+        mask_sha256=files.get(mask_name(piece.stem)),
         caption=caption.text,
         caption_from=caption.origin,
         repeats=surveyed.source.repeats,

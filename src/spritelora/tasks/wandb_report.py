@@ -16,6 +16,7 @@ from spritelora.evaluation.validation import (
     against_base,
     answer_questions,
     best_strength,
+    missing,
     shown_strength,
 )
 from spritelora.evaluation.validation_page import PageSprites
@@ -110,7 +111,9 @@ def metric_rows(validation: Validation) -> Iterator[list[Any]]:
     """The page's table of metrics at the shown strength."""
     strength = shown_strength(validation)
     drawn, found = validation.by_strength[strength], against_base(validation, strength)
-    for name, metric in {COLOUR_DISTANCE.name: COLOUR_DISTANCE, **METRICS}.items():
+    absent = missing(validation, strength)
+    shown = {name: metric for name, metric in METRICS.items() if name not in absent}
+    for name, metric in {COLOUR_DISTANCE.name: COLOUR_DISTANCE, **shown}.items():
         if comparison := found.get(name):
             numbers = [comparison.first, comparison.second, comparison.difference, comparison.low, comparison.high]
             yield without_nan([metric.title, comparison.outcome.value, *numbers, comparison.num_pairs])
