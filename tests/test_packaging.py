@@ -144,6 +144,6 @@ def test_the_readme_says_the_same_without_make(target: str, tmp_path: Path) -> N
 
 
 def test_the_readme_names_the_pinned_torch() -> None:
-    named = re.findall(r"pip install (torch==\S+)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    named = re.findall(r"pip install --upgrade (torch==\S+)", (ROOT / "README.md").read_text(encoding="utf-8"))
     assert named
     assert set(named) <= set(PINS)

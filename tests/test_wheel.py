@@ -85,27 +85,23 @@ def test_an_installed_command_composes_and_names_itself(installed: Path, tmp_pat
 def test_the_wheel_works_in_an_environment_of_its_own(wheel: Path, tmp_path: Path) -> None:
     venv.create(tmp_path / "env", with_pip=True)
     scripts = tmp_path / "env" / ("Scripts" if os.name == "nt" else "bin")
-    python = scripts / "python"
-    subprocess.run([python, "-m", "pip", "install", "-q", "-c", ROOT / "constraints.txt", wheel], check=True)
-    subprocess.run([python, "-c", DRAW], cwd=tmp_path, check=True)
-    find = "from hydra.core.plugins import Plugins; print([p.__name__ for p in Plugins.instance().discover()])"
-    found = subprocess.run([python, "-c", find], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
-    assert "'OptunaSweeper'" in found
+    outside = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
-    def run(*words: str) -> str:
-        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        done = subprocess.run(
-            [scripts / "spritelora", *words], cwd=tmp_path, env=environment, capture_output=True, text=True
-        )
+    def run(program: str, *words: str | Path) -> str:
+        done = subprocess.run([scripts / program, *words], cwd=tmp_path, env=outside, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return done.stdout + done.stderr
 
+    run("pip", "install", "-q", "-c", ROOT / "constraints.txt", wheel)
+    run("python", "-c", DRAW)
+    find = "from hydra.core.plugins import Plugins; print([p.__name__ for p in Plugins.instance().discover()])"
+    assert "'OptunaSweeper'" in run("python", "-c", find)
     quick = [*QUICK, f"data.cache={tmp_path / 'cache'}"]
-    run("train", *quick, "trainer.max_steps=2", "trainer.save_every=1", "output=one")
-    run("train", "resume=one", "trainer.max_steps=3")
-    run("train", *quick, "trainer.max_steps=1", "hardware.devices=2", "output=two")
-    run("train", *quick, "trainer.max_steps=1", "-m", "lora=rank8,rank16", "output=sweep")
-    run("benchmark", "mode=command", "rounds=1", f"overrides=[{','.join(['data.limit=4', 'trainer.max_steps=1'])}]")
-    run("export", "run=one", "format=peft", "output=peft")
-    assert "--help" in run()
-    assert {command for command in COMMANDS if f"  {command} " not in run()} == set()
+    run("spritelora", "train", *quick, "trainer.max_steps=2", "trainer.save_every=1", "output=one")
+    run("spritelora", "train", "resume=one", "trainer.max_steps=3")
+    run("spritelora", "train", *quick, "trainer.max_steps=1", "hardware.devices=2", "output=two")
+    run("spritelora", "train", *quick, "trainer.max_steps=1", "-m", "lora=rank8,rank16", "output=sweep")
+    run("spritelora", "benchmark", "mode=command", "rounds=1", "overrides=[data.limit=4,trainer.max_steps=1]")
+    run("spritelora", "export", "run=one", "format=peft", "output=peft")
+    for command in COMMANDS:
+        assert f"spritelora {command}" in run("spritelora", command, "--help")

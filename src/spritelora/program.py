@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 PROGRAM = "spritelora"
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).resolve().parent
 CHECKOUT = PACKAGE.parents[1]
 """The repository's folder; where the package is installed, a folder without `train.py`."""
 
@@ -38,7 +38,7 @@ def for_shell(word: str) -> str:
 
 
 def _start_of(command: str) -> str:
-    started = Path(sys.argv[0]).absolute()
+    started = Path(sys.argv[0]).resolve()
     if started.stem == PROGRAM:  # the console script; Windows calls it spritelora.exe
         return f"{PROGRAM} {command}"
     if started == PACKAGE / "__main__.py":

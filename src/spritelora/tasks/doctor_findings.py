@@ -98,6 +98,8 @@ def _device(facts: MachineFacts) -> Iterator[Finding]:
     if device.kind == "cpu":
         told = f"CPU ({facts.architecture}), {device.total_gb:.1f} GB, {device.free_gb:.1f} GB free"
         yield Finding("device", told, Verdict.note, "trains model=tiny in minutes; SDXL wants a CUDA GPU")
+        if facts.cuda_build is None and facts.architecture != "arm64":  # Apple's chips have no other build
+            yield Finding("torch's wheel", "for the CPU alone", Verdict.note, f"with an NVIDIA GPU: {gpu_build(facts)}")
         return
     capability = device.capability or (0, 0)
     memory = "shared with the CPU" if device.is_unified else "its own"
@@ -111,7 +113,7 @@ def _device(facts: MachineFacts) -> Iterator[Finding]:
         if _major(facts.cuda_build) < 13:
             yield Finding(
                 "torch's wheel", f"for CUDA {facts.cuda_build}, which has no code for 12.1", Verdict.note,
-                "pip install torch --index-url https://download.pytorch.org/whl/cu130 (one report: 2.9 times as fast)",
+                f"{gpu_build(facts)} (one report: 2.9 times as fast)",
             )  # fmt: skip
     if device.is_unified:
         yield Finding(
@@ -120,6 +122,12 @@ def _device(facts: MachineFacts) -> Iterator[Finding]:
         )  # fmt: skip
     if capability < (8, 0):
         yield Finding("arithmetic", "no bf16: fp16 with loss scaling", Verdict.note, "none: it is chosen by itself")
+
+
+def gpu_build(facts: MachineFacts) -> str:
+    """What to type for the same torch built for CUDA 13."""
+    release = facts.versions["torch"].partition("+")[0]
+    return f"pip install --upgrade torch=={release} --index-url https://download.pytorch.org/whl/cu130"
 
 
 def _major(version: str | None) -> int:
