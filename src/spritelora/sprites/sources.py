@@ -3,7 +3,7 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from spritelora.errors import DatasetError
@@ -38,7 +38,8 @@ class Source:
     `name`: path below the folder. `caption`: None where there is none. `repeats`: how often an epoch shows it.
     `group`: what belongs together (a character, a sheet, a folder), for splits that must not separate it.
     `class_words`: what a kohya folder's name says its images show; empty elsewhere. `text_file`: the text file that
-    holds the caption. `unread`: path of a file that seems to hold the caption and is not read, else empty.
+    holds the caption. `unread`: path of a file that seems to hold the caption and is not read, else empty. `index`: the
+    data file of a sheet.
     """
 
     file: Path
@@ -49,14 +50,19 @@ class Source:
     class_words: str = ""
     text_file: Path | None = None
     unread: str = ""
+    index: Path | None = None
 
 
 @dataclass(frozen=True)
 class Found:
-    """The usable images of a folder, sorted by name, and all findings about it; an image with an error is left out."""
+    """The usable images of a folder, sorted by name, and all findings about it; an image with an error is left out.
+
+    `files`: all that lie there.
+    """
 
     sources: list[Source]
     problems: list[Finding]
+    files: list[Path] = field(default_factory=list[Path])
 
     @property
     def errors(self) -> list[Finding]:
@@ -130,7 +136,7 @@ def survey_folder(folder: Path) -> Found:
         _source(images[n], n, captions.get(n), group, owned.get(n, ()), unread.get(n, ""))
         for n, group in zip(good, groups, strict=True)
     ]
-    return Found(sources, [*problems, *origin_problems])
+    return Found(sources, [*problems, *origin_problems], walked.files)
 
 
 def _source(file: Path, name: str, caption: str | None, group: str, texts: Sequence[Path], unread: str) -> Source:
