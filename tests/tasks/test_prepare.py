@@ -23,6 +23,7 @@ from spritelora.errors import ConfigError, DatasetError, SpriteLoraError
 from spritelora.sprites.folder import read_folder, training_image
 from spritelora.sprites.image import apply_matte, parse_colour, read_sprite
 from spritelora.sprites.manifest import read_manifest
+from spritelora.sprites.output_folder import JOURNAL, State, read_ledger
 from spritelora.tasks.prepare import prepare
 from tests.conftest import ROOT, draw_sprite
 
@@ -468,3 +469,9 @@ def test_the_manifest_reads_back(sprite_folder: Path, tmp_path: Path) -> None:
     sprites = read_manifest(tmp_path / "out")
     assert [s.file for s in sprites.values()] == [r["file"] for r in records(tmp_path / "out")]
     assert next(iter(sprites.values())).fit.factors == (8, 8)
+
+
+def test_a_name_with_a_separator_of_unicode_is_one_line_of_the_journal(tmp_path: Path) -> None:
+    (tmp_path / JOURNAL).parent.mkdir()
+    (tmp_path / JOURNAL).write_bytes("abc a\u2028b\u0085c.png\ndef d.png\n".encode())
+    assert read_ledger(tmp_path, State()) == {"a\u2028b\u0085c.png": {"abc"}, "d.png": {"def"}}
