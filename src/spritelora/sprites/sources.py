@@ -37,9 +37,9 @@ class Source:
 
     `name`: path below the folder. `caption`: None where there is none. `repeats`: how often an epoch shows it.
     `group`: what belongs together (a character, a sheet, a folder), for splits that must not separate it.
-    `class_words`: what a kohya folder's name says its images show; empty elsewhere. `text_file`: the text file that
+    `class_words`: what a kohya folder's name says its images show; empty elsewhere. `text_file`: the `.txt` file that
     holds the caption. `unread`: path of a file that seems to hold the caption and is not read, else empty. `index`: the
-    data file of a sheet.
+    data file of a sheet, where it was looked for (see `find_indexes`).
     """
 
     file: Path
@@ -141,7 +141,7 @@ def survey_folder(folder: Path) -> Found:
 
 def _source(file: Path, name: str, caption: str | None, group: str, texts: Sequence[Path], unread: str) -> Source:
     repeats, class_words = _kohya(name)
-    text_file = next((text for text in texts if text.suffix.lower() == CAPTION_SUFFIXES[0]), None)
+    text_file = texts[0] if texts and texts[0].suffix.lower() == CAPTION_SUFFIXES[0] else None
     return Source(file, name, caption, repeats, group, class_words, text_file, unread)
 
 
