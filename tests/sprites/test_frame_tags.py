@@ -42,6 +42,7 @@ IDLE_AND_RUN = [f"idle_{i}" for i in range(4)] + [f"run_{i}" for i in range(4)]
         ("5", FrameName("", "", "", 5)),
         ("", FrameName("", "", "", None)),
         ("two\nlines 1", FrameName("two\nlines", "", "", 1)),
+        ("#" * 256, FrameName("#" * 256, "", "", None)),
     ],
 )
 def test_a_name_has_the_parts_that_aseprite_gives_it(name: str, parts: FrameName) -> None:

@@ -284,6 +284,7 @@ GOOD = [{"filename": "a", **frame_at(0, 0)}]
         ([{"filename": "a", **frame_at(0, 0, sourceSize=HUGE)}], [], {}, "over 65,536 in number or 67,108,864 pixels"),
         (GOOD, [tag("walk", 9, 0)], {}, "tag 'walk' covers frames 9 to 0, and ends before it begins"),
         (GOOD, [{"from": 0, "to": 0}], {}, "a tag has no name"),
+        (GOOD, [tag("walk", 0, 0)] * 1025, {}, "1,025 tags are over the limit of 1,024"),
         (GOOD, [], {"size": {"w": 64, "h": 64}, "image": "b.png"}, "describes b.png of 64x64 px, and this"),
     ],
 )  # fmt: skip

@@ -15,8 +15,11 @@ from spritelora.sprites.names import printable, slug
 
 SUFFIX = re.compile(r"\.(aseprite|ase|png|gif|webp|bmp|jpe?g|psd)$", re.IGNORECASE)
 NAME = re.compile(
-    r"(?P<title>.*?)(?: \((?P<layer>[^()]*)\))?(?: ?#(?P<tag>.*?))?(?:[ _.-]*(?P<number>\d{1,9}))?", re.DOTALL
+    r"(?P<title>.*?)(?: \((?P<layer>[^()]*)\))?(?: ?#(?P<tag>.*?))?(?:[ _.-]*(?P<number>\d+))?", re.DOTALL
 )
+LONGEST_NAME = 255
+"""Of longer ones nothing is told: a pattern may take a time that grows with the square of their length."""
+
 REMEDY = "export all frames of one file, or set the item filename to {title} #{tag} {tagframe}"
 MAX_NAMED = 3
 
@@ -53,8 +56,8 @@ class FrameName:
 
 def parse_name(name: str) -> FrameName:
     """A name such as `hero (Body) #walk 3.aseprite` in its parts."""
-    match = NAME.fullmatch(SUFFIX.sub("", name))
-    if match is None:  # a number of more digits than any frame has
+    match = NAME.fullmatch(SUFFIX.sub("", name)) if len(name) <= LONGEST_NAME else None
+    if match is None:
         return FrameName(name, "", "", None)
     number = match["number"]
     return FrameName(match["title"], match["layer"] or "", match["tag"] or "", None if number is None else int(number))
@@ -167,8 +170,7 @@ def _settle(named: Sequence[int | None], tags: Sequence[FrameTag]) -> list[int] 
 
 
 def _is_whole(tag: FrameTag, frames: set[int]) -> bool:
-    inside = frames & {*range(tag.first, tag.last + 1)}
-    return len(inside) in (0, tag.last - tag.first + 1)
+    return sum(tag.first <= frame <= tag.last for frame in frames) in (0, tag.last - tag.first + 1)
 
 
 def _places(frame: int, tags: Sequence[FrameTag]) -> tuple[TagPlace, ...]:

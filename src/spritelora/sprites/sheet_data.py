@@ -10,6 +10,7 @@ from spritelora.sprites.image import MAX_PIXELS, MAX_SIDE_PX, Pixels
 from spritelora.sprites.names import printable, slug, tell_apart
 
 MAX_SHEET_FRAMES = 65_536
+MAX_TAGS = 1024
 LONGEST_WORDS = 60
 
 
@@ -54,6 +55,8 @@ def make_sheet(
         raise ValueError(
             f"{len(frames):,} frames are over {MAX_SHEET_FRAMES:,} in number or {MAX_PIXELS:,} pixels in all"
         )
+    if len(tags) > MAX_TAGS:
+        raise ValueError(f"{len(tags):,} tags are over the limit of {MAX_TAGS:,}")
     for frame in frames:
         if any(o < 0 or o + n > c for o, n, c in zip(frame.offset, frame.size, frame.canvas, strict=True)):
             width, height = frame.canvas
