@@ -135,6 +135,14 @@ def test_the_file_of_an_images_own_name_counts_before_one_that_is_alike(folder: 
     assert "axe.txt is taken, and axe.TXT says otherwise" in warning.message
 
 
+def test_a_text_that_does_not_count_is_not_edited(folder: Path) -> None:
+    add(folder, "axe.png")
+    (folder / "axe.caption").write_text("a red axe")
+    (folder / "axe.png.txt").write_text("a red axe")
+    (source,) = find_sources(folder)
+    assert (source.caption, side_car(source)) == ("a red axe", None)
+
+
 def test_a_caption_that_was_read_from_an_odd_name_is_edited_there(folder: Path) -> None:
     add(folder, "axe.png")
     (folder / "axe.TXT").write_text("a red axe")
@@ -147,6 +155,8 @@ def test_a_caption_that_was_read_from_an_odd_name_is_edited_there(folder: Path) 
 
 
 UNREAD = {
+    "credits.csv": "file,caption\na.png,red potion\n",
+    "changeling.txt": "a.png is a changeling\n",
     "captions.csv": "file,caption\na.png,red potion\n",
     "metadata.tsv": "file_name\ttext\na.png\tred potion\n",
     "captions.txt": "1. A.PNG: a red potion\nb.png.bak: nothing\n",
@@ -182,7 +192,7 @@ def test_a_table_that_cannot_be_looked_into_names_all_images_beside_it(folder: P
 def test_files_that_are_no_captions_are_not_named(folder: Path) -> None:
     add(folder, "a.png")
     (folder / "License.txt").write_text("a.png is CC0")
-    (folder / "credits.txt").write_text("a.png by me")
+    (folder / "Read me.txt").write_text("a.png by me")
     (folder / "a.json").write_text('{"frames": [{"filename": "a.png"}], "meta": {"image": "a.png"}}')
     (folder / "broken.json").write_text("{")
     assert captions(folder) == {"a.png": None}

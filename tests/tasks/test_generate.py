@@ -52,7 +52,7 @@ def test_base_alone_native_size_given_palette_same_seed_same_files(tmp_path: Pat
         assert Image.open(first / "raw" / name).size == (128, 128)
     drawn = read_folder(first / "raw", 128)  # with their prompts they are a data set, such as one that regularises
     assert [(s.name, s.caption) for s in drawn] == list(zip(names, [p for p in PROMPTS for _ in (0, 1)], strict=True))
-    cuts = cut_image(first / "sheet.png", None, all_frames=False)
+    cuts = cut_image(first / "sheet.png", None, all_frames=False, index=first / "sheet.json")
     for cut, name in zip(cuts, names, strict=True):
         assert (cut.pixels == read_sprite(first / "sprites" / name)).all()
     assert (first / "contact_sheet.png").is_file()

@@ -20,11 +20,14 @@ from PIL import Image
 
 from spritelora.config.prepare import PrepareConfig
 from spritelora.errors import ConfigError, DatasetError, SpriteLoraError
+from spritelora.sprites import sheet
 from spritelora.sprites.folder import read_folder, set_matte, training_image
-from spritelora.sprites.image import apply_matte, parse_colour, read_sprite
+from spritelora.sprites.image import Pixels, apply_matte, parse_colour, read_sprite
 from spritelora.sprites.manifest import read_manifest
+from spritelora.sprites.output_folder import JOURNAL, State, read_ledger
 from spritelora.tasks.prepare import prepare
 from tests.conftest import ROOT, draw_sprite
+from tests.sprites.sheets import draw_cutouts, lay_out
 
 DCSS = next((p for up in ROOT.parents if (p := up / "shared" / "data" / "dcss" / "monsters").is_dir()), None)
 
@@ -469,3 +472,31 @@ def test_the_manifest_reads_back(sprite_folder: Path, tmp_path: Path) -> None:
     sprites = read_manifest(tmp_path / "out" / "manifest.jsonl")
     assert [s.file for s in sprites] == [r["file"] for r in records(tmp_path / "out")]
     assert sprites[0].fit.factors == (8, 8)
+
+
+def test_a_name_with_a_separator_of_unicode_is_one_line_of_the_journal(tmp_path: Path) -> None:
+    (tmp_path / JOURNAL).parent.mkdir()
+    (tmp_path / JOURNAL).write_bytes("abc a\u2028b\u0085c.png\ndef d.png\n".encode())
+    assert read_ledger(tmp_path, State()) == {"a\u2028b\u0085c.png": {"abc"}, "d.png": {"def"}}
+
+
+def test_a_sheet_is_decoded_once_for_all_its_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[Path] = []
+
+    def read_and_count(file: Path) -> Pixels:
+        decoded.append(file)
+        return read_sprite(file)
+
+    monkeypatch.setattr(sheet, "read_sprite", read_and_count)
+    save(lay_out([*draw_cutouts(20)], 5), tmp_path / "art" / "potions.png")
+    run(tmp_path / "art", tmp_path / "out", sheet="16x16")
+    assert len(records(tmp_path / "out")) == 20
+    assert decoded == [tmp_path / "art" / "potions.png"]
+
+
+def test_processes_that_share_a_sheet_write_what_one_does(tmp_path: Path) -> None:
+    save(lay_out([*draw_cutouts(132)], 12), tmp_path / "art" / "potions.png")
+    for workers in (1, 2):
+        run(tmp_path / "art", tmp_path / str(workers), sheet="16x16", workers=workers, resolution=64)
+    assert len(records(tmp_path / "1")) == 132
+    assert contents(tmp_path / "1") == contents(tmp_path / "2")

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
 CAPTION_SUFFIXES = (".txt", ".caption")
-DOCUMENT = re.compile(
-    r"licen[cs]e|read.?me|credit|copying|copyright|change|author|attribution|notice|version|terms|info", re.IGNORECASE
-)
-"""In the name of a text file that is about a pack, and no caption of it."""
+DOCUMENTS = {
+    "attribution", "author", "authors", "changelog", "changes", "copying", "copyright", "credit", "credits", "info",
+    "licence", "license", "notice", "readme", "terms", "version",
+}  # fmt: skip
+"""Words in the name of a text file that is about a pack, and no caption of it."""
 
 
 def find_owners(images: Iterable[str], texts: Iterable[str]) -> dict[str, list[str]]:
@@ -40,7 +41,9 @@ def find_owners(images: Iterable[str], texts: Iterable[str]) -> dict[str, list[s
 
 def is_document(text: str) -> bool:
     """Whether a text file is about a pack, by its name: a licence, credits, a read-me."""
-    return DOCUMENT.search(PurePosixPath(text).stem) is not None
+    path = PurePosixPath(text.lower())
+    words = re.findall(r"[a-z]+", path.stem)
+    return path.suffix in CAPTION_SUFFIXES and not DOCUMENTS.isdisjoint([*words, "".join(words)])
 
 
 def composed(name: str) -> str:

@@ -58,7 +58,7 @@ def read_ledger(folder: Path, state: State) -> dict[str, set[str]]:
     ledger = {name: {sha256} for name, sha256 in state.files.items()}
     journal = folder / JOURNAL
     if journal.is_file():
-        for line in journal.read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in filter(None, journal.read_text(encoding="utf-8", errors="replace").split("\n")):
             sha256, _, name = line.partition(" ")
             ledger.setdefault(name, set()).add(sha256)
     return ledger

@@ -36,8 +36,9 @@ class Source:
 
     `name`: path below the folder. `caption`: None where there is none. `repeats`: how often an epoch shows it.
     `group`: what belongs together (a character, a sheet, a folder), for splits that must not separate it.
-    `class_words`: what a kohya folder's name says its images show; empty elsewhere. `text_file`: the text file that
-    holds the caption. `unread`: path of a file that seems to hold the caption and is not read, else empty.
+    `class_words`: what a kohya folder's name says its images show; empty elsewhere. `text_file`: the `.txt` file that
+    holds the caption. `unread`: path of a file that seems to hold the caption and is not read, else empty. `index`: the
+    data file of a sheet, where it was looked for (see `find_indexes`).
     """
 
     file: Path
@@ -48,18 +49,20 @@ class Source:
     class_words: str = ""
     text_file: Path | None = None
     unread: str = ""
+    index: Path | None = None
 
 
 @dataclass(frozen=True)
 class Found:
     """The usable images of a folder, sorted by name, and all findings about it; an image with an error is left out.
 
-    `prepared`: those that prepare wrote, by name.
+    `prepared`: those that prepare wrote, by name. `files`: all that lie there.
     """
 
     sources: list[Source]
     problems: list[Finding]
     prepared: Mapping[str, Prepared] = field(default_factory=dict[str, Prepared])
+    files: list[Path] = field(default_factory=list[Path])
 
     @property
     def errors(self) -> list[Finding]:
@@ -133,7 +136,7 @@ def survey_folder(folder: Path) -> Found:
         _source(images[n], n, captions.get(n), group, owned.get(n, ()), unread.get(n, ""))
         for n, group in zip(good, groups, strict=True)
     ]
-    return Found(sources, [*problems, *manifest_problems], prepared)
+    return Found(sources, [*problems, *manifest_problems], prepared, walked.files)
 
 
 def _origin(name: str, prepared: Mapping[str, Prepared]) -> str:
@@ -144,7 +147,7 @@ def _origin(name: str, prepared: Mapping[str, Prepared]) -> str:
 
 def _source(file: Path, name: str, caption: str | None, group: str, texts: Sequence[Path], unread: str) -> Source:
     repeats, class_words = _kohya(name)
-    text_file = next((text for text in texts if text.suffix.lower() == CAPTION_SUFFIXES[0]), None)
+    text_file = texts[0] if texts and texts[0].suffix.lower() == CAPTION_SUFFIXES[0] else None
     return Source(file, name, caption, repeats, group, class_words, text_file, unread)
 
 

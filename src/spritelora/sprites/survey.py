@@ -15,12 +15,20 @@ from spritelora.sprites.image import Pixels, exact_scale, visible_colours, witho
 from spritelora.sprites.native import NativeScale, detect_scale, to_native
 from spritelora.sprites.pixel_lint import lint_image
 from spritelora.sprites.prepared import NativeSprite, Prepared, check_bytes, restore
+from spritelora.sprites.recent import Recent
 from spritelora.sprites.sheet import SheetLayout, cut_image
 from spritelora.sprites.sources import Source
 
 AS_IT_IS = NativeScale(1, (0, 0), 1.0, True)
 AGREEING_SHARE = 0.75
 KEPT_BYTES = 256 * 1024 * 1024
+DECODED_BYTES = 64 * 1024 * 1024
+
+Images = dict[str, tuple[tuple[str, ...], Pixels]]
+"""The sprites of an image file as they lie there, by tag, with words for their captions."""
+
+_decoded: Recent[Images] = Recent(DECODED_BYTES, lambda images: sum(pixels.nbytes for _, pixels in images.values()))
+"""The sheets and animations decoded last: each is read for many sprites, in every process once."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,7 @@ def survey_file(source: Source, reading: Reading, prepared: Prepared | None) -> 
             sprites = (_survey_prepared(source, prepared, sha256),)
         else:
             sprites = tuple(_survey_image(source, tag, words, image, reading, findings)
-                            for tag, words, image in _images(source, reading))  # fmt: skip
+                            for tag, (words, image) in _images(source, reading).items())  # fmt: skip
     except (DatasetError, OSError) as error:
         text = str(error).removeprefix(f"{source.file}: ")
         return SurveyedFile(source, "", (), (Finding("unreadable", Severity.error, source.name, text),))
@@ -87,9 +95,9 @@ def survey_file(source: Source, reading: Reading, prepared: Prepared | None) -> 
 def read_natives(source: Source, reading: Reading, sprites: Sequence[SurveyedSprite]) -> Iterator[NativeSprite]:
     """The native sprites of a file in the order of its survey; memory holds one file at a time."""
     is_prepared = all(sprite.prepared for sprite in sprites)
-    images = {} if is_prepared else {tag: image for tag, _, image in _images(source, reading)}
+    images = {} if is_prepared else _images(source, reading)
     for sprite in sprites:
-        yield (restore(source.file, sprite.prepared) if sprite.prepared else _native(images[sprite.tag], sprite.scale))
+        yield restore(source.file, sprite.prepared) if sprite.prepared else _native(images[sprite.tag][1], sprite.scale)
 
 
 def settle_scales(files: Sequence[SurveyedFile]) -> list[SurveyedFile]:
@@ -121,9 +129,16 @@ def _settled(sprite: SurveyedSprite, common: Mapping[tuple[int, int], int]) -> S
     return dataclasses.replace(sprite, scale=NativeScale(factor, (0, 0), 1.0, True), native_size=size)
 
 
-def _images(source: Source, reading: Reading) -> Iterator[tuple[str, tuple[str, ...], Pixels]]:
-    for cut in cut_image(source.file, reading.layout, reading.all_frames):
-        yield cut.tag, cut.words, without_hidden_colour(cut.pixels)
+def _images(source: Source, reading: Reading) -> Images:
+    if source.index is None and reading.layout is None and not reading.all_frames:
+        return _cut(source, reading)
+    versions = [(f, s.st_mtime_ns, s.st_size) for f in (source.file, source.index) if f and (s := f.stat())]
+    return _decoded.get((reading, *versions), lambda: _cut(source, reading))
+
+
+def _cut(source: Source, reading: Reading) -> Images:
+    cuts = cut_image(source.file, reading.layout, reading.all_frames, source.index)
+    return {cut.tag: (cut.words, without_hidden_colour(cut.pixels)) for cut in cuts}
 
 
 def _survey_prepared(source: Source, prepared: Prepared, sha256: str) -> SurveyedSprite:

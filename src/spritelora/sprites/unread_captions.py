@@ -9,6 +9,7 @@ from typing import Any, cast
 from spritelora.sprites.caption_owners import CAPTION_SUFFIXES, composed, is_document
 from spritelora.sprites.findings import Finding, Severity
 from spritelora.sprites.manifest import MANIFEST
+from spritelora.sprites.mentions import image_mentions
 from spritelora.sprites.names import printable
 from spritelora.sprites.sidecars import METADATA_FILES, read_text
 
@@ -17,7 +18,7 @@ BINARY_TABLE = re.compile(r"(metadata|captions?).*\.(parquet|arrow|xlsx?|ods)", 
 MAX_TABLE_BYTES = 32 * 1024 * 1024
 MAX_NAMED = 3
 
-IMAGE_NAME = re.compile(r"""[^\n\r\t"',;|<>:*?/\\]*\.(?:a?png|jpe?g|webp|bmp|gif)(?!\.?\w)""", re.IGNORECASE)
+NAME_START = re.compile(r"[/\\:]")
 CAPTION_KEYS = {"caption", "captions", "text", "prompt", "tags", "description"}
 NAME_KEYS = ("file_name", "filename", "file", "image", "path", "name")
 
@@ -84,10 +85,10 @@ def _names_in(file: Path) -> Iterator[str]:
         return
     if file.suffix.lower() in CAPTION_SUFFIXES:
         yield composed(file.stem).casefold()
-    for match in IMAGE_NAME.finditer(text):
-        words = match[0].split()
-        yield match[0].strip()
-        yield words[-1]
+    for mention in image_mentions(text):
+        name = NAME_START.split(mention)[-1].strip()
+        yield name
+        yield name.split()[-1]
 
 
 def _names_in_json(file: Path, content: object) -> Iterator[str]:

@@ -10,7 +10,7 @@ from spritelora.sprites.findings import Finding, Severity
 from spritelora.sprites.names import printable
 
 IMAGE_SUFFIXES = {".png", ".apng", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"}
-TEXT_SUFFIXES = {".txt", ".caption", ".json", ".jsonl", ".csv"}
+TEXT_SUFFIXES = {".txt", ".caption", ".json", ".jsonl", ".csv", ".xml"}
 UNREAD_SUFFIXES = {
     ".ase", ".aseprite", ".avif", ".dds", ".heic", ".ico", ".jxl", ".kra", ".pcx", ".psd", ".svg", ".tga", ".tif",
     ".tiff", ".xcf",

@@ -37,6 +37,7 @@ from spritelora.sdxl.recompute import recompute
 from spritelora.sdxl.text import NO_TOKEN, TextEmbedding, TextStack
 from spritelora.sprites.augment import vary_caption
 from spritelora.sprites.folder import CaptionedSprite, training_image
+from spritelora.sprites.split import why_none_held_out
 from spritelora.tasks.earlier import Earlier
 from spritelora.tasks.regularisation import add_regularisation
 from spritelora.tasks.text_training import rate_factor
@@ -229,11 +230,12 @@ def optimizer_settings(optim: OptimConfig, precision: Precision) -> dict[str, An
 
 
 def build_validation(
-    validation: ValidationConfig, encoded: Encoded, num_timesteps: int, batch_size: int
+    validation: ValidationConfig, holdout: float, encoded: Encoded, num_timesteps: int, batch_size: int
 ) -> dict[str, list[Batch]]:
     """Validation batches by the name of their timestep band, from the held-out sprites where there are any."""
     if not len(encoded.held_out):
-        log.info("nothing held out (that needs 10 sprites): the validation loss is that of the training sprites")
+        reason = why_none_held_out(holdout, len(encoded.training))
+        log.info("nothing held out (%s): the validation loss is that of the training sprites", reason)
     measured = (encoded.held_out if len(encoded.held_out) else encoded.training).spread(validation.limit)
     bands = timestep_bands(validation.bands, num_timesteps)
     batches = validation_batches(measured, bands, validation.draws, batch_size)

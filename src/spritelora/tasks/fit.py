@@ -212,7 +212,9 @@ def _train(
     try:
         meter = StepMeter(run_log, settings.log_every, settings.batch_size, team)
         num_timesteps = len(module.objective.alphas)
-        validation = assemble.build_validation(config.validation, encoded, num_timesteps, settings.batch_size)
+        validation = assemble.build_validation(
+            config.validation, config.data.holdout, encoded, num_timesteps, settings.batch_size
+        )
         plan = assemble.build_sample_plan(config, prepared.base, prepared.sprites, encoded, prepared.hardware)
         captions = [s.caption for s in prepared.sprites.training]
         told = {**data_facts(config.data, prepared.sprites), **begun.facts}

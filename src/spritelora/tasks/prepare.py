@@ -15,6 +15,7 @@ from spritelora.sprites.findings import Severity
 from spritelora.sprites.output_folder import State, is_complete, read_ledger, read_state, sha256_of
 from spritelora.sprites.plan import plan_matte, plan_set
 from spritelora.sprites.prepared import Prepared
+from spritelora.sprites.sheet_index import find_indexes
 from spritelora.sprites.sources import Found, Source, refuse_empty, survey_folder
 from spritelora.sprites.survey import NativeSprites, Reading, SurveyedFile, label, settle_scales, survey_file
 from spritelora.sprites.write_set import Caption
@@ -39,7 +40,7 @@ def prepare(config: PrepareConfig) -> None:
     begun_s = time.monotonic()
     folder, output = folders_of(config)
     settings = Settings(reading_of(config), fit_options_of(config), matte_of(config))
-    found = survey_folder(folder)
+    found = _with_indexes(folder, survey_folder(folder))
     refuse_empty(folder, found, "; input names the folder that holds them")
     state = read_state(output) if output else State()
     fingerprint = _fingerprint(config, found)
@@ -59,6 +60,13 @@ def prepare(config: PrepareConfig) -> None:
     if not config.pad:
         announce_stretch(sprites)
     log.info("done in %.1f s", time.monotonic() - begun_s)
+
+
+def _with_indexes(folder: Path, found: Found) -> Found:
+    """The same images with the data files of those that are sheets."""
+    indexes = find_indexes(folder, found.files, [source.name for source in found.sources])
+    sources = [dataclasses.replace(source, index=indexes.files.get(source.name)) for source in found.sources]
+    return dataclasses.replace(found, sources=sources, problems=[*found.problems, *indexes.findings])
 
 
 def _plan(
@@ -130,7 +138,7 @@ def _fingerprint(config: PrepareConfig, found: Found) -> str:
     problems = [[problem.kind, problem.file] for problem in found.problems]
     digest = hashlib.sha256(json.dumps([FORMAT, settings, problems]).encode())
     for source in found.sources:
-        beside = [sha256_of(f) for f in (source.file, source.file.with_suffix(".json"))]
+        beside = [sha256_of(f) for f in (source.file, source.index) if f is not None]
         if known := found.prepared.get(source.name):
             mask = known.record.mask
             beside += [repr(known.record), mask and sha256_of(known.folder / mask)]
