@@ -66,7 +66,9 @@ class DataConfig:
     keep_tags: int = key(1, "phrases at the start of a caption that shuffle_tags leaves in place", at_least=0)
     caption_variants: int = key(4, "orders of one caption, as written among them", at_least=2, at_most=64)
     augment: AugmentConfig = section(AugmentConfig)
-    matte: str = key("auto", "colour under transparent pixels, #rrggbb; auto: one that no sprite has", text=True)
+    matte: str = key(
+        "auto", "colour under transparent pixels, #rrggbb; auto: as prepared, else one that no sprite has", text=True
+    )
     cache: str = key("~/.cache/spritelora", "folder of the latents and text embeddings computed once", is_place=True)
 
     @property

@@ -166,7 +166,7 @@ def _fit(
 
 def _check_same_sprites(sprites: TrainingSet, team: Team) -> None:
     """Raise DatasetError where a process has read others than the first."""
-    hashes = team.meet((sprites.hash, sprites.masks_hash, sprites.regularisation_hash))
+    hashes = team.meet((sprites.hash, sprites.views, sprites.masks_hash, sprites.regularisation_hash))
     if other := [rank for rank, found in enumerate(hashes) if found != hashes[0]]:
         raise DatasetError(
             f"process {other[0]} has read other sprites or captions than the first: data.path must be the same "
