@@ -18,7 +18,7 @@ from spritelora.evaluation.comparison_page import make_page
 from spritelora.files import write_whole
 from spritelora.sprites.image import Pixels
 from spritelora.sprites.names import slug
-from spritelora.tasks.compare_rows import Entry, find_entries, lora_of, read_row
+from spritelora.tasks.compare_rows import Entry, find_entries, lora_of, read_row, read_rows
 from spritelora.tasks.export import VALIDATION
 from spritelora.tasks.lora_files import check_free
 from spritelora.tasks.validate_settings import IMAGES
@@ -39,7 +39,7 @@ def compare(config: CompareConfig, run_dir: Path) -> Path:
     check_free([output / name for name in (PAGE, TABLE, RECORD)], config.overwrite)
     entries = find_entries(config.runs, config.names)
     folders = {entry.name: validation_folder(entry, output) for entry in entries}
-    rows = [read_row(entry, folders[entry.name]) for entry in entries]
+    rows = read_rows(entries, folders)
     check_one_base(rows)
     if config.measure:
         problems = {e.name: _measure(config, e, folders[e.name]) for e in entries}
