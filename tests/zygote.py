@@ -107,6 +107,12 @@ def _take_over(streams: list[int], sockets: list[socket.socket], descriptors: li
         os.close(descriptor)
     for other in sockets:
         other.close()
+    # Text streams remember of what lay below them whether it could be sought in.
+    sys.stdin = sys.__stdin__ = open(0, encoding=sys.stdin.encoding, closefd=False)  # noqa: SIM115
+    sys.stdout = sys.__stdout__ = open(1, "w", encoding=sys.stdout.encoding, closefd=False)  # noqa: SIM115
+    sys.stderr = sys.__stderr__ = open(  # noqa: SIM115
+        2, "w", encoding=sys.stderr.encoding, errors="backslashreplace", buffering=1, closefd=False
+    )
 
 
 def become(order: Order) -> None:

@@ -27,6 +27,7 @@ from spritelora.sdxl.latents import decode_latents, encode_image
 from spritelora.sdxl.sample import sample_latents, start_noise
 from spritelora.sdxl.text import TextEncoders, cut_text, load_tokenizers
 from tests.bounds import assert_same_function
+from tests.weight_files.strangers import LFS
 
 CPU = torch.device("cpu")
 
@@ -153,8 +154,21 @@ def test_truncated_weights_are_named(base: BaseModel, tmp_path: Path) -> None:
     other = copy_of(base, tmp_path)
     weights = other.weights("unet")
     weights.write_bytes(weights.read_bytes()[:5000])
-    with pytest.raises(WeightsError, match=r"unet/diffusion_pytorch_model\.safetensors: cannot be loaded"):
-        load_unet(other, torch.float32)
+    with pytest.raises(
+        WeightsError, match=r"unet/diffusion_pytorch_model\.safetensors: .*: cut short, 5000 of at least"
+    ):
+        find_base(str(other.folder))
+    weights.write_bytes(LFS)
+    with pytest.raises(WeightsError, match=r"unet/diffusion_pytorch_model\.safetensors: a Git LFS pointer"):
+        find_base(str(other.folder))
+
+
+@pytest.mark.parametrize("name", ["unet/config.json", "model_index.json", "tokenizer/tokenizer.json"])
+def test_pointers_in_the_place_of_settings_are_named(base: BaseModel, tmp_path: Path, name: str) -> None:
+    folder = copy_of(base, tmp_path).folder
+    (folder / name).write_bytes(LFS)
+    with pytest.raises(WeightsError, match=rf"{name}: a Git LFS pointer.*git lfs pull"):
+        load_tokenizers(find_base(str(folder)))
 
 
 @pytest.mark.parametrize("path", ["/nowhere/sdxl", "./sdxl", "name-without-owner"])

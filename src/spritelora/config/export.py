@@ -42,8 +42,10 @@ class ExportConfig:
         None, "picture to put into the metadata; unset: the run's last sample; none: no picture", is_place=True
     )
     workflow: bool = key(False, "write a ComfyUI workflow beside the file, in its window's form and in its API's")
-    checkpoint: str = key(
-        "sd_xl_base_1.0.safetensors", "name of the SDXL checkpoint in the workflow, as ComfyUI lists it", text=True
+    checkpoint: str | None = key(
+        None,
+        "name of the base's checkpoint in the workflow, as ComfyUI lists it; unset: that of the run's base",
+        text=True,
     )
     strength: float | None = key(
         None, "strength in the workflow; unset: the best that validation found, else 0.8", above=0, at_most=10

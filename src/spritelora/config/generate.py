@@ -67,7 +67,9 @@ class GenerateConfig:
     weights: list[float] = key([], "weight of each LoRA of lora=, times the strength; unset: 1 each")
     strength: float = key(1.0, "what the LoRAs' deltas are multiplied by")
     prompts: list[str] = key([], "prompts; unset: the run's own", text=True)
-    prompts_file: str | None = key(None, "text file with a prompt a line, instead of prompts", is_place=True)
+    prompts_file: str | None = key(
+        None, "text file with a prompt a line, # for comments, instead of prompts", is_place=True
+    )
     count: int = key(1, "images for each prompt", at_least=1)
     seed: int = key(0, "seed of the start noise; the i-th image of a prompt depends on seed and i alone", at_least=0)
     palette: str | None = key(

@@ -64,7 +64,9 @@ class ValidateConfig:
     strengths: list[float] = key(STRENGTHS, "strengths to draw with", at_least=1)
     strength: float | None = key(None, "one strength alone, instead of strengths", above=0, at_most=10)
     prompts_file: str | None = key(
-        None, "new prompts, one a line; unset: the run's sample prompts and the captions it held out", is_place=True
+        None,
+        "new prompts, one a line, # for comments; unset: the run's sample prompts and the captions it held out",
+        is_place=True,
     )
     num_prompts: int = key(8, "the most prompts from the training captions, and as many new ones", at_least=1)
     images_per_prompt: int = key(1, "images of each prompt, each from its own start noise", at_least=1)

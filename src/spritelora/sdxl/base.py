@@ -12,17 +12,16 @@ from typing import Any, TypeVar
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
-from safetensors import SafetensorError
 from torch import Tensor
 
 from spritelora.config.schema import Prediction
 from spritelora.diffusion.schedule import cumulative_alphas, to_zero_terminal_snr
 from spritelora.errors import WeightsError, first_line
 from spritelora.files import is_hub_id, write_whole
-from spritelora.sdxl.header import PICKLES
 from spritelora.sdxl.parts import FolderPart, Part, read_json
 from spritelora.sdxl.single_file import open_single_file, open_vae
 from spritelora.sdxl.tokenizer_files import TokenizerPart
+from spritelora.weight_files.container import PICKLES
 
 Unet = UNet2DConditionModel
 Sampler = EulerDiscreteScheduler
@@ -171,7 +170,7 @@ def check_is_sdxl(base: BaseModel) -> None:
             f"addition_embed_type {unet.get('addition_embed_type')})"
         )
     for part in PARTS:
-        base.weights(part)
+        FolderPart(base.folder / part).check()
 
 
 def read_prediction(base: BaseModel, asked: Prediction) -> Prediction:
@@ -214,10 +213,7 @@ def convert_unet(base: BaseModel, convert: Callable[[str, Tensor], T]) -> dict[s
     Raises WeightsError where they are not those of the UNet that the configuration describes.
     """
     file = base.weights("unet")
-    try:
-        converted = {name: convert(name, tensor) for name, tensor in base.part("unet").tensors().items()}
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(f"{file}: cannot be read ({first_line(error)}); fetch the model again") from error
+    converted = {name: convert(name, tensor) for name, tensor in base.part("unet").tensors().items()}
     if other := sorted(empty_unet(base).state_dict().keys() ^ converted.keys()):
         raise WeightsError(f"{file}: not the UNet of its configuration: {len(other)} tensors differ, first {other[0]}")
     return converted

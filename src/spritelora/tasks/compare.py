@@ -19,9 +19,10 @@ from spritelora.file_names import safe_name, tell_apart
 from spritelora.files import write_whole
 from spritelora.sprites.image import Pixels
 from spritelora.sprites.names import slug
-from spritelora.tasks.compare_rows import Entry, find_entries, lora_of, read_row
+from spritelora.tasks.compare_rows import Entry, find_entries, lora_of, read_row, read_rows
 from spritelora.tasks.export import VALIDATION
 from spritelora.tasks.lora_files import check_free
+from spritelora.tasks.prompts_file import read_prompts_file
 from spritelora.tasks.validate_settings import IMAGES
 from spritelora.tasks.wandb_report import log_comparison
 
@@ -38,9 +39,11 @@ def compare(config: CompareConfig, run_dir: Path) -> Path:
     if output.exists() and not output.is_dir():
         raise ConfigError(f"output={output} is a file; name a folder")
     check_free([output / name for name in (PAGE, TABLE, RECORD)], config.overwrite)
+    if config.measure and config.validation.prompts_file is not None:
+        read_prompts_file(config.validation.prompts_file)  # else each entry would be one that could not be measured
     entries = find_entries(config.runs, config.names)
     folders = validation_folders(entries, output)
-    rows = [read_row(entry, folders[entry.name]) for entry in entries]
+    rows = read_rows(entries, folders)
     check_one_base(rows)
     if config.measure:
         problems = {e.name: _measure(config, e, folders[e.name]) for e in entries}

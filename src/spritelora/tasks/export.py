@@ -2,13 +2,13 @@
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
 
 from spritelora.adapters.bases import EMBEDDED, base_of, require_sdxl
@@ -29,11 +29,16 @@ from spritelora.sdxl.base import BaseModel
 from spritelora.tasks.lora_files import check_free, common_dtype, name_output
 from spritelora.training.checkpoints import FINAL, LORA_FILE, newest_checkpoint
 from spritelora.training.state_files import TENSORS
+from spritelora.weight_files.container import PICKLES, open_tensors
 
 log = logging.getLogger(__name__)
 
 USUAL_STRENGTH, USUAL_FACTOR = 0.8, 8
 VALIDATION, COLOURS = "validation.json", "colours.npz"
+FILES_OF_REPOSITORIES = {"stabilityai/stable-diffusion-xl-base-1.0": "sd_xl_base_1.0.safetensors"}
+"""The single file that is the model of a hub repository, as people have it for ComfyUI."""
+CHOOSE = "choose the file of "
+"""Stands in a workflow for the name of a checkpoint that is not known."""
 
 
 def export(config: ExportConfig) -> None:
@@ -58,16 +63,25 @@ def export(config: ExportConfig) -> None:
         **({"modelspec.trigger_phrase": trigger} if trigger else {}),
         **({"modelspec.thumbnail": url} if (url := thumbnail(config.thumbnail, run_dir)) else {}),
     }
-    drawing = plan_drawing(config, read_record(checkpoint), run_dir, output, trigger) if config.workflow else None
+    others = read_others(config.loras) if config.workflow else {}
+    drawing = plan_drawing(config, lora, read_record(checkpoint), run_dir, output, trigger) if config.workflow else None
     dtype = SAVE_DTYPE[config.dtype] if config.dtype else common_dtype(lora)
     write_form(output, Form(config.format.value), unrounded(lora, checkpoint, config.format), dtype, metadata)
     log.info("%s: %s form of %s, %s", output, config.format.value, checkpoint, str(dtype).removeprefix("torch."))
     if drawing is not None:
-        warn_about_loading(config, lora)
+        warn_about_loading(config, lora, others, drawing.checkpoint)
         nodes = build_nodes(drawing)
         for form, content in (("workflow", ui_form(nodes)), ("api", api_form(nodes))):
             write_whole(workflows[form], json.dumps(content, indent=2) + "\n")
         log.info("%s: drag it into ComfyUI's window; LoRA files belong in models/loras", workflows["workflow"])
+
+
+def read_others(names: list[str]) -> dict[Path, LoraFile]:
+    """The further LoRA files of a workflow, of those that are on this machine. Raises WeightsError for other files."""
+    others = {file: read_lora_file(file) for file in (Path(name).expanduser() for name in names) if file.exists()}
+    for lora in others.values():
+        require_sdxl(lora)
+    return others
 
 
 def find_checkpoint(source: Path) -> Path:
@@ -106,7 +120,7 @@ def unrounded(lora: LoraFile, checkpoint: Path, form: LoraFormat) -> dict[str, C
         return lora.everything
     modules: dict[str, Change] = {}
     try:
-        with safe_open(state, framework="pt") as opened:
+        with open_tensors(state) as opened:
 
             def trained(name: str, part: str) -> Tensor:
                 return opened.get_tensor(f"/state_dict/{name}.{part}")
@@ -148,8 +162,10 @@ def thumbnail(asked: str | None, run_dir: Path) -> str | None:
         raise ConfigError(f"thumbnail={file}: not a picture that can be read ({error}); give a PNG file") from error
 
 
-def plan_drawing(config: ExportConfig, record: dict[str, Any], run_dir: Path, output: Path, trigger: str) -> Drawing:
-    """What the workflow draws: as the run's samples, with all the LoRAs.
+def plan_drawing(
+    config: ExportConfig, lora: LoraFile, record: dict[str, Any], run_dir: Path, output: Path, trigger: str
+) -> Drawing:
+    """What the workflow draws: as the run's samples, with its base and all the LoRAs.
 
     Raises ConfigError where settings do not fit together.
     """
@@ -165,7 +181,7 @@ def plan_drawing(config: ExportConfig, record: dict[str, Any], run_dir: Path, ou
     strength = config.strength or best_strength(run_dir) or USUAL_STRENGTH
     others = [(Path(name).name, s) for name, s in zip(config.loras, strengths, strict=True)]
     return Drawing(
-        checkpoint=config.checkpoint,
+        checkpoint=config.checkpoint or checkpoint_of(lora, record),
         loras=[(output.name, strength), *others],
         prompt=", ".join([*missing, prompt]),
         negative_prompt=sampler["negative_prompt"],
@@ -183,6 +199,13 @@ def trained_factor(record: dict[str, Any], side_px: int) -> int:
     """What a run's sprites were enlarged by, where they share it and it divides the image; older records do not say."""
     factor = record["data"].get("factor")
     return factor if isinstance(factor, int) and side_px % factor == 0 else USUAL_FACTOR
+
+
+def checkpoint_of(lora: LoraFile, record: Mapping[str, Any]) -> str:
+    """The name of the single file that a run's base is; for a diffusers folder, words that say what to choose."""
+    base = lora.metadata.get("ss_sd_model_name") or Path(record["model"]["folder"]).name
+    is_file = base.endswith((".safetensors", *PICKLES))
+    return FILES_OF_REPOSITORIES.get(base) or (base if is_file else f"{CHOOSE}{base}")
 
 
 def best_strength(run_dir: Path) -> float | None:
@@ -207,14 +230,20 @@ def timestep_spacing(base_folder: Path) -> str:
     return BaseModel("", base_folder).config("scheduler").get("timestep_spacing", "leading")
 
 
-def warn_about_loading(config: ExportConfig, lora: LoraFile) -> None:
-    """Say what would keep the workflow from working."""
+def warn_about_loading(config: ExportConfig, lora: LoraFile, others: Mapping[Path, LoraFile], checkpoint: str) -> None:
+    """Say what would keep the workflow from working. `others`: the further LoRA files, where they are here."""
     if config.format is not LoraFormat.kohya:
         log.warning("ComfyUI does not load all of format=%s; the workflow needs format=kohya", config.format.value)
     if base_of(lora) == EMBEDDED.name:
         log.warning(
             "this LoRA fits the embedded base, of which ComfyUI has no checkpoint; train with model=sdxl for it"
         )
-    for file in (Path(name) for name in config.loras):
-        for problem in loading_problems(read_lora_file(file)) if file.exists() else ():
+    elif checkpoint.startswith(CHOOSE):
+        log.warning(
+            "in the workflow's first node %s: the run's base is a folder, and ComfyUI loads single files; or export "
+            "again with checkpoint=NAME.safetensors",
+            checkpoint,
+        )
+    for file, other in others.items():
+        for problem in loading_problems(other):
             log.warning("%s: %s", file, problem)

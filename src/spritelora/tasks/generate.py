@@ -31,6 +31,7 @@ from spritelora.sprites.prepared import NativeSprite
 from spritelora.tasks.data_sets import recorded_sets
 from spritelora.tasks.libraries import quick_imports
 from spritelora.tasks.native_sprites import wanted_grid
+from spritelora.tasks.prompts_file import read_prompts_file
 from spritelora.tasks.training_set import TrainingSet, read_training_set
 
 log = logging.getLogger(__name__)
@@ -108,13 +109,7 @@ def read_prompts(config: GenerateConfig, source: Source) -> list[str]:
         raise ConfigError("prompts= and prompts_file= are both given: leave one out")
     prompts = list(config.prompts)
     if config.prompts_file is not None:
-        try:
-            text = Path(config.prompts_file).read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"prompts_file={config.prompts_file}: cannot be read as UTF-8 text ({error})") from error
-        prompts = [line.strip() for line in text.splitlines() if line.strip()]
-        if not prompts:
-            raise ConfigError(f"prompts_file={config.prompts_file}: no prompts in it; write one a line")
+        prompts = read_prompts_file(config.prompts_file)
     prompts = prompts or list(source.recorded("sampler", "prompts", []))
     if not prompts:
         raise ConfigError("nothing to draw: add 'prompts=pixel art, red potion' or prompts_file=FILE")

@@ -44,6 +44,7 @@ from spritelora.tasks.drawing import Drawing
 from spritelora.tasks.earlier import lay_recorded
 from spritelora.tasks.export import COLOURS, VALIDATION
 from spritelora.tasks.native_sprites import native_sprites, wanted_grid
+from spritelora.tasks.prompts_file import read_prompts_file
 from spritelora.tasks.record import warn_of_base
 from spritelora.tasks.studio import Studio, open_studio
 from spritelora.tasks.training_set import TrainingSet, read_training_set
@@ -76,7 +77,7 @@ def validate(config: ValidateConfig) -> Path:
     strengths = settle.settle_strengths(config)
     subject = settle.find_subject(config)
     drawing = settle.settle_drawing(config, subject)
-    from_file = settle.read_prompts(Path(config.prompts_file)) if config.prompts_file else []
+    from_file = read_prompts_file(config.prompts_file) if config.prompts_file is not None else []
     base = find_base(drawing.model, drawing.vae, drawing.tokenizer)
     data = settle.settle_data(config, subject.record)
     sprites = read_training_set(data, drawing.side_px, trained=subject.record["data"] if subject.record else None)

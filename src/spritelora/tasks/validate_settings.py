@@ -147,21 +147,6 @@ def changed_data(sprites: TrainingSet, record: dict[str, Any] | None) -> str | N
     )
 
 
-def read_prompts(file: Path) -> list[str]:
-    """The prompts of a text file, one a line, empty lines and lines with # left out. Raises ConfigError for none."""
-    try:
-        lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigError(
-            f"prompts_file={file}: cannot be read ({reason}); give a text file, one prompt a line"
-        ) from error
-    prompts = list(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
-    if not prompts:
-        raise ConfigError(f"prompts_file={file}: holds no prompt; write one a line")
-    return prompts
-
-
 def choose_prompts(
     sprites: TrainingSet, own: Sequence[str], from_file: Sequence[str], most: int
 ) -> tuple[list[str], list[str]]:

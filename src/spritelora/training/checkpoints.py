@@ -11,16 +11,17 @@ from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
 from spritelora.config.resume import BEST, CHECKPOINT_PATTERN, FINAL, RECORD, STATE_FOLDER
 from spritelora.data.team import Team
-from spritelora.errors import ResumeError, TrainingError
+from spritelora.errors import ResumeError, TrainingError, WeightsError
 from spritelora.files import is_same, sync, write_whole
 from spritelora.training.callbacks import StepCallback, StepMeter
 from spritelora.training.module import LoraModule
 from spritelora.training.run_log import RunLog
 from spritelora.training.state_files import STRUCTURE, TENSORS
+from spritelora.weight_files.container import open_tensors
 
 log = logging.getLogger(__name__)
 
@@ -195,10 +196,10 @@ def checkpoint_step(folder: Path) -> int:
         if not (state / name).is_file():
             raise ResumeError(f"{folder}: {STATE_FOLDER}/{name} is missing; resume from another checkpoint")
     try:
-        with safe_open(state / TENSORS, framework="pt"):
+        with open_tensors(state / TENSORS):
             content: Any = json.loads((state / STRUCTURE).read_text(encoding="utf-8"))
         return int(dict(content["dict"])["global_step"])
-    except (ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (ValueError, KeyError, TypeError, WeightsError) as error:
         raise ResumeError(f"{folder}: training state is damaged ({error}); resume from another checkpoint") from error
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.plugins.io import CheckpointIO
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
-from spritelora.errors import ResumeError, TrainingError
+from spritelora.errors import ResumeError, TrainingError, WeightsError
 from spritelora.files import sync
+from spritelora.weight_files.container import read_tensors
 
 TENSORS, STRUCTURE = "state.safetensors", "state.json"
 
@@ -60,11 +60,13 @@ def write_state(state: dict[str, Any], folder: Path) -> None:
 def read_state(folder: Path) -> dict[str, Any]:
     """Read a state back. Raises ResumeError where it is missing or damaged."""
     try:
-        state = join_tensors(json.loads((folder / STRUCTURE).read_text(encoding="utf-8")), load_file(folder / TENSORS))
+        state = join_tensors(
+            json.loads((folder / STRUCTURE).read_text(encoding="utf-8")), read_tensors(folder / TENSORS)
+        )
         if not isinstance(state, dict):
             raise ValueError("not a dictionary")
         return state
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, WeightsError) as error:
         raise ResumeError(f"{folder}: damaged training state ({error}); resume from an earlier checkpoint") from error
 
 
