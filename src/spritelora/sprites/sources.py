@@ -96,9 +96,9 @@ def survey_folder(folder: Path) -> Found:
     walked = walk_folder(folder)
     present = set(walked.files)
     images = {f.relative_to(folder).as_posix(): f for f in walked.files if f.suffix.lower() in IMAGE_SUFFIXES}
-    tables, table_problems = _read_tables(folder, walked.files, set(images))
-    prepared, manifest_problems = find_prepared(folder, walked.files, set(images))
-    captions, caption_problems = _read_captions(images, present, tables, prepared)
+    prepared = find_prepared(folder, walked.files, set(images))
+    tables, table_problems = _read_tables(folder, walked.files, images.keys() | prepared.gone)
+    captions, caption_problems = _read_captions(images, present, tables, prepared.images)
     problems = [
         *walked.problems,
         *_unread(walked.files),
@@ -110,9 +110,9 @@ def survey_folder(folder: Path) -> Found:
     ]
     bad = {p.file for p in problems if p.severity is Severity.error}
     good = [n for n in images if n not in bad and not any(str(parent) in bad for parent in PurePosixPath(n).parents)]
-    groups = group_names([_origin(name, prepared) for name in good])
+    groups = group_names([_origin(name, prepared.images) for name in good])
     sources = [_source(images[n], n, captions.get(n), group) for n, group in zip(good, groups, strict=True)]
-    return Found(sources, [*problems, *manifest_problems], prepared)
+    return Found(sources, [*problems, *prepared.findings], prepared.images)
 
 
 def _origin(name: str, prepared: Mapping[str, Prepared]) -> str:
