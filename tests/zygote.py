@@ -35,7 +35,7 @@ def import_door() -> None:
     """What every command imports before its configuration is checked."""
     from hydra.core.plugins import Plugins
 
-    import spritelora.cli  # noqa: F401
+    import spritelora.commands  # noqa: F401
 
     Plugins.instance()
     assert "torch" not in sys.modules, "the door has imported torch"
@@ -50,6 +50,7 @@ def import_torch() -> None:
     handler = logging.NullHandler()  # Lightning's import looks whether logging is set up, which a command has done
     logging.getLogger().addHandler(handler)
     import_bitsandbytes()
+    import spritelora.tasks.fit  # noqa: F401
     import spritelora.tasks.validate  # noqa: F401
 
     logging.getLogger().removeHandler(handler)

@@ -142,7 +142,6 @@ def test_original_and_prepared_images_share_a_factor_and_a_matte(prepared: Path,
 def test_a_line_without_an_image_is_named_and_the_rest_is_read(prepared: Path, caplog: Any) -> None:
     (prepared / "ghost.png").unlink()
     (prepared / "ghost.txt").unlink()
-    (prepared / "metadata.jsonl").unlink()
     assert len(read_folder(prepared, SIDE)) == 13
     assert "lines of manifest.jsonl whose image is gone: ghost.png" in caplog.text
 

@@ -1,7 +1,7 @@
 """A prepared set as its manifest describes it: which images are whose, and the native sprite that is in each."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path, PurePosixPath
@@ -68,7 +68,16 @@ class NativeSprite:
         return moved.clip(0, 255).astype(np.uint8)
 
 
-def find_prepared(folder: Path, files: Iterable[Path], images: set[str]) -> tuple[dict[str, Prepared], list[Finding]]:
+@dataclass(frozen=True)
+class PreparedFolder:
+    """What the manifests of a folder say: of its images by name, and of which images that are gone."""
+
+    images: Mapping[str, Prepared]
+    gone: Set[str]
+    findings: Sequence[Finding]
+
+
+def find_prepared(folder: Path, files: Iterable[Path], images: set[str]) -> PreparedFolder:
     """The images of a folder that a manifest in it describes, and where manifests and images do not match.
 
     `files`: of the folder. `images`: paths of its images below it. Where the folder is one of kohya's (`10_knight`),
@@ -79,19 +88,20 @@ def find_prepared(folder: Path, files: Iterable[Path], images: set[str]) -> tupl
     is_part = KOHYA_FOLDER.fullmatch(folder.resolve().name) and not (folder / MANIFEST).is_file()
     if is_part and beside.is_file():
         manifests.insert(0, beside)
-    prepared: dict[str, Prepared] = {}
-    findings: list[Finding] = []
+    described: dict[str, Prepared] = {}
     for file in manifests:
         records = _by_image(folder, file)
         sizing = _sizing(records.values())
-        prepared |= {n: Prepared(r, file.parent, sizing) for n, r in records.items() if n in images}
-        if gone := [name for name in records if name not in images]:
-            findings.append(_warning(f"lines of {MANIFEST} whose image is gone: {_some(gone)}"))
+        described |= {name: Prepared(record, file.parent, sizing) for name, record in records.items()}
     places = [file.parent for file in manifests]
-    unlisted = [n for n in sorted(images - prepared.keys()) if any(_is_below(folder / n, place) for place in places)]
+    unlisted = [n for n in sorted(images - described.keys()) if any(_is_below(folder / n, place) for place in places)]
+    gone = described.keys() - images
+    findings: list[Finding] = []
+    if gone:
+        findings.append(_warning(f"lines of {MANIFEST} whose image is gone: {_some(sorted(gone))}"))
     if unlisted:
         findings.append(_warning(f"images without a line in {MANIFEST}, read as originals: {_some(unlisted)}"))
-    return prepared, findings
+    return PreparedFolder({n: p for n, p in described.items() if n in images}, gone, findings)
 
 
 def check_bytes(file: Path, prepared: Prepared, sha256: str) -> None:

@@ -113,10 +113,10 @@ def survey_folder(folder: Path) -> Found:
         raise DatasetError(f"{printable(folder)}: no such folder; name a folder of images")
     walked = walk_folder(folder)
     images = {f.relative_to(folder).as_posix(): f for f in walked.files if f.suffix.lower() in IMAGE_SUFFIXES}
-    tables, table_problems = _read_tables(folder, walked.files, set(images))
-    prepared, manifest_problems = find_prepared(folder, walked.files, set(images))
+    prepared = find_prepared(folder, walked.files, set(images))
+    tables, table_problems = _read_tables(folder, walked.files, images.keys() | prepared.gone)
     owned = _owned_texts(folder, walked.files, images)
-    captions, caption_problems = _read_captions(images, owned, tables, prepared)
+    captions, caption_problems = _read_captions(images, owned, tables, prepared.images)
     texts = [text.relative_to(folder).as_posix() for of_image in owned.values() for text in of_image]
     unread, unread_problems = find_unread(folder, walked.files, [n for n in images if n not in captions], texts)
     problems = [
@@ -131,12 +131,12 @@ def survey_folder(folder: Path) -> Found:
     ]
     bad = {p.file for p in problems if p.severity is Severity.error}
     good = [n for n in images if n not in bad and not any(str(parent) in bad for parent in PurePosixPath(n).parents)]
-    groups = group_names([_origin(name, prepared) for name in good])
+    groups = group_names([_origin(name, prepared.images) for name in good])
     sources = [
         _source(images[n], n, captions.get(n), group, owned.get(n, ()), unread.get(n, ""))
         for n, group in zip(good, groups, strict=True)
     ]
-    return Found(sources, [*problems, *manifest_problems], prepared, walked.files)
+    return Found(sources, [*problems, *prepared.findings], prepared.images, walked.files)
 
 
 def _origin(name: str, prepared: Mapping[str, Prepared]) -> str:
