@@ -48,7 +48,7 @@ def test_a_run_in_the_home_folder_goes_on(home: Path, typed: str) -> None:
         replay_overrides([f"output={typed}"], is_multirun=False)
     with pytest.raises(ConfigError, match="is not an empty folder"):
         refuse_occupied([f"output={typed}"], is_multirun=False)
-    assert folders_named([f"output={typed}", "hydra.run.dir=~/sweep"]) == {home / "run", home / "sweep"}
+    assert set(folders_named([f"output={typed}", "hydra.run.dir=~/sweep"])) == {home / "run", home / "sweep"}
 
 
 def test_recorded_paths_get_their_home_folder(home: Path) -> None:
