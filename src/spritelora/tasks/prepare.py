@@ -140,5 +140,6 @@ def _fingerprint(config: PrepareConfig, found: Found) -> str:
     digest = hashlib.sha256(json.dumps([FORMAT, settings, problems]).encode())
     for source in found.sources:
         beside = [sha256_of(f) for f in (source.file, source.index) if f is not None]
-        digest.update(json.dumps([source.name, source.caption, source.repeats, source.group, *beside]).encode())
+        known = [source.name, source.caption, source.unread, source.repeats, source.group]
+        digest.update(json.dumps([*known, *beside]).encode())
     return digest.hexdigest()
