@@ -4,31 +4,41 @@ BIN := $(VENV)/bin
 # A test is one thread's work, most of it waiting for libraries to load: two at a time on two cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup demo test check slow clean
+.PHONY: setup setup-dev demo test check slow resolve clean
 
-setup: $(VENV)/.installed
+# What users need, and in the same environment what developers need besides.
+setup: $(VENV)/.core
+setup-dev: $(VENV)/.dev
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+$(VENV)/.core: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed; make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.core
 	$(BIN)/pip install -c constraints.txt -e '.[dev]'
 	touch $@
 
 demo: setup
 	$(BIN)/python train.py
 
-test: setup
+test: setup-dev
 	$(PYTEST) -m "not slow"
 
-slow: setup
+slow: setup-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
 
-check: setup
+check: setup-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 	$(PYTEST) -m "not slow"
+
+# Whether the pins resolve from the public index on every platform and Python that the README names; takes minutes.
+resolve: setup-dev
+	$(BIN)/python .ci/resolve.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache

@@ -10,24 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, EulerDiscreteScheduler
 from safetensors.torch import save_file
 from torch import Tensor
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from spritelora.adapters.kohya import original_path
-from spritelora.sdxl.embedded import embedded_base
-from spritelora.sdxl.geometry import (
-    SDXL_SCHEDULER,
-    SDXL_TEXT,
-    SDXL_TEXT_2,
-    SDXL_UNET,
-    SDXL_VAE,
-    random_unet,
-    randomise,
-)
+from spritelora.sdxl.geometry import SDXL_TEXT, SDXL_TEXT_2, SDXL_UNET, SDXL_VAE
+from spritelora.sdxl.random_base import CPU, write_random_base
 
-CPU = torch.device("cpu")
 VOCABULARY = 698
 """The embedded base's, whose tokenizer small models are tested with."""
 
@@ -56,20 +45,9 @@ def write_small(folder: Path) -> Path:
     return write_random(folder, SMALL_UNET, SMALL_VAE, SMALL_TEXT, SMALL_TEXT_2)
 
 
-@torch.no_grad()
 def write_random(folder: Path, unet: Any, vae: Any, text: Any, text_2: Any) -> Path:
     """A random model of these configurations in fp16 in both forms."""
-    kinds = {"text_encoder": (CLIPTextModel, text), "text_encoder_2": (CLIPTextModelWithProjection, text_2)}
-    models: dict[str, Any] = {"unet": random_unet(unet, CPU, torch.float16)}
-    models["vae"] = randomise(AutoencoderKL(**vae)).half()
-    models |= {name: randomise(kind(CLIPTextConfig(**config))).half() for name, (kind, config) in kinds.items()}
-    whole = folder / "diffusers"
-    for name, model in models.items():
-        model.save_pretrained(whole / name)
-    EulerDiscreteScheduler(**SDXL_SCHEDULER).save_pretrained(whole / "scheduler")
-    for name in ("tokenizer", "tokenizer_2", "model_index.json"):
-        source, link = embedded_base() / name, whole / name
-        link.symlink_to(source)
+    models = write_random_base(folder / "diffusers", CPU, unet, vae, text, text_2)
     save_file(original_names(models), folder / "single.safetensors", {"format": "pt"})
     return folder
 

@@ -12,10 +12,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from unittest.mock import patch
 
+from spritelora.commands import COMMANDS
 from spritelora.config.command_line import list_groups
 from spritelora.config.fields import walk_schema
 from tests.conftest import ROOT
@@ -143,15 +143,12 @@ def broken_links(file: Path) -> list[str]:
 def keys_in(text: str) -> list[str]:
     """The keys of every `key=value` that a text shows as code."""
     code = " ".join(re.findall(r"`([^`]+)`", text))
-    return re.findall(r"(?<![\w.\-/])([a-z_][\w.]*)=", code)
+    return re.findall(r"(?<![\w.\-/])([a-z_][\w.]*)=(?!=)", code)
 
 
 def keys_of(script: str) -> set[str]:
     """What a script takes left of an equals sign: keys, and of `train` groups and the arguments of its leaves."""
-    text = next(file for file in SCRIPTS if file.stem == script).read_text()
-    schema = re.findall(r"schema=(\w+)", text)[0]
-    module = re.findall(rf"from (spritelora\.config\.\w+) import .*\b{schema}\b", text)[0]
-    keys = {path for path, _, _ in walk_schema(getattr(import_module(module), schema))}
+    keys = {path for path, _, _ in walk_schema(COMMANDS[script].schema)}
     if script not in ("train", "doctor"):
         return keys
     groups = {g for g in list_groups(ROOT / "conf") if not g.startswith("hydra")}

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from spritelora.config.command_line import HABITS, quote
+from spritelora.config.command_line import HABITS
 from spritelora.config.fields import text_keys
+from spritelora.config.free_text import quote
 from spritelora.config.invocation import Invocation
 from spritelora.config.schema import TrainConfig
 from tests.composing import compose
@@ -42,6 +43,8 @@ MISTAKES = [
     (["lora.rank=0", "optim.lr=-1"], "lora.rank must be at least 1, got 0\noptim.lr must be above 0, got -1"),
     (["trainer.batch_size=???"], "'trainer.batch_size' has no value: add trainer.batch_size=..."),
     (["hardware.precision=fp8"], "hardware.precision: Invalid value 'fp8', expected one of"),
+    (["hardware.device=mps"], "hardware.device=mps: a Mac's GPU is not supported"),
+    ([f"output={'a' * 300}"], "has over 255 bytes; give a shorter name"),
     (["weighting=min_snr", "+weighting.gama=3"], "did you mean 'weighting.gamma'?"),
     (["weighting=min_snr", "weighting.gamma=abc"], "weighting.gamma: must be a number, got 'abc'"),
     (["schedule.warmup_steps=1.5"], "schedule.warmup_steps: must be a whole number, got '1.5'"),

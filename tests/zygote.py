@@ -35,7 +35,7 @@ def import_door() -> None:
     """What every command imports before its configuration is checked."""
     from hydra.core.plugins import Plugins
 
-    import spritelora.cli  # noqa: F401
+    import spritelora.commands  # noqa: F401
 
     Plugins.instance()
     assert "torch" not in sys.modules, "the door has imported torch"
@@ -50,8 +50,7 @@ def import_torch() -> None:
     handler = logging.NullHandler()  # Lightning's import looks whether logging is set up, which a command has done
     logging.getLogger().addHandler(handler)
     import_bitsandbytes()
-    import spritelora.tasks.draw
-    import spritelora.tasks.fit
+    import spritelora.tasks.fit  # noqa: F401
     import spritelora.tasks.validate  # noqa: F401
 
     logging.getLogger().removeHandler(handler)
@@ -109,6 +108,12 @@ def _take_over(streams: list[int], sockets: list[socket.socket], descriptors: li
         os.close(descriptor)
     for other in sockets:
         other.close()
+    # Text streams remember of what lay below them whether it could be sought in.
+    sys.stdin = sys.__stdin__ = open(0, encoding=sys.stdin.encoding, closefd=False)  # noqa: SIM115
+    sys.stdout = sys.__stdout__ = open(1, "w", encoding=sys.stdout.encoding, closefd=False)  # noqa: SIM115
+    sys.stderr = sys.__stderr__ = open(  # noqa: SIM115
+        2, "w", encoding=sys.stderr.encoding, errors="backslashreplace", buffering=1, closefd=False
+    )
 
 
 def become(order: Order) -> None:

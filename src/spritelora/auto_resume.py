@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from spritelora.compose import compose_config
-from spritelora.config.command_line import CommandLine, force_open_keys, quote_free_text
-from spritelora.config.fields import open_keys, text_keys
+from spritelora.config.command_line import CommandLine, to_grammar
+from spritelora.config.overrides import override_key, typed_place
 from spritelora.config.processes import is_follower
 from spritelora.config.resume import FINAL, RECORD, is_run, read_record
 from spritelora.config.schema import TrainConfig
 from spritelora.config.strict import load
-from spritelora.config.sweep_resume import override_key
 from spritelora.errors import ConfigError, ResumeError
 from spritelora.run_folder import claimed, remove_if_unused
 
@@ -33,13 +32,10 @@ def settle_auto(line: CommandLine, config_dir: Path, name: str, schema: type[Any
     typed = {override_key(o): o for o in line.overrides if o != AUTO}
     if is_follower():  # the first process says where the run goes on
         return CommandLine(line.flags, list(typed.values()))
-    settings = quote_free_text(
-        force_open_keys([o for key, o in typed.items() if key != "output"], open_keys(TrainConfig)),
-        text_keys(TrainConfig),
-    )
+    settings = to_grammar([o for key, o in typed.items() if key != "output"], TrainConfig)
     config = load(compose_config(config_dir, name, settings, line.config_dirs), TrainConfig)
-    output = typed.get("output", "").partition("=")[2].strip("'\"")
-    run = _of_folder(Path(output).expanduser(), config) if output else _newest(config)
+    output = typed_place(line.overrides, "output")
+    run = _newest(config) if output is None else _of_folder(output, config)
     if run is None:
         return CommandLine(line.flags, list(typed.values()))
     _tell(f"{run} goes on")

@@ -1,17 +1,21 @@
 """From overrides to a configuration, as Hydra composes it; what its files may compute."""
 
+import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import hydra
 import omegaconf
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, flag_override
 
-from spritelora.config.command_line import quote
+from spritelora.config.free_text import quote
+from spritelora.config.places import expand_home
+from spritelora.config.values import empty_problem
+from spritelora.errors import ConfigError
 from spritelora.job_logging import JOB_LOGGING
 from spritelora.launchers import gpus_per_job, jobs_at_once
 
@@ -23,7 +27,9 @@ warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against
 _register = getattr(
     OmegaConf, "register_new_resolver" if omegaconf.__version__.startswith("2.3") else "register_resolver"
 )
-_register("run_dir", lambda default, output: output or default, replace=True)
+_register("place", expand_home, replace=True)
+_register("run_dir", lambda default, output: expand_home(output) if output else default, replace=True)
+_register("temp_dir", tempfile.gettempdir, replace=True)
 _register("share", lambda share, number: float(f"{share * number:.12g}"), replace=True)
 _register("jobs_at_once", jobs_at_once, replace=True)
 _register("gpus_per_job", gpus_per_job, replace=True)
@@ -43,3 +49,28 @@ def compose_config(
         config = hydra.compose(name, overrides, return_hydra_config=with_hydra)
     GlobalHydra.instance().clear()
     return config
+
+
+def without_hydra(config: DictConfig) -> DictConfig:
+    """The configuration without Hydra's own part."""
+    own = config.copy()
+    with flag_override(own, ["struct", "readonly"], False):
+        own.pop("hydra", None)
+    return own
+
+
+def folders_in_home(config: DictConfig) -> list[str]:
+    """Overrides that give the folders that Hydra makes the home folder that `~` stands for, where they begin with it.
+
+    `config`: with Hydra's own part. Raises ConfigError for an empty folder.
+    """
+    overrides: list[str] = []
+    for key in ("hydra.run.dir", "hydra.sweep.dir"):
+        section, _, name = key.rpartition(".")
+        folders = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.select(config, section), resolve=False))
+        folder = str(folders[name])
+        if not folder.strip():
+            raise ConfigError(empty_problem(key, "leave it out"))
+        if folder.startswith("~"):
+            overrides.append(f"{key}={quote(expand_home(folder))}".replace("\\${", "${"))  # interpolations stay such
+    return overrides

@@ -1,13 +1,17 @@
-"""Files that appear whole or not at all, and what goes into those of JSON."""
+"""Files that appear whole or not at all, what goes into those of JSON, and where they are."""
 
 import math
 import os
+import re
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from spritelora.errors import ConfigError
+
+WAITS_S = (0.01, 0.05, 0.1, 0.2, 0.4, 0.8)
 
 
 def write_whole(file: Path, content: str | bytes) -> None:
@@ -18,11 +22,53 @@ def write_whole(file: Path, content: str | bytes) -> None:
     partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
     try:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
-        partial.replace(file)
+        replace(partial, file)
     except OSError:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
         raise
+
+
+def replace(source: Path, target: Path) -> None:
+    """Give a file the name of another, which goes. On Windows, wait for those who read that one at the moment.
+
+    Raises OSError.
+    """
+    for wait_s in WAITS_S if os.name == "nt" else ():
+        with suppress(PermissionError):
+            source.replace(target)
+            return
+        time.sleep(wait_s)
+    source.replace(target)
+
+
+def sync(path: Path) -> None:
+    """Make sure a file or folder has reached the disk; Windows sees to its folders itself."""
+    if os.name == "nt" and path.is_dir():
+        return
+    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)  # Windows syncs what it may write
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def is_same(first: Path, second: Path) -> bool:
+    """Whether two paths lead to one file or folder, by links and letter case as the system says; it may be to come."""
+    try:
+        return first.samefile(second)
+    except OSError:  # one is not there
+        return os.path.normcase(first.resolve()) == os.path.normcase(second.resolve())
+
+
+def is_within(inner: Path, outer: Path) -> bool:
+    """Whether a path is a folder or lies anywhere in it."""
+    return any(is_same(place, outer) for place in (inner, *inner.resolve().parents))
+
+
+def is_hub_id(text: str) -> bool:
+    """Whether a text may name a model on the hub, as `owner/name`: it is no path of any system."""
+    return re.fullmatch(r"\w[\w.-]*/[\w.-]+", text) is not None
 
 
 def check_free(files: Sequence[Path], overwrite: bool) -> None:

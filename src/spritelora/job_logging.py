@@ -23,6 +23,8 @@ JOB_LOGGING = {
             "class": "logging.FileHandler",
             "formatter": "dated",
             "delay": True,
+            "encoding": "utf-8",
+            "errors": "backslashreplace",
             "filename": "${hydra.runtime.output_dir}/${hydra.job.name}.log",
         },
     },

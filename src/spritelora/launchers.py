@@ -1,19 +1,21 @@
 """What a sweep's launcher and sweeper need: their packages, and for jobs side by side a GPU each."""
 
-import fcntl
 import logging
 import os
 import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO
 
+import psutil
 from omegaconf import DictConfig
 
 from spritelora.errors import ConfigError
+from spritelora.file_names import safe_name
+from spritelora.locks import LockedError, held
 
 log = logging.getLogger(__name__)
 
@@ -70,13 +72,13 @@ def visible_gpus() -> list[str]:
         return [name for name in told.split(",") if name.strip() not in ("", "-1")]
     command = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+        answer = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
         return []
     return answer.stdout.split()
 
 
-_held: IO[str] | None = None
+_held: ExitStack | None = None
 
 
 def hold_gpu(folder: Path | None = None) -> None:
@@ -89,16 +91,15 @@ def hold_gpu(folder: Path | None = None) -> None:
     gpus = visible_gpus()
     if _held is not None or not gpus:
         return
-    folder = folder or Path(tempfile.gettempdir()) / f"spritelora-gpus-{os.getuid()}"
+    folder = folder or Path(tempfile.gettempdir()) / safe_name(f"spritelora-gpus-{psutil.Process().username()}")
     folder.mkdir(exist_ok=True)
     has_told = False
     while True:
         for gpu in gpus:
-            claim = (folder / gpu.replace("/", "_")).open("w")
+            claim = ExitStack()
             try:
-                fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                claim.close()
+                claim.enter_context(held(folder / safe_name(gpu)))
+            except LockedError:
                 continue
             _held = claim
             os.environ["CUDA_VISIBLE_DEVICES"] = gpu

@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from spritelora.compose import compose_config
 from spritelora.config.command_line import CommandLine
+from spritelora.config.values import check_swept
 from spritelora.errors import ConfigError
 from spritelora.launchers import check_extras, check_jobs_at_once
 
@@ -31,6 +32,7 @@ def swept_by_files(line: CommandLine, config_dir: Path, name: str) -> list[str]:
     if params and not line.is_multirun and not line.shows_only:
         raise ConfigError(f"this experiment is a sweep over {', '.join(params)}: add -m, or settle these")
     swept = [f"{key}={value}" for key, value in params.items()]
+    check_swept(swept)
     if whole.hydra.runtime.choices["hydra/sweeper"] != "optuna":
         for override in OverridesParser.create().parse_overrides([*swept, *line.overrides]):
             if override.is_interval_sweep():

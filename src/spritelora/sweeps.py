@@ -18,7 +18,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from spritelora.config.command_line import CommandLine, quote
+from spritelora.config.command_line import CommandLine
+from spritelora.config.free_text import quote
 from spritelora.config.invocation import Invocation
 from spritelora.config.resume import FINAL, is_run
 from spritelora.config.schema import TrainConfig
@@ -37,6 +38,7 @@ from spritelora.config.sweep import (
 from spritelora.diffusion.bands import timestep_bands
 from spritelora.errors import ConfigError, SpriteLoraError, TrainingError, first_line
 from spritelora.evaluation.registry import COLOUR_DISTANCE, METRICS, Direction
+from spritelora.program import typed
 from spritelora.run_folder import RunInUse, claimed
 
 log = logging.getLogger(__name__)
@@ -202,7 +204,7 @@ def end_sweep(folder: Path) -> None:
     if lacking:
         raise TrainingError(
             f"{len(lacking)} of {len(rows)} jobs did not finish: {', '.join(row.name for row in lacking)}; "
-            f"to run them again: python train.py resume={folder}"
+            f"to run them again: {typed('train', f'resume={folder}')}"
         )
 
 

@@ -12,13 +12,14 @@ from safetensors.torch import load_file
 from spritelora.adapters.export import adapter_tensors, file_change, kohya_names, prove_export, write_lora
 from spritelora.adapters.formats import tensor_hash
 from spritelora.adapters.kohya import original_path
-from spritelora.adapters.live import live_delta
+from spritelora.adapters.live import live_change
 from spritelora.adapters.lora import add_lora, lora_layers, match_targets
-from spritelora.adapters.lowrank import full_delta
+from spritelora.adapters.lowrank import LowRank, distance
 from spritelora.adapters.metadata import LoraFacts, describe
 from spritelora.errors import WeightsError
 from spritelora.sdxl.geometry import SDXL_UNET, full_unet
-from tests.adapters.test_lora import call, targets_of
+from tests.adapters.test_lora import call, call_in_float64, targets_of
+from tests.bounds import assert_same_function, size_error, stored_error
 
 LAYER_NORMS = {"norm1": "in_layers.0", "norm2": "out_layers.0"}
 
@@ -87,10 +88,11 @@ def test_the_file_holds_the_live_deltas(unet, tmp_path: Path, dtype: torch.dtype
     write_lora(tmp_path / "lora.safetensors", unet, dtype, {})
     tensors = load_file(tmp_path / "lora.safetensors")
     assert len(tensors) == 3 * len(lora_layers(unet))
-    precision = {torch.float16: 1e-3, torch.bfloat16: 8e-3, torch.float32: 1e-6}[dtype]
     for path, name in kohya_names(unet).items():
-        live = live_delta(lora_layers(unet)[path])
-        assert torch.linalg.norm(full_delta(file_change(tensors, name)) - live) <= precision * torch.linalg.norm(live)
+        live, written = live_change(lora_layers(unet)[path]), file_change(tensors, name)
+        assert isinstance(live, LowRank)
+        assert isinstance(written, LowRank)
+        assert distance(written, live) <= stored_error(live, dtype) + size_error(live, live)
         assert float(tensors[f"{name}.alpha"]) == 2.0
 
 
@@ -140,15 +142,12 @@ def test_a_layer_without_an_original_name_is_refused() -> None:
 
 
 def test_diffusers_draws_the_same_with_the_file(base, unet, tmp_path: Path) -> None:
-    trained(unet, rank=4, alpha=2)
-    ours = call(unet)
-    write_lora(tmp_path / "lora.safetensors", unet, torch.float32, {})
+    write_lora(tmp_path / "lora.safetensors", trained(unet, rank=4, alpha=2), torch.float32, {})
     pipeline = StableDiffusionXLPipeline.from_pretrained(base.folder, torch_dtype=torch.float32)
     plain = call(pipeline.unet)
     pipeline.load_lora_weights(str(tmp_path), weight_name="lora.safetensors")
-    theirs = call(pipeline.unet)
-    assert not torch.allclose(theirs, plain, atol=1e-2)
-    assert torch.allclose(theirs, ours, atol=1e-5)
+    assert not torch.allclose(call(pipeline.unet), plain, atol=1e-2)
+    assert_same_function(call_in_float64(pipeline.unet), call_in_float64(unet))
 
 
 def test_metadata_is_what_other_programs_look_for(unet, tmp_path: Path) -> None:

@@ -11,12 +11,13 @@ from spritelora.adapters.export import write_lora
 from spritelora.adapters.inject import check_fits, inject_loras, set_strength
 from spritelora.adapters.lora import lora_layers
 from spritelora.adapters.lora_file import LoraFile, read_lora_file
-from spritelora.adapters.lowrank import LowRank, full_delta
+from spritelora.adapters.lowrank import LowRank
 from spritelora.errors import WeightsError
 from spritelora.sdxl.base import load_unet
 from spritelora.sdxl.text import TextEncoders
 from tests.adapters.test_export import trained
-from tests.adapters.test_lora import call
+from tests.adapters.test_lora import call, call_in_float64
+from tests.bounds import assert_same_function, exact_delta
 
 
 @pytest.fixture
@@ -27,28 +28,30 @@ def file(unet, tmp_path: Path) -> Path:
 
 
 def test_on_is_what_was_trained_and_off_is_the_base_to_the_bit(base, unet, file: Path) -> None:
-    ours, fresh = call(unet), load_unet(base, torch.float32)
+    fresh = load_unet(base, torch.float32)
     plain = call(fresh)
     names = inject_loras(fresh, [read_lora_file(file)], base.name)
     assert torch.equal(call(fresh), plain)
     set_strength(fresh, names, [1.0])
-    assert not torch.allclose(ours, plain, atol=1e-2)
-    assert torch.allclose(call(fresh), ours, atol=1e-5)
+    assert not torch.allclose(call(fresh), plain, atol=1e-2)
     set_strength(fresh, names, [0.0])
     assert torch.equal(call(fresh), plain)
+    set_strength(fresh, names, [1.0])
+    assert_same_function(call_in_float64(fresh), call_in_float64(unet))
 
 
 def test_strengths_scale_the_change_and_add_up(base, file: Path) -> None:
     lora, fresh = read_lora_file(file), load_unet(base, torch.float32)
     names = inject_loras(fresh, [lora, lora], base.name)
+    fresh.double()
     set_strength(fresh, names, [0.5, 0.2])
     path = next(iter(lora.modules)).removeprefix("unet.")
     layer = lora_layers(fresh)[path]
     change = sum(layer.get_delta_weight(name) for name in names)  # pyright: ignore
-    assert torch.allclose(change, 0.7 * full_delta(lora.modules[f"unet.{path}"]), atol=1e-7)
+    assert_same_function(change, 0.7 * exact_delta(lora.modules[f"unet.{path}"]))  # pyright: ignore
     halves = call(fresh)
     set_strength(fresh, names, [0.7, 0.0])
-    assert torch.allclose(call(fresh), halves, atol=1e-5)
+    assert_same_function(call(fresh), halves)
 
 
 def test_layers_of_other_ranks_and_alphas_keep_theirs(base, file: Path) -> None:
@@ -59,11 +62,11 @@ def test_layers_of_other_ranks_and_alphas_keep_theirs(base, file: Path) -> None:
     uneven = replace(lora, modules={first: thin, second: lora.modules[second]})
     (name,) = inject_loras(fresh, [uneven], base.name)
     set_strength(fresh, [name], [1.0])
-    layers = lora_layers(fresh)
+    layers = lora_layers(fresh.double())
     assert {f"unet.{path}" for path in layers} == {first, second}
     for module, expected in uneven.modules.items():
         found = layers[module.removeprefix("unet.")].get_delta_weight(name)  # pyright: ignore
-        assert torch.allclose(found, full_delta(expected), atol=1e-7)
+        assert_same_function(found, exact_delta(expected))
 
 
 def test_a_lora_of_another_base_is_named(base, file: Path) -> None:

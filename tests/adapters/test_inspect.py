@@ -56,7 +56,7 @@ def test_bases_are_told_apart(tmp_path: Path) -> None:
     text = written(tmp_path, {"text_encoder_2.text_model.encoder.layers.20.mlp.fc1": lora(4, 5120, 1280)})
     assert [base_of(x) for x in (full, tiny, text)] == ["SDXL", "the embedded tiny SDXL", "SDXL"]
     assert [base_of(f(tmp_path)) for f in (sd15, flux)] == ["SD 1.5", "FLUX"]
-    neither = written(tmp_path, {f"unet.down_blocks.1.{ATTENTION}.attn2.to_k": lora(4, 640, 1024)})
+    neither = written(tmp_path, {f"unet.down_blocks.1.{ATTENTION}.attn2.to_k": lora(4, 640, 999)})
     assert base_of(neither) == "an unknown model"
 
 

@@ -8,9 +8,10 @@ from hydra.errors import HydraException
 
 from spritelora.cli import explain
 from spritelora.compose import compose_config
-from spritelora.config.command_line import begin_entries, quote_free_text
+from spritelora.config.command_line import begin_entries
 from spritelora.config.data_keys import SetConfig
 from spritelora.config.fields import declared_path, entry_keys, text_keys
+from spritelora.config.free_text import quote_free_text
 from spritelora.config.invocation import Invocation
 from spritelora.config.schema import TrainConfig
 from spritelora.config.strict import load

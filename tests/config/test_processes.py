@@ -1,11 +1,14 @@
 """Which process of a run this one is, and which ways of starting several are refused, before torch is imported."""
 
+from pathlib import Path
+
 import pytest
 
 from spritelora.config.command_line import CommandLine
 from spritelora.config.processes import Place, check_processes, find_place, is_follower, settle_processes
 from spritelora.errors import ConfigError
 from tests.composing import compose
+from tests.documents import run_in
 
 TORCHRUN = {
     "RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2",
@@ -39,6 +42,45 @@ def test_the_first_of_slurms_machines_is_where_all_meet(nodes: str, first: str) 
 def test_a_process_started_alone_has_no_place(environment: dict[str, str]) -> None:
     """The last: the script that sbatch runs, without srun."""
     assert find_place(environment) is None
+
+
+@pytest.mark.parametrize("name", ["RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"])
+def test_a_variable_of_torchrun_that_is_empty_is_named(name: str) -> None:
+    """Alone, too: it is what is left of a script whose own variable was unset."""
+    for environment in ({name: ""}, {**TORCHRUN, name: " "}):
+        with pytest.raises(ConfigError, match=f"the variable {name} is empty: .* unset it"):
+            find_place(environment)
+
+
+@pytest.mark.parametrize("name", [name for name in SRUN if name != "MASTER_PORT"])
+def test_a_variable_of_slurm_that_is_empty_is_named(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"the variable {name} is empty: .* unset it"):
+        find_place({**SRUN, name: ""})
+
+
+@pytest.mark.parametrize(
+    ("environment", "named"),
+    [
+        ({**TORCHRUN, "WORLD_SIZE": "two"}, ["WORLD_SIZE must be a whole number of at least 1, got 'two'"]),
+        ({**TORCHRUN, "LOCAL_WORLD_SIZE": "0"}, ["LOCAL_WORLD_SIZE must be a whole number of at least 1, got '0'"]),
+        ({**TORCHRUN, "RANK": "-1", "MASTER_PORT": ""}, ["RANK must be a whole number", "MASTER_PORT is empty"]),
+        ({**SRUN, "SLURM_STEP_NUM_NODES": "2(x2)"}, ["SLURM_STEP_NUM_NODES must be a whole number of at least 1"]),
+    ],
+)
+def test_every_variable_that_is_no_such_number_is_named(environment: dict[str, str], named: list[str]) -> None:
+    with pytest.raises(ConfigError) as refused:
+        find_place(environment)
+    assert all(f"the variable {text}" in str(refused.value) for text in named)
+
+
+@pytest.mark.parametrize("script", ["train.py", "scripts/doctor.py"])
+def test_a_mistake_in_a_variable_ends_the_command_that_reads_it(
+    script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "")
+    outcome = run_in(tmp_path, ["python", script, "--cfg", "job"])
+    reads = script == "train.py"
+    assert (outcome.status, outcome.printed.startswith("error: the variable WORLD_SIZE is empty")) == (2 * reads, reads)
 
 
 def test_the_settings_take_the_processes_that_were_started(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,11 +32,11 @@ def test_a_second_encoding_computes_nothing(
     caplog.set_level(logging.INFO)
     sprites = read_folder(sprite_folder, 128)
     captions = [s.caption for s in sprites]
-    first = encoder.latents(sprites, 128, WHITE), encoder.texts(captions)
+    first = encoder.latents(sprites, WHITE), encoder.texts(captions)
     assert "encoding 12 sprites" in caplog.text
     files = {p: p.stat().st_mtime_ns for p in encoder.cache.folder.rglob("*.safetensors")}
     caplog.clear()
-    again = encoder.latents(sprites, 128, WHITE), encoder.texts(captions)
+    again = encoder.latents(sprites, WHITE), encoder.texts(captions)
     assert "encoding" not in caplog.text
     assert {p: p.stat().st_mtime_ns for p in encoder.cache.folder.rglob("*.safetensors")} == files
     assert all(torch.equal(a, b) for a, b in zip(first[0], again[0], strict=True))
@@ -45,13 +45,13 @@ def test_a_second_encoding_computes_nothing(
 
 def test_what_changes_is_encoded_again_and_alone(encoder: Encoder, sprite_folder: Path, caplog) -> None:
     sprites = read_folder(sprite_folder, 128)
-    encoder.latents(sprites, 128, WHITE)
+    encoder.latents(sprites, WHITE)
     (sprite_folder / "sprite_03.png").write_bytes((sprite_folder / "sprite_04.png").read_bytes())
     caplog.set_level(logging.INFO)
-    latents = encoder.latents(read_folder(sprite_folder, 128), 128, WHITE)
+    latents = encoder.latents(read_folder(sprite_folder, 128), WHITE)
     assert "encoding" not in caplog.text  # the bytes are those of a sprite that is known
     assert torch.equal(latents[3], latents[4])
-    encoder.latents(sprites, 128, (0, 0, 0))
+    encoder.latents(sprites, (0, 0, 0))
     assert "encoding 12 sprites" in caplog.text
 
 

@@ -68,14 +68,14 @@ def test_a_variant_is_encoded_as_its_picture_would_be_and_once(
     encoder = Encoder(base, Cache(tmp_path / "cache"), torch.device("cpu"))
     sprites = read_folder(sprite_folder, 128)[:2]
     variant = Variant(flip=True, right=1, down=-1)
-    plain = encoder.latents(sprites, 128, WHITE)
-    varied = encoder.latents(sprites, 128, WHITE, [Variant(), variant])
+    plain = encoder.latents(sprites, WHITE)
+    varied = encoder.latents(sprites, WHITE, [Variant(), variant])
     assert torch.equal(varied[0], plain[0])
     from spritelora.sdxl.base import load_vae
     from spritelora.sdxl.latents import encode_image
 
-    image = show_variant(training_image(sprites[1], 128, WHITE), variant, WHITE)
+    image = show_variant(training_image(sprites[1], WHITE), variant, WHITE)
     assert torch.equal(varied[1], encode_image(load_vae(base, torch.device("cpu")), image, "x"))
     caplog.set_level(logging.INFO)
-    encoder.latents(sprites, 128, WHITE, [Variant(), variant])
+    encoder.latents(sprites, WHITE, [Variant(), variant])
     assert "encoding" not in caplog.text

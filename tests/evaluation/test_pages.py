@@ -13,9 +13,19 @@ from spritelora.evaluation.charts import Line, colour_plane, line_chart
 from spritelora.evaluation.comparison import Row
 from spritelora.evaluation.comparison_page import make_page as comparison_page
 from spritelora.evaluation.page import document, picture, table, text
-from spritelora.evaluation.validation_page import PageSprites
+from spritelora.evaluation.validation_page import NARROW_PX, PICTURE_PX, PageSprites, _shown_px
 from spritelora.evaluation.validation_page import make_page as validation_page
-from tests.evaluation.test_validation import BASE, NUM, REFERENCE, TRAINING, UNSEEN, drawn, validation
+from tests.captioning.browser import open_browser
+from tests.evaluation.test_validation import (
+    BASE,
+    NUM,
+    REFERENCE,
+    TRAINING,
+    UNSEEN,
+    drawn,
+    validation,
+    without_grid,
+)
 
 VOID = {"meta", "img", "br"}
 NASTY = "<script>alert(1)</script>\" onload='x' \u202e &amp;"
@@ -82,6 +92,7 @@ def test_a_row_shows_base_lora_snapped_and_nearest() -> None:
     row = re.search(r"<div class=row>.*?</div></div>\n", pages()["validation"])
     assert row is not None
     assert re.findall(r'alt="(base|LoRA|snapped)"', row[0]) == ["base", "LoRA", "snapped"]
+    assert len(re.findall("<div style=", row[0])) == 4
     assert "nearest training sprite, 0." in row[0]
 
 
@@ -96,6 +107,25 @@ def test_small_pictures_are_kept_to_the_bit_and_enlarged_by_whole_factors() -> N
     data = base64.b64decode(shown.partition("base64,")[2].partition('"')[0])
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")), UNSEEN[0])
     assert "image/webp" in picture(np.zeros((512, 512, 3), np.uint8), 256)
+
+
+@pytest.mark.parametrize("side_px", [64, 128, 192, 256, 512, 640, 1024, 1152])
+def test_a_drawn_image_is_shown_in_whole_pixels_on_wide_screens_and_on_phones(side_px: int) -> None:
+    for wanted_px in (PICTURE_PX, NARROW_PX):
+        shown = _shown_px(side_px, wanted_px)
+        assert shown % side_px == 0 or side_px % shown == 0
+        assert shown <= 2 * wanted_px
+    assert _shown_px(side_px, NARROW_PX) <= 147, "two do not lie beside one another on a phone of 360 px"
+
+
+def test_metrics_without_pairs_are_left_out_with_their_reason() -> None:
+    page = validation_page("a", without_grid(), {}, PageSprites(TRAINING, [""] * len(TRAINING), REFERENCE.palette))
+    (rows,) = re.findall(r"<h2>Metrics at strength 1</h2>.*?</table>", page, re.DOTALL)
+    assert "snap residual" not in rows
+    assert "num" in rows
+    assert "Left out: " in page
+    assert "no grid of native pixels was found" in page
+    assert ">0</td>" not in rows
 
 
 def test_a_chart_with_holes_and_a_flat_line_has_no_nan() -> None:
@@ -134,6 +164,31 @@ def test_a_browser_has_nothing_to_complain_about(tmp_path: Path, name: str) -> N
     assert "CONSOLE" not in done.stderr
     assert (size := re.search(r"<title>(\d+) (\d+)</title>", done.stdout))
     assert int(size[1]) <= int(size[2]), "the page is wider than a phone"
+
+
+MEASURE = """
+const shown = [...document.images].filter(image => image.checkVisibility());
+return shown.map(image => {
+  const {width, height} = image.getBoundingClientRect();
+  return [width, height, image.naturalWidth, image.naturalHeight];
+});
+"""
+
+
+@pytest.mark.slow
+def test_pixels_are_square_and_whole_at_every_width(tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text(pages()["validation"].replace("loading=lazy", ""))
+    with open_browser() as browser:
+        for screen in (360, 390, 560, 700, 1000, 1200, 1600):
+            size = {"width": screen, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+            browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+            browser.get(f"file://{tmp_path}/page.html")
+            shown = browser.execute_script(MEASURE)
+            assert len(shown) > 4 * NUM
+            for width, height, natural_w, natural_h in shown:
+                assert width * natural_h == height * natural_w, (screen, width, height)
+                assert width % natural_w == 0 or natural_w % width == 0, (screen, width, natural_w)
+            assert browser.execute_script("return document.documentElement.scrollWidth") <= screen
 
 
 def test_text_of_users_is_harmless() -> None:

@@ -9,9 +9,11 @@ import pytest
 from spritelora.evaluation.colour_distance import ColourTarget, profiles_of
 from spritelora.evaluation.colours import palette_of
 from spritelora.evaluation.grid import Grid
-from spritelora.evaluation.measure import Reference
+from spritelora.evaluation.measure import OF_CELLS, Reference
 from spritelora.evaluation.memorisation import SpriteIndex
+from spritelora.evaluation.registry import Direction
 from spritelora.evaluation.statistics import Outcome
+from spritelora.evaluation.unmeasured import left_out, why_missing
 from spritelora.evaluation.validation import (
     DrawnSet,
     Tone,
@@ -21,6 +23,7 @@ from spritelora.evaluation.validation import (
     best_strength,
     changes_nothing,
     measure_set,
+    missing,
     usable,
 )
 from spritelora.evaluation.validation_record import make_record
@@ -55,6 +58,18 @@ def validation(base: DrawnSet | None, **strengths: DrawnSet) -> Validation:
 
 
 BASE = drawn(colourful(2 * NUM))
+
+
+def noise(count: int, seed: int = 0) -> list[Pixels]:
+    """Images of 16 px without a grid: each pixel is another colour."""
+    rng = np.random.default_rng(seed)
+    return [rng.integers(0, 256, (16, 16, 3), dtype=np.uint8) for _ in range(count)]
+
+
+def without_grid() -> Validation:
+    """A validation of images in which no native pixels are found."""
+    base, ours = (measure_set(noise(2 * NUM, seed), REFERENCE, None) for seed in (0, 1))
+    return validation(base, s10=ours)
 
 
 def test_identical_images_give_no_difference_and_no_best_strength() -> None:
@@ -142,3 +157,45 @@ def test_the_record_is_strict_json_and_its_means_are_those_of_its_values() -> No
     assert against["difference"] == pytest.approx(against["lora"] - against["base"])
     assert against["high"] < 0
     assert again["shares"]["1"]["usable"] == 1.0
+
+
+def test_what_was_not_measured_is_left_out_with_its_reason_and_is_no_failure() -> None:
+    absent = without_grid()
+    reasons = missing(absent, 1.0)
+    assert set(OF_CELLS) <= reasons.keys()
+    assert {reasons[name] for name in OF_CELLS} == {"no grid of native pixels was found"}
+    _, usable_, better, _ = answer_questions(absent)
+    assert (usable_.answer, usable_.tone) == ("not measured", Tone.UNKNOWN)
+    assert usable_.numbers.startswith("No grid of native pixels was found in any image")
+    assert "snap residual, halo (no grid of native pixels was found)" in better.numbers
+    counted = [c for c in against_base(absent, 1.0).values() if c.num_pairs]
+    judged = [c for c in counted if c.metric.direction is not Direction.NEITHER]
+    assert f"of {len(judged)} metrics" in better.numbers
+    record = make_record(absent, {})
+    assert record["left_out"] == reasons
+    assert not record["verdicts"].keys() & reasons.keys()
+    assert record["shares"]["1"]["usable"] is None
+
+
+def test_images_without_a_grid_are_not_counted_among_those_that_have_one() -> None:
+    half = measure_set([scale_nearest(n, 8) for n in UNSEEN[:NUM]] + noise(NUM), REFERENCE, None)
+    found = validation(None, s10=half)
+    assert usable(half, 16)[:NUM].tolist() == [1.0] * NUM
+    answer = answer_questions(found)[1]
+    assert answer.answer == f"{NUM} of {NUM}"
+    assert f"{NUM} more are left out, for no grid of native pixels was found in them" in answer.numbers
+
+
+def test_reasons_say_whose_images_lack_what() -> None:
+    nan, one = np.full(3, np.nan), np.ones(3)
+    grid = {"snap_residual": one, "halo": one, "copy_distance": one, "phase_px": one}
+    none = {"snap_residual": nan, "halo": nan, "copy_distance": nan, "phase_px": nan}
+    assert why_missing(grid, grid) == {}
+    assert why_missing(grid, none)["snap_residual"] == "in the LoRA's images no grid of native pixels was found"
+    assert why_missing(none, grid)["phase_px"].startswith("in the base's images no grid")
+    assert "plain background" in why_missing(grid, {**grid, "halo": nan})["halo"]
+    assert "more native pixels than the training sprites" in why_missing(none, none)["copy_distance"]
+    assert "no edge" in why_missing(grid, {**grid, "phase_px": nan})["phase_px"]
+    apart = ({"seam": np.array([1.0, np.nan])}, {"seam": np.array([np.nan, 1.0])})
+    assert why_missing(*apart) == {"seam": "no pair has it on both sides"}
+    assert left_out({}) == ""

@@ -26,30 +26,33 @@ from spritelora.sdxl.base import (
 from spritelora.sdxl.latents import decode_latents, encode_image
 from spritelora.sdxl.sample import sample_latents, start_noise
 from spritelora.sdxl.text import TextEncoders, cut_text, load_tokenizers
+from tests.bounds import assert_same_function
+from tests.weight_files.strangers import LFS
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
 def pipeline(base: BaseModel) -> StableDiffusionXLPipeline:
-    return StableDiffusionXLPipeline.from_pretrained(base.folder, torch_dtype=torch.float32)
+    """In float64; what ours gives is rounded to fp32 at its end, of samples at each step."""
+    return StableDiffusionXLPipeline.from_pretrained(base.folder, torch_dtype=torch.float64)
 
 
 def test_text_is_encoded_as_the_pipeline_does(base: BaseModel, pipeline: StableDiffusionXLPipeline) -> None:
     prompt = "pixel art, red potion"
-    ours = TextEncoders(base, CPU, torch.float32).encode(prompt)
+    ours = TextEncoders(base, CPU, torch.float64).encode(prompt)
     states, _, pooled, _ = pipeline.encode_prompt(prompt, do_classifier_free_guidance=False)
     assert ours.states.shape[0] == 77
-    assert torch.allclose(ours.states, states[0], atol=1e-6)
-    assert torch.allclose(ours.pooled, pooled[0], atol=1e-6)
+    assert_same_function(ours.states, states[0], torch.float32)
+    assert_same_function(ours.pooled, pooled[0], torch.float32)
 
 
 def test_samples_are_those_of_the_pipeline(base: BaseModel, pipeline: StableDiffusionXLPipeline) -> None:
-    encoders = TextEncoders(base, CPU, torch.float32)
+    encoders = TextEncoders(base, CPU, torch.float64)
     prompts = ["pixel art, red potion", "pixel art, blue key"]
     noise = start_noise(3, 2, 128)
     ours = sample_latents(
-        load_unet(base, torch.float32),
+        load_unet(base, torch.float64),
         load_scheduler(base, Prediction.epsilon),
         [encoders.encode(p) for p in prompts],
         encoders.encode("blurry"),
@@ -58,8 +61,8 @@ def test_samples_are_those_of_the_pipeline(base: BaseModel, pipeline: StableDiff
         guidance=3.0,
     )
     options = {"num_inference_steps": 4, "guidance_scale": 3.0, "height": 128, "width": 128, "output_type": "latent"}
-    theirs = pipeline(prompts, negative_prompt=["blurry"] * 2, latents=noise, **options).images
-    assert torch.allclose(ours, theirs, atol=1e-3, rtol=1e-3)
+    theirs = pipeline(prompts, negative_prompt=["blurry"] * 2, latents=noise.double(), **options).images
+    assert_same_function(ours, theirs, torch.float32)
 
 
 def test_images_go_to_latents_and_back_as_the_autoencoder_does(
@@ -68,10 +71,10 @@ def test_images_go_to_latents_and_back_as_the_autoencoder_does(
     image = np.random.default_rng(0).integers(0, 255, (128, 128, 3), dtype=np.uint8)
     latents = encode_image(load_vae(base, CPU), image, "noise.png")
     assert (latents.shape, latents.dtype) == ((4, 16, 16), torch.float32)
-    pixels = pipeline.image_processor.preprocess((image / 255).astype(np.float32))
+    pixels = pipeline.image_processor.preprocess((image / 255).astype(np.float32)).double()
     with torch.no_grad():
         theirs = pipeline.vae.encode(pixels).latent_dist.mean[0] * 0.13025
-    assert torch.allclose(latents, theirs, atol=1e-5)
+    assert_same_function(latents, theirs, torch.float32)
     assert decode_latents(load_vae(base, CPU), latents[None]).shape == (1, 128, 128, 3)
 
 
@@ -151,8 +154,21 @@ def test_truncated_weights_are_named(base: BaseModel, tmp_path: Path) -> None:
     other = copy_of(base, tmp_path)
     weights = other.weights("unet")
     weights.write_bytes(weights.read_bytes()[:5000])
-    with pytest.raises(WeightsError, match=r"unet/diffusion_pytorch_model\.safetensors: cannot be loaded"):
-        load_unet(other, torch.float32)
+    with pytest.raises(
+        WeightsError, match=r"unet/diffusion_pytorch_model\.safetensors: .*: cut short, 5000 of at least"
+    ):
+        find_base(str(other.folder))
+    weights.write_bytes(LFS)
+    with pytest.raises(WeightsError, match=r"unet/diffusion_pytorch_model\.safetensors: a Git LFS pointer"):
+        find_base(str(other.folder))
+
+
+@pytest.mark.parametrize("name", ["unet/config.json", "model_index.json", "tokenizer/tokenizer.json"])
+def test_pointers_in_the_place_of_settings_are_named(base: BaseModel, tmp_path: Path, name: str) -> None:
+    folder = copy_of(base, tmp_path).folder
+    (folder / name).write_bytes(LFS)
+    with pytest.raises(WeightsError, match=rf"{name}: a Git LFS pointer.*git lfs pull"):
+        load_tokenizers(find_base(str(folder)))
 
 
 @pytest.mark.parametrize("path", ["/nowhere/sdxl", "./sdxl", "name-without-owner"])

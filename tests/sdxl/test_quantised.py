@@ -22,6 +22,7 @@ from spritelora.sdxl.quantised import (
     quantised_unet,
 )
 from spritelora.sdxl.sample import call_unet
+from tests.bounds import assert_same_function, exact_delta
 from tests.checkpoints import write_small
 
 CPU = torch.device("cpu")
@@ -50,7 +51,8 @@ def predict(unet: Unet) -> Tensor:
     shapes = [(1, 4, 8, 8), (1, 77, config["cross_attention_dim"]), (1, pooled)]
     noisy, text, embeds = (torch.randn(shape, generator=source).to(unet.dtype) for shape in shapes)
     conditions = {"text_embeds": embeds, "time_ids": torch.full((1, 6), 64.0)}
-    return call_unet(unet, noisy, torch.tensor([500]), text, conditions).float()
+    predicted = call_unet(unet, noisy, torch.tensor([500]), text, conditions)
+    return predicted if unet.dtype is torch.float64 else predicted.float()
 
 
 def gradients(unet: Unet) -> Tensor:
@@ -122,14 +124,14 @@ def test_a_lora_trained_on_it_is_exported_and_draws_on_the_whole_base(base, form
     prove_export(trained, adapter_tensors(trained, torch.float32))
     file = tmp_path / "lora.safetensors"
     write_lora(file, trained, torch.float32, {"ss_base_model_version": "sdxl_base_v1-0"})
-    whole, live = load_unet(base, torch.float32), load_unet(base, torch.float32)
+    whole, live = load_unet(base, torch.float64), load_unet(base, torch.float64)
     names = inject_loras(whole, [read_lora_file(file)], base.name)
-    set_strength(whole, names, [1.0])
+    set_strength(whole.double(), names, [1.0])
     for path, change in live_changes(trained).items():
         layer = live.get_submodule(path)
-        layer.weight.data += (change.up @ change.down * change.alpha / change.rank).detach()
+        layer.weight.data += exact_delta(change)  # pyright: ignore
     with torch.no_grad():
-        assert distance(predict(whole), predict(live)) < 1e-5
+        assert_same_function(predict(whole), predict(live))
 
 
 @pytest.mark.parametrize("form", ONE_QUICK, ids=lambda f: f.value)

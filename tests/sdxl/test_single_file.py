@@ -18,6 +18,7 @@ from spritelora.sdxl.text import TextEncoders
 from spritelora.sdxl.tokenizer_files import NUM_MERGES, read_merges, vocabulary
 from tests.checkpoints import vae_names, write_small
 from tests.conftest import assert_same_tensors
+from tests.weight_files.strangers import OTHER_WEIGHTS, STRANGERS, plain
 
 CPU = torch.device("cpu")
 TOKENIZER = str(embedded_base())
@@ -166,10 +167,16 @@ CONV, CROSS = (
         ({CONV: (320, 9, 3, 3), "conditioner.embedders.1.model.x": (1,)}, r"an inpainting model \(9 input"),
         ({CONV: (320, 8, 3, 3), "conditioner.embedders.1.model.x": (1,)}, r"an editing model \(8 input"),
         ({CONV: (320, 4, 3, 3), "edm_mean": (1,)}, r"another noise schedule \(EDM\)"),
-        ({"control_model.time_embed.0.weight": (1,)}, "a ControlNet, not a base"),
-        ({"lora_unet_out_2.lora_down.weight": (4, 320)}, "a LoRA, not a base model"),
-        ({"unet.mid_block.attentions.0.proj_in.lora_A.weight": (4, 320)}, "a LoRA, not a base model"),
-        ({"down_blocks.0.resnets.0.conv1.weight": (320, 320, 3, 3)}, "a part of a model, not a whole one"),
+        ({"control_model.time_embed.0.weight": (1,)}, "it holds a ControlNet; give an SDXL model"),
+        ({"lora_unet_out_2.lora_down.weight": (4, 320)}, "it holds a LoRA; such a file is given as lora="),
+        (
+            {"unet.mid_block.attentions.0.proj_in.lora_A.weight": (4, 320)},
+            "it holds a LoRA; such a file is given as lora=",
+        ),
+        (
+            {"down_blocks.0.resnets.0.conv1.weight": (320, 320, 3, 3)},
+            "a part of a model; give the diffusers folder it belongs to",
+        ),
         ({"transformer.h.0.weight": (1,)}, r"nor known otherwise: it holds transformer\.h\.0\.weight"),
         ({CONV: (320, 4, 3, 3)}, "parts are missing: first text encoder, second text encoder, VAE; give the whole"),
     ],
@@ -197,11 +204,19 @@ def test_a_file_without_vae_asks_for_one(models: Path, single: BaseModel, tmp_pa
     load_vae(find_base(str(tmp_path / "no_vae.safetensors"), vae=str(models / "diffusers")), CPU)
 
 
-@pytest.mark.parametrize("keep", [0, 4, 5000, 3_000_000])
-def test_a_truncated_file_is_named(single: BaseModel, tmp_path: Path, keep: int) -> None:
+@pytest.mark.parametrize(
+    ("keep", "told"),
+    [
+        (0, "empty: .* fetch it again"),
+        (4, "not a safetensors file"),
+        (5000, "not a whole safetensors file: cut short, 5000 of at least .* fetch it again"),
+        (3_000_000, "not a whole safetensors file: cut short, 3000000 of at least .* fetch it again"),
+    ],
+)
+def test_a_truncated_file_is_named(single: BaseModel, tmp_path: Path, keep: int, told: str) -> None:
     file = tmp_path / "short.safetensors"
     file.write_bytes(single.folder.read_bytes()[:keep])
-    with pytest.raises(WeightsError, match=r"short\.safetensors: not a whole safetensors file .* fetch it again"):
+    with pytest.raises(WeightsError, match=rf"short\.safetensors: {told}"):
         find_base(str(file))
 
 
@@ -214,7 +229,7 @@ def test_a_pickle_is_not_read(tmp_path: Path, name: str, legacy: bool) -> None:
             return Path.touch, (trap,)
 
     torch.save({"x": Trap()}, tmp_path / name, _use_new_zipfile_serialization=not legacy)
-    with pytest.raises(WeightsError, match="a pickle, which can run any code when read, so it is not; convert it"):
+    with pytest.raises(WeightsError, match="a pickle, which can run any code when it is read, so it is not; ask for"):
         find_base(str(tmp_path / name))
     assert not trap.exists()
 
@@ -289,3 +304,34 @@ def test_clips_list_of_merges_gives_clips_numbers(tmp_path: Path) -> None:
     numbers = vocabulary(read_merges(file))
     assert len(numbers) == 49408
     assert (numbers["!"], numbers["<|startoftext|>"], numbers["<|endoftext|>"]) == (0, 49406, 49407)
+
+
+@pytest.mark.parametrize("name", ["lfs", "page", "json", "torch", "half a header", "empty", "png"])
+def test_what_is_no_model_is_named_as_file_and_as_vae(single: BaseModel, tmp_path: Path, name: str) -> None:
+    content, told = STRANGERS[name]
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(content)
+    for paths in ((str(file), None), (str(single.folder), str(file))):
+        with pytest.raises(WeightsError, match=rf"model\.safetensors: {told}"):
+            find_base(*paths)
+    folder = Path(shutil.copytree(single.folder.parent / "diffusers" / "vae", tmp_path / "vae"))
+    (folder / "diffusion_pytorch_model.safetensors").write_bytes(content)
+    with pytest.raises(WeightsError, match=rf"diffusion_pytorch_model\.safetensors: {told}"):
+        find_base(str(single.folder), vae=str(folder))
+
+
+@pytest.mark.parametrize("name", ["inversion", "control lora", "controlnet", "ip adapter", "vae", "state"])
+def test_other_weights_are_named_as_model_and_as_vae(single: BaseModel, tmp_path: Path, name: str) -> None:
+    shapes, told = OTHER_WEIGHTS[name]
+    file = tmp_path / "model.safetensors"
+    save_file({n: torch.zeros(shape) for n, shape in shapes.items()}, file)
+    with pytest.raises(WeightsError, match=rf"model\.safetensors: not SDXL: .*{told.partition(';')[0]}"):
+        find_base(str(file))
+    with pytest.raises(WeightsError, match=r"model\.vae=.*: not the weights of an SDXL VAE"):
+        find_base(str(single.folder), vae=str(file))
+
+
+def test_a_lora_as_a_vae_is_named(single: BaseModel, tmp_path: Path) -> None:
+    save_file(plain(), tmp_path / "lora.safetensors")
+    with pytest.raises(WeightsError, match="not the weights of an SDXL VAE: it holds a LoRA; give sdxl_vae"):
+        find_base(str(single.folder), vae=str(tmp_path / "lora.safetensors"))

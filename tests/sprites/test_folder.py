@@ -98,7 +98,7 @@ def test_the_matte_is_a_colour_of_no_sprite(sprite_folder: Path) -> None:
     matte = set_matte(sprites)
     packed = (matte[0] << 16) + (matte[1] << 8) + matte[2]
     assert all(packed not in s.colours for s in sprites)
-    corner = training_image(sprites[0], 128, matte)[0, 0]
+    corner = training_image(sprites[0], matte)[0, 0]
     assert tuple(corner.tolist()) == matte
 
 
@@ -138,7 +138,7 @@ def test_a_set_has_one_factor_and_one_grid(tmp_path: Path) -> None:
         sprites = read_folder(tmp_path, side_px)
         assert [s.factor for s in sprites] == [factor, factor]
         for sprite in sprites:
-            image = training_image(sprite, side_px, (255, 0, 255))
+            image = training_image(sprite, (255, 0, 255))
             drawn = np.flatnonzero((image != (255, 0, 255)).any((1, 2)))
             assert (drawn[-1] + 1 - drawn[0]) % factor == 0
             assert drawn[0] % 8 == 0 or factor % 8

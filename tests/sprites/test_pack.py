@@ -37,7 +37,7 @@ def test_our_own_reader_cuts_the_sheet_into_the_sprites(tmp_path: Path) -> None:
     sheet, data = pack_sheet(sprites, names, [("axe", 0, 1), ("cup", 2, 2)], "sheet.png")
     (tmp_path / "sheet.png").write_bytes(encode_png(sheet)[0])
     (tmp_path / "sheet.json").write_text(json.dumps(data))
-    cuts = cut_image(tmp_path / "sheet.png", None, all_frames=False)
+    cuts = cut_image(tmp_path / "sheet.png", None, all_frames=False, index=tmp_path / "sheet.json")
     assert [c.tag for c in cuts] == ["axe_0", "axe_1", "cup_0", "cup-2", "key"]
     for cut, sprite in zip(cuts, sprites, strict=True):
         assert (cut.pixels == sprite).all()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spritelora.sprites.palette import count_colours, nearest_distance, palette_distance, to_oklab
+from spritelora.sprites.palette import TO_LAB, count_colours, nearest_distance, palette_distance, to_oklab
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,8 @@ from spritelora.sprites.palette import count_colours, nearest_distance, palette_
     ],
 )
 def test_oklab_has_the_published_values(colour: tuple[int, ...], lab: tuple[float, ...]) -> None:
-    np.testing.assert_allclose(to_oklab(np.array(colour, np.uint8)), lab, atol=2e-4)
+    """To 2e-4, by which CSS's matrices differ from their author's."""
+    np.testing.assert_allclose(to_oklab(np.array(colour, np.uint8)), lab, rtol=0, atol=2e-4)
 
 
 def test_pictures_made_of_a_palette_are_at_distance_0() -> None:
@@ -37,7 +38,8 @@ def test_many_colours_in_parts_are_measured_as_alone() -> None:
     rng = np.random.default_rng(0)
     colours, palette = rng.integers(0, 256, (3000, 3), np.uint8), rng.integers(0, 256, (4000, 3), np.uint8)
     together = nearest_distance(colours, palette)
-    np.testing.assert_array_equal(together[:5], nearest_distance(colours[:5], palette))
+    bound = 20 * np.finfo(np.float64).eps * np.abs(TO_LAB).sum()  # products of other shapes sum in other orders
+    np.testing.assert_allclose(together[:5], nearest_distance(colours[:5], palette), rtol=0, atol=bound)
 
 
 def test_colours_are_counted() -> None:

@@ -17,6 +17,10 @@ from spritelora.sprites.prepared_names import prepared_stems
     ("e\u0301pe\u0301e.png", "", "\u00e9p\u00e9e"),
     ("line\nbreak.png", "", "line_break"),
     ("raw\udcff.png", "", "raw_"),
+    ("aux.png", "", "aux_"),
+    ("fx/con.png", "", "fx_con"),
+    ("what?.png", "", "what_"),
+    ("10_knight. /nul.png", "", "10_knight._/nul_"),
 ])  # fmt: skip
 def test_names_are_readable(source: str, tag: str, stem: str) -> None:
     assert prepared_stems([(source, tag)]) == [stem]

@@ -1,6 +1,5 @@
 """What stands beside an image is found in every form, and what is hostile is named before it is read."""
 
-import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -9,12 +8,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from spritelora.config.prepare import PrepareConfig
 from spritelora.errors import DatasetError
 from spritelora.sprites.findings import Severity
 from spritelora.sprites.folder import data_hash, read_folder
 from spritelora.sprites.groups import group_names
 from spritelora.sprites.image import read_sprite
 from spritelora.sprites.sources import find_sources, survey_folder
+from spritelora.tasks.prepare import prepare
 from tests.conftest import draw_sprite
 
 
@@ -186,15 +187,43 @@ def test_links_within_the_folder_and_loops(folder: Path, tmp_path: Path) -> None
     assert len(survey_folder(tmp_path / "alias").sources) == 2
 
 
-def test_pipes_and_folders_named_as_files_are_named(folder: Path) -> None:
+def test_what_systems_leave_behind_is_passed_over_in_one_line(folder: Path) -> None:
+    litter = ("@eaDir/a.png/SYNOPHOTO_THUMB_M.jpg", "__MACOSX/._a.png", "._a.png", ".DS_Store", "Thumbs.db",
+              "sub/desktop.ini", "$RECYCLE.BIN/x.png")  # fmt: skip
+    for name in litter:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"\0")
+    (folder / ".git").mkdir()
+    add(folder, "a.png", "pixel art, key")
+    (note,) = survey_folder(folder).problems
+    assert (note.severity, note.file) == (Severity.note, "")
+    assert (
+        note.message == "$RECYCLE.BIN, .DS_Store, ._a.png and 4 more passed over: what operating systems leave behind"
+    )
+    assert [s.name for s in survey_folder(folder).sources] == ["a.png"]
+
+
+def test_folders_named_like_images_are_passed_over_in_one_line(folder: Path) -> None:
+    for name in ("hero.png", "orc.GIF"):
+        add(folder, f"{name}/c.png")
+    with pytest.raises(
+        DatasetError, match=r"no images found.*\n  hero\.png, orc\.GIF passed over: a folder with the name"
+    ):
+        find_sources(folder)
+    add(folder, "a.png", "pixel art, key")
+    (warning,) = survey_folder(folder).problems
+    assert (warning.kind, warning.severity) == ("folder", Severity.warning)
+    assert "rename it if its images belong to the set" in warning.message
+    assert [s.name for s in survey_folder(folder).sources] == ["a.png"]
+
+
+def test_pipes_named_as_files_are_named(folder: Path) -> None:
     os.mkfifo(folder / "pipe.png")
     os.mkfifo(folder / "b.txt")
     add(folder, "b.png")
-    add(folder, "folder.png/c.png")
     (folder / "null.png").symlink_to("pipe.png")
     assert errors(folder) == {
         "b.txt": "a pipe, not a file; remove it",
-        "folder.png": "a folder with the name of an image; rename it",
         "null.png": "a link to what is no file; remove it",
         "pipe.png": "a pipe, not a file; remove it",
     }
@@ -306,21 +335,17 @@ def test_a_set_of_one_group_is_a_group_for_each_image() -> None:
     assert group_names(["orc_1.png", "orc_2.png"]) == ["orc_1", "orc_2"]
 
 
-def test_prepared_sprites_are_grouped_by_what_they_were_cut_from(folder: Path) -> None:
-    origins = {"hero_walk_0.png": "art/hero.png", "fx_burn_0.png": "art/fx.png", "fx_smoke_0.png": "art/fx.png"}
-    for name in [*origins, "key.png"]:
+def test_prepared_sprites_are_grouped_by_what_they_were_cut_from(folder: Path, tmp_path: Path) -> None:
+    for name in ("art/hero.png", "art/fx.png"):
         add(folder, name)
-    lines = [json.dumps({"file": name, "source": source}) for name, source in origins.items()]
-    (folder / "manifest.jsonl").write_text("\n".join([*lines, "no json", '{"file": "../x.png", "source": "y"}']))
-    groups = {s.name: s.group for s in find_sources(folder)}
+        Image.fromarray(draw_sprite(0).repeat(2, 0).repeat(2, 1)).save(folder / name)
+    prepare(PrepareConfig(str(folder), str(tmp_path / "out"), resolution=128, sheet="16x16", workers=1))
+    add(tmp_path / "out", "key.png")
+    groups = {s.name: s.group for s in find_sources(tmp_path / "out")}
     assert groups == {
-        "fx_burn_0.png": "art/fx",
-        "fx_smoke_0.png": "art/fx",
-        "hero_walk_0.png": "art/hero",
+        **{f"art_{name}_r{i // 2}c{i % 2}.png": f"art/{name}" for name in ("fx", "hero") for i in range(4)},
         "key.png": "key",
     }
-    (warning,) = survey_folder(folder).problems
-    assert (warning.file, warning.severity) == ("manifest.jsonl", Severity.warning)
 
 
 def test_a_folder_to_train_on_carries_repeats_and_groups(folder: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spritelora.sprites.split import hold_out
+from spritelora.sprites.split import hold_out, why_none_held_out
 
 
 @pytest.mark.parametrize("num_items", [10, 24, 60, 119])
@@ -43,3 +43,10 @@ def test_groups_that_are_too_large_are_split_by_sprite(groups: list[str]) -> Non
 def test_at_most_half_is_held_out() -> None:
     training, held_out = hold_out(list(range(12)), 0.5, 0, ["a"] * 6 + ["b"] * 6)
     assert (len(training), len(held_out)) == (6, 6)
+
+
+def test_the_reason_why_none_is_held_out_is_the_true_one() -> None:
+    for share, number, reason in ((0.0, 12, "data.holdout=0"), (0.1, 9, "that needs 10 sprites, there are 9")):
+        assert hold_out(list(range(number)), share, 0)[1] == []
+        assert why_none_held_out(share, number) == reason
+    assert hold_out(list(range(10)), 0.1, 0)[1] != []

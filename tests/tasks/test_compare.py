@@ -13,7 +13,8 @@ from spritelora.config.compare import CompareConfig
 from spritelora.config.sweep import JobRecord, JobStatus, now, write_job
 from spritelora.config.validate import ValidateConfig, ValidationSampler
 from spritelora.errors import ConfigError
-from spritelora.tasks.compare import compare
+from spritelora.tasks.compare import compare, validation_folders
+from spritelora.tasks.compare_rows import Entry
 from spritelora.tasks.validate import validate
 from tests.running import run_python
 from tests.tasks.conftest import train_short
@@ -153,6 +154,7 @@ def test_runs_on_other_weights_of_one_base_are_told(
 MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"runs": ["/nowhere"]}, "runs: /nowhere: no such folder or file"),
     ({"runs": ["{empty}"]}, "neither a run directory .* nor a multirun"),
+    ({"measure": True, "validation": ValidateConfig(prompts_file="/none.txt")}, "prompts_file=/none.txt: cannot be"),
     ({"names": ["a", "b"]}, "names has 2 names for 1 rows"),
     ({"sort": "palete_distance"}, "sort=palete_distance: no row has such a column"),
     ({"sort": "validation_los"}, "did you mean 'validation_loss'"),
@@ -189,3 +191,9 @@ def test_the_command(pair: tuple[Path, Path], tmp_path: Path) -> None:
     assert len(table(tmp_path / "out")) == 2
     empty = run_python(*command, ready="door")
     assert (empty.returncode, "runs must have at least 1 entry" in empty.stderr) == (2, True)
+
+
+def test_files_whose_names_differ_in_case_or_marks_alone_have_validations_of_their_own(tmp_path: Path) -> None:
+    entries = [Entry(tmp_path / f"{name}.safetensors", "file", name) for name in ("a b", "A-B", "con", "art")]
+    folders = validation_folders(entries, tmp_path)
+    assert [folders[entry.name].name for entry in entries] == ["a-b", "a-b-2", "con_", "art"]

@@ -116,7 +116,7 @@ def test_images_that_regularise_are_no_part_of_the_style(sprite_folder: Path, im
     assert [m.min() for (m,) in sprites.regularisation_masks] == [1.0] * 3
     assert (sprites.hash, sprites.matte, sprites.every) == (plain_set.hash, plain_set.matte, 2)
     assert sprites.training[0].factor == plain_set.training[0].factor == 8
-    assert len(native_sprites(sprites, 128)) == 11
+    assert len(native_sprites(sprites)) == 11
     assert (
         sprites.masks_hash != plain_set.masks_hash,
         sprites.regularisation_hash != plain_set.regularisation_hash,

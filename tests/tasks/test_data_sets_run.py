@@ -79,7 +79,7 @@ def test_what_is_encoded_is_what_was_read(
     kept = RegularisationConfig(str(images), weight=0.3, every=2)
     sprites = read_training_set(DataConfig(sets=two, holdout=0, regularisation=kept), 128, masked=True)
     encoder = Encoder(base, Cache(cache), torch.device("cpu"))
-    encoded = encode_all(encoder, sprites, 128, SamplerConfig(steps=1, guidance=1, prompts=["pixel art, key"])).training
+    encoded = encode_all(encoder, sprites, SamplerConfig(steps=1, guidance=1, prompts=["pixel art, key"])).training
     assert (len(encoded), len(encoded.names), encoded.every) == (12, 15, 2)
     batch = training_batch(encoded, 0, range(12), 1000)
     assert batch.weights.tolist() == pytest.approx(
@@ -87,7 +87,7 @@ def test_what_is_encoded_is_what_was_read(
     )
     order = (batch.indices[2::3] - 12).tolist()
     assert sorted(order[:3]) == [0, 1, 2]
-    latents = encoder.latents(sprites.regularisation, 128, sprites.matte)
+    latents = encoder.latents(sprites.regularisation, sprites.matte)
     captions = [s.caption for s in sprites.regularisation]
     texts = encoder.texts(captions)
     assert torch.equal(batch.latents[2::3], torch.stack([latents[i] for i in order]))

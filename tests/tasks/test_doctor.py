@@ -94,6 +94,13 @@ def test_old_gpus_cpus_and_untried_parts_are_told() -> None:
     assert "fp16 with loss scaling" in row(old, NEED, "arithmetic").found
     assert row(old, NEED, "VAE").found == "not tried: the base is not here"
     cpu = replace(FACTS, device=DeviceFacts("cpu", "CPU", 25.0, 20.0))
+    built_for_it = replace(cpu, cuda_build=None, versions={"torch": "2.13.0+cpu"})
+    told = row(built_for_it, NEED, "torch's wheel")
+    assert told.advice.endswith(
+        "pip install --upgrade torch==2.13.0 --index-url https://download.pytorch.org/whl/cu130"
+    )
+    for no_other in (cpu, replace(built_for_it, architecture="arm64")):
+        assert "torch's wheel" not in [f.what for f in find_all(no_other, NEED)]
     assert row(cpu, NEED, "device").verdict is Verdict.note
 
 

@@ -22,12 +22,13 @@ from spritelora.config.export import ExportConfig, LoraFormat
 from spritelora.config.invocation import Invocation
 from spritelora.errors import ConfigError, SpriteLoraError, WeightsError
 from spritelora.sdxl.base import load_unet
-from spritelora.tasks.export import export
+from spritelora.tasks.export import export, settle_output
 from spritelora.tasks.train import train
 from tests.adapters.test_lora import call
 from tests.composing import compose
 from tests.conftest import QUICK
 from tests.running import run_python
+from tests.weight_files.strangers import plain
 
 Change = Callable[[Path], object]
 
@@ -121,6 +122,35 @@ def test_the_workflow_is_the_runs(run: Path) -> None:
     window = json.loads((run / "export" / "gems.workflow.json").read_text())
     assert [n["type"] for n in window["nodes"]] == [n["class_type"] for n in prompt.values()]
     assert [n["type"] for n in window["nodes"]].count("LoraLoader") == 2
+
+
+@pytest.mark.parametrize(
+    ("base_name", "settings", "expected"),
+    [
+        ("ponyXL_v6.safetensors", {}, "ponyXL_v6.safetensors"),
+        ("stabilityai/stable-diffusion-xl-base-1.0", {}, "sd_xl_base_1.0.safetensors"),
+        ("someone/other-xl", {}, "choose the file of someone/other-xl"),
+        ("my-diffusers-folder", {}, "choose the file of my-diffusers-folder"),
+        (None, {}, "choose the file of tiny-sdxl"),
+        ("my-diffusers-folder", {"checkpoint": "mine.safetensors"}, "mine.safetensors"),
+    ],
+)
+def test_the_workflow_names_the_runs_own_base(
+    run: Path, caplog: pytest.LogCaptureFixture, base_name: str | None, settings: dict[str, str], expected: str
+) -> None:
+    """Where that is no single file, the log says what to do; None: a file that does not say its base."""
+    (run / "checkpoint_final" / "training_state" / "state.safetensors").unlink()
+    save_file(
+        plain(), run / "checkpoint_final" / "lora.safetensors", {"ss_sd_model_name": base_name} if base_name else {}
+    )
+    export(ExportConfig(run=str(run), workflow=True, thumbnail="none", **settings))
+    for form, field in (("api", "inputs"), ("workflow", "widgets_values")):
+        content = json.loads((run / "export" / f"lora.{form}.json").read_text())
+        nodes = content["nodes"] if "nodes" in content else content.values()
+        values = next(n[field] for n in nodes if n.get("class_type", n.get("type")) == "CheckpointLoaderSimple")
+        assert values in ({"ckpt_name": expected}, [expected])
+    is_told = "ComfyUI loads single files; or export again with checkpoint=NAME.safetensors" in caplog.text
+    assert is_told == expected.startswith("choose")
 
 
 def test_the_strength_is_the_one_that_validated_best(run: Path) -> None:
@@ -228,3 +258,9 @@ def test_the_command(run: Path, tmp_path: Path) -> None:
     ]
     assert done.stdout == ""
     assert {p.name for p in tmp_path.glob("new*")} == {"new.safetensors", "new.workflow.json", "new.api.json"}
+
+
+@pytest.mark.parametrize(("title", "stem"), [("aux", "aux_"), ("../../x", "_._.._x"), ("v1: final", "v1_ final")])
+def test_a_title_makes_a_file_that_every_system_has(title: str, stem: str, tmp_path: Path) -> None:
+    output = settle_output(ExportConfig(run="run"), tmp_path, title)
+    assert output == tmp_path / "export" / f"{stem}.safetensors"

@@ -20,11 +20,14 @@ from PIL import Image
 
 from spritelora.config.prepare import PrepareConfig
 from spritelora.errors import ConfigError, DatasetError, SpriteLoraError
-from spritelora.sprites.folder import read_folder, training_image
-from spritelora.sprites.image import apply_matte, parse_colour, read_sprite
+from spritelora.sprites import sheet
+from spritelora.sprites.folder import read_folder, set_matte, training_image
+from spritelora.sprites.image import Pixels, apply_matte, parse_colour, read_sprite
 from spritelora.sprites.manifest import read_manifest
+from spritelora.sprites.output_folder import JOURNAL, State, read_ledger
 from spritelora.tasks.prepare import prepare
 from tests.conftest import ROOT, draw_sprite
+from tests.sprites.sheets import draw_cutouts, lay_out
 
 DCSS = next((p for up in ROOT.parents if (p := up / "shared" / "data" / "dcss" / "monsters").is_dir()), None)
 
@@ -81,6 +84,20 @@ def test_the_monsters_come_back_from_1024_px(tmp_path: Path) -> None:
     assert_native_pixels(DCSS, tmp_path / "out")
 
 
+def test_no_caption_is_made_over_one_that_was_not_read(
+    sprite_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in (0, 1):
+        (sprite_folder / f"sprite_{number:02d}.png").rename(sprite_folder / f"axe_{number}.png")
+        (sprite_folder / f"sprite_{number:02d}.txt").unlink()
+    (sprite_folder / "captions.csv").write_text("file,caption\naxe_0.png,a red axe of old\n")
+    run(sprite_folder, tmp_path / "out", create_captions=True)
+    assert not (tmp_path / "out" / "axe_0.txt").exists()
+    assert (tmp_path / "out" / "axe_1.txt").read_text() == "pixel art, axe\n"
+    assert "captions.csv: names 1 image without a caption and is not read; write captions into" in caplog.text
+    assert "metadata.csv (columns file_name and text)" in caplog.text
+
+
 def test_the_manifest_says_what_lies_there(sprite_folder: Path, tmp_path: Path) -> None:
     run(sprite_folder, tmp_path / "out")
     for record in records(tmp_path / "out"):
@@ -114,8 +131,9 @@ def test_colour_hidden_under_alpha_0_reaches_no_byte(sprite_folder: Path, tmp_pa
 def test_training_takes_a_prepared_folder_as_it_is(sprite_folder: Path, tmp_path: Path) -> None:
     save(draw_sprite(50, 12)[:7], sprite_folder / "flat.png")
     run(sprite_folder, tmp_path / "out")
-    for sprite in read_folder(tmp_path / "out", 128):
-        image = training_image(sprite, 128, (1, 2, 3))
+    sprites = read_folder(tmp_path / "out", 128)
+    for sprite in sprites:
+        image = training_image(sprite, set_matte(sprites))
         assert np.array_equal(image, np.asarray(Image.open(sprite.file).convert("RGB")))
 
 
@@ -451,6 +469,34 @@ def end_process(_job: int) -> None:
 
 def test_the_manifest_reads_back(sprite_folder: Path, tmp_path: Path) -> None:
     run(sprite_folder, tmp_path / "out")
-    sprites = read_manifest(tmp_path / "out")
-    assert [s.file for s in sprites.values()] == [r["file"] for r in records(tmp_path / "out")]
-    assert next(iter(sprites.values())).fit.factors == (8, 8)
+    sprites = read_manifest(tmp_path / "out" / "manifest.jsonl")
+    assert [s.file for s in sprites] == [r["file"] for r in records(tmp_path / "out")]
+    assert sprites[0].fit.factors == (8, 8)
+
+
+def test_a_name_with_a_separator_of_unicode_is_one_line_of_the_journal(tmp_path: Path) -> None:
+    (tmp_path / JOURNAL).parent.mkdir()
+    (tmp_path / JOURNAL).write_bytes("abc a\u2028b\u0085c.png\ndef d.png\n".encode())
+    assert read_ledger(tmp_path, State()) == {"a\u2028b\u0085c.png": {"abc"}, "d.png": {"def"}}
+
+
+def test_a_sheet_is_decoded_once_for_all_its_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[Path] = []
+
+    def read_and_count(file: Path) -> Pixels:
+        decoded.append(file)
+        return read_sprite(file)
+
+    monkeypatch.setattr(sheet, "read_sprite", read_and_count)
+    save(lay_out([*draw_cutouts(20)], 5), tmp_path / "art" / "potions.png")
+    run(tmp_path / "art", tmp_path / "out", sheet="16x16")
+    assert len(records(tmp_path / "out")) == 20
+    assert decoded == [tmp_path / "art" / "potions.png"]
+
+
+def test_processes_that_share_a_sheet_write_what_one_does(tmp_path: Path) -> None:
+    save(lay_out([*draw_cutouts(132)], 12), tmp_path / "art" / "potions.png")
+    for workers in (1, 2):
+        run(tmp_path / "art", tmp_path / str(workers), sheet="16x16", workers=workers, resolution=64)
+    assert len(records(tmp_path / "1")) == 132
+    assert contents(tmp_path / "1") == contents(tmp_path / "2")

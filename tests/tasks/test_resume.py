@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from spritelora.config.resume import replay_overrides
 from spritelora.errors import ConfigError, ResumeError
+from tests.composing import compose
 from tests.conftest import QUICK, assert_same_tensors, lora_of, run_train
 from tests.running import Process, Ready, start_python
 
@@ -272,3 +273,15 @@ def test_forty_steps_equal_twenty_and_twenty(
     parts = train_quickly(*settings, "trainer.max_steps=20", name="parts")
     train_quickly(*settings, f"resume={parts}", "trainer.max_steps=40", name="parts")
     assert_same_tensors(lora_of(whole), lora_of(parts))
+
+
+def test_a_base_written_in_another_way_is_the_same_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from spritelora.tasks.record import changed_settings, plain
+
+    (tmp_path / "base").mkdir()
+    monkeypatch.chdir(tmp_path)
+    recorded, same, other = (
+        plain(compose(f"model.path={path}")) for path in (tmp_path / "base", "./base/../base", "another")
+    )
+    assert changed_settings(recorded, same) == []
+    assert changed_settings(recorded, other) == [f"model.path: {tmp_path / 'base'} -> another"]

@@ -22,10 +22,11 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
 from spritelora.errors import ConfigError, TrainingError
+from spritelora.locks import is_held
 from spritelora.tasks.search import SearchSettings
 from spritelora.tasks.search import search as run_search
 from spritelora.tasks.search_space import build_sampler, read_space, suggest
-from spritelora.tasks.trials import SET_ASIDE, command_of, counted, is_alive, present_worker, set_aside
+from spritelora.tasks.trials import SET_ASIDE, command_of, counted, present_worker, set_aside
 from spritelora.training.study import ADDRESS, PRUNER, PruningPlan, TrialAddress, join_trial, open_storage
 from tests.conftest import QUICK, ROOT, assert_same_tensors, lora_of, run_train
 from tests.running import run_python
@@ -215,7 +216,7 @@ def test_a_stopped_trial_waits_and_is_run_again_in_its_folder(tmp_path: Path) ->
 def test_a_trial_of_a_dead_worker_runs_again_and_that_of_a_living_one_is_left(tmp_path: Path) -> None:
     study = study_of(tmp_path)
     with present_worker(tmp_path) as mine:
-        assert is_alive(mine)
+        assert is_held(mine)
         held = study.ask({"optim.lr": FloatDistribution(1e-4, 1, log=True)})
         held.set_user_attr("worker", str(mine))
         dead = study.ask({"optim.lr": FloatDistribution(1e-4, 1, log=True)})
@@ -225,7 +226,7 @@ def test_a_trial_of_a_dead_worker_runs_again_and_that_of_a_living_one_is_left(tm
     assert launcher.launched[0]["hydra.sweep.subdir"] == "'1'"
     assert len(launcher.launched) == 2, "the living worker's trial is one of the three"
     assert sorted(states(tmp_path)) == ["COMPLETE", "COMPLETE", "RUNNING"]
-    assert is_alive(tmp_path / "nowhere" / "worker") is None
+    assert is_held(tmp_path / "nowhere" / "worker") is None
 
 
 def dead_worker(folder: Path) -> Path:

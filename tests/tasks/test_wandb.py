@@ -18,6 +18,7 @@ from PIL import Image
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
 from spritelora.config.compare import CompareConfig
+from spritelora.config.invocation import without_folders
 from spritelora.config.resume import read_record
 from spritelora.config.validate import ValidateConfig, ValidationSampler
 from spritelora.config.workspace import WorkspaceConfig
@@ -29,7 +30,7 @@ from spritelora.tasks.wandb_report import public_name, settle_project
 from spritelora.training.loggers import TrainingLogger
 from spritelora.training.run_log import RunLog
 from spritelora.training.wandb_keys import SAMPLE_TABLE, SAMPLES, STRIPS
-from spritelora.training.wandb_run import PlannedRun, wandb_run
+from spritelora.training.wandb_run import PlannedRun, has_wandb_key, wandb_run
 from tests.composing import compose
 from tests.conftest import QUICK, ROOT
 from tests.wandb_records import read_records
@@ -298,6 +299,9 @@ def test_hub_ids_stay_and_folders_do_not() -> None:
     assert public_name("stabilityai/stable-diffusion-xl-base-1.0") == "stabilityai/stable-diffusion-xl-base-1.0"
     for folder in ("/home/me/models/mine", "../mine", "~/mine", "a/b/mine", str(ROOT / "mine")):
         assert public_name(folder) == "mine"
+    for folder in (r"C:\Users\me\mine", r"..\mine", r"\\server\me\mine", "C:/Users/me/mine"):
+        assert public_name(folder) == without_folders(folder) == "mine"
+    assert without_folders(r"C:\me\x: no such file; {to_\d:4}") == r"x: no such file; {to_\d:4}"
 
 
 def test_the_workspace_shows_what_runs_really_log(offline: Path, validated: Path, tmp_path: Path) -> None:
@@ -397,3 +401,14 @@ def test_every_choice_of_the_sweep_for_wandb_passes_the_door_as_wandb_types_it()
         assert config.optim.lr == args["optim.lr"]["value"]
         assert f"rank{config.lora.rank}" == args["lora"]["value"]
     assert sweep["command"] == ["${env}", "python", sweep["program"], "${args_no_hyphens}"]
+
+
+@pytest.mark.parametrize("name", [".netrc", "_netrc"])
+def test_the_key_of_wandb_login_is_found(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """W&B writes it to `_netrc` on Windows."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for variable in ("WANDB_API_KEY", "WANDB_BASE_URL", "NETRC"):
+        monkeypatch.delenv(variable, raising=False)
+    assert not has_wandb_key()
+    (tmp_path / name).write_text("machine api.wandb.ai login user password 0123\n")
+    assert has_wandb_key()

@@ -6,16 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import DDPMScheduler
 
 from spritelora.config.hardware_keys import Device, Precision
-from spritelora.config.schema import Prediction
 from spritelora.data.batch import Batch
-from spritelora.diffusion.schedule import cumulative_alphas
-from spritelora.diffusion.weighting import MinSNR, Uniform
 from spritelora.errors import ConfigError, ResumeError, TrainingError
 from spritelora.training.hardware import choose_hardware
-from spritelora.training.module import Objective
 from spritelora.training.optimizer import build_optimizer, eight_bit_share, probe_optimizer
 from spritelora.training.run_log import RunLog
 from spritelora.training.samples import slug
@@ -37,32 +32,6 @@ def given_batch(unet) -> Batch:
         time_ids=torch.tensor([[128.0, 128, 0, 0, 128, 128]] * 4),
         indices=torch.arange(4),
     )
-
-
-@pytest.mark.parametrize("prediction", [Prediction.epsilon, Prediction.v_prediction])
-@pytest.mark.parametrize("gamma", [None, 5.0])
-@torch.no_grad()
-def test_the_loss_of_a_step_equals_diffusers_arithmetic(unet, prediction: Prediction, gamma: float | None) -> None:
-    """The order of operations of diffusers' SDXL LoRA script, written with its scheduler."""
-    batch = given_batch(unet)
-    weighting = Uniform() if gamma is None else MinSNR(gamma)
-    ours = Objective(cumulative_alphas(), prediction, weighting, noise_offset=0.05).loss(unet, batch)
-
-    scheduler = DDPMScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", prediction_type=prediction.value
-    )
-    noise = batch.noise + 0.05 * batch.constants
-    noisy = scheduler.add_noise(batch.latents, noise, batch.timesteps)
-    conditions = {"text_embeds": batch.pooled, "time_ids": batch.time_ids}
-    predicted = unet(noisy, batch.timesteps, batch.states, added_cond_kwargs=conditions).sample
-    is_v = prediction is Prediction.v_prediction
-    target = scheduler.get_velocity(batch.latents, noise, batch.timesteps) if is_v else noise
-    loss = torch.nn.functional.mse_loss(predicted, target, reduction="none").mean(dim=(1, 2, 3))
-    if gamma is not None:
-        abar = scheduler.alphas_cumprod[batch.timesteps]
-        snr = abar / (1 - abar)
-        loss = loss * torch.minimum(snr, torch.full_like(snr, gamma)) / (snr + 1 if is_v else snr)
-    assert float(ours) == pytest.approx(float(loss.mean()), rel=1e-6)
 
 
 def test_8_bit_states_are_8_bit_from_4096_elements_on() -> None:

@@ -196,6 +196,15 @@ def use_one_operation(model: nn.Module) -> None:
             layer.set_processor(JointAttention())  # pyright: ignore[reportArgumentType]
 
 
+def use_peft_layers(model: nn.Module) -> None:
+    """Undo `use_one_operation`: PEFT's layers compute as PEFT wrote them, attention as diffusers did."""
+    for layer in model.modules():
+        if type(layer) is OneLoraLinear:
+            layer.__class__ = PeftLinear  # pyright: ignore[reportAttributeAccessIssue]
+        elif isinstance(layer, Attention) and isinstance(layer.processor, JointAttention):
+            layer.set_processor(AttnProcessor2_0())  # pyright: ignore[reportArgumentType]
+
+
 def _is_plain(attention: Attention) -> bool:
     """Whether it has none of what diffusers' attention can have beside SDXL's."""
     extras = (attention.spatial_norm, attention.group_norm, attention.norm_cross, attention.norm_q, attention.norm_k)

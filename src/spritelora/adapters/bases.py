@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from spritelora.adapters.bad_numbers import check_numbers
 from spritelora.adapters.changes import Change
 from spritelora.adapters.lora_file import LoraFile
 from spritelora.adapters.metadata import SDXL_CHANNELS
@@ -33,9 +34,13 @@ KINDS = (SDXL, EMBEDDED)
 OTHER_FAMILIES = (
     (r"(^|[._])double_blocks[._]|single_transformer_blocks|(^|[._])single_blocks[._]", "FLUX"),
     (r"joint_blocks", "SD 3"),
-    (r"^transformer\.", "a transformer model such as FLUX or SD 3"),
+    (r"(^|[._])blocks[._]\d+[._](self|cross)_attn", "Wan"),
+    (r"^transformer\.|(^|[._])transformer_blocks[._]\d+[._]attn[._]", "a transformer model such as FLUX or SD 3"),
 )
-TEXT_WIDTHS = {768: "SD 1.5", 1024: "SD 2", 2048: "SDXL"}
+TEXT_WIDTHS = {768: "SD 1.5", 1024: "SD 2", 1280: "the SDXL refiner"}
+"""Of other models: what their cross-attention reads, which is what their one text encoder gives."""
+ONE_TEXT_ENCODER = "lora_te_"
+"""How kohya's names begin for models with one text encoder."""
 CROSS_ATTENTION = re.compile(r".*attn2[._]to_[kv]")
 
 
@@ -45,13 +50,13 @@ def base_of(lora: LoraFile) -> str:
         if any(re.search(pattern, name) for name in lora.raw_names.values()):
             return family
     known = {n: m for n, m in lora.everything.items() if n not in lora.unknown}
-    if len(known) < len(lora.everything):  # layers that SDXL has not, such as attention in the first block
-        widths = {m.shape[1] for name, m in lora.everything.items() if CROSS_ATTENTION.fullmatch(name)}
-        return next((TEXT_WIDTHS[w] for w in widths if TEXT_WIDTHS.get(w, "SDXL") != "SDXL"), "an unknown model")
-    for kind in KINDS:
-        if known and all(_fits(kind, name, module) for name, module in known.items()):
-            return kind.name
-    return "an unknown model"
+    if len(known) == len(lora.everything):  # else there are layers that SDXL has not
+        for kind in KINDS:
+            if known and all(_fits(kind, name, module) for name, module in known.items()):
+                return kind.name
+    widths = {m.shape[1] for name, m in lora.everything.items() if CROSS_ATTENTION.fullmatch(name)}
+    widths |= {min(m.shape) for name, m in lora.everything.items() if lora.raw_names[name].startswith(ONE_TEXT_ENCODER)}
+    return next((TEXT_WIDTHS[width] for width in sorted(widths) if width in TEXT_WIDTHS), "an unknown model")
 
 
 def require_plain_sdxl(lora: LoraFile) -> None:
@@ -66,13 +71,7 @@ def require_sdxl(lora: LoraFile) -> None:
 
     A DoRA with lengths for inputs, as LyCORIS has it unless told otherwise, is none, nor are mixtures in one layer.
     """
-    unread = Counter(lora.other_kinds)
-    unread.subtract(change.kind for change in lora.others.values())
-    if unread := +unread:
-        raise WeightsError(
-            f"{lora.path}: holds {_told(unread)} that cannot be read here; this works on LoRA, LoKr, LoHa, and "
-            f"DoRA with a length for each output (LyCORIS: wd_on_output)"
-        )
+    check_readable(lora)
     kinds = Counter(change.kind for change in lora.everything.values())
     if len(kinds) > 1:
         raise WeightsError(f"{lora.path}: holds {_told(kinds)}; this works on files of one kind")
@@ -91,6 +90,21 @@ def require_sdxl(lora: LoraFile) -> None:
             f"{lora.path}: no adapter_config.json beside it, which holds the alpha, so its strength is not known; "
             f"copy the whole folder"
         )
+    check_numbers(lora)
+
+
+def check_readable(lora: LoraFile) -> None:
+    """Raise WeightsError for a file with layers of kinds that are not known here, or mixtures of kinds."""
+    if lora.unread:
+        raise WeightsError(
+            f"{lora.path}: holds {unread_kinds(lora)} that cannot be read here; this works on LoRA, LoKr, LoHa, and "
+            f"DoRA with a length for each output (LyCORIS: wd_on_output)"
+        )
+
+
+def unread_kinds(lora: LoraFile) -> str:
+    """The kinds of layers that cannot be read, with their numbers."""
+    return _told(lora.unread)
 
 
 def _told(kinds: Mapping[str, int]) -> str:

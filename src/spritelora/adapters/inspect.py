@@ -4,17 +4,17 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from math import hypot
+from math import hypot, isfinite
 
-from spritelora.adapters.bases import EMBEDDED, KINDS, base_of
+from spritelora.adapters.bad_numbers import bad_numbers
+from spritelora.adapters.bases import EMBEDDED, KINDS, base_of, unread_kinds
 from spritelora.adapters.changes import change_size, parts_of
 from spritelora.adapters.lora_file import Form, LoraFile
 from spritelora.adapters.names import block_of, kohya_by_module
+from spritelora.program import typed
 
 NEAR_ZERO = 1e-4
 """Relative change below which a block draws what the base draws: a LoRA that shows has 1e-2 and more."""
-
-CONVERT = "python scripts/lora.py mode=merge loras={path} output=..."
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ def block_sizes(
 
 
 def size_warnings(sizes: list[BlockSize]) -> list[str]:
-    """What is odd about the sizes: nothing changed, or next to nothing."""
-    if not sizes:
+    """What is odd about the sizes: nothing changed, or next to nothing; none where they are not finite."""
+    if not sizes or not isfinite(sizes[-1].relative):
         return []
     if not sizes[-1].relative > 0:
         return ["it changes nothing: every up matrix is zero, as before the first step; it was not trained"]
@@ -60,7 +60,8 @@ def size_warnings(sizes: list[BlockSize]) -> list[str]:
 
 def loading_problems(lora: LoraFile) -> list[str]:
     """Why ComfyUI would pass over modules or apply them wrongly, and A1111 hide the file; each with the remedy."""
-    remedy = f"make a file that loads: {CONVERT.format(path=lora.path)}"
+    convert = typed("lora", "mode=merge", f"loras={lora.path}", "output=...")
+    remedy = f"make a file that loads: {convert}"
     problems: list[str] = []
     skipped = [raw for name, raw in lora.raw_names.items() if not _comfyui_knows(name, raw)]
     base = base_of(lora)
@@ -121,6 +122,8 @@ def describe_file(lora: LoraFile, sizes: list[BlockSize], against: str) -> str:
     lines = [f"{lora.path}", *_facts(lora), "", f"change of the weights, relative to {against}:"]
     lines += [f"  {s.block:<22}{s.num_modules:>5} layers   {s.relative:.3g}" for s in sizes]
     warnings = [*loading_problems(lora), *size_warnings(sizes)]
+    warnings += [told] if (told := bad_numbers(lora)) else []
+    warnings += [f"{unread_kinds(lora)}, which cannot be read here"] if lora.unread else []
     warnings += [f"{len(lora.stray_keys)} keys of no adapter, such as {lora.stray_keys[0]}"] if lora.stray_keys else []
     lines += ["", *(f"warning: {w}" for w in warnings)] if warnings else ["", "ComfyUI loads every layer of it."]
     return "\n".join(lines) + "\n"

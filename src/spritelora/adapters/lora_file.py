@@ -10,31 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from spritelora.adapters.changes import DORA, LOHA, LOKR, Change, Decomposed, read_parts
+from spritelora.adapters.keys import OTHER_KINDS, Part, group_keys, kind_of, kinds_of
 from spritelora.adapters.lowrank import LowRank
 from spritelora.adapters.names import kohya_by_module, module_by_kohya, whole_path
-from spritelora.errors import WeightsError, first_line
+from spritelora.errors import WeightsError
+from spritelora.weight_files.container import open_tensors, stand_in
+from spritelora.weight_files.contents import TRAINING_STATE, contents_of
 
 PEFT_WEIGHTS, PEFT_CONFIG = "adapter_model.safetensors", "adapter_config.json"
+PEFT_PICKLE = "adapter_model.bin"
 ADAPTER_METADATA = "lora_adapter_metadata"
-PICKLE_STARTS = (b"\x80", b"PK\x03\x04", b"\x1f\x8b")
-
-PARTS = re.compile(
-    r"(?P<module>.+?)(?:"
-    r"(?P<down>[._]lora\.down\.weight|\.lora_linear_layer\.down\.weight|\.lora_down\.weight|\.lora_A(\.\w+)?\.weight)|"
-    r"(?P<up>[._]lora\.up\.weight|\.lora_linear_layer\.up\.weight|\.lora_up\.weight|\.lora_B(\.\w+)?\.weight)|"
-    r"(?P<alpha>\.alpha)|"
-    r"(?P<DoRA>\.dora_scale|\.lora_magnitude_vector(\.\w+)?(\.weight)?)|"
-    r"(?P<LoKr>\.lokr_\w+)|(?P<LoHa>\.hada_\w+)|(?P<Tucker>\.lora_mid\.weight)|"
-    r"(?P<difference>\.diff|\.diff_b|\.w_norm|\.b_norm)"
-    r")"
-)
-"""A key: the module it belongs to, and what it is of it. The names in capitals are other kinds of adapters."""
-
-OTHER_KINDS = (DORA, LOKR, LOHA, "Tucker", "difference")
 
 
 class Form(Enum):
@@ -51,8 +39,9 @@ class LoraFile:
 
     `modules`: plain LoRA by diffusers' name with `unet.` or `text_encoder.` before it; those of `unknown` by the file's
     own name. `others`: likewise what is of another kind and can be read. `raw_names`: the file's own name of each
-    module. `other_kinds`: kinds of adapters other than LoRA, with the number of their modules. `stray_keys`: keys that
-    belong to no adapter. `has_alphas`: whether strengths are known.
+    module. `other_kinds`: kinds of adapters other than LoRA, with the number of their modules. `unread`: kinds, and
+    mixtures of kinds, that cannot be read, likewise. `stray_keys`: keys that belong to no adapter. `has_alphas`:
+    whether strengths are known.
     """
 
     path: Path
@@ -65,6 +54,7 @@ class LoraFile:
     has_alphas: bool
     metadata: Mapping[str, str]
     others: Mapping[str, Change] = field(default_factory=dict[str, Change])
+    unread: Mapping[str, int] = field(default_factory=dict[str, int])
 
     @property
     def everything(self) -> dict[str, Change]:
@@ -82,10 +72,15 @@ class LoraFile:
 def read_lora_file(path: Path) -> LoraFile:
     """Read a LoRA file, or the folder of a PEFT adapter. Raises WeightsError that names the file."""
     file = path / PEFT_WEIGHTS if path.is_dir() else path
-    tensors, metadata = _read_tensors(file)
+    if not file.is_file():
+        pickled = f"; {PEFT_PICKLE} there is a pickle, which is not read" if (path / PEFT_PICKLE).is_file() else ""
+        raise WeightsError(f"{file}: no such file{pickled}; give a .safetensors file, or the folder of a PEFT adapter")
+    with open_tensors(file) as opened:
+        tensors: dict[str, Tensor] = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        metadata: dict[str, str] = opened.metadata() or {}
     beside = file.with_name(PEFT_CONFIG)
     has_config = file.name == PEFT_WEIGHTS and beside.is_file()
-    return parse_lora(file, tensors, metadata, read_settings(beside, beside.read_text()) if has_config else None)
+    return parse_lora(file, tensors, metadata, read_settings(beside, beside.read_bytes()) if has_config else None)
 
 
 def parse_lora(
@@ -95,12 +90,13 @@ def parse_lora(
 
     Raises WeightsError where this is no LoRA or halves of it are missing.
     """
-    parts, stray = _group(tensors)
+    parts, stray = group_keys(tensors)
     form = _form_of(parts)
     others = Counter(kind for part in parts.values() for kind in OTHER_KINDS if kind in part)
-    readable = {raw: part for raw, part in parts.items() if _kind_of(part) is not None}
-    if not readable and not others:
-        raise WeightsError(f"{file}: not a LoRA file: none of its {len(tensors)} tensors belongs to an adapter")
+    unread = Counter(kinds_of(part) for part in parts.values() if kind_of(part) is None and part.keys() - {"alpha"})
+    readable = {raw: part for raw, part in parts.items() if kind_of(part) is not None}
+    if not (readable or unread) or any(raw.startswith(TRAINING_STATE) for raw in parts):
+        raise WeightsError(f"{file}: not a LoRA file: {_held_instead(tensors)}")
     configs = _configs(file, metadata, peft_config)
     found: dict[str, Change] = {}
     raw_names: dict[str, str] = {}
@@ -108,17 +104,18 @@ def parse_lora(
         name = module_name(raw) or raw
         if name in found:
             raise WeightsError(f"{file}: {raw_names[name]} and {raw} are the same layer; one of them must go")
+        _check_part(f"{file}: {raw}", part)
         found[name], raw_names[name] = _change(file, name, part, configs), raw
     modules = {name: change for name, change in found.items() if isinstance(change, LowRank)}
     more = {name: change for name, change in found.items() if not isinstance(change, LowRank)}
     unknown = frozenset(name for name in found if name not in kohya_by_module())
     has_alphas = form is not Form.peft or bool(configs)
-    return LoraFile(file, form, modules, raw_names, unknown, others, stray, has_alphas, metadata, more)
+    return LoraFile(file, form, modules, raw_names, unknown, others, stray, has_alphas, metadata, more, unread)
 
 
 def read_module(tensors: Mapping[str, Tensor], module: str) -> Change:
     """The change of the module that tensors in kohya's form are called after."""
-    parts, _ = _group(tensors)
+    parts, _ = group_keys(tensors)
     return _change(Path(module), module, parts[module], {})
 
 
@@ -135,39 +132,15 @@ def module_name(raw: str) -> str | None:
     return next((name for name in (path, f"unet.{path}") if name in kohya_by_module()), None)
 
 
-def _read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    if not file.is_file():
-        raise WeightsError(f"{file}: no such file; give a .safetensors file, or the folder of a PEFT adapter")
-    with file.open("rb") as stream:
-        start = stream.read(9)
-    if start.startswith(PICKLE_STARTS) and start[8:] != b"{":  # before its "{" a safetensors file has any 8 bytes
-        raise WeightsError(
-            f"{file}: a pickle, which runs code when it is read, whatever its name; ask for the .safetensors file"
-        )
-    try:
-        with safe_open(file, framework="pt") as opened:
-            return {name: opened.get_tensor(name) for name in opened.keys()}, opened.metadata() or {}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(
-            f"{file}: not a whole safetensors file ({first_line(error)}); copy or download it again"
-        ) from error
-
-
-def _group(tensors: Mapping[str, Tensor]) -> tuple[dict[str, dict[str, Tensor]], tuple[str, ...]]:
-    """The tensors of each module by what they are of it, and the keys that are nothing of an adapter."""
-    parts: dict[str, dict[str, Tensor]] = {}
-    stray: list[str] = []
-    for key, tensor in tensors.items():
-        if match := PARTS.fullmatch(key):
-            part, kind = parts.setdefault(match["module"], {}), str(match.lastgroup)
-            part[kind] = tensor
-            if kind in (LOKR, LOHA):
-                part[key.rpartition(".")[2]] = tensor
-            elif "magnitude" in key:
-                part["magnitude"] = tensor
-        else:
-            stray.append(key)
-    return parts, tuple(stray)
+def _held_instead(tensors: Mapping[str, Tensor]) -> str:
+    """What tensors that are no adapter's are, and what to do."""
+    contents = contents_of({name: tuple(tensor.shape) for name, tensor in tensors.items()})
+    if contents is None:
+        shown = f", such as {min(tensors)}" if tensors else ""
+        return f"none of its {len(tensors)} tensors belongs to an adapter{shown}; give a LoRA that was trained on SDXL"
+    if contents.key is not None:
+        return f"it holds {contents.name}; such a file is given as {contents.key}="
+    return f"it holds {contents.name}; {contents.instead or 'give a LoRA that was trained on SDXL'}"
 
 
 def _form_of(raw_names: Iterable[str]) -> Form:
@@ -179,25 +152,17 @@ def _form_of(raw_names: Iterable[str]) -> Form:
     return Counter(map(form, raw_names)).most_common(1)[0][0] if raw_names else Form.kohya
 
 
-def _kind_of(part: Mapping[str, Tensor]) -> str | None:
-    """The kind of a module that can be read, "" for plain LoRA; None for others, and for mixtures."""
-    kinds = {kind for kind in OTHER_KINDS if kind in part}
-    has_factors = "down" in part or "up" in part
-    if not kinds or (kinds == {DORA} and has_factors and _is_by_output(part)):
-        return next(iter(kinds), "") if has_factors else None
-    return next(iter(kinds)) if kinds in ({LOKR}, {LOHA}) and not has_factors else None
+def _check_part(where: str, part: Part) -> None:
+    """Raise WeightsError for an alpha that is no number, and for tensors of whole numbers, such as quantised ones."""
+    if "alpha" in part and part["alpha"].numel() != 1:
+        raise WeightsError(f"{where}: its alpha is {part['alpha'].numel()} numbers and must be one; get the file again")
+    whole = {str(t.dtype) for name, t in part.items() if name != "alpha" and not t.is_floating_point()}
+    if whole:
+        raise WeightsError(f"{where}: its weights are {', '.join(sorted(whole))}; give the LoRA in fp16, bf16 or fp32")
 
 
-def _is_by_output(part: Mapping[str, Tensor]) -> bool:
-    """Whether a DoRA has a length for every output; LyCORIS has one for every input, unless told otherwise."""
-    up = part.get("up")
-    if up is None or "magnitude" in part:
-        return True
-    return part[DORA].shape[:1] == up.shape[:1] and part[DORA].numel() == up.shape[0]
-
-
-def _change(file: Path, name: str, part: Mapping[str, Tensor], configs: Mapping[str, Mapping[str, Any]]) -> Change:
-    kind = _kind_of(part)
+def _change(file: Path, name: str, part: Part, configs: Mapping[str, Mapping[str, Any]]) -> Change:
+    kind = kind_of(part)
     if kind in (LOKR, LOHA):
         model, _, path = name.partition(".")
         alpha = {} if "alpha" in part or model not in configs else {"alpha": _lycoris_alpha(configs[model], path)}
@@ -206,12 +171,12 @@ def _change(file: Path, name: str, part: Mapping[str, Tensor], configs: Mapping[
     return Decomposed(change, part[DORA].flatten(), "magnitude" in part) if kind == DORA else change
 
 
-def _factors(file: Path, name: str, part: Mapping[str, Tensor], configs: Mapping[str, Mapping[str, Any]]) -> LowRank:
+def _factors(file: Path, name: str, part: Part, configs: Mapping[str, Mapping[str, Any]]) -> LowRank:
     """A module's factors; alpha is what the file says, else the configuration, else equal to the rank."""
     down, up = part.get("down"), part.get("up")
     if down is None or up is None:
         raise WeightsError(f"{file}: {name} has only its {'up' if down is None else 'down'} half; get the file again")
-    if down.ndim not in (2, 4) or up.ndim not in (2, 4) or up.shape[1] != down.shape[0]:
+    if down.ndim not in (2, 4) or up.ndim not in (2, 4) or up.shape[1] != down.shape[0] or not down.shape[0]:
         raise WeightsError(f"{file}: {name}: down {tuple(down.shape)} and up {tuple(up.shape)} do not fit together")
     if "alpha" in part:
         return LowRank(down, up, float(part["alpha"]))
@@ -254,12 +219,13 @@ def _by_pattern(config: Mapping[str, Any], key: str, path: str, common: Any) -> 
     return next((v for pattern, v in patterns.items() if re.match(rf"(.*\.)?({pattern})$", path)), common)
 
 
-def read_settings(where: Path | str, text: str) -> dict[str, Any]:
+def read_settings(where: Path | str, text: str | bytes) -> dict[str, Any]:
     """A JSON object that belongs to an adapter. Raises WeightsError that says `where`."""
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise WeightsError(f"{where}: not JSON ({error}); get the adapter again") from error
+        instead = stand_in(where) if isinstance(where, Path) else None
+        raise WeightsError(f"{where}: {instead or f'not JSON ({error}); get the adapter again'}") from error
     if not isinstance(value, dict):
         raise WeightsError(f"{where}: not a JSON object; get the adapter again")
     return value

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from spritelora.errors import ConfigError, DatasetError
+from spritelora.program import typed
 
 HEAD = """\
 # One sprite a line: its name, a tab, its caption. Change captions; leave the names. A line taken out stays as it was.
@@ -45,11 +46,11 @@ def read_text(text: str, names: Mapping[str, str | None]) -> dict[str, str]:
 
 def find_editor() -> list[str]:
     """The command of $VISUAL, or of $EDITOR. Raises ConfigError where neither is set."""
-    command = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "")
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ""
+    is_windows = os.name == "nt"  # where a backslash is a path's own
+    command = [word.strip('"') for word in shlex.split(editor, posix=False)] if is_windows else shlex.split(editor)
     if not command:
-        raise ConfigError(
-            "editor=true: neither VISUAL nor EDITOR is set; name one: EDITOR=nano python scripts/caption.py"
-        )
+        raise ConfigError(f"editor=true: neither VISUAL nor EDITOR is set; name one: EDITOR=nano {typed('caption')}")
     return command
 
 

@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from spritelora.errors import WeightsError, first_line
+from spritelora.files import is_hub_id
 
 FETCHED_SUFFIXES = {".json", ".txt", ".model", ".jinja", ".safetensors"}
 HUB_TIMEOUT_S = 20
@@ -17,9 +18,9 @@ def find_captioner(name: str) -> Path:
     Raises WeightsError for what is neither a folder of a model nor to be had from the hub.
     """
     remedy = REMEDY + (name.rstrip("/").rpartition("/")[2] or "blip2-opt-2.7b")
-    folder = Path(name).expanduser()
+    folder = Path(name)
     if not folder.is_dir():
-        if name.count("/") != 1 or name.startswith((".", "/", "~")) or folder.is_file():
+        if not is_hub_id(name) or folder.is_file():
             raise WeightsError(f"captioner={name}: no such folder, and not a hub id; {remedy}")
         folder = _fetch(name, remedy)
     if not (folder / "config.json").is_file():

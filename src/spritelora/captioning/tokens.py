@@ -6,6 +6,7 @@ from pathlib import Path
 from transformers import CLIPTokenizerFast  # pyright: ignore[reportAttributeAccessIssue] (exported lazily)
 
 from spritelora.errors import WeightsError, first_line
+from spritelora.files import is_hub_id
 
 
 class TokenCounter:
@@ -40,8 +41,8 @@ def find_tokenizer(path: str) -> Path:
 
     Raises WeightsError where it cannot be had.
     """
-    folder = Path(path).expanduser()
-    if folder.is_dir() or path.count("/") != 1 or path.startswith((".", "/", "~")):
+    folder = Path(path)
+    if folder.is_dir() or not is_hub_id(path):
         return folder
     return _fetch_tokenizer(path)
 

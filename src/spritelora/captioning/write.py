@@ -44,12 +44,15 @@ class Wanted:
 
 
 def choose_wanted(sources: Iterable[Source], overwrite: bool) -> list[Wanted]:
-    """The sprites without a caption; with `overwrite` all whose caption is a text file of their own."""
+    """The sprites without a caption; with `overwrite` all whose caption is a text file of their own.
+
+    One whose caption seems to stand in a file that is not read is left to its author without `overwrite`.
+    """
     pairs = [(source, side_car(source)) for source in sources]
     return [
         Wanted(source, file, caption_version(file))
         for source, file in pairs
-        if file is not None and (overwrite or not (source.caption or "").strip(" ,"))
+        if file is not None and (overwrite or not (source.unread or (source.caption or "").strip(" ,")))
     ]
 
 

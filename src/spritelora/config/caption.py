@@ -20,7 +20,7 @@ class TokenizerModelConfig:
     """The model whose tokenizer counts."""
 
     path: str | None = key(
-        None, "SDXL model whose tokenizer counts, folder or hub id; unset: the embedded base", text=True
+        None, "SDXL model whose tokenizer counts, folder or hub id; unset: the embedded base", is_place=True
     )
 
 
@@ -28,17 +28,21 @@ class TokenizerModelConfig:
 class CaptionConfig:
     """What happens to which captions, and how."""
 
-    dataset: str = key(help="folder of sprites; captions are .txt files beside them", text=True)
+    dataset: str = key(help="folder of sprites; captions are .txt files beside them", is_place=True)
     mode: CaptionMode = key(
         CaptionMode.validate, "caption: write those that are missing; validate: check all; edit: change them by hand"
     )
-    prefix: str = key("", "put before each new caption; one that ends with a space gets no comma", text=True)
-    suffix: str = key("", "put after each new caption", text=True)
-    trigger: str = key("", "word that comes first in each new caption and counts as a style", text=True)
-    captioner: str = key(
-        "Salesforce/blip2-opt-2.7b", "image-to-text model of transformers, folder or hub id", text=True
+    prefix: str = key(
+        "", "put before each new caption; one that ends with a space gets no comma", text=True, if_empty="nothing"
     )
-    prompt: str = key("", "what the captioner is asked, or how its sentence begins; empty: its own way", text=True)
+    suffix: str = key("", "put after each new caption", text=True, if_empty="nothing")
+    trigger: str = key(
+        "", "word that comes first in each new caption and counts as a style", text=True, if_empty="none"
+    )
+    captioner: str = key(
+        "Salesforce/blip2-opt-2.7b", "image-to-text model of transformers, folder or hub id", is_place=True
+    )
+    prompt: str = key("", "what the captioner is asked, or how its sentence begins", text=True, if_empty="its own way")
     overwrite: bool = key(False, "write captions that are there anew, those written by hand too")
     batch_size: int = key(8, "sprites the captioner sees at once", at_least=1)
     max_tokens: int = key(40, "longest answer of the captioner, in its tokens", at_least=1)

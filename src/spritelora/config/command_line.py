@@ -1,12 +1,16 @@
-"""What a user types, made ready for Hydra's grammar: flags first, free text quoted, habits answered."""
+"""What a user types, made ready for Hydra: flags first, entries begun, habits answered."""
 
 import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from spritelora.config.fields import declared_path
+from spritelora.config.fields import entry_keys, open_keys, text_keys
+from spritelora.config.free_text import quote_free_text
+from spritelora.config.places import expand_home
+from spritelora.config.values import empty_problem
 from spritelora.errors import ConfigError
 
 HYDRA_SWITCHES = {
@@ -17,6 +21,7 @@ HYDRA_OPTIONS = {
     "--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd",
     "--experimental-rerun",
 }  # fmt: skip
+HYDRA_PLACES = {"--config-path", "-cp", "--config-dir", "-cd", "--experimental-rerun"}
 HYDRA_ABOUT = {"--hydra-help", "--version", "--shell-completion", "-sc"}
 HYDRA_OPTIONAL = {"--info": "all", "-i": "all"}
 
@@ -69,8 +74,8 @@ class CommandLine:
 def split(arguments: Sequence[str], keys: Sequence[str], groups: Mapping[str, list[str]]) -> CommandLine:
     """Separate flags from overrides, for hydra-core 1.3 fails on overrides before `-m`.
 
-    Raises ConfigError for a flag that is not Hydra's, naming the override among `keys` and
-    `groups` to type instead.
+    Paths of flags get their home folder. Raises ConfigError for a flag that is not Hydra's, naming the override among
+    `keys` and `groups` to type instead, and for one with an empty path.
     """
     flags: list[str] = []
     overrides: list[str] = []
@@ -83,8 +88,11 @@ def split(arguments: Sequence[str], keys: Sequence[str], groups: Mapping[str, li
         elif name in HYDRA_SWITCHES:
             flags.append(argument)
         elif name in HYDRA_OPTIONS:
-            flags += [argument] if "=" in argument else [argument, *rest[:1]]
+            values = [argument.partition("=")[2]] if "=" in argument else rest[:1]
             rest = rest if "=" in argument else rest[1:]
+            if name in HYDRA_PLACES:
+                values = [_place_of_flag(name, value) for value in values]
+            flags += [f"{name}={values[0]}"] if "=" in argument else [name, *values]
         elif name in HYDRA_OPTIONAL:
             flags.append(argument)
             if rest and "=" not in rest[0]:
@@ -92,6 +100,21 @@ def split(arguments: Sequence[str], keys: Sequence[str], groups: Mapping[str, li
         else:
             raise ConfigError(_habit_answer(argument, rest, keys, groups))
     return CommandLine(flags, overrides)
+
+
+def to_grammar(overrides: Sequence[str], schema: type[Any]) -> list[str]:
+    """Overrides as Hydra's grammar has them: entries begun, open keys forced, free text quoted."""
+    begun = begin_entries(force_open_keys(overrides, open_keys(schema)), entry_keys(schema))
+    return quote_free_text(begun, text_keys(schema))
+
+
+def _place_of_flag(flag: str, value: str) -> str:
+    if not value.strip():
+        raise ConfigError(empty_problem(flag, "leave it out"))
+    try:
+        return expand_home(value)
+    except ConfigError as error:
+        raise ConfigError(f"{flag}={error}") from error
 
 
 def _habit_answer(flag: str, rest: list[str], keys: Sequence[str], groups: Mapping[str, list[str]]) -> str:
@@ -106,24 +129,6 @@ def _habit_answer(flag: str, rest: list[str], keys: Sequence[str], groups: Mappi
             return f"unknown option '{flag}': settings are typed key=value without dashes; --help lists the keys"
         key = leaves[close[0]]
     return f"unknown option '--{name}': settings are typed key=value without dashes: {key}={value or '...'}"
-
-
-def quote_free_text(overrides: Sequence[str], text_keys: Mapping[str, bool]) -> list[str]:
-    """Quote the values of free-text keys, so that commas, equals signs and spaces mean themselves.
-
-    `text_keys`: key to whether it holds a list. A value that starts with a quote, and a list in brackets,
-    is left to Hydra's grammar; `null` unsets the key.
-    """
-    quoted: list[str] = []
-    for override in overrides:
-        name, equals, value = override.partition("=")
-        is_list = text_keys.get(declared_path(name.lstrip("+"), text_keys))
-        if not equals or is_list is None or value in ("", "null") or value[0] in "'\"" or (is_list and value[0] == "["):
-            quoted.append(override)
-        else:
-            text = quote(value)
-            quoted.append(f"{name}=[{text}]" if is_list else f"{name}={text}")
-    return quoted
 
 
 def force_open_keys(overrides: Sequence[str], open_keys: Sequence[str]) -> list[str]:
@@ -151,12 +156,6 @@ def begin_entries(overrides: Sequence[str], entry_keys: Sequence[str]) -> list[s
         if names:
             begun.append(f"++{key}={{{', '.join(f'{name}: {{}}' for name in names)}}}")
     return [*(b for b in begun if b not in overrides), *overrides]
-
-
-def quote(text: str) -> str:
-    """`text` as a quoted string of Hydra's grammar that means exactly `text`."""
-    escaped = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), text)
-    return "'" + re.sub(r"(\\*)\$\{", lambda m: m[1] * 2 + "\\${", escaped) + "'"
 
 
 def list_groups(config_dir: Path) -> dict[str, list[str]]:

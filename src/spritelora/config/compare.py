@@ -10,9 +10,9 @@ from spritelora.config.validate import ValidateConfig
 class CompareConfig:
     """What is compared, and in which order it is shown."""
 
-    runs: list[str] = key([], "run directories, LoRA files, and folders of a multirun", text=True, at_least=1)
+    runs: list[str] = key([], "run directories, LoRA files, and folders of a multirun", is_place=True, at_least=1)
     names: list[str] = key([], "a name for each, in their order; unset: their own", text=True)
-    output: str | None = key(None, "folder to write; unset: outputs/compare/<date>_<time>", text=True)
+    output: str | None = key(None, "folder to write; unset: outputs/compare/<date>_<time>", is_place=True)
     overwrite: bool = key(False, "replace an earlier comparison in that folder")
     sort: str | None = key(
         None, "column that orders the rows, those without it last; unset: validation_loss, else name", text=True

@@ -33,7 +33,7 @@ class AugmentConfig:
 class SetConfig:
     """One of several data sets."""
 
-    path: str = key(MISSING, "folder of one of several data sets, NAME being yours, as data.path", text=True)
+    path: str = key(MISSING, "folder of one of several data sets, NAME being yours, as data.path", is_place=True)
     repeats: int = key(
         1, "how often a pass shows each of its sprites, times its kohya folder's number", at_least=1, at_most=1000
     )
@@ -45,7 +45,7 @@ class RegularisationConfig:
     """Images of what the base draws already and is to keep: prior preservation."""
 
     path: str | None = key(
-        None, "folder of captioned images of what the base should go on to draw; unset: none", text=True
+        None, "folder of captioned images of what the base should go on to draw; unset: none", is_place=True
     )
     weight: float = key(1.0, "factor of their loss, beside 1 of a sprite", above=0)
     every: int = key(1, "sprites after which one of them is shown; 1: as many of them as sprites", at_least=1)
@@ -55,7 +55,7 @@ class RegularisationConfig:
 class DataConfig:
     """The captioned sprites."""
 
-    path: str | None = key(None, "folder of sprites with same-stem .txt captions; unset: the demo set", text=True)
+    path: str | None = key(None, "folder of sprites with same-stem .txt captions; unset: the demo set", is_place=True)
     sets: dict[str, SetConfig] = key({}, "several data sets by name, in place of data.path")
     regularisation: RegularisationConfig = section(RegularisationConfig)
     limit: int | None = key(None, "train on a seeded choice of this many sprites", at_least=1)
@@ -66,8 +66,10 @@ class DataConfig:
     keep_tags: int = key(1, "phrases at the start of a caption that shuffle_tags leaves in place", at_least=0)
     caption_variants: int = key(4, "orders of one caption, as written among them", at_least=2, at_most=64)
     augment: AugmentConfig = section(AugmentConfig)
-    matte: str = key("auto", "colour under transparent pixels, #rrggbb; auto: one that no sprite has", text=True)
-    cache: str = key("~/.cache/spritelora", "folder of the latents and text embeddings computed once", text=True)
+    matte: str = key(
+        "auto", "colour under transparent pixels, #rrggbb; auto: as prepared, else one that no sprite has", text=True
+    )
+    cache: str = key("~/.cache/spritelora", "folder of the latents and text embeddings computed once", is_place=True)
 
     @property
     def share_of_sprites(self) -> float:

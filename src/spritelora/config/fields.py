@@ -1,4 +1,4 @@
-"""How a configuration key is declared: default, meaning, limits, and whether it is free text."""
+"""How a configuration key is declared: default, meaning, limits, and whether it is free text or a path."""
 
 import dataclasses
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -7,6 +7,7 @@ from typing import Any, get_args, get_type_hints
 from omegaconf import MISSING
 
 from spritelora.config.durations import duration_problem
+from spritelora.config.places import expand_known_home
 
 ENTRY = "NAME"
 """Stands in a dotted path for the name of a mapping's entry, which is the user's."""
@@ -17,6 +18,8 @@ def key(
     help: str = "",
     *,
     text: bool = False,
+    is_place: bool = False,
+    if_empty: str | None = None,
     at_least: float | None = None,
     above: float | None = None,
     at_most: float | None = None,
@@ -27,7 +30,9 @@ def key(
 ) -> Any:
     """Declare a dataclass field that is a configuration key.
 
-    `text`: the value is free text (a prompt, a path) and is taken literally from the command line.
+    `text`: the value is free text (a prompt) and is taken literally from the command line. `is_place`: a text that is,
+    or may be, a path on this machine: a `~` at its start is a home folder. `if_empty`: what an empty text means; of a
+    key without it an empty value is a mistake.
     `at_least`, `above`, `at_most`, `multiple_of`: limits that `limit_problem` checks; of a list, `at_least` counts
     its entries. `targets`: beginnings of the names that a `_target_` may have. `choices`: the words that a text may be.
     `is_duration`: the text is a length of time.
@@ -36,7 +41,13 @@ def key(
         "at_least": at_least, "above": above, "at_most": at_most, "multiple_of": multiple_of, "choices": choices,
         "is_duration": is_duration,
     }  # fmt: skip
-    metadata = {"help": help, "text": text, "targets": targets, "limits": limits}
+    meaning = help if if_empty is None else f"{help}; empty: {if_empty}"
+    metadata = {
+        "help": meaning, "text": text or is_place, "is_place": is_place, "may_be_empty": if_empty is not None,
+        "targets": targets, "limits": limits,
+    }  # fmt: skip
+    if is_place and isinstance(default, str):
+        default = expand_known_home(default)
     if isinstance(default, list | dict):
         value: Any = default  # pyright: ignore[reportUnknownVariableType]
         return dataclasses.field(default_factory=lambda: value.copy(), metadata=metadata)
@@ -88,6 +99,11 @@ def text_keys(schema: type[Any]) -> dict[str, bool]:
         for path, field, kind in walk_schema(schema)
         if field.metadata.get("text", False)
     }
+
+
+def place_keys(schema: type[Any]) -> list[str]:
+    """Dotted paths of the keys that hold paths on this machine."""
+    return [path for path, field, _ in walk_schema(schema) if field.metadata.get("is_place", False)]
 
 
 def entry_keys(schema: type[Any]) -> list[str]:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 
 from spritelora.config.fields import key, section
 from spritelora.config.hardware_keys import Device
+from spritelora.config.overrides import typed_place
 from spritelora.config.schema import Prediction
 from spritelora.errors import ConfigError
 
@@ -23,10 +23,10 @@ class BaseConfig:
     """The base model, where no run tells it."""
 
     path: str | None = key(
-        None, "single file, diffusers folder or hub id; unset: the run's, else the embedded base", text=True
+        None, "single file, diffusers folder or hub id; unset: the run's, else the embedded base", is_place=True
     )
-    vae: str | None = key(None, "file or folder of another VAE; unset: the run's, else the model's", text=True)
-    tokenizer: str | None = key(None, "folder of CLIP's tokenizer; unset: the run's, else looked for", text=True)
+    vae: str | None = key(None, "file or folder of another VAE; unset: the run's, else the model's", is_place=True)
+    tokenizer: str | None = key(None, "folder of CLIP's tokenizer; unset: the run's, else looked for", is_place=True)
     resolution: int | None = key(
         None,
         "side of the drawn images in pixels; unset: the run's, the LoRA file's, else the base's own",
@@ -44,7 +44,9 @@ class DrawConfig:
     guidance: float | None = key(
         None, "classifier-free guidance; unset: the run's, else 3 on the embedded base and 8 on others", at_least=1
     )
-    negative_prompt: str | None = key(None, "what guidance moves away from; unset: the run's, else nothing", text=True)
+    negative_prompt: str | None = key(
+        None, "what guidance moves away from; unset: the run's, else nothing", text=True, if_empty="nothing"
+    )
     batch_size: int = key(4, "images in one forward pass", at_least=1)
 
 
@@ -52,27 +54,29 @@ class DrawConfig:
 class PaletteSource:
     """Where training sprites and computed embeddings are."""
 
-    path: str | None = key(None, "folder of the training sprites; unset: the run's", text=True)
-    cache: str = key("~/.cache/spritelora", "folder of the text embeddings computed once", text=True)
+    path: str | None = key(None, "folder of the training sprites; unset: the run's", is_place=True)
+    cache: str = key("~/.cache/spritelora", "folder of the text embeddings computed once", is_place=True)
 
 
 @dataclass
 class GenerateConfig:
     """Prompts to game-ready sprites."""
 
-    run: str | None = key(None, "run directory or checkpoint whose LoRA draws", text=True)
-    lora: list[str] = key([], "LoRA files that draw together, instead of run; neither: the base alone", text=True)
+    run: str | None = key(None, "run directory or checkpoint whose LoRA draws", is_place=True)
+    lora: list[str] = key([], "LoRA files that draw together, instead of run; neither: the base alone", is_place=True)
     weights: list[float] = key([], "weight of each LoRA of lora=, times the strength; unset: 1 each")
     strength: float = key(1.0, "what the LoRAs' deltas are multiplied by")
     prompts: list[str] = key([], "prompts; unset: the run's own", text=True)
-    prompts_file: str | None = key(None, "text file with a prompt a line, instead of prompts", text=True)
+    prompts_file: str | None = key(
+        None, "text file with a prompt a line, # for comments, instead of prompts", is_place=True
+    )
     count: int = key(1, "images for each prompt", at_least=1)
     seed: int = key(0, "seed of the start noise; the i-th image of a prompt depends on seed and i alone", at_least=0)
     palette: str | None = key(
         None,
         "training (the run's sprites), a .gpl, .hex, .pal or .png file, a number of colours for all sprites together, "
         "or none; unset: training with run, else none",
-        text=True,
+        is_place=True,
     )
     native_size: str = key(
         "auto",
@@ -87,7 +91,7 @@ class GenerateConfig:
     )
     holes: bool = key(True, "with a known matte: background enclosed by the sprite becomes transparent too")
     sheet: bool = key(True, "write all sprites as one sheet with Aseprite's JSON")
-    output: str | None = key(None, "folder to write; unset: outputs/generate/<date>_<time>", text=True)
+    output: str | None = key(None, "folder to write; unset: outputs/generate/<date>_<time>", is_place=True)
     device: Device = key(Device.auto, "where to draw")
     model: BaseConfig = section(BaseConfig)
     data: PaletteSource = section(PaletteSource)
@@ -96,9 +100,7 @@ class GenerateConfig:
 
 def refuse_occupied(overrides: Sequence[str], is_multirun: bool) -> list[str]:  # noqa: ARG001
     """The overrides as they are. Raises ConfigError where `output` names what holds files: nothing is overwritten."""
-    named = [o.partition("=")[2].strip("'\"") for o in overrides if o.lstrip("+").startswith("output=")]
-    for output in named:
-        folder = Path(output)
-        if output not in ("", "null") and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise ConfigError(f"output={output} is not an empty folder, and nothing is overwritten: choose another")
+    output = typed_place(overrides, "output")
+    if output is not None and output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise ConfigError(f"output={output} is not an empty folder, and nothing is overwritten: choose another")
     return list(overrides)

@@ -5,9 +5,15 @@ from enum import Enum
 
 from spritelora.config.fields import key
 
+NO_MPS = (
+    "a Mac's GPU is not supported: PyTorch gives it no 64-bit numbers, which the noise schedule is computed in, and a "
+    "resumed run has not been shown to end in the same weights on it; leave it out, and the CPU is taken"
+)
+"""Why `mps` is no device here."""
+
 
 class Device(Enum):
-    """Where training runs; `auto` takes a CUDA device where there is one."""
+    """Where training runs; `auto` takes a CUDA device where there is one, else the CPU."""
 
     auto = "auto"
     cpu = "cpu"

@@ -11,6 +11,12 @@ from spritelora.config.fields import ENTRY, walk_schema
 
 WIDTH = 110
 
+TYPING = (
+    "Keys are typed key=value. Texts and paths are taken literally. A list is what one pair of brackets encloses from",
+    "end to end, as [a,b]; an entry with a comma in it goes into quotes. ~ is your home folder. null unsets a key;",
+    "an empty value is a mistake, but where the key says what it means.",
+)
+
 
 def render_help(purpose: str, schema: type[Any], groups: Mapping[str, list[str]], config: DictConfig) -> str:
     """Purpose, groups with their options, and every key with its value and meaning."""
@@ -20,7 +26,7 @@ def render_help(purpose: str, schema: type[Any], groups: Mapping[str, list[str]]
     width = max(map(len, groups), default=0)
     for group, options in groups.items():
         lines += _indented(group, ", ".join(options), width)
-    lines += ["", "Keys, typed key=value (free text is taken literally), with their values now:"]
+    lines += ["", *TYPING, "Keys with their values now:"]
     for path, field, kind in walk_schema(schema):
         if not dataclasses.is_dataclass(kind):
             value = field.default if ENTRY in path.split(".") else _shown(config, path)

@@ -9,6 +9,8 @@ UNTOLD = ("output", "resume", "data.cache", "logger", "sweep.")
 """Beginnings of overrides that say nothing of what is trained."""
 
 LONGEST_NAME, LONGEST_VALUE = 120, 40
+FOLDERS = re.compile(r"(?:\b[A-Za-z]:|[~.]+|\\)\\(?:[^\s,:\[{\\]*\\)*|(?:\b[A-Za-z]:)?[^\s,:\[{]*/")
+"""All of a path but its last name, as Windows writes it and as all systems do."""
 
 
 def tell_nobody() -> None:
@@ -61,4 +63,4 @@ def _shortened(override: str) -> str:
 
 def without_folders(text: str) -> str:
     """Text with every path in it cut to its last name."""
-    return re.sub(r"[^\s,:\[{]*/", "", text)
+    return FOLDERS.sub("", text)

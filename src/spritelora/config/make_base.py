@@ -9,12 +9,12 @@ from spritelora.config.fields import key
 class MakeBaseConfig:
     """How the embedded base is made."""
 
-    output: str = key("src/spritelora/assets/tiny-sdxl", "diffusers folder to write", text=True)
+    output: str = key("src/spritelora/assets/tiny-sdxl", "diffusers folder to write", is_place=True)
     work: str = key(
-        "outputs/make_base", "folder of the unfinished training; run again with it to go on from there", text=True
+        "outputs/make_base", "folder of the unfinished training; run again with it to go on from there", is_place=True
     )
     start: str | None = key(
-        None, "folder of a base whose UNet and text encoders training starts from; unset: random weights", text=True
+        None, "folder of a base whose UNet and text encoders training starts from; unset: random weights", is_place=True
     )
     seed: int = key(0, "seed of the weights, the sprites and every step", at_least=0)
     threads: int | None = key(None, "CPU threads; unset: torch's own choice", at_least=1)

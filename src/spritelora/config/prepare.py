@@ -9,9 +9,9 @@ from spritelora.config.fields import key
 class PrepareConfig:
     """How a folder of images becomes a data set."""
 
-    input: str = key(help="folder of images, read with its sub-folders and never written to", text=True)
+    input: str = key(help="folder of images, read with its sub-folders and never written to", is_place=True)
     output: str | None = key(
-        None, "folder to write; only files that prepare wrote itself are ever replaced in it", text=True
+        None, "folder to write; only files that prepare wrote itself are ever replaced in it", is_place=True
     )
     resolution: int = key(1024, "side of the prepared images in pixels", at_least=64, at_most=4096, multiple_of=8)
     factor: str = key(
@@ -35,9 +35,9 @@ class PrepareConfig:
     all_frames: bool = key(False, "every frame of animated files; false: the first")
     create_captions: bool = key(False, "write captions from file and folder names where an image has none")
     template: str = key("pixel art, {name}, {words}", "caption made from a name; words: tags and frames", text=True)
-    trigger: str = key("", "word that calls the style, put first in captions made here", text=True)
-    prefix: str = key("", "text before captions made here", text=True)
-    suffix: str = key("", "text after captions made here", text=True)
+    trigger: str = key("", "word that calls the style, put first in captions made here", text=True, if_empty="none")
+    prefix: str = key("", "text before captions made here", text=True, if_empty="none")
+    suffix: str = key("", "text after captions made here", text=True, if_empty="none")
     skip_bad: bool = key(False, "leave out files with errors and prepare the others")
     validate_only: bool = key(False, "write nothing; list all findings, and exit with status 1 if one is an error")
     workers: int | None = key(None, "processes; unset: one for each CPU", at_least=1)

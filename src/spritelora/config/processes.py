@@ -5,9 +5,20 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import psutil
+
 from spritelora.config.command_line import CommandLine
 from spritelora.config.schema import TrainConfig
 from spritelora.errors import ConfigError
+
+TORCHRUN = {
+    "RANK": 0, "WORLD_SIZE": 1, "LOCAL_RANK": 0, "LOCAL_WORLD_SIZE": 1, "MASTER_ADDR": None, "MASTER_PORT": 0,
+}  # fmt: skip
+SLURM = {
+    "SLURM_PROCID": 0, "SLURM_LOCALID": 0, "SLURM_STEP_NUM_TASKS": 1, "SLURM_STEP_NUM_NODES": 1,
+    "SLURM_STEP_NODELIST": None, "SLURM_JOB_ID": 0, "SLURM_STEP_ID": 0,
+}  # fmt: skip
+"""Variables that are read, with the least number that each may be; None: a text."""
 
 ISOLATING = "a launcher that gives each job a process of its own, such as hydra/launcher=joblib"
 
@@ -38,10 +49,15 @@ class Place:
 
 
 def find_place(environment: Mapping[str, str]) -> Place | None:
-    """The place that torchrun or Slurm's srun gave this process; None where it was started alone."""
+    """The place that torchrun or Slurm's srun gave this process; None where it was started alone.
+
+    Raises ConfigError that names each of their variables that is empty or not such a number.
+    """
+    _check_variables(environment, TORCHRUN)
     if all(name in environment for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")):
         place = _torchrun_place(environment)
     elif all(name in environment for name in ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_STEP_NUM_TASKS")):
+        _check_variables(environment, SLURM)
         place = _slurm_place(environment)
     else:
         return None
@@ -83,7 +99,8 @@ def check_processes(config: TrainConfig, line: CommandLine) -> None:
 
 def num_cpus() -> int:
     """The CPUs this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    process = psutil.Process()  # macOS binds no process to CPUs
+    return len(process.cpu_affinity() or ()) if hasattr(process, "cpu_affinity") else os.cpu_count() or 1
 
 
 def _check_started(devices: int, num_nodes: int, place: Place) -> None:
@@ -103,6 +120,21 @@ def _check_started(devices: int, num_nodes: int, place: Place) -> None:
 def _is_isolated(line: CommandLine) -> bool:
     launchers = [o.partition("=")[2] for o in line.overrides if o.partition("=")[0] == "hydra/launcher"]
     return bool(launchers) and launchers[-1] != "basic"
+
+
+def _check_variables(environment: Mapping[str, str], variables: Mapping[str, int | None]) -> None:
+    problems: list[str] = []
+    for name, least in variables.items():
+        value = environment.get(name, "0" if least is None else str(least)).strip()
+        if not value:
+            problems.append(f"the variable {name} is empty")
+        elif least is not None and (not re.fullmatch(r"[0-9]+", value) or int(value) < least):
+            problems.append(f"the variable {name} must be a whole number of at least {least}, got '{value}'")
+    if problems:
+        raise ConfigError(
+            f"{'; '.join(problems)}: torchrun and Slurm's srun set it for each process; where you start one process by "
+            f"itself, unset it"
+        )
 
 
 def _torchrun_place(environment: Mapping[str, str]) -> Place:

@@ -8,8 +8,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from spritelora.config.command_line import NUMBERS_OF_GROUPS
+from spritelora.config.fields import declared_path, place_keys
+from spritelora.config.overrides import override_key, typed_place
+from spritelora.config.places import expand_known_home
+from spritelora.config.schema import TrainConfig
 from spritelora.errors import ConfigError, ResumeError
 
+PLACES = place_keys(TrainConfig)
 RECORD = "run.json"
 STATE_FOLDER = "training_state"
 FINAL = "checkpoint_final"
@@ -22,27 +27,25 @@ def replay_overrides(overrides: Sequence[str], is_multirun: bool) -> list[str]:
 
     Raises ConfigError for an `output` that holds files, ResumeError for a `resume` that is no run.
     """
-    typed = {_key(o): o for o in overrides}
-    output = _value(typed.get("output"))
-    resume = _value(typed.get("resume"))
-    if resume is None:
-        if output is not None and _is_occupied(Path(output)):
+    typed = {override_key(o): o for o in overrides}
+    output, source = (typed_place(overrides, key) for key in ("output", "resume"))
+    if source is None:
+        if output is not None and _is_occupied(output):
             raise ConfigError(f"output={output} is not an empty folder: choose another, or go on with resume={output}")
         return list(overrides)
-    source = Path(resume).expanduser()
     record = read_record(source)
-    recorded = {_key(o): o for o in cast(list[str], record["overrides"])}
+    recorded = {override_key(o): o for o in cast(list[str], record["overrides"])}
     recorded = {k: o for k, o in recorded.items() if not _is_replaced(k, typed)}
     settled = list({**recorded, **typed}.values())
     if not is_run(source):
         return settled
     if is_multirun:
         raise ConfigError(
-            f"resume={resume} goes on in one folder, so -m cannot sweep over it; name a checkpoint instead"
+            f"resume={source} goes on in one folder, so -m cannot sweep over it; name a checkpoint instead"
         )
     if output is not None:
         raise ConfigError(
-            f"resume={resume} continues in that run's own folder: leave out output=, "
+            f"resume={source} continues in that run's own folder: leave out output=, "
             f"or name one of its checkpoints to start a new run"
         )
     stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
@@ -55,7 +58,7 @@ def is_run(folder: Path) -> bool:
 
 
 def read_record(source: Path) -> dict[str, Any]:
-    """The record of a run directory, or the copy kept in a checkpoint.
+    """The record of a run directory, or the copy kept in a checkpoint; paths in its settings have no `~`.
 
     Raises ResumeError where `source` is neither.
     """
@@ -65,12 +68,22 @@ def read_record(source: Path) -> dict[str, Any]:
     if not file.is_file():
         raise ResumeError(f"resume={source}: neither a run directory ({RECORD}) nor a checkpoint ({STATE_FOLDER}/)")
     try:
-        record = json.loads(file.read_text())
+        record = json.loads(file.read_text(encoding="utf-8"))
         if not isinstance(record["overrides"], list) or not isinstance(record["settings"], dict):
             raise TypeError("overrides or settings are missing")
     except (ValueError, KeyError, TypeError) as error:
         raise ResumeError(f"{file}: not a run record ({error}); resume from one of the run's checkpoints") from error
+    _find_homes(record["settings"])
     return cast(dict[str, Any], record)
+
+
+def _find_homes(settings: dict[str, Any], prefix: str = "") -> None:
+    """Give recorded paths the home folder of a `~`: earlier versions kept them as typed."""
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            _find_homes(cast(dict[str, Any], value), f"{prefix}{key}.")
+        elif isinstance(value, str) and declared_path(prefix + key, PLACES) in PLACES:
+            settings[key] = expand_known_home(value)
 
 
 def _is_replaced(recorded: str, typed: Collection[str]) -> bool:
@@ -78,15 +91,6 @@ def _is_replaced(recorded: str, typed: Collection[str]) -> bool:
     groups = {key for key in typed if "." not in key}
     set_by_groups = {NUMBERS_OF_GROUPS[g] for g in groups if g in NUMBERS_OF_GROUPS}
     return recorded in ("output", "resume") or recorded.partition(".")[0] in groups or recorded in set_by_groups
-
-
-def _key(override: str) -> str:
-    return override.partition("=")[0].lstrip("+~")
-
-
-def _value(override: str | None) -> str | None:
-    value = override.partition("=")[2].strip("'\"") if override else ""
-    return None if value in ("", "null") else value
 
 
 def _is_occupied(folder: Path) -> bool:

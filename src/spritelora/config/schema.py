@@ -29,10 +29,12 @@ class ModelConfig:
     path: str | None = key(
         None,
         ".safetensors file, diffusers folder or hub id of an SDXL model; unset: the embedded base",
-        text=True,
+        is_place=True,
     )
-    vae: str | None = key(None, "file or folder of another VAE, such as the fp16-fix; unset: the model's", text=True)
-    tokenizer: str | None = key(None, "folder of CLIP's tokenizer, for single files; unset: looked for", text=True)
+    vae: str | None = key(
+        None, "file or folder of another VAE, such as the fp16-fix; unset: the model's", is_place=True
+    )
+    tokenizer: str | None = key(None, "folder of CLIP's tokenizer, for single files; unset: looked for", is_place=True)
     resolution: int = key(MISSING, "side of the square training images in pixels", at_least=32, multiple_of=32)
     prediction: Prediction = key(Prediction.auto, "what the UNet predicts; auto: as the model's scheduler says")
     zero_terminal_snr: bool | None = key(None, "last timestep is noise alone; unset: as the model's scheduler says")
@@ -59,7 +61,7 @@ class SamplerConfig:
     steps: int = key(MISSING, "denoising steps", at_least=1, at_most=1000)
     guidance: float = key(MISSING, "classifier-free guidance; 1: none", at_least=1)
     prompts: list[str] = key(MISSING, "prompts, the same at every step", text=True, at_least=1)
-    negative_prompt: str = key("", "what guidance moves away from", text=True)
+    negative_prompt: str = key("", "what guidance moves away from", text=True, if_empty="nothing")
     seed: int = key(0, "seed of the start noise", at_least=0)
 
 
@@ -76,11 +78,11 @@ class TrainConfig:
     """Settings of one training run."""
 
     seed: int = key(0, "seed of adapter, data order and noise", at_least=0)
-    output: str | None = key(None, "run directory; unset: outputs/train/<date>_<time>", text=True)
+    output: str | None = key(None, "run directory; unset: outputs/train/<date>_<time>", is_place=True)
     resume: str | None = key(
         None,
         "run directory to continue, checkpoint to start a new run from, or auto: the newest run of these settings",
-        text=True,
+        is_place=True,
     )
     model: ModelConfig = section(ModelConfig)
     data: DataConfig = section(DataConfig)

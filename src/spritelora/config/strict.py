@@ -14,12 +14,13 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar, cast, get_type_hints
+from typing import Any, TypeVar, cast
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from spritelora.config.fields import declared_path, entry_kind, limit_problem, walk_schema
+from spritelora.config.values import settle_values
 from spritelora.errors import ConfigError, first_line
 
 T = TypeVar("T")
@@ -34,7 +35,7 @@ EXTRAS = {"prodigyopt": "optimizers", "schedulefree": "optimizers"}
 
 
 def load(raw: DictConfig, schema: type[T]) -> T:
-    """Check `raw` and convert it to `schema`; code past this point sees dataclasses only.
+    """Check `raw` and convert it to `schema`; code past this point sees dataclasses only, paths without `~`.
 
     Raises ConfigError that names every wrong key.
     """
@@ -45,7 +46,7 @@ def load(raw: DictConfig, schema: type[T]) -> T:
         config = cast(T, OmegaConf.to_object(raw))
     except (ValueError, OmegaConfBaseException) as error:
         raise ConfigError(first_line(error)) from error
-    _refuse(list(_limit_problems(config)))
+    _refuse(settle_values(config))
     resolved = cast(dict[str, Any], OmegaConf.to_container(raw, resolve=True))
     components = list(_components(resolved))
     trusted = {path: field.metadata.get("targets", ()) for path, field, _ in walk_schema(schema)}
@@ -97,20 +98,6 @@ def _missing_values(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
             yield f"'{prefix}{name}' has no value: add {prefix}{name}=..."
         elif isinstance(child, dict):
             yield from _missing_values(cast(dict[str, Any], child), f"{prefix}{name}.")
-
-
-def _limit_problems(config: Any, prefix: str = "") -> Iterator[str]:
-    hints = get_type_hints(cast(type[Any], type(config)))
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        path = prefix + field.name
-        if dataclasses.is_dataclass(value):
-            yield from _limit_problems(value, f"{path}.")
-        elif entry_kind(hints[field.name]) is not None:
-            for entry, keys in value.items():
-                yield from _limit_problems(keys, f"{path}.{entry}.")
-        elif problem := limit_problem(path, field.metadata.get("limits", {}), value):
-            yield problem
 
 
 def _components(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str, dict[str, Any]]]:

@@ -6,7 +6,11 @@ from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from spritelora.config.command_line import CommandLine, quote
+from spritelora.config.command_line import CommandLine
+from spritelora.config.fields import text_keys
+from spritelora.config.free_text import quote, quote_free_text
+from spritelora.config.overrides import override_key, typed_place
+from spritelora.config.schema import TrainConfig
 from spritelora.config.sweep import is_sweep, read_sweep
 from spritelora.errors import ConfigError
 
@@ -32,7 +36,7 @@ def continue_sweep(line: CommandLine) -> CommandLine:
     Raises ConfigError where it asks for another sweep than the recorded one.
     """
     typed = {override_key(o): o for o in line.overrides}
-    resume, output = (_folder(typed.get(key)) for key in ("resume", "output"))
+    resume, output = (typed_place(line.overrides, key) for key in ("resume", "output"))
     if resume is not None and is_sweep(resume):
         folder, is_whole = resume, False
     elif line.is_multirun and output is not None and is_sweep(output):
@@ -52,11 +56,6 @@ def continue_sweep(line: CommandLine) -> CommandLine:
     stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     place = [f"hydra.sweep.dir={quote(str(folder))}", f"hydra.output_subdir=.hydra/resumed_{stamp}"]
     return CommandLine([*flags, "-m"], [*{**recorded, **typed}.values(), *place])
-
-
-def override_key(override: str) -> str:
-    """The key that an override sets."""
-    return override.partition("=")[0].lstrip("+~")
 
 
 def _check_free(folder: Path, recorded: Mapping[str, str], typed: Mapping[str, str]) -> None:
@@ -89,9 +88,5 @@ def _is_free(key: str, recorded: Mapping[str, str]) -> bool:
 
 
 def _is_swept(override: str) -> bool:
-    return OverridesParser.create().parse_override(override).is_sweep_override()
-
-
-def _folder(override: str | None) -> Path | None:
-    value = override.partition("=")[2].strip("'\"") if override else ""
-    return None if value in ("", "null") else Path(value).expanduser()
+    (quoted,) = quote_free_text([override], text_keys(TrainConfig))
+    return OverridesParser.create().parse_override(quoted).is_sweep_override()

@@ -13,6 +13,8 @@ class WorkspaceConfig:
     entity: str | None = key(None, "W&B user or team; unset: the default of the API key", text=True)
     name: str = key("spritelora", "name of the workspace", text=True)
     output: str | None = key(
-        None, "JSON file to write instead of saving to W&B; unset and no API key: in this command's folder", text=True
+        None,
+        "JSON file to write instead of saving to W&B; unset and no API key: in this command's folder",
+        is_place=True,
     )
     overwrite: bool = key(False, "replace that file")

@@ -37,28 +37,26 @@ class Encoder:
     def latents(
         self,
         sprites: Sequence[CaptionedSprite],
-        side_px: int,
         matte: tuple[int, int, int],
         variants: Sequence[Variant] | None = None,
     ) -> list[Tensor]:
-        """The latents of each sprite, (4, side_px/8, side_px/8) fp32. `variants`: one of each, None as drawn."""
+        """The latents of each sprite, (4, H/8, W/8) fp32. `variants`: one of each, None as drawn."""
         vae_hash = self._fingerprint("vae")
         shown = variants or [Variant()] * len(sprites)
 
         def key(item: tuple[CaptionedSprite, Variant]) -> str:
             sprite, variant = item
-            parts = {"version": ENCODING_VERSION, "vae": vae_hash, "image": sprite.sha256}
             # What is shown as drawn has the key of a run without variants.
             more = {} if variant == Variant() else {"variant": asdict(variant)}
-            return content_key(**parts, side_px=side_px, factor=sprite.factor, matte=matte, **more)
+            return content_key(version=ENCODING_VERSION, vae=vae_hash, **_view(sprite), matte=matte, **more)
 
         def compute(missing: list) -> Callable[[tuple[CaptionedSprite, Variant]], Entry]:
             vae = load_vae(self.base, self.device)
-            log.info("encoding %d sprites at %d px", len(missing), side_px)
+            log.info("encoding %d sprites at %d px", len(missing), missing[0][0].fit.canvas[0])
 
             def encode(item: tuple[CaptionedSprite, Variant]) -> Entry:
                 sprite, variant = item
-                image = show_variant(training_image(sprite, side_px, matte), variant, matte)
+                image = show_variant(training_image(sprite, matte), variant, matte, sprite.stretched)
                 return self.cache.store("latents", key(item), {"latents": encode_image(vae, image, sprite.name)})
 
             return encode
@@ -136,6 +134,13 @@ class Encoder:
 
     def _fingerprint(self, part: str) -> str:
         return fingerprint(self.base, part, self.cache.hashes)
+
+
+def _view(sprite: CaptionedSprite) -> dict[str, object]:
+    """All that decides a sprite's picture but its matte. What `prepare` wrote is known by its native sprite."""
+    if sprite.prepared is None:
+        return {"image": sprite.sha256, "side_px": sprite.fit.canvas[0], "factor": sprite.factor}
+    return {"native": sprite.native_sha256, "under": sprite.prepared.matte, "fit": asdict(sprite.fit)}
 
 
 def _warn_of_cuts(cut: dict[str, str]) -> None:

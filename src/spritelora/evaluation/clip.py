@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from spritelora.errors import SpriteLoraError, WeightsError, first_line
+from spritelora.files import is_hub_id
 from spritelora.sprites.image import Pixels, scale_nearest
 
 log = logging.getLogger(__name__)
@@ -85,8 +86,8 @@ def load_clip(path: str, device: torch.device) -> ClipScorer:
     """
     from transformers import CLIPModel, CLIPTokenizer
 
-    folder = Path(path).expanduser()
-    if not folder.is_dir() and (path.count("/") != 1 or path.startswith((".", "/", "~"))):
+    folder = Path(path)
+    if not folder.is_dir() and not is_hub_id(path):
         raise WeightsError(f"clip={path}: no such folder; give a folder of a CLIP model or a hub id")
     source = str(folder) if folder.is_dir() else path
     try:

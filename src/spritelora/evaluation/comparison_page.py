@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 
 from spritelora.evaluation.charts import Line, legend, line_chart
 from spritelora.evaluation.comparison import Row, against, columns, format_cell, title_of
-from spritelora.evaluation.page import document, picture, table, text, tile
+from spritelora.evaluation.page import document, table, text, tile
 from spritelora.evaluation.registry import Direction
 from spritelora.evaluation.statistics import LEAST_PAIRS, Comparison, Outcome
+from spritelora.evaluation.unmeasured import with_pairs
 from spritelora.sprites.image import Pixels
 
 TILE_PX = 128
@@ -76,11 +77,10 @@ def _body(
         yield f"<h2>{text(look.pictures)}</h2>\n<div class=rows>"
         for prompt, by_name in images.items():
             tiles = "".join(
-                tile(picture(image, look.tile_px, name), text(look.labels.get(name, name)))
-                for name, image in by_name.items()
+                tile(image, look.tile_px, text(look.labels.get(name, name)), name) for name, image in by_name.items()
             )
             head = f"<h3>{text(prompt)}</h3>" if prompt else ""
-            yield f"<div class='row pair'>{head}<div class=tiles>{tiles}</div></div>\n"
+            yield f"<div class=row>{head}<div class=tiles>{tiles}</div></div>\n"
         yield "</div>\n"
 
 
@@ -100,7 +100,9 @@ def _verdicts(rows: Sequence[Row]) -> Iterator[str]:
         return
     yield f"<h2>Against {text(first.name)}, image by image</h2>\n"
     yield "<p class=soft>Difference of the means with its 95 % interval, each at its own best strength.</p>\n"
-    metrics = [c.metric for c in next(iter(found.values())).values() if c.metric.direction is not Direction.NEITHER]
+    names = {c.metric.name for comparisons in found.values() for c in with_pairs(comparisons.values())}
+    judged = (c.metric for c in next(iter(found.values())).values() if c.metric.name in names)
+    metrics = [metric for metric in judged if metric.direction is not Direction.NEITHER]
     lines = (
         ("", [text(metric.title), *(_verdict(comparisons.get(metric.name)) for comparisons in found.values())])
         for metric in metrics

@@ -46,12 +46,11 @@ svg text { font: 12px system-ui, sans-serif; fill: var(--soft); }
 .row { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: .7rem; min-width: 0; }
 .row h3 { font-size: .92rem; margin: 0 0 .5rem; overflow-wrap: anywhere; }
 .tiles { display: flex; flex-wrap: wrap; gap: .6rem; }
-.tiles div { font-size: .78rem; line-height: 1.35; color: var(--soft); min-width: 0; }
-.tiles img { margin-bottom: .2rem; max-width: 100%; }
-.four div { width: calc(25% - .46rem); }
+.tiles div { font-size: .78rem; line-height: 1.35; color: var(--soft); width: var(--wide); max-width: 100%;
+  overflow-wrap: anywhere; }
+.tiles img { margin-bottom: .2rem; width: 100%; height: auto; }
 .tiles div.best { color: var(--ink); font-weight: 600; }
-@media (max-width: 34rem) { .pair .tiles div { width: calc(50% - .3rem); } .pair .tiles img { width: 100%;
-  height: auto; } }
+@media (max-width: 40rem) { .tiles div { width: var(--narrow); } }
 """
 
 
@@ -73,18 +72,19 @@ def text(value: object) -> str:
 
 def picture(pixels: Pixels, side_px: int, label: str = "") -> str:
     """An image (H, W, 3) shown `side_px` wide, enlarged by a whole factor where it is smaller."""
-    height, width = pixels.shape[:2]
-    factor = max(1, side_px // max(height, width))
-    shown = (width * factor, height * factor) if max(height, width) <= side_px else (side_px, side_px * height // width)
+    width, height = _shown_size(pixels, side_px)
     return (
-        f'<img src="{_data_url(pixels)}" width={shown[0]} height={shown[1]} loading=lazy decoding=async '
-        f'alt="{text(label)}">'
+        f'<img src="{_data_url(pixels)}" width={width} height={height} loading=lazy decoding=async alt="{text(label)}">'
     )
 
 
-def tile(image: str, caption: str, best: bool = False) -> str:
-    """A picture over its caption, which is HTML."""
-    return f"<div{' class=best' if best else ''}>{image}{caption}</div>"
+def tile(
+    pixels: Pixels, side_px: int, caption: str, label: str = "", narrow_px: int | None = None, best: bool = False
+) -> str:
+    """An image over its caption, which is HTML. `narrow_px`: how wide it is shown on a phone, unset: as elsewhere."""
+    wide, narrow = (_shown_size(pixels, px)[0] for px in (side_px, narrow_px or side_px))
+    kind = " class=best" if best else ""
+    return f'<div{kind} style="--wide:{wide}px;--narrow:{narrow}px">{picture(pixels, side_px, label)}{caption}</div>'
 
 
 def facts(lines: Iterable[tuple[str, object]]) -> str:
@@ -102,6 +102,12 @@ def table(heads: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]], numbe
         for name, cells in rows
     )
     return f"<div class=wide><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>\n"
+
+
+def _shown_size(pixels: Pixels, side_px: int) -> tuple[int, int]:
+    height, width = pixels.shape[:2]
+    factor = side_px // max(height, width)
+    return (width * factor, height * factor) if factor else (side_px, side_px * height // width)
 
 
 def _data_url(pixels: Pixels) -> str:

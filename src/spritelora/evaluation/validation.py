@@ -1,5 +1,6 @@
 """A LoRA held against its base: which strength is best, and the four questions of a validation with their numbers."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -14,6 +15,7 @@ from spritelora.evaluation.measure import Measured, Reference, measure_image
 from spritelora.evaluation.memorisation import MEMORISED_BELOW
 from spritelora.evaluation.registry import COLOUR_DISTANCE, Direction
 from spritelora.evaluation.statistics import Comparison, Outcome, Values, compare_all
+from spritelora.evaluation.unmeasured import NO_GRID, TOO_LARGE, left_out, why_missing, with_pairs
 from spritelora.sprites.image import Pixels
 
 BEST_RULE = (
@@ -58,9 +60,10 @@ class DrawnSet:
     profiles: Profiles
 
     @property
-    def copies(self) -> NDArray[np.bool_]:
-        """Which images pass for copies of a training sprite."""
-        return self.values["copy_distance"] < MEMORISED_BELOW
+    def copies(self) -> Values:
+        """Which images pass for copies of a training sprite: 1, 0, or NaN where that cannot be told."""
+        distance = self.values["copy_distance"]
+        return np.where(np.isfinite(distance), distance < MEMORISED_BELOW, np.nan)
 
 
 @dataclass(frozen=True)
@@ -144,9 +147,25 @@ def _compare(validation: Validation, base: DrawnSet, ours: DrawnSet, seen: bool 
     return {COLOUR_DISTANCE.name: colours, **compare_all(first, second)}
 
 
-def usable(drawn: DrawnSet, max_colours: int) -> NDArray[np.bool_]:
-    """Which images are sprites as they are: one colour a cell to the eye, and at most `max_colours` of them."""
-    return (drawn.values["snap_residual"] < SNAPS_BELOW) & (drawn.values["num_colours"] <= max_colours)
+def usable(drawn: DrawnSet, max_colours: int) -> Values:
+    """Which images are sprites as they are, one colour a cell to the eye and at most `max_colours` of them: 1 or 0.
+
+    NaN where no grid of native pixels was found, which snapping could be measured by.
+    """
+    residual, is_few = drawn.values["snap_residual"], drawn.values["num_colours"] <= max_colours
+    return np.where(np.isfinite(residual), (residual < SNAPS_BELOW) & is_few, np.nan)
+
+
+def share_of(flags: Values) -> float:
+    """The share of ones among what could be told, NaN where nothing could."""
+    known = flags[np.isfinite(flags)]
+    return float(known.mean()) if len(known) else math.nan
+
+
+def missing(validation: Validation, strength: float) -> dict[str, str]:
+    """By name, the metrics that no image of a strength has, or no pair of its and the base's, and why."""
+    ours = validation.by_strength[strength].values
+    return why_missing(validation.base.values if validation.base is not None else ours, ours)
 
 
 def answer_questions(validation: Validation) -> list[Answer]:
@@ -157,7 +176,7 @@ def answer_questions(validation: Validation) -> list[Answer]:
     return [
         _style(drawn, validation, comparisons.get(COLOUR_DISTANCE.name)),
         _usable(drawn, validation),
-        _better(comparisons),
+        _better(comparisons, left_out(missing(validation, strength))),
         _overfit(drawn, validation, strength),
     ]
 
@@ -183,21 +202,26 @@ def _style(drawn: DrawnSet, validation: Validation, comparison: Comparison | Non
 
 
 def _usable(drawn: DrawnSet, validation: Validation) -> Answer:
-    share = usable(drawn, validation.max_colours)
-    snapped, few = drawn.values["snap_residual"] < SNAPS_BELOW, drawn.values["num_colours"] <= validation.max_colours
-    tone = Tone.GOOD if share.mean() >= MOSTLY else Tone.MIXED if share.mean() >= 0.5 else Tone.BAD
-    numbers = (
-        f"{_of(snapped)} snap within the grid (residual below {SNAPS_BELOW}), {_of(few)} have at most "
-        f"{validation.max_colours} colours"
-    )
+    question, flags = "Are the sprites usable?", usable(drawn, validation.max_colours)
+    few = np.where(drawn.values["num_colours"] <= validation.max_colours, 1.0, 0.0)
+    colours = f"{_of(few)} have at most {validation.max_colours} colours"
+    share = share_of(flags)
+    if math.isnan(share):
+        return Answer(question, "not measured", Tone.UNKNOWN, f"{NO_GRID.capitalize()} in any image; {colours}.")
+    residual = drawn.values["snap_residual"]
+    snapped = np.where(np.isfinite(residual), residual < SNAPS_BELOW, np.nan)
+    tone = Tone.GOOD if share >= MOSTLY else Tone.MIXED if share >= 0.5 else Tone.BAD
+    numbers = f"{_of(snapped)} snap within the grid (residual below {SNAPS_BELOW}), {colours}"
     if validation.base is not None:
         numbers += f"; of the base's images {_of(usable(validation.base, validation.max_colours))} are usable"
-    return Answer("Are the sprites usable?", f"{_of(share)}", tone, f"{numbers}.")
+    if unknown := np.count_nonzero(np.isnan(flags)):
+        numbers += f"; {unknown} more are left out, for {NO_GRID} in them"
+    return Answer(question, _of(flags), tone, f"{numbers}.")
 
 
-def _better(comparisons: Mapping[str, Comparison]) -> Answer:
+def _better(comparisons: Mapping[str, Comparison], absent: str) -> Answer:
     question = "Better than the base?"
-    judged = [c for c in comparisons.values() if c.metric.direction is not Direction.NEITHER]
+    judged = [c for c in with_pairs(comparisons.values()) if c.metric.direction is not Direction.NEITHER]
     better, worse = ([c.metric.title for c in judged if c.outcome is o] for o in (Outcome.BETTER, Outcome.WORSE))
     if not judged:
         return Answer(question, "not compared", Tone.UNKNOWN, "The base was not drawn (compare_base=false).")
@@ -206,7 +230,7 @@ def _better(comparisons: Mapping[str, Comparison]) -> Answer:
     undecided = len(judged) - len(better) - len(worse)
     parts = (("Better", better), ("Worse", worse))
     listed = " ".join(f"{what} in {', '.join(names)}." for what, names in parts if names)
-    numbers = f"{listed} No difference shown in {undecided} of {len(judged)} metrics.".strip()
+    numbers = f"{listed} No difference shown in {undecided} of {len(judged)} metrics. {absent}".strip()
     if not better and not worse:
         return Answer(question, "no difference shown", Tone.MIXED, numbers)
     tone = Tone.GOOD if not worse else Tone.MIXED if len(better) > len(worse) else Tone.BAD
@@ -218,12 +242,14 @@ def _overfit(drawn: DrawnSet, validation: Validation, strength: float) -> Answer
     if not new.any():
         return Answer(question, "no new prompts to say", Tone.UNKNOWN, "Give some in prompts_file.")
     copies = drawn.copies
+    if not np.isfinite(copies[new]).any():
+        return Answer(question, "not measured", Tone.UNKNOWN, f"Of images on new prompts: {TOO_LARGE}.")
     numbers = f"{_of(copies[new])} of new prompts pass for copies of a training sprite"
     if validation.is_seen.any():
         numbers += f", {_of(copies[~new])} of training captions"
     if validation.base is not None:
         numbers += f"; of the base's {_of(validation.base.copies)}"
-    if np.mean(copies[new]) > MANY_COPIES:
+    if share_of(copies[new]) > MANY_COPIES:
         return Answer(question, "it copies on new prompts", Tone.BAD, f"{numbers}.")
     known, unknown = (against_base(validation, strength, seen=s).get(COLOUR_DISTANCE.name) for s in (True, False))
     if known is None or unknown is None:
@@ -245,5 +271,6 @@ def _sentence(comparison: Comparison, where: str = "") -> str:
     return said
 
 
-def _of(flags: NDArray[np.bool_]) -> str:
-    return f"{np.count_nonzero(flags)} of {len(flags)}"
+def _of(flags: Values) -> str:
+    """How many ones there are among what could be told."""
+    return f"{np.count_nonzero(flags == 1)} of {np.count_nonzero(np.isfinite(flags))}"

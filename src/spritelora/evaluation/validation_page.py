@@ -11,6 +11,7 @@ from spritelora.evaluation.colours import Palette
 from spritelora.evaluation.page import document, facts, picture, table, text, tile
 from spritelora.evaluation.registry import COLOUR_DISTANCE, METRICS, Metric
 from spritelora.evaluation.statistics import LEVEL, Comparison, Outcome
+from spritelora.evaluation.unmeasured import left_out
 from spritelora.evaluation.validation import (
     BEST_RULE,
     DrawnSet,
@@ -18,13 +19,15 @@ from spritelora.evaluation.validation import (
     against_base,
     answer_questions,
     best_strength,
+    missing,
     shown_strength,
 )
 from spritelora.evaluation.validation_record import mean_with_interval
 from spritelora.sprites.image import Pixels
 from spritelora.sprites.palette import count_colours
 
-PICTURE_PX, SMALL_PX = 160, 96
+PICTURE_PX, NARROW_PX, SMALL_PX = 160, 74, 96
+"""Sides near which pictures of a row are shown, on a wide screen and on a phone, where two lie beside one another."""
 MOST_COLOURS_SHOWN = 48
 CHARTS = (
     "palette_distance", "snap_residual", "off_grid", "in_between", "halo", "num_colours", "copy_distance", "clip",
@@ -63,7 +66,7 @@ def _body(validation: Validation, told: Mapping[str, Any], sprites: PageSprites,
         yield f"<ul class=findings><li class=warning><b>data</b> {text(note)}</li></ul>\n"
     for seen, head in ((True, "Prompts it was trained on"), (False, "New prompts")):
         if (chosen := np.flatnonzero(validation.is_seen == seen)).size:
-            yield f"<h2>{head}</h2>\n<div class='rows pair'>"
+            yield f"<h2>{head}</h2>\n<div class=rows>"
             yield from (_row(validation, strength, int(i), sprites) for i in chosen)
             yield "</div>\n"
     yield "<h2>At native size</h2>\n<p class=soft>Snapped to the grid, one pixel each.</p><div class=sheet>"
@@ -79,27 +82,27 @@ def _row(validation: Validation, strength: float, number: int, sprites: PageSpri
     """base | LoRA | snapped | nearest training sprite."""
     drawn = validation.by_strength[strength]
     measured = drawn.measured[number]
-    side = _shown_px(drawn.images[number].shape[1])
-    tiles: list[str] = []
-    if validation.base is not None:
-        tiles.append(tile(picture(validation.base.images[number], side, "base"), "base"))
+    side, narrow = (_shown_px(drawn.images[number].shape[1], px) for px in (PICTURE_PX, NARROW_PX))
     colours = METRICS["num_colours"].format(measured.values["num_colours"]).removesuffix(".0")
-    tiles.append(tile(picture(drawn.images[number], side, "LoRA"), f"LoRA at {strength:g}"))
-    tiles.append(tile(picture(measured.native, side, "snapped"), f"snapped, {colours} colours"))
-    if measured.match is not None:
-        nearest = measured.match
+    shown = [(drawn.images[number], f"LoRA at {strength:g}", "LoRA")]
+    shown.append((measured.native, f"snapped, {colours} colours", "snapped"))
+    if validation.base is not None:
+        shown.insert(0, (validation.base.images[number], "base", "base"))
+    if (nearest := measured.match) is not None:
         told = f"nearest training sprite, {nearest.distance:.2f} away"
         told += "<br><b>passes for a copy</b>" if nearest.memorised else ""
-        tiles.append(tile(picture(sprites.natives[nearest.sprite], side, sprites.captions[nearest.sprite]), told))
+        shown.append((sprites.natives[nearest.sprite], told, sprites.captions[nearest.sprite]))
+    tiles = (tile(pixels, side, caption, label, narrow) for pixels, caption, label in shown)
     head = f"<h3>{text(validation.prompts[number])}</h3>"
-    return f"<div class=row>{head}<div class='tiles four'>{''.join(tiles)}</div></div>\n"
+    return f"<div class=row>{head}<div class=tiles>{''.join(tiles)}</div></div>\n"
 
 
-def _shown_px(side_px: int) -> int:
-    """How wide an image of this side is shown: a whole multiple or a whole part of it, near `PICTURE_PX`."""
-    if side_px <= PICTURE_PX:
-        return side_px * (PICTURE_PX // side_px)
-    return side_px // -(-side_px // (2 * PICTURE_PX - 1))
+def _shown_px(side_px: int, wanted_px: int) -> int:
+    """How wide an image of this side is shown: a whole multiple or a whole part of it, near `wanted_px`."""
+    if side_px <= wanted_px:
+        return side_px * (wanted_px // side_px)
+    least = -(-side_px // (2 * wanted_px - 1))
+    return side_px // next(part for part in range(least, side_px + 1) if side_px % part == 0)
 
 
 def _strengths(validation: Validation) -> Iterator[str]:
@@ -114,7 +117,7 @@ def _strengths(validation: Validation) -> Iterator[str]:
     yield "</div>\n<h2>Each strength, snapped</h2>\n<div class=rows>"
     for number in _examples(validation):
         tiles = [
-            tile(picture(drawn.measured[number].native, SMALL_PX), label, best=strength == best)
+            tile(drawn.measured[number].native, SMALL_PX, label, best=strength == best)
             for strength, label, drawn in _columns(validation)
         ]
         yield f"<div class=row><h3>{text(validation.prompts[number])}</h3><div class=tiles>{''.join(tiles)}</div></div>"
@@ -161,13 +164,15 @@ def _metrics(validation: Validation, strength: float) -> Iterator[str]:
     colours = _metric_row(
         COLOUR_DISTANCE, validation.target.distance_of(drawn.profiles), comparisons.get(COLOUR_DISTANCE.name)
     )
+    absent = missing(validation, strength)
     rows = [("", colours)] + [
         ("", _metric_row(METRICS[name], mean_with_interval(drawn.values[name])[0], comparisons.get(name)))
         for name in METRICS
-        if name in drawn.values
+        if name in drawn.values and name not in absent
     ]
     heads = ["metric", "verdict", "base", "LoRA", f"difference, {LEVEL:.0%}", "pairs"]
     yield table(heads, rows, numbers_from=2)
+    yield f"<p class=soft>{text(left_out(absent))}</p>\n" if absent else ""
     yield "<details><summary>every strength</summary>"
     columns = _columns(validation)
     cells = (

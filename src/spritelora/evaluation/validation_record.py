@@ -15,6 +15,8 @@ from spritelora.evaluation.validation import (
     against_base,
     answer_questions,
     best_strength,
+    missing,
+    share_of,
     shown_strength,
     usable,
 )
@@ -30,7 +32,8 @@ def make_record(validation: Validation, settings: Mapping[str, Any]) -> dict[str
             "rule": BEST_RULE,
             "shown_strength": shown,
             "answers": [vars(a) for a in answer_questions(validation)],
-            "verdicts": {name: c.verdict for name, c in against_base(validation, shown).items()},
+            "verdicts": {name: c.verdict for name, c in against_base(validation, shown).items() if c.num_pairs},
+            "left_out": missing(validation, shown),
             "colour_distance": _colour_distance(validation),
             "metrics": {name: _metric(validation, name) for name in METRICS if name in _any(validation).values},
             "groups": {
@@ -118,9 +121,9 @@ def _colour_distance(validation: Validation) -> dict[str, Any]:
 def _shares(drawn: DrawnSet, validation: Validation) -> dict[str, float]:
     copies, new = drawn.copies, ~validation.is_seen
     return {
-        "usable": float(usable(drawn, validation.max_colours).mean()),
+        "usable": share_of(usable(drawn, validation.max_colours)),
         "colour_distance": validation.target.distance_of(drawn.profiles),
         "palette_coverage": drawn.coverage,
-        "copies_of_training_captions": float(copies[~new].mean()) if (~new).any() else math.nan,
-        "copies_of_new_prompts": float(copies[new].mean()) if new.any() else math.nan,
+        "copies_of_training_captions": share_of(copies[~new]),
+        "copies_of_new_prompts": share_of(copies[new]),
     }

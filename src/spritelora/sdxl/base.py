@@ -12,17 +12,16 @@ from typing import Any, TypeVar
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
-from safetensors import SafetensorError
 from torch import Tensor
 
 from spritelora.config.schema import Prediction
 from spritelora.diffusion.schedule import cumulative_alphas, to_zero_terminal_snr
 from spritelora.errors import WeightsError, first_line
-from spritelora.files import write_whole
-from spritelora.sdxl.header import PICKLES
+from spritelora.files import is_hub_id, write_whole
 from spritelora.sdxl.parts import FolderPart, Part, read_json
 from spritelora.sdxl.single_file import open_single_file, open_vae
 from spritelora.sdxl.tokenizer_files import TokenizerPart
+from spritelora.weight_files.container import PICKLES
 
 Unet = UNet2DConditionModel
 Sampler = EulerDiscreteScheduler
@@ -62,7 +61,7 @@ class BaseModel:
     @property
     def title(self) -> str:
         """What it is called where folders of this machine do not belong."""
-        return self.folder.name if Path(self.name).expanduser().exists() else self.name
+        return self.folder.name if Path(self.name).exists() else self.name
 
     @property
     def zeros_for_empty_prompt(self) -> bool:
@@ -82,12 +81,12 @@ def find_base(path: str, vae: str | None = None, tokenizer: str | None = None) -
     `vae`: file or folder to take the autoencoder from; `tokenizer`: folder to take the tokenizers from. Raises
     WeightsError where nothing is found or what is found is not SDXL.
     """
-    place = Path(path).expanduser()
+    place = Path(path)
     if place.is_file():
         parts = open_single_file(place, needs_vae=vae is None)
     elif place.is_dir():
         parts = {}
-    elif path.count("/") != 1 or path.startswith((".", "/", "~")) or place.suffix in (".safetensors", *PICKLES):
+    elif not is_hub_id(path) or place.suffix in (".safetensors", *PICKLES):
         raise WeightsError(
             f"model.path={path}: no such file or folder; give a .safetensors file or a diffusers folder of an SDXL "
             f"model, or a hub id"
@@ -171,7 +170,7 @@ def check_is_sdxl(base: BaseModel) -> None:
             f"addition_embed_type {unet.get('addition_embed_type')})"
         )
     for part in PARTS:
-        base.weights(part)
+        FolderPart(base.folder / part).check()
 
 
 def read_prediction(base: BaseModel, asked: Prediction) -> Prediction:
@@ -214,10 +213,7 @@ def convert_unet(base: BaseModel, convert: Callable[[str, Tensor], T]) -> dict[s
     Raises WeightsError where they are not those of the UNet that the configuration describes.
     """
     file = base.weights("unet")
-    try:
-        converted = {name: convert(name, tensor) for name, tensor in base.part("unet").tensors().items()}
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(f"{file}: cannot be read ({first_line(error)}); fetch the model again") from error
+    converted = {name: convert(name, tensor) for name, tensor in base.part("unet").tensors().items()}
     if other := sorted(empty_unet(base).state_dict().keys() ^ converted.keys()):
         raise WeightsError(f"{file}: not the UNet of its configuration: {len(other)} tensors differ, first {other[0]}")
     return converted
@@ -271,7 +267,7 @@ def _file_hash(file: Path, memo: Path) -> str:
     state = file.stat()
     key = hashlib.sha256(f"{file.resolve()}\0{state.st_size}\0{state.st_mtime_ns}".encode()).hexdigest()
     note = memo / key
-    if note.is_file() and len(text := note.read_text()) == 64:
+    if note.is_file() and len(text := note.read_text(encoding="ascii", errors="replace")) == 64:
         return text
     with file.open("rb") as stream:
         value = hashlib.file_digest(stream, "sha256").hexdigest()

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from spritelora.sdxl.geometry import SDXL_TEXT, SDXL_TEXT_2, SDXL_UNET, SDXL_VAE
-from spritelora.sdxl.header import UNET, Shapes
+from spritelora.weight_files.contents import UNET, Shapes
 
 HEAD = 64
 TEXT = "conditioner.embedders.0.transformer.text_model."

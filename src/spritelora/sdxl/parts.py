@@ -8,10 +8,11 @@ from typing import Any, Protocol
 
 import torch
 from diffusers.models.modeling_utils import ModelMixin
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
 
 from spritelora.errors import WeightsError, first_line
+from spritelora.weight_files.container import check_settings, open_tensors, stand_in
 
 STEMS = ("diffusion_pytorch_model", "model")
 
@@ -50,7 +51,7 @@ class FileTensors(Mapping[str, Tensor]):
     files: Mapping[str, Path]
 
     def __getitem__(self, name: str) -> Tensor:
-        with safe_open(self.files[name], framework="pt") as opened:
+        with open_tensors(self.files[name]) as opened:
             return opened.get_tensor(name)
 
     def __iter__(self) -> Iterator[str]:
@@ -61,7 +62,7 @@ class FileTensors(Mapping[str, Tensor]):
 
 
 def _names(file: Path) -> list[str]:
-    with safe_open(file, framework="pt") as opened:
+    with open_tensors(file) as opened:
         return list(opened.keys())
 
 
@@ -95,13 +96,24 @@ class FolderPart:
             wanted = {self.folder / "config.json", *shards}
         return {file.name: file for file in sorted(wanted)}
 
+    def check(self) -> None:
+        """Raise WeightsError, naming what it is instead, for a file of weights that is not whole safetensors."""
+        for file in self._weight_files():
+            with open_tensors(file):
+                pass
+
     def tensors(self) -> Mapping[str, Tensor]:
+        return FileTensors({name: file for file in self._weight_files() for name in _names(file)})
+
+    def _weight_files(self) -> list[Path]:
+        """The file of weights, or those that the index of several names."""
         weights = self.weights()
-        if weights.suffix == ".json":
-            files = sorted({weights.parent / file for file in read_json(weights)["weight_map"].values()})
-        else:
-            files = [weights]
-        return FileTensors({name: file for file in files for name in _names(file)})
+        if weights.suffix != ".json":
+            return [weights]
+        try:
+            return sorted({weights.parent / file for file in read_json(weights)["weight_map"].values()})
+        except (KeyError, AttributeError, TypeError) as error:
+            raise WeightsError(f"{weights}: names no files of weights; fetch the model again") from error
 
     def load(self, kind: Any, dtype: torch.dtype | None = None) -> Any:
         """Raises WeightsError that names the file."""
@@ -116,6 +128,7 @@ class FolderPart:
         try:
             return kind.from_pretrained(str(self.folder), local_files_only=True, **options)
         except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+            check_settings(self.folder)
             raise WeightsError(f"{where}: cannot be loaded ({first_line(error)}); fetch the model again") from error
 
     def _has_weights(self) -> bool:
@@ -129,7 +142,8 @@ def read_json(file: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise WeightsError(f"{file}: missing; fetch the whole model") from error
     except (ValueError, OSError) as error:
-        raise WeightsError(f"{file}: not a JSON file ({error}); fetch the model again") from error
+        instead = stand_in(file) if isinstance(error, ValueError) else None
+        raise WeightsError(f"{file}: {instead or f'not a JSON file ({error}); fetch the model again'}") from error
     if not isinstance(value, dict):
         raise WeightsError(f"{file}: not a JSON object; fetch the model again")
     return value

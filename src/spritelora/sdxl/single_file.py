@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from transformers import CLIPTextConfig, PreTrainedModel
 
@@ -15,15 +14,15 @@ from spritelora.errors import WeightsError, first_line
 from spritelora.sdxl.geometry import SDXL_SCHEDULER
 from spritelora.sdxl.header import (
     EIGHT_BIT_FLOATS,
-    UNET,
     Header,
-    Shapes,
     check_is_float,
     check_is_sdxl_file,
     read_header,
 )
 from spritelora.sdxl.inferred import TEXT_2, text_2_config, text_config, unet_config, vae_config
 from spritelora.sdxl.parts import FolderPart, Part, read_json
+from spritelora.weight_files.container import open_tensors
+from spritelora.weight_files.contents import UNET, Shapes, contents_of
 
 log = logging.getLogger(__name__)
 
@@ -55,12 +54,9 @@ class FilePart:
         return {self.label: self.file}
 
     def tensors(self) -> Mapping[str, Tensor]:
-        try:
-            with safe_open(self.file, framework="pt") as opened:
-                names = [name for name in opened.keys() if name.startswith(self.prefix)]  # noqa: SIM118
-                return self.convert({name: opened.get_tensor(name) for name in names}, self.config())
-        except (OSError, SafetensorError) as error:
-            raise WeightsError(f"{self.file}: cannot be read ({first_line(error)}); fetch the model again") from error
+        with open_tensors(self.file) as opened:
+            names = [name for name in opened.keys() if name.startswith(self.prefix)]  # noqa: SIM118
+            return self.convert({name: opened.get_tensor(name) for name in names}, self.config())
 
     def load(self, kind: Any, dtype: torch.dtype | None = None) -> Any:
         """Each tensor goes from the mapped file to its place in `dtype`, so that memory holds the model once."""
@@ -159,7 +155,7 @@ def open_vae(path: str) -> Part:
 
     Raises WeightsError for what is none, or not for SDXL.
     """
-    place = Path(path).expanduser()
+    place = Path(path)
     if place.is_dir():
         part = FolderPart(place / "vae" if (place / "vae").is_dir() else place)
         config = read_json(part.folder / "config.json")
@@ -168,7 +164,7 @@ def open_vae(path: str) -> Part:
                 f"model.vae={path}: a {config.get('_class_name')} with scaling factor {config.get('scaling_factor')}; "
                 f"SDXL's is an AutoencoderKL with {SDXL_VAE_SCALE}"
             )
-        part.weights()
+        part.check()
         return part
     if not place.is_file():
         raise WeightsError(f"model.vae={path}: no such file or folder; give a VAE's .safetensors or diffusers folder")
@@ -177,7 +173,11 @@ def open_vae(path: str) -> Part:
     prefix = VAE if any(name.startswith(VAE) for name in header.shapes) else ""
     shapes = _without(prefix, header.shapes)
     if not {"encoder.conv_in.weight", "decoder.conv_in.weight", "quant_conv.weight"} <= shapes.keys():
-        raise WeightsError(f"model.vae={path}: not the weights of an SDXL VAE; give sdxl_vae.safetensors or its like")
+        contents = contents_of(header.shapes)
+        held = f": it holds {contents.name}" if contents is not None and contents.key != "model.vae" else ""
+        raise WeightsError(
+            f"model.vae={path}: not the weights of an SDXL VAE{held}; give sdxl_vae.safetensors or its like"
+        )
     _warn_of_eight_bits(header)
     is_original = any(name.startswith("encoder.down.") for name in shapes)
     return FilePart("vae", place, prefix, vae_config(shapes), _convert_vae if is_original else _rename_vae)

@@ -8,14 +8,13 @@ from typing import Any
 import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from spritelora.errors import WeightsError, first_line
 from spritelora.sdxl.tiny_tokenizer import END, TEXT_TOKENS, build_tokenizer, write_tokenizer
 from spritelora.sdxl.tiny_vae import build_vae
 from spritelora.sprites.drawing import caption_words
+from spritelora.weight_files.container import read_tensors
 
 RESOLUTION_PX = 128
 
@@ -132,8 +131,8 @@ def load_denoiser(parts: TinySdxl, folder: Path) -> None:
     for name in ("unet", "text_encoder", "text_encoder_2"):
         file = folder / name / ("diffusion_pytorch_model.safetensors" if name == "unet" else "model.safetensors")
         try:
-            getattr(parts, name).load_state_dict(load_file(file))
-        except (OSError, SafetensorError, RuntimeError) as error:
+            getattr(parts, name).load_state_dict(read_tensors(file))
+        except RuntimeError as error:
             raise WeightsError(f"{file}: not the weights of a tiny SDXL's {name} ({first_line(error)})") from error
 
 
@@ -145,7 +144,7 @@ def declare_float32(config_path: Path) -> None:
     """
     config = json.loads(config_path.read_text(encoding="utf-8"))
     config.pop("torch_dtype", None)
-    config_path.write_text(json.dumps({**config, "dtype": "float32"}, indent=2) + "\n", encoding="utf-8")
+    config_path.write_text(json.dumps({**config, "dtype": "float32"}, indent=2) + "\n", encoding="utf-8", newline="\n")
 
 
 def write_tiny(folder: Path, seed: int) -> None:

@@ -69,6 +69,6 @@ def write_tokenizer(tokenizer: CLIPTokenizer, folder: Path) -> None:
     """Write a tokenizer's folder, with the vocab.json and merges.txt that transformers 4 reads."""
     tokenizer.save_pretrained(folder)
     model = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]
-    (folder / "vocab.json").write_text(json.dumps(model["vocab"], ensure_ascii=False), encoding="utf-8")
+    (folder / "vocab.json").write_text(json.dumps(model["vocab"], ensure_ascii=False), encoding="utf-8", newline="\n")
     lines = [" ".join(pair) for pair in model["merges"]]
-    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *lines, ""]), encoding="utf-8")
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *lines, ""]), encoding="utf-8", newline="\n")

@@ -13,6 +13,7 @@ from transformers import CLIPTokenizer
 
 from spritelora.errors import WeightsError, first_line
 from spritelora.sdxl.tiny_tokenizer import END, END_OF_WORD, START, TEXT_TOKENS, byte_letters
+from spritelora.weight_files.container import check_settings
 
 NUM_MERGES = 49152 - 256 - 2
 """CLIP's vocabulary: 256 byte letters, twice, and these, and two marks."""
@@ -40,7 +41,7 @@ class TokenizerPart:
     def weights(self) -> Path:
         """The folder, or the list of merges, that the vocabulary is read from. Raises WeightsError where none is."""
         if self.asked is not None:
-            candidates = folders_in(Path(self.asked).expanduser(), self.label)
+            candidates = folders_in(Path(self.asked), self.label)
         else:
             candidates = (*folders_in(self.model.parent, self.label), *downloaded(self.label), *packaged())
         if (found := next(iter(candidates), None)) is not None:
@@ -74,6 +75,7 @@ class TokenizerPart:
             merges = read_merges(source)
             return kind(vocab=vocabulary(merges), merges=merges, **marks, model_max_length=TEXT_TOKENS)
         except (OSError, ValueError, TypeError, KeyError) as error:
+            check_settings(source)
             raise WeightsError(
                 f"{source}: not a CLIP tokenizer's ({first_line(error)}); give another: model.tokenizer=FOLDER"
             ) from error

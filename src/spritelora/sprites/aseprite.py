@@ -1,135 +1,67 @@
-"""Sheets with a data file: the JSON that Aseprite and TexturePacker write, as array and as hash.
+"""The JSON that Aseprite, TexturePacker and Phaser write for sheets: as array, as hash, and of several sheets at once.
 
 Source: the files that Aseprite's "Export Sprite Sheet" writes; a frame may be trimmed, and by other programs turned.
 Names in it are a stranger's: they become words and slugs, never paths.
 """
 
 import json
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-
-from spritelora.errors import DatasetError
-from spritelora.sprites.image import MAX_PIXELS, MAX_SIDE_PX, Pixels
-from spritelora.sprites.names import printable, slug, tell_apart
-from spritelora.sprites.sidecars import read_text
-
-MAX_JSON_BYTES = 32 * 1024 * 1024
-MAX_SHEET_FRAMES = 65_536
-LONGEST_WORDS = 60
-SUFFIX = re.compile(r"\.(aseprite|ase|png|gif|webp|bmp|jpe?g|psd)$", re.IGNORECASE)
+from spritelora.sprites.frame_tags import FrameTag
+from spritelora.sprites.sheet_data import SheetData, SheetFrame, make_sheet, whole_number
 
 
-@dataclass(frozen=True)
-class SheetFrame:
-    """A frame: its rectangle on the sheet in pixels, and where it lies on its own canvas.
-
-    `size`: of the rectangle, as the frame is seen. `is_turned`: it lies on the sheet turned by 90 degrees clockwise.
-    `offset`: x and y of the rectangle on the canvas. `canvas`: width and height.
-    """
-
-    name: str
-    corner: tuple[int, int]
-    size: tuple[int, int]
-    is_turned: bool
-    offset: tuple[int, int]
-    canvas: tuple[int, int]
-
-
-@dataclass(frozen=True)
-class FrameTag:
-    """A run of frames with a name, from the first to the last."""
-
-    name: str
-    first: int
-    last: int
-
-
-@dataclass(frozen=True)
-class SheetData:
-    """What a data file says of its sheet. `image`: the sheet's name; `size`: its pixels; None where it says nothing."""
-
-    frames: list[SheetFrame]
-    tags: list[FrameTag]
-    image: str | None
-    size: tuple[int, int] | None
-
-
-def read_sheet_data(image: Path) -> SheetData | None:
-    """The data file of the same stem beside a sheet, None where there is none or it is of another kind.
-
-    Raises DatasetError that names the file for what is not well formed, or leads out of the folder.
-    """
-    file = image.with_suffix(".json")
-    if not file.is_file():
-        return None
-    if not file.resolve().is_relative_to(image.parent.resolve()):
-        raise DatasetError(
-            f"{printable(file)}: a link that leads out of the folder; copy what it shows into the folder"
-        )
+def parse_json(text: str) -> list[SheetData]:
+    """The sheets that a JSON text describes, none where it is of another kind. Raises ValueError for bad ones."""
     try:
-        content = json.loads(read_text(file, MAX_JSON_BYTES), object_pairs_hook=_without_twins)
-        return _parse(cast(dict[str, Any], content)) if _is_sheet_data(content) else None
-    except (ValueError, RecursionError) as error:
-        raise DatasetError(f"{printable(file)}: {printable(error)}; export it again or remove it") from error
+        content: object = json.loads(text, object_pairs_hook=_without_twins)
+    except RecursionError as error:
+        raise ValueError(str(error)) from error
+    if not isinstance(content, dict):
+        return []
+    data = cast(dict[str, Any], content)
+    if isinstance(data.get("textures"), list):
+        return [_parse(texture, texture) for texture in _textures(data["textures"])]
+    if "frames" in data and ("meta" in data or _are_frames(data["frames"])):
+        return [_parse(data, _mapping(data.get("meta", {}), "meta"))]
+    return []
 
 
-def cut_frames(sheet: Pixels, data: SheetData) -> list[Pixels]:
-    """Every frame on its own canvas, RGBA. Raises ValueError where one lies outside the sheet."""
-    height, width = sheet.shape[:2]
-    if data.size is not None and data.size != (width, height):
-        raise ValueError(
-            f"describes {printable(data.image or 'a sheet')} of {data.size[0]}x{data.size[1]} px, and this image has "
-            f"{width}x{height} px; give it the name of its own sheet, or remove it"
-        )
-    for frame in data.frames:
-        w, h = frame.size[::-1] if frame.is_turned else frame.size
-        if frame.corner[0] + w > width or frame.corner[1] + h > height:
-            raise ValueError(f"frame {frame.name!r} lies outside the sheet of {width}x{height} px; export it again")
-    return [_cut(sheet, frame) for frame in data.frames]
+def has_rectangles(text: str) -> bool:
+    """Whether a JSON text of another kind seems to place things on a picture: by x, y, width and height."""
+    try:
+        waiting: list[object] = [json.loads(text)]
+    except (ValueError, RecursionError):
+        return False
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            entries = cast(dict[str, Any], value)
+            if (
+                {"x", "y"} <= entries.keys()
+                and (entries.keys() & {"w", "width"})
+                and (entries.keys() & {"h", "height"})
+            ):
+                return True
+            waiting += entries.values()
+        elif isinstance(value, list):
+            waiting += cast(list[object], value)
+    return False
 
 
-def name_frames(data: SheetData, stem: str) -> list[tuple[str, tuple[str, ...]]]:
-    """What tells each frame from the others (`walk_2`), and words for its caption from its tags and its name.
-
-    `stem`: of the sheet's file; words that it has are not said again. A frame in several tags is named by the
-    shortest.
-    """
-    plain_stem = slug(stem)
-    tags: list[str] = []
-    words: list[tuple[str, ...]] = []
-    for index, frame in enumerate(data.frames):
-        bare = slug(SUFFIX.sub("", frame.name)).removeprefix(plain_stem).strip("-")
-        own = sorted((t for t in data.tags if t.first <= index <= t.last), key=lambda t: (t.last - t.first, t.first))
-        named = next((t for t in own if slug(t.name)), None)
-        if named is not None:
-            tags.append(f"{slug(named.name)}_{index - named.first}")
-        else:
-            tags.append(str(index) if not bare or bare.isdigit() else bare)
-        phrases = {slug(name): _phrase(name) for name in [*(t.name for t in own), bare.rstrip("0123456789-")]}
-        words.append(tuple(phrase for known, phrase in phrases.items() if known and known != plain_stem))
-    return list(zip(tell_apart(tags), words, strict=True))
+def _textures(content: list[Any]) -> list[Mapping[str, Any]]:
+    """The sheets of a multi-pack; what is called so in other files has no frames."""
+    textures = [cast(dict[str, Any], item) for item in content if isinstance(item, dict)]
+    return [texture for texture in textures if "frames" in texture]
 
 
-def _phrase(name: str) -> str:
-    """A name as words of a caption: no separators, no commas, nothing invisible."""
-    return " ".join("".join(c if c.isalnum() or c == "'" else " " for c in name).split())[:LONGEST_WORDS].rstrip()
-
-
-def _cut(sheet: Pixels, frame: SheetFrame) -> Pixels:
-    x, y = frame.corner
-    w, h = frame.size[::-1] if frame.is_turned else frame.size
-    part = sheet[y : y + h, x : x + w]
-    if frame.is_turned:
-        part = np.rot90(part)
-    left, top = frame.offset
-    canvas = np.zeros((frame.canvas[1], frame.canvas[0], 4), dtype=np.uint8)
-    canvas[top : top + frame.size[1], left : left + frame.size[0]] = part
-    return canvas
+def _are_frames(content: object) -> bool:
+    """Whether the frames of a file without `meta` are those of a sheet."""
+    values = [*cast(dict[str, Any], content).values()] if isinstance(content, dict) else content
+    if not isinstance(values, list) or not values or not isinstance(values[0], dict):
+        return False
+    return isinstance(cast(dict[str, Any], values[0]).get("frame"), dict)
 
 
 def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -141,23 +73,11 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _is_sheet_data(content: object) -> bool:
-    return isinstance(content, dict) and "frames" in content and "meta" in content
-
-
-def _parse(content: dict[str, Any]) -> SheetData:
-    meta = _mapping(content["meta"], "meta")
+def _parse(content: Mapping[str, Any], meta: Mapping[str, Any]) -> SheetData:
     frames = list(_frames(content["frames"]))
-    if not frames:
-        raise ValueError("describes no frames")
-    if len(frames) > MAX_SHEET_FRAMES or sum(f.canvas[0] * f.canvas[1] for f in frames) > MAX_PIXELS:
-        raise ValueError(
-            f"{len(frames):,} frames are over {MAX_SHEET_FRAMES:,} in number or {MAX_PIXELS:,} pixels in all"
-        )
-    tags = [_tag(_mapping(t, "a tag"), len(frames)) for t in _list(meta.get("frameTags", []), "meta.frameTags")]
-    image = meta.get("image")
-    size = meta.get("size")
-    return SheetData(
+    tags = [_tag(_mapping(t, "a tag")) for t in _list(meta.get("frameTags", []), "meta.frameTags")]
+    image, size = meta.get("image"), meta.get("size")
+    return make_sheet(
         frames,
         tags,
         image if isinstance(image, str) else None,
@@ -190,18 +110,16 @@ def _frame(name: str, content: Mapping[str, Any]) -> SheetFrame:
         raise ValueError(f"{where} is {size[0]}x{size[1]} px on the sheet and {shown[0]}x{shown[1]} px by itself")
     inner = padding.pop() // 2
     canvas = _pair(_mapping(content.get("sourceSize", {"w": shown[0], "h": shown[1]}), where), ("w", "h"), where, 1)
-    if offset[0] + shown[0] > canvas[0] or offset[1] + shown[1] > canvas[1]:
-        raise ValueError(f"{where} does not lie within its own size of {canvas[0]}x{canvas[1]} px")
     return SheetFrame(name, (x + inner, y + inner), shown, content.get("rotated") is True, offset, canvas)
 
 
-def _tag(content: Mapping[str, Any], num_frames: int) -> FrameTag:
+def _tag(content: Mapping[str, Any]) -> FrameTag:
     name = content.get("name")
     if not isinstance(name, str):
         raise ValueError("a tag has no name")
     first, last = _pair(content, ("from", "to"), f"tag {name!r}", 0)
-    if not first <= last < num_frames:
-        raise ValueError(f"tag {name!r} covers frames {first} to {last}, and there are {num_frames}, from 0")
+    if last < first:
+        raise ValueError(f"tag {name!r} covers frames {first} to {last}, and ends before it begins")
     return FrameTag(name, first, last)
 
 
@@ -218,13 +136,5 @@ def _list(value: object, what: str) -> list[Any]:
 
 
 def _pair(content: Mapping[str, Any], names: tuple[str, str], where: str, least: int) -> tuple[int, int]:
-    first, second = (_whole(content.get(name), f"{where}: {name}", least) for name in names)
+    first, second = (whole_number(content.get(name), f"{where}: {name}", least) for name in names)
     return first, second
-
-
-def _whole(value: object, what: str, least: int) -> int:
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= MAX_SIDE_PX:
-        raise ValueError(f"{what} is {str(value)[:40]}, not a whole number from {least} to {MAX_SIDE_PX:,}")
-    return value

@@ -62,34 +62,47 @@ class Augmentation:
 
 
 def list_variants(
-    image: Pixels, caption: str, matte: tuple[int, int, int], augmentation: Augmentation
+    image: Pixels,
+    caption: str,
+    matte: tuple[int, int, int],
+    augmentation: Augmentation,
+    stretched: tuple[int, int] | None = None,
 ) -> list[Variant]:
     """The variants of a sprite that differ from one another, the sprite itself first.
 
     `image`: square, on its matte, (S, S, 3). A sprite whose caption names a direction is not turned. Of more than
-    `augmentation.variants` a seeded choice is taken.
+    `augmentation.variants` a seeded choice is taken. `stretched`: image pixels to a native one, x before y, where the
+    two differ; otherwise they are found.
     """
     distinct: dict[Hashable, Variant] = {}
-    for shown, variant in _candidates(image, caption, matte, augmentation):
+    for shown, variant in _candidates(image, caption, matte, augmentation, stretched):
         distinct.setdefault(shown, variant)
     first, *others = distinct.values()
     return [first, *choose_subset(others, augmentation.variants - 1, CHOICE_SEED)]
 
 
-def show_variant(image: Pixels, variant: Variant, matte: tuple[int, int, int]) -> Pixels:
+def show_variant(
+    image: Pixels, variant: Variant, matte: tuple[int, int, int], stretched: tuple[int, int] | None = None
+) -> Pixels:
     """A variant of a square image (S, S, 3). Raises ValueError where the shift would push pixels out."""
     turned = _turn(image, variant)
     if not (variant.right or variant.down):
         return turned
-    step = native_px(turned, matte)
-    return shift_inside(turned, variant.right * step, variant.down * step, matte)
+    across, down = _steps(turned, variant, matte, stretched)
+    return shift_inside(turned, variant.right * across, variant.down * down, matte)
 
 
-def show_mask(mask: Pixels, image: Pixels, variant: Variant, matte: tuple[int, int, int]) -> Pixels:
+def show_mask(
+    mask: Pixels,
+    image: Pixels,
+    variant: Variant,
+    matte: tuple[int, int, int],
+    stretched: tuple[int, int] | None = None,
+) -> Pixels:
     """The mask (S, S) of a square image (S, S, 3), moved as `show_variant` moves the image."""
-    step = native_px(_turn(image, variant), matte)
+    across, down = _steps(_turn(image, variant), variant, matte, stretched)
     turned = _turn(mask[..., None], variant)[..., 0]
-    return np.roll(turned, (variant.down * step, variant.right * step), axis=(0, 1))
+    return np.roll(turned, (variant.down * down, variant.right * across), axis=(0, 1))
 
 
 def vary_caption(caption: str, variant: Variant) -> str:
@@ -133,20 +146,35 @@ def shift_inside(image: Pixels, right: int, down: int, matte: tuple[int, int, in
 
 
 def _candidates(
-    image: Pixels, caption: str, matte: tuple[int, int, int], augmentation: Augmentation
+    image: Pixels,
+    caption: str,
+    matte: tuple[int, int, int],
+    augmentation: Augmentation,
+    stretched: tuple[int, int] | None,
 ) -> Iterator[tuple[Hashable, Variant]]:
     """Every variant that is allowed, the sprite itself first, each with what tells its picture and caption."""
     turns = range(4) if augmentation.turn and not names_direction(caption) else range(1)
     for flip, turn in product((False, True) if augmentation.flip else (False,), turns):
         turned = _turn(image, Variant(flip, turn))
         rows, columns = _extent(turned, matte)
-        sprite, step = turned[rows, columns].tobytes(), native_px(turned, matte)
+        sprite, steps = turned[rows, columns].tobytes(), _steps(turned, Variant(flip, turn), matte, stretched)
         words = vary_caption(caption, Variant(flip, turn))
-        most = [min(augmentation.shift, room // step) for room in free_room(turned, matte)]
+        room = free_room(turned, matte)
+        most = [
+            min(augmentation.shift, px // step) for px, step in zip(room, np.repeat(steps, 2).tolist(), strict=True)
+        ]
         moves = product(range(-most[0], most[1] + 1), range(-most[2], most[3] + 1))
         for right, down in sorted(moves, key=lambda move: (abs(move[0]) + abs(move[1]), move)):
-            place = (columns.start + right * step, rows.start + down * step)
+            place = (columns.start + right * steps[0], rows.start + down * steps[1])
             yield (sprite, words, place), Variant(flip, turn, right, down)
+
+
+def _steps(
+    turned: Pixels, variant: Variant, matte: tuple[int, int, int], stretched: tuple[int, int] | None
+) -> tuple[int, int]:
+    """Image pixels to a native pixel of a turned image, x before y."""
+    across, down = stretched or [native_px(turned, matte)] * 2
+    return (down, across) if variant.turns % 2 else (across, down)
 
 
 def _turn(image: Pixels, variant: Variant) -> Pixels:

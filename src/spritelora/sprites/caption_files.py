@@ -12,15 +12,7 @@ def read_set(folder: Path) -> list[Source]:
     """The sprites of a folder. Raises DatasetError where it holds none, or two images that share one caption file."""
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder; dataset names a folder of images")
-    try:
-        sources = find_sources(folder)
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(
-            f"{folder}: a caption cannot be read as UTF-8 text ({error}); save it again as UTF-8"
-        ) from error
-    if not sources:
-        raise DatasetError(f"{folder}: no images found; dataset names the folder that holds them")
-    return sources
+    return find_sources(folder, "; dataset names the folder that holds them")
 
 
 def side_car(source: Source) -> Path | None:
@@ -28,7 +20,7 @@ def side_car(source: Source) -> Path | None:
 
     What another program wrote (`metadata.jsonl`, `.caption`) is read and never changed.
     """
-    file = source.file.with_suffix(".txt")
+    file = source.text_file or source.file.with_suffix(".txt")
     return file if source.caption is None or file.is_file() else None
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from PIL import Image
 
 from spritelora.errors import DatasetError
-from spritelora.sprites.image import MAX_PIXELS, Pixels, open_image, read_sprite, to_rgba
+from spritelora.sprites.image import MAX_PIXELS, Pixels, open_image, read_sprite
+from spritelora.sprites.modes import is_deep, to_rgba
 from spritelora.sprites.names import printable
 
 MAX_FRAMES = 4096
@@ -22,7 +23,8 @@ def read_frames(file: Path) -> list[Pixels]:
     """Every frame over what its forerunners leave of themselves, RGBA, (H, W, 4); of a still image that one.
 
     An APNG's still image for old viewers is no frame, where the file says so. Raises DatasetError as `read_sprite`,
-    and for more than `MAX_FRAMES` frames or `MAX_PIXELS` pixels in all.
+    for more than `MAX_FRAMES` frames or `MAX_PIXELS` pixels in all, and for an APNG whose frames Pillow would lay over
+    one another wrongly.
     """
     with open_image(file) as image:
         number = _num_frames(image)
@@ -32,9 +34,19 @@ def read_frames(file: Path) -> list[Pixels]:
                 f"{MAX_FRAMES:,} frames and {MAX_PIXELS:,} pixels; cut it up or remove it"
             )
         if number > 1:
+            if image.format == "PNG":
+                _check_samples(file, image)
             first = 1 if image.info.get("default_image") else 0
             return [_read_frame(image, i) for i in range(first, number)]
     return [read_sprite(file)]
+
+
+def _check_samples(file: Path, image: Image.Image) -> None:
+    """Refuse an APNG of 16 bits, or with a transparent grey: Pillow compares its frames in 8 bits, and no grey."""
+    is_keyed_grey = image.mode in ("1", "L") and "transparency" in image.info
+    if is_deep(image) or image.mode.startswith("I") or is_keyed_grey:
+        found = "with a transparent grey" if is_keyed_grey else "of 16 bits"
+        raise DatasetError(f"{printable(file)}: an animated PNG {found} is not read; export it as RGBA of 8 bits")
 
 
 def _num_frames(image: Image.Image) -> int:

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from spritelora.errors import DatasetError
+from spritelora.sprites.modes import Pixels, is_deep, read_deep, settle_colour_key, to_rgba
 from spritelora.sprites.names import printable
-
-Pixels = NDArray[np.uint8]
 
 MAX_PIXELS = 64 * 1024 * 1024
 MAX_SIDE_PX = 16_384
@@ -41,10 +40,12 @@ MARKS = {
 def read_sprite(file: Path) -> Pixels:
     """Read an image file, the first frame of an animated one.
 
-    Returns RGBA, (H, W, 4). 16-bit grey is scaled, not clipped. Raises DatasetError that names the file for
-    anything that cannot be decoded whole or is over a limit.
+    Returns RGBA, (H, W, 4); samples of other depths are scaled, not clipped. Raises DatasetError that names the file
+    for anything that cannot be decoded whole, has no exact colour in RGB, or is over a limit.
     """
     with open_image(file) as image:
+        if is_deep(image):
+            return read_deep(file)
         image.load()
         return to_rgba(ImageOps.exif_transpose(image))
 
@@ -64,6 +65,8 @@ def open_image(file: Path) -> Generator[Image.Image, None, None]:
                 if image.format == "PNG":
                     image.verify()  # load() compares no checksum: a flipped bit would become other pixels
             with Image.open(file, formats=FORMATS) as image:
+                if image.format == "PNG":
+                    settle_colour_key(image)
                 yield image
     except DatasetError:
         raise
@@ -111,16 +114,6 @@ def disguise_of(file: Path) -> str | None:
         return None
     shown = next((name for name, mark in MARKS.items() if mark.match(head)), None)
     return shown if shown is not None and shown != EXTENSIONS.get(file.suffix.lower()) else None
-
-
-def to_rgba(image: Image.Image) -> Pixels:
-    """An image of any mode as RGBA, (H, W, 4)."""
-    if image.mode.startswith("I"):
-        grey16 = np.asarray(image).astype(np.int64)
-        grey = np.clip((grey16 + 128) // 257, 0, 255).astype(np.uint8)
-        transparent = grey16 == image.info.get("transparency", -1)
-        return np.dstack([grey, grey, grey, np.where(transparent, 0, 255).astype(np.uint8)])
-    return np.asarray(image.convert("RGBA"))
 
 
 def visible_colours(sprite: Pixels) -> NDArray[np.uint32]:

@@ -1,7 +1,6 @@
 """Names that came from strangers: fit to be printed, and fit to be part of a file name."""
 
 import unicodedata
-from collections.abc import Iterable
 
 LONGEST_SLUG = 40
 
@@ -12,21 +11,7 @@ def printable(name: object) -> str:
 
 
 def slug(text: str) -> str:
-    """Letters and digits of any script, in lower case, joined by `-`: safe within a file name; may be empty."""
+    """Letters and digits of any script, in lower case, joined by `-`: part of a file name; may be empty."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     words = "".join(c if c.isalnum() else " " for c in folded).split()
     return "-".join(words)[:LONGEST_SLUG].rstrip("-")
-
-
-def tell_apart(names: Iterable[str]) -> list[str]:
-    """The same names with `-2`, `-3` and so on after those that came before."""
-    taken: set[str] = set()
-    distinct: list[str] = []
-    for name in names:
-        candidate, number = name, 1
-        while candidate in taken:
-            number += 1
-            candidate = f"{name}-{number}"
-        taken.add(candidate)
-        distinct.append(candidate)
-    return distinct

@@ -1,7 +1,6 @@
 """A folder this program fills: every file whole or absent, its own files known, nobody else's touched."""
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -11,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from spritelora.errors import DatasetError
+from spritelora.files import replace
+from spritelora.locks import LockedError, held
 from spritelora.sprites.findings import Finding, Severity
 
 PRIVATE = ".prepare"
 STATE = f"{PRIVATE}/state.json"
 JOURNAL = f"{PRIVATE}/journal"
+LOCK = f"{PRIVATE}/lock"
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def read_ledger(folder: Path, state: State) -> dict[str, set[str]]:
     ledger = {name: {sha256} for name, sha256 in state.files.items()}
     journal = folder / JOURNAL
     if journal.is_file():
-        for line in journal.read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in filter(None, journal.read_text(encoding="utf-8", errors="replace").split("\n")):
             sha256, _, name = line.partition(" ")
             ledger.setdefault(name, set()).add(sha256)
     return ledger
@@ -85,18 +87,15 @@ def claimed(folder: Path) -> Generator[None]:
 
     Raises DatasetError where it cannot be written, or another run holds it.
     """
-    try:
-        (folder / PRIVATE).mkdir(parents=True, exist_ok=True)
-        journal = (folder / JOURNAL).open("a")
-    except OSError as error:
-        raise DatasetError(cannot_write(folder, error)) from error
-    with journal:
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            (folder / PRIVATE).mkdir(parents=True, exist_ok=True)
+            stack.enter_context(held(folder / LOCK))
+            (folder / JOURNAL).touch()
+        except LockedError as error:
             raise DatasetError(f"{folder}: another prepare is writing here; wait for it, or stop it") from error
-        except OSError:
-            pass  # a file system without locks
+        except OSError as error:
+            raise DatasetError(cannot_write(folder, error)) from error
         for partial in (folder / PRIVATE).glob("partial.*"):
             partial.unlink(missing_ok=True)
         yield
@@ -116,7 +115,7 @@ def put_file(folder: Path, name: str, content: bytes) -> str:
         partial.write_bytes(content)
         with (folder / JOURNAL).open("ab", buffering=0) as journal:
             journal.write(f"{sha256} {name}\n".encode())
-        partial.replace(target)
+        replace(partial, target)
     except OSError as error:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)

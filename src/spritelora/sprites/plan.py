@@ -95,10 +95,9 @@ def plan_matte(files: Sequence[SurveyedFile], asked: Pair3 | None) -> tuple[tupl
         having = [label(f.source.name, s.tag) for f in files for s in f.sprites if (s.colours == packed).any()]
         text = f"the matte {hex_colour(asked)} is a colour of {_some(having)}, where it looks like transparency"
         return asked, [Finding("matte_in_palette", Severity.warning, "", text)] if having else []
-    earlier = {s.prepared.matte if s.prepared else "" for f in files for s in f.sprites}
-    if len(earlier) == 1 and "" not in earlier:
-        value = int(earlier.pop()[1:], 16)
-        return (value >> 16, value >> 8 & 255, value & 255), []
+    earlier = {s.prepared.matte if s.prepared else None for f in files for s in f.sprites}
+    if len(earlier) == 1 and (matte := earlier.pop()) is not None:
+        return matte, []
     present = np.zeros(1 << 24, dtype=np.bool_)  # flat memory, however many colours the sprites have
     for sprite in (s for f in files for s in f.sprites):
         present[sprite.colours] = True

@@ -131,7 +131,7 @@ def _pictures(sprites: Sequence[ReportSprite]) -> Iterator[str]:
 
 
 def _filter(sprites: Sequence[ReportSprite]) -> str:
-    kinds = Counter(kind for s in sprites for kind in {f.kind for f in s.findings})
+    kinds = Counter(kind for s in sprites for kind in sorted({f.kind for f in s.findings}))
     buttons = [f'<button value="" aria-pressed=true>all {len(sprites)}</button>']
     buttons += [
         f'<button value="{_text(kind)}" aria-pressed=false>{_text(_words(kind))} {number}</button>'

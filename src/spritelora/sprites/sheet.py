@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spritelora.errors import DatasetError
-from spritelora.sprites.aseprite import cut_frames, name_frames, read_sheet_data
 from spritelora.sprites.cells import find_cells, grid_cells, is_flat
 from spritelora.sprites.frames import count_frames, read_frames
 from spritelora.sprites.image import MAX_SIDE_PX, Pixels, read_sprite, without_hidden_colour
 from spritelora.sprites.names import printable
+from spritelora.sprites.sheet_data import cut_frames, name_frames
+from spritelora.sprites.sheet_index import read_index
 
 
 @dataclass(frozen=True)
@@ -46,15 +47,15 @@ def parse_cell(text: str) -> tuple[int, int]:
     return cell
 
 
-def cut_image(file: Path, layout: SheetLayout | None, all_frames: bool) -> list[Cut]:
-    """The sprites of an image file: the frames its JSON names, else the cells of `layout`, else frames of an animation.
+def cut_image(file: Path, layout: SheetLayout | None, all_frames: bool, index: Path | None = None) -> list[Cut]:
+    """The sprites of an image file: the frames its data file names, else the cells of `layout`, else animation frames.
 
-    A `.json` of Aseprite's kind beside the file goes before `layout`, for it knows each frame. An animated file is no
-    sheet: its first frame is taken, or all with `all_frames`. Cells and named frames that are empty (transparent or of
-    one colour) are left out; the others keep their numbers. Raises DatasetError as `read_sprite`, and where sheet and
-    layout do not fit.
+    `index`: its data file (see `find_indexes`), which goes before `layout`, for it knows each frame. An animated file
+    is no sheet: its first frame is taken, or all with `all_frames`. Cells and named frames that are empty (transparent
+    or of one colour) are left out; the others keep their numbers. Raises DatasetError as `read_sprite`, and where sheet
+    and layout do not fit.
     """
-    data = read_sheet_data(file)
+    data = read_index(index, file.name) if index else None
     try:
         if data is not None:
             names = name_frames(data, file.stem)
@@ -71,7 +72,7 @@ def cut_image(file: Path, layout: SheetLayout | None, all_frames: bool) -> list[
         sheet = read_sprite(file)
         return [Cut("", sheet, ())] if layout is None else _cut_cells(sheet, layout)
     except ValueError as error:
-        beside = file.with_suffix(".json") if data is not None else file
+        beside = index if index and data is not None else file
         raise DatasetError(f"{printable(beside)}: {printable(error)}") from error
 
 

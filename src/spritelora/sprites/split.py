@@ -36,6 +36,13 @@ def hold_out(
     return [x for i, x in enumerate(items) if i not in held], [x for i, x in enumerate(items) if i in held]
 
 
+def why_none_held_out(share: float, num_items: int) -> str:
+    """Why `hold_out` held none of so many items out."""
+    if share == 0:
+        return "data.holdout=0"
+    return f"that needs {SMALLEST_SET} sprites, there {'is' if num_items == 1 else 'are'} {num_items}"
+
+
 def hold_out_groups(groups: Sequence[str], order: Sequence[int], count: int) -> set[int] | None:
     """The places of about `count` items in whole groups, taken as `order` meets them; None where groups are too large.
 

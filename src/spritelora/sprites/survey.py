@@ -11,17 +11,24 @@ from numpy.typing import NDArray
 
 from spritelora.errors import DatasetError
 from spritelora.sprites.findings import Finding, Severity
-from spritelora.sprites.fit import take_from_canvas
-from spritelora.sprites.image import Pixels, exact_scale, read_sprite, visible_colours, without_hidden_colour
-from spritelora.sprites.manifest import PreparedSprite
+from spritelora.sprites.image import Pixels, exact_scale, visible_colours, without_hidden_colour
 from spritelora.sprites.native import NativeScale, detect_scale, to_native
 from spritelora.sprites.pixel_lint import lint_image
+from spritelora.sprites.prepared import NativeSprite, Prepared, check_bytes, restore
+from spritelora.sprites.recent import Recent
 from spritelora.sprites.sheet import SheetLayout, cut_image
 from spritelora.sprites.sources import Source
 
 AS_IT_IS = NativeScale(1, (0, 0), 1.0, True)
 AGREEING_SHARE = 0.75
 KEPT_BYTES = 256 * 1024 * 1024
+DECODED_BYTES = 64 * 1024 * 1024
+
+Images = dict[str, tuple[tuple[str, ...], Pixels]]
+"""The sprites of an image file as they lie there, by tag, with words for their captions."""
+
+_decoded: Recent[Images] = Recent(DECODED_BYTES, lambda images: sum(pixels.nbytes for _, pixels in images.values()))
+"""The sheets and animations decoded last: each is read for many sprites, in every process once."""
 
 
 @dataclass(frozen=True)
@@ -34,22 +41,11 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class NativeSprite:
-    """A sprite at its native size: RGBA (H, W, 4), and its alpha (H, W) as a mask should have it.
-
-    The two alphas differ where the sprite comes from a prepared image, in which half-transparent pixels are opaque.
-    """
-
-    pixels: Pixels
-    alpha: Pixels
-
-
-@dataclass(frozen=True)
 class SurveyedSprite:
     """One sprite of a file. `image_size`, `native_size`: x before y. `colours`: visible ones, packed.
 
-    `cells_px`: the largest flat cells, from its corner on, that it could be made of. `prepared`: its record where it
-    was read from a folder that prepare wrote.
+    `cells_px`: the largest flat cells, from its corner on, that it could be made of. `prepared`: what is known of it
+    where it was read from a folder that prepare wrote.
     """
 
     tag: str
@@ -59,7 +55,7 @@ class SurveyedSprite:
     scale: NativeScale
     colours: NDArray[np.uint32]
     cells_px: int = 1
-    prepared: PreparedSprite | None = None
+    prepared: Prepared | None = None
 
 
 @dataclass(frozen=True)
@@ -77,17 +73,19 @@ def label(source: str, tag: str) -> str:
     return f"{source}:{tag}" if tag else source
 
 
-def survey_file(source: Source, reading: Reading, prepared: PreparedSprite | None) -> SurveyedFile:
+def survey_file(source: Source, reading: Reading, prepared: Prepared | None) -> SurveyedFile:
     """Decode a file whole and look at each sprite in it; what is wrong with it becomes findings.
 
-    `prepared`: the record of a file of that name, if the folder was written by prepare.
+    `prepared`: what the manifest says of the file, if the folder was written by prepare.
     """
     findings: list[Finding] = []
     try:
         sha256 = hashlib.sha256(source.file.read_bytes()).hexdigest()
-        known = prepared if prepared and prepared.sha256 == sha256 and reading == Reading() else None
-        sprites = tuple(_survey_image(source, tag, words, image, reading, known, findings)
-                        for tag, words, image in _images(source, reading))  # fmt: skip
+        if prepared and reading == Reading():
+            sprites = (_survey_prepared(source, prepared, sha256),)
+        else:
+            sprites = tuple(_survey_image(source, tag, words, image, reading, findings)
+                            for tag, (words, image) in _images(source, reading).items())  # fmt: skip
     except (DatasetError, OSError) as error:
         text = str(error).removeprefix(f"{source.file}: ")
         return SurveyedFile(source, "", (), (Finding("unreadable", Severity.error, source.name, text),))
@@ -96,13 +94,10 @@ def survey_file(source: Source, reading: Reading, prepared: PreparedSprite | Non
 
 def read_natives(source: Source, reading: Reading, sprites: Sequence[SurveyedSprite]) -> Iterator[NativeSprite]:
     """The native sprites of a file in the order of its survey; memory holds one file at a time."""
-    images = {tag: image for tag, _, image in _images(source, reading)}
+    is_prepared = all(sprite.prepared for sprite in sprites)
+    images = {} if is_prepared else _images(source, reading)
     for sprite in sprites:
-        yield (
-            _restore(source, images[sprite.tag], sprite.prepared)
-            if sprite.prepared
-            else _native(images[sprite.tag], sprite.scale)
-        )
+        yield restore(source.file, sprite.prepared) if sprite.prepared else _native(images[sprite.tag][1], sprite.scale)
 
 
 def settle_scales(files: Sequence[SurveyedFile]) -> list[SurveyedFile]:
@@ -134,9 +129,22 @@ def _settled(sprite: SurveyedSprite, common: Mapping[tuple[int, int], int]) -> S
     return dataclasses.replace(sprite, scale=NativeScale(factor, (0, 0), 1.0, True), native_size=size)
 
 
-def _images(source: Source, reading: Reading) -> Iterator[tuple[str, tuple[str, ...], Pixels]]:
-    for cut in cut_image(source.file, reading.layout, reading.all_frames):
-        yield cut.tag, cut.words, without_hidden_colour(cut.pixels)
+def _images(source: Source, reading: Reading) -> Images:
+    if source.index is None and reading.layout is None and not reading.all_frames:
+        return _cut(source, reading)
+    versions = [(f, s.st_mtime_ns, s.st_size) for f in (source.file, source.index) if f and (s := f.stat())]
+    return _decoded.get((reading, *versions), lambda: _cut(source, reading))
+
+
+def _cut(source: Source, reading: Reading) -> Images:
+    cuts = cut_image(source.file, reading.layout, reading.all_frames, source.index)
+    return {cut.tag: (cut.words, without_hidden_colour(cut.pixels)) for cut in cuts}
+
+
+def _survey_prepared(source: Source, prepared: Prepared, sha256: str) -> SurveyedSprite:
+    check_bytes(source.file, prepared, sha256)
+    colours, record = visible_colours(restore(source.file, prepared).pixels), prepared.record
+    return SurveyedSprite("", (), record.canvas, record.native_size, AS_IT_IS, colours, 1, prepared)
 
 
 def _survey_image(
@@ -145,13 +153,9 @@ def _survey_image(
     words: tuple[str, ...],
     image: Pixels,
     reading: Reading,
-    prepared: PreparedSprite | None,
     findings: list[Finding],
 ) -> SurveyedSprite:
     height, width = image.shape[:2]
-    if prepared:
-        colours = visible_colours(_restore(source, image, prepared).pixels)
-        return SurveyedSprite(tag, words, (width, height), prepared.native_size, AS_IT_IS, colours, 1, prepared)
     called = label(source.name, tag)
     scale = _scale(image, reading, called, findings)
     findings += check_image(called, image, scale)
@@ -181,20 +185,6 @@ def check_image(called: str, image: Pixels, scale: NativeScale) -> list[Finding]
 def _native(image: Pixels, scale: NativeScale) -> NativeSprite:
     native = without_hidden_colour(to_native(image, scale))
     return NativeSprite(native, native[..., 3])
-
-
-def _restore(source: Source, image: Pixels, prepared: PreparedSprite) -> NativeSprite:
-    """The native sprite back from a prepared image and its mask, to the bit."""
-    alpha = np.full((*image.shape[:2], 1), 255, dtype=np.uint8)
-    if prepared.mask:
-        folder = source.file.parents[len(source.name.split("/")) - 1]
-        alpha = read_sprite(folder / prepared.mask)[..., :1]
-    if alpha.shape[:2] != image.shape[:2]:
-        raise DatasetError(f"{source.file}: its mask {prepared.mask} is of another size; prepare the originals again")
-    native = take_from_canvas(image, prepared.fit, prepared.native_size).copy()
-    mask = take_from_canvas(alpha, prepared.fit, prepared.native_size)[..., 0]
-    native[..., 3] = np.where(mask > 0, 255, 0)
-    return NativeSprite(without_hidden_colour(native), mask)
 
 
 class NativeSprites(Mapping[str, Pixels]):

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from spritelora.errors import DatasetError
 from spritelora.sprites.encode import encode_image, encode_mask
-from spritelora.sprites.image import apply_matte, visible_colours
+from spritelora.sprites.image import visible_colours
 from spritelora.sprites.manifest import PreparedSprite, one_or_pair
 from spritelora.sprites.output_folder import put_file
 from spritelora.sprites.plan import Pair3, Piece, PlannedFile, hex_colour
-from spritelora.sprites.survey import NativeSprite, Reading, label, read_natives
+from spritelora.sprites.prepared import NativeSprite
+from spritelora.sprites.survey import Reading, label, read_natives
 
 MASKS = ".masks"
 
@@ -84,7 +85,7 @@ def _write_piece(job: WriteJob, piece: Piece, native: NativeSprite, files: dict[
         return None
     surveyed = job.planned.surveyed
     sprite = surveyed.sprites[piece.number]
-    image = encode_image(apply_matte(part.pixels, job.matte), piece.fit, job.matte)
+    image = encode_image(part.on_matte(job.matte), piece.fit, job.matte)
     mask = encode_mask(part.alpha, piece.fit)
     caption = job.captions.get(piece.stem, Caption())
     files[image_name(piece.stem)] = sha256 = put_file(job.folder, image_name(piece.stem), image)
@@ -93,7 +94,7 @@ def _write_piece(job: WriteJob, piece: Piece, native: NativeSprite, files: dict[
     if caption.text is not None and caption.origin != "edited":
         name = caption_name(piece.stem)
         files[name] = put_file(job.folder, name, f"{caption.text}\n".encode())
-    scale = one_or_pair(sprite.prepared.fit.factors) if sprite.prepared else sprite.scale.factor
+    scale = sprite.prepared.record.factor if sprite.prepared else sprite.scale.factor
     return PreparedSprite(
         file=image_name(piece.stem),
         source=surveyed.source.name,
@@ -108,6 +109,7 @@ def _write_piece(job: WriteJob, piece: Piece, native: NativeSprite, files: dict[
         source_sha256=surveyed.sha256,
         num_colors=len(visible_colours(part.pixels)),
         mask=mask_name(piece.stem) if mask is not None else None,
+        mask_sha256=files.get(mask_name(piece.stem)),
         caption=caption.text,
         caption_from=caption.origin,
         repeats=surveyed.source.repeats,
@@ -118,4 +120,5 @@ def _write_piece(job: WriteJob, piece: Piece, native: NativeSprite, files: dict[
 
 def _part(native: NativeSprite, piece: Piece) -> NativeSprite:
     (x, y), (width, height) = piece.corner, piece.size
-    return NativeSprite(native.pixels[y : y + height, x : x + width], native.alpha[y : y + height, x : x + width])
+    pixels, alpha = (part[y : y + height, x : x + width] for part in (native.pixels, native.alpha))
+    return NativeSprite(pixels, alpha, native.matte)

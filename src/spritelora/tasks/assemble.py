@@ -37,6 +37,7 @@ from spritelora.sdxl.recompute import recompute
 from spritelora.sdxl.text import NO_TOKEN, TextEmbedding, TextStack
 from spritelora.sprites.augment import vary_caption
 from spritelora.sprites.folder import CaptionedSprite, training_image
+from spritelora.sprites.split import why_none_held_out
 from spritelora.tasks.earlier import Earlier
 from spritelora.tasks.regularisation import add_regularisation
 from spritelora.tasks.text_training import rate_factor
@@ -60,15 +61,13 @@ class Encoded:
     negative: TextEmbedding
 
 
-def encode_all(
-    encoder: Encoder, sprites: TrainingSet, side_px: int, sampler: SamplerConfig, trains_text: bool = False
-) -> Encoded:
+def encode_all(encoder: Encoder, sprites: TrainingSet, sampler: SamplerConfig, trains_text: bool = False) -> Encoded:
     """Encode sprites, captions and sample prompts; what the cache holds is not computed again.
 
     `trains_text`: texts are token ids, for the encoders are not frozen.
     """
     everything = [*sprites.training, *sprites.held_out]
-    drawn = encoder.latents([*everything, *sprites.regularisation], side_px, sprites.matte)
+    drawn = encoder.latents([*everything, *sprites.regularisation], sprites.matte)
     latents = dict(zip([s.name for s in everything], drawn, strict=False))
     further = [(s, v) for s, variants in zip(sprites.training, sprites.variants, strict=True) for v in variants[1:]]
     kept = [s.caption for s in sprites.regularisation]
@@ -88,7 +87,7 @@ def encode_all(
             weights=[s.weight for s in part],
         )
 
-    varied = iter(encoder.latents([s for s, _ in further], side_px, sprites.matte, [v for _, v in further]))
+    varied = iter(encoder.latents([s for s, _ in further], sprites.matte, [v for _, v in further]))
     more = [
         [(next(varied), texts[vary_caption(sprite.caption, variant)]) for variant in variants[1:]]
         for sprite, variants in zip(sprites.training, sprites.variants, strict=True)
@@ -231,11 +230,12 @@ def optimizer_settings(optim: OptimConfig, precision: Precision) -> dict[str, An
 
 
 def build_validation(
-    validation: ValidationConfig, encoded: Encoded, num_timesteps: int, batch_size: int
+    validation: ValidationConfig, holdout: float, encoded: Encoded, num_timesteps: int, batch_size: int
 ) -> dict[str, list[Batch]]:
     """Validation batches by the name of their timestep band, from the held-out sprites where there are any."""
     if not len(encoded.held_out):
-        log.info("nothing held out (that needs 10 sprites): the validation loss is that of the training sprites")
+        reason = why_none_held_out(holdout, len(encoded.training))
+        log.info("nothing held out (%s): the validation loss is that of the training sprites", reason)
     measured = (encoded.held_out if len(encoded.held_out) else encoded.training).spread(validation.limit)
     bands = timestep_bands(validation.bands, num_timesteps)
     batches = validation_batches(measured, bands, validation.draws, batch_size)
@@ -253,7 +253,7 @@ def build_sample_plan(
         prompts=sampler.prompts,
         texts=encoded.prompts,
         negative=encoded.negative,
-        references=[training_image(sprites.training[i], side_px, sprites.matte) for i in nearest],
+        references=[training_image(sprites.training[i], sprites.matte) for i in nearest],
         steps=sampler.steps,
         guidance=sampler.guidance,
         seed=sampler.seed,

@@ -5,14 +5,13 @@ import logging
 import platform
 import statistics
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from spritelora.config.benchmark import BenchmarkConfig, BenchmarkMode
 from spritelora.errors import ConfigError, TrainingError
 from spritelora.files import write_whole
-from spritelora.tasks.libraries import quick_imports
+from spritelora.tasks.libraries import package_versions, quick_imports
 
 log = logging.getLogger(__name__)
 
@@ -20,8 +19,12 @@ log = logging.getLogger(__name__)
 def benchmark(config: BenchmarkConfig) -> dict[str, Any]:
     """Measure, print the figures as one JSON object, and return them."""
     if config.peer is not None and config.mode is not BenchmarkMode.command:
-        raise ConfigError("peer= is a whole command, to be timed beside train.py: add mode=command")
-    output = Path(config.output).expanduser() if config.output is not None else None
+        raise ConfigError("peer= is a whole command, to be timed beside train: add mode=command")
+    if config.mode is BenchmarkMode.suite:
+        from spritelora.tasks.suite.conduct import conduct
+
+        return conduct(config)
+    output = Path(config.output) if config.output is not None else None
     if output is not None and output.exists():
         raise ConfigError(f"output={output} exists already; name another file")
     with quick_imports():
@@ -55,5 +58,5 @@ def _machine() -> dict[str, Any]:
     return {
         "machine": platform.machine(),
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in ("spritelora", "torch", "pytorch-lightning", "diffusers", "peft")},
+        "versions": package_versions(),
     }

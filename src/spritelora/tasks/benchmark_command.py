@@ -1,10 +1,9 @@
-"""`train.py` from start to end as a user types it, with an empty and then a filled cache, beside another command."""
+"""`train` from start to end as a user types it, with an empty and then a filled cache, beside another command."""
 
 import re
 import shlex
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 
 from spritelora.config.benchmark import BenchmarkConfig
 from spritelora.errors import TrainingError
+from spritelora.program import child_command
 from spritelora.tasks.benchmark import spread
 from spritelora.training.run_log import LINES, read_lines
 
@@ -100,7 +100,7 @@ def _train(config: BenchmarkConfig, run_dir: Path, cache: Path) -> Taken:
         if not reached_s and config.until_loss is not None and losses and min(losses) <= config.until_loss:
             reached_s.append(elapsed_s)
 
-    command = [sys.executable, "train.py", *QUIET, *config.overrides, f"output={run_dir}", f"data.cache={cache}"]
+    command = child_command("train", *QUIET, *config.overrides, f"output={run_dir}", f"data.cache={cache}")
     whole_s, _ = time_command(command, watch)
     watch(whole_s)
     steps = [line["step_time_s"] for line in read_lines(run_dir / LINES) if "step_time_s" in line]
@@ -112,7 +112,7 @@ def time_command(command: Sequence[str], watch: Callable[[float], None] = lambda
 
     Raises TrainingError where it fails.
     """
-    with tempfile.TemporaryFile("w+", errors="replace") as stream:
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stream:
         started = time.perf_counter()
         try:
             process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)

@@ -1,5 +1,6 @@
 """What a chip that is not here would take for SDXL, from counted arithmetic, bytes and a share of its matrix rate."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from spritelora.config.hardware_keys import BaseFormat
 from spritelora.sdxl.geometry import SDXL_UNET, SDXL_UNET_WEIGHTS, SDXL_VAE, shapes_of, vae_shapes_of
 from spritelora.sdxl.text import text_shapes_of
 from spritelora.tasks.benchmark_train import count_forward_tflop, count_tflop, random_set
-from spritelora.tasks.need import FULL_SIZE
+from spritelora.tasks.need import FULL_SIZE, Geometry
 from spritelora.training.memory import Plan, RunShapes
 from spritelora.training.tracing import Arithmetic
 
@@ -39,7 +40,7 @@ def project(config: BenchmarkConfig) -> dict[str, Any]:
         f"run_of_{RUN_STEPS}_steps_h": step_s * RUN_STEPS / 3600,
         "image_s": max(one_image_tflop / rate, config.sampling_steps * weights_s),
         "ten_images_s": max(10 * one_image_tflop / rate, config.sampling_steps * weights_s),
-        "peak_gb": _run_shapes(config).use(Plan(BaseFormat.full, False, batch)).peak_gb,
+        "peak_gb": _shapes(config).use(Plan(BaseFormat.full, False, batch)).peak_gb,
     }
     return {
         "mode": "project",
@@ -57,6 +58,10 @@ def project(config: BenchmarkConfig) -> dict[str, Any]:
     }
 
 
+def _shapes(config: BenchmarkConfig) -> RunShapes:
+    return shapes_of_run(config, FULL_SIZE, Arithmetic(torch.bfloat16, is_cuda=True), SIDE_PX)
+
+
 def decoding_tflop() -> float:
     """Arithmetic of SDXL's autoencoder for one image, counted on shapes alone."""
     vae = vae_shapes_of(SDXL_VAE)
@@ -65,17 +70,29 @@ def decoding_tflop() -> float:
     return counter.get_total_flops() / 1e12
 
 
-def _run_shapes(config: BenchmarkConfig) -> RunShapes:
+def shapes_of_run(
+    config: BenchmarkConfig, geometry: Geometry, arithmetic: Arithmetic, side_px: int, process: int = 0
+) -> RunShapes:
+    """The shapes of a training with the settings' LoRA. `process`: bytes that libraries take of the same memory."""
+    traced: dict[str, int] = {}
+
     def make_unet() -> Any:
-        unet = torch.nn.Module.to(shapes_of(SDXL_UNET), torch.bfloat16).requires_grad_(False)
+        unet = torch.nn.Module.to(shapes_of(geometry.unet), arithmetic.base).requires_grad_(False)
         add_lora(unet, match_targets(unet, config.targets), config.rank, config.rank, 0.0, seed=0)  # pyright: ignore
         return unet.train()
 
+    def remember(name: str, compute: Callable[[], int]) -> int:
+        if name not in traced:
+            traced[name] = compute()
+        return traced[name]
+
     return RunShapes(
         make_unet,
-        lambda: vae_shapes_of(SDXL_VAE),
-        lambda: text_shapes_of(FULL_SIZE.text),
+        lambda: vae_shapes_of(geometry.vae),
+        lambda: text_shapes_of(geometry.text),
         lambda parameters: torch.optim.AdamW(parameters),
-        Arithmetic(torch.bfloat16, is_cuda=True),
-        SIDE_PX,
+        arithmetic,
+        side_px,
+        process=process,
+        remember=remember,
     )

@@ -25,7 +25,7 @@ def measure_sampling(config: BenchmarkConfig) -> dict[str, Any]:
         torch.set_num_threads(config.threads)
     hardware = choose_hardware(config.device, config.precision)
     side_px = settle_side(config)
-    unet, vae = open_unet(config.model, hardware), _open_vae(config.model, hardware)
+    unet, vae = open_unet(config.model, hardware), open_vae(config.model, hardware)
     scheduler = sdxl_scheduler()
     prompts = [random_text(dict(unet.config), i) for i in range(config.batch_size)]
     negative = random_text(dict(unet.config), -1)
@@ -61,7 +61,8 @@ def measure_sampling(config: BenchmarkConfig) -> dict[str, Any]:
     }
 
 
-def _open_vae(model: str, hardware: Hardware) -> Autoencoder:
+def open_vae(model: str, hardware: Hardware) -> Autoencoder:
+    """The autoencoder of a model in fp32 on the device; of `sdxl` with random weights."""
     if model == "sdxl":
         return random_vae(hardware.device)
     return load_vae(find_base(str(embedded_base()) if model in GEOMETRIES else model), hardware.device)

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -9,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from spritelora.adapters.adapted_linear import use_peft_layers
 from spritelora.adapters.lora import adapter_parameters, add_lora, match_targets
-from spritelora.config.benchmark import GEOMETRIES, BenchmarkConfig
+from spritelora.config.benchmark import GEOMETRIES, BenchmarkConfig, BenchmarkOptim
 from spritelora.config.hardware_keys import BaseFormat
 from spritelora.config.schema import Prediction
 from spritelora.data.batch import EncodedSet, training_batch
@@ -37,7 +39,7 @@ from spritelora.training.trainer import make_trainer
 NUM_SPRITES = 64
 
 
-def measure_training(config: BenchmarkConfig) -> dict[str, Any]:
+def measure_training(config: BenchmarkConfig, callbacks: Sequence[pl.Callback] = ()) -> dict[str, Any]:
     """Time of a step on random latents, through the loop that `train.py` runs."""
     if config.threads is not None:
         torch.set_num_threads(config.threads)
@@ -45,24 +47,13 @@ def measure_training(config: BenchmarkConfig) -> dict[str, Any]:
     hardware = choose_hardware(config.device, config.precision)
     side_px = settle_side(config)
     started = time.perf_counter()
-    is_half = config.base is BaseFormat.half
-    unet = open_unet(config.model, hardware, torch.float16 if is_half else None)
-    if is_half:
-        store(unet, hardware.base_dtype)
-    if config.base in BYTES_PER_WEIGHT:
-        unet = quantise(unet, config.base)
-        reset_peak_memory(hardware.device)
+    unet = adapted_unet(config, hardware)
     loaded_s = time.perf_counter() - started
     unet_config = dict(unet.config)
-    add_lora(unet, match_targets(unet, config.targets), config.rank, config.rank, 0.0, seed=0)
-    recompute(unet, float(config.gradient_checkpointing))
-    if config.compile:
-        compile_blocks(unet)
-    module = _module(unet.train())
     encoded = random_set(unet_config, side_px)
     try:
         with compiler_errors():
-            warmup_s, round_s = _run_loop(module, encoded, hardware, config)
+            warmup_s, round_s = run_loop(make_module(unet, config), encoded, hardware, config, callbacks)
     except torch.cuda.OutOfMemoryError as error:
         raise TrainingError(f"out of GPU memory ({first_line(error)}); try batch_size=1") from error
     step_s = spread([s / config.steps for s in round_s])
@@ -77,6 +68,8 @@ def measure_training(config: BenchmarkConfig) -> dict[str, Any]:
         "resolution": side_px,
         "batch_size": config.batch_size,
         "rank": config.rank,
+        "optim": config.optim.value,
+        "peft_layers": config.peft_layers,
         "gradient_checkpointing": config.gradient_checkpointing,
         "trainable_parameters": sum(p.numel() for p in adapter_parameters(unet)),
         "load_s": round(loaded_s, 2),
@@ -90,6 +83,24 @@ def measure_training(config: BenchmarkConfig) -> dict[str, Any]:
         "share_of_matrix_rate": float(f"{tflop / step_s['median'] / rate:.3g}"),
         "peak_gb": round(peak_memory_gb(hardware.device), 3),
     }
+
+
+def adapted_unet(config: BenchmarkConfig, hardware: Hardware) -> Unet:
+    """The UNet on the device in the settings' format, with a new LoRA, ready to train."""
+    is_half = config.base is BaseFormat.half
+    unet = open_unet(config.model, hardware, torch.float16 if is_half else None)
+    if is_half:
+        store(unet, hardware.base_dtype)
+    if config.base in BYTES_PER_WEIGHT:
+        unet = quantise(unet, config.base)
+    reset_peak_memory(hardware.device)
+    add_lora(unet, match_targets(unet, config.targets), config.rank, config.rank, 0.0, seed=0)
+    if config.peft_layers:
+        use_peft_layers(unet)
+    recompute(unet, float(config.gradient_checkpointing))
+    if config.compile:
+        compile_blocks(unet)
+    return unet.train()
 
 
 def settle_side(config: BenchmarkConfig) -> int:
@@ -139,26 +150,41 @@ class RoundClock(pl.Callback):
             self.stamps.append(time.perf_counter())
 
 
-def _run_loop(
-    module: LoraModule, encoded: EncodedSet, hardware: Hardware, config: BenchmarkConfig
+def run_loop(
+    module: LoraModule,
+    encoded: EncodedSet,
+    hardware: Hardware,
+    config: BenchmarkConfig,
+    callbacks: Sequence[pl.Callback] = (),
 ) -> tuple[float, list[float]]:
     """Seconds of the warm-up, in which kernels are chosen, loaded and compiled, and of each round."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)  # importing it has set its own level
     clock = RoundClock(config.warmup, config.steps, config.rounds)
-    trainer = make_trainer(hardware, max(clock.ends), 1.0, [clock], devices=1)
+    trainer = make_trainer(hardware, max(clock.ends), 1.0, [clock, *callbacks], devices=1)
     started = time.perf_counter()
     trainer.fit(module, SpriteData(encoded, 0, config.batch_size, NUM_TIMESTEPS))
     return clock.stamps[0] - started, [b - a for a, b in zip(clock.stamps, clock.stamps[1:], strict=False)]
 
 
-def _module(unet: Unet) -> LoraModule:
+def make_module(unet: Unet, config: BenchmarkConfig) -> LoraModule:
+    """The LightningModule around a UNet, with the settings' optimizer at its usual rate."""
     return LoraModule(
         unet,
         Objective(cumulative_alphas(), Prediction.epsilon, Uniform(), 0.0),
-        make_optimizer=lambda named: torch.optim.AdamW([p for _, p in named], lr=1e-4, fused=True),
+        make_optimizer=lambda named: make_optimizer(config.optim, [p for _, p in named]),
         rate_share=lambda _step: 1.0,
         seed=0,
     )
+
+
+def make_optimizer(kind: BenchmarkOptim, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+    """An optimizer over the parameters at a rate of 1e-4."""
+    if kind is BenchmarkOptim.adamw:
+        return torch.optim.AdamW(parameters, lr=1e-4, fused=True)
+    from bitsandbytes.optim import AdamW8bit, PagedAdamW8bit
+
+    made: Any = {BenchmarkOptim.adamw8bit: AdamW8bit, BenchmarkOptim.paged_adamw8bit: PagedAdamW8bit}[kind]
+    return made(parameters, lr=1e-4)
 
 
 def count_tflop(

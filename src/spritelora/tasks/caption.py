@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from spritelora.config.caption import CaptionConfig, CaptionMode
 from spritelora.config.hardware_keys import Device
 from spritelora.errors import ConfigError, DatasetError
-from spritelora.sprites.caption_files import read_set
+from spritelora.sprites.caption_files import read_set, side_car
 from spritelora.sprites.caption_lint import lint_captions
 from spritelora.sprites.caption_terms import VARIANTS
 from spritelora.sprites.findings import Finding, Severity
+from spritelora.sprites.names import printable
 from spritelora.sprites.sources import Source, refuse
 from spritelora.tasks.libraries import quick_imports
 
@@ -28,7 +29,7 @@ Lint = Callable[[Mapping[str, str | None]], list[Finding]]
 
 def caption(config: CaptionConfig) -> None:
     """Write, check or edit captions, as the mode says."""
-    folder = Path(config.dataset).expanduser()
+    folder = Path(config.dataset)
     variants = [*VARIANTS, *(_variant_group(text) for text in config.variants)]
     sources = read_set(folder)
     if config.mode is CaptionMode.caption:
@@ -55,8 +56,10 @@ def write_missing(config: CaptionConfig, folder: Path, sources: list[Source]) ->
 
     wanted = choose_wanted(sources, config.overwrite)
     log.info("%s: %d sprites, %d to caption", folder, len(sources), len(wanted))
+    for line in reasons_left(sources, {item.source.name for item in wanted}, config.overwrite):
+        log.info("%s", line)
     if not wanted:
-        log.info("nothing to do: every sprite has a caption; overwrite=true writes them anew")
+        log.info("nothing to do")
         return
     place = find_captioner(config.captioner)
 
@@ -71,6 +74,21 @@ def write_missing(config: CaptionConfig, folder: Path, sources: list[Source]) ->
     problems = write_captions(wanted, captioner, surround, config.batch_size)
     log.info("%d captions written; read them through: mode=validate, then mode=edit", len(wanted) - len(problems))
     refuse(folder, problems)
+
+
+def reasons_left(sources: Sequence[Source], wanted: Container[str], overwrite: bool) -> list[str]:
+    """Why sprites are not captioned, a line for each reason with their number."""
+    left = [source for source in sources if source.name not in wanted]
+    unread = sorted({source.unread for source in left if source.unread})
+    others = [source for source in left if not source.unread]
+    num_fixed = sum(side_car(source) is None for source in others)
+    reasons = {
+        f"have a caption in {', '.join(map(printable, unread[:3]))}, it seems, which is not read; bring it to "
+        f"metadata.csv (columns file_name and text), or overwrite=true": len(left) - len(others),
+        "have a caption in a file that is never changed (metadata.jsonl, metadata.csv, .caption)": num_fixed,
+        "have a caption; overwrite=true writes it anew": 0 if overwrite else len(others) - num_fixed,
+    }
+    return [f"{count} of {len(sources)} sprites {reason}" for reason, count in reasons.items() if count]
 
 
 def check(folder: Path, sources: list[Source], lint: Lint) -> None:

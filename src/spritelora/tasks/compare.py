@@ -15,12 +15,14 @@ from spritelora.config.resume import read_record
 from spritelora.errors import ConfigError, SpriteLoraError, TrainingError
 from spritelora.evaluation.comparison import Row, columns, sort_rows, to_csv
 from spritelora.evaluation.comparison_page import make_page
+from spritelora.file_names import safe_name, tell_apart
 from spritelora.files import write_whole
 from spritelora.sprites.image import Pixels
 from spritelora.sprites.names import slug
-from spritelora.tasks.compare_rows import Entry, find_entries, lora_of, read_row
+from spritelora.tasks.compare_rows import Entry, find_entries, lora_of, read_row, read_rows
 from spritelora.tasks.export import VALIDATION
 from spritelora.tasks.lora_files import check_free
+from spritelora.tasks.prompts_file import read_prompts_file
 from spritelora.tasks.validate_settings import IMAGES
 from spritelora.tasks.wandb_report import log_comparison
 
@@ -33,13 +35,15 @@ USUAL_ORDER = ("validation_loss", "name")
 
 def compare(config: CompareConfig, run_dir: Path) -> Path:
     """Gather the rows, validating what has no validation if asked to, and write them. Returns the folder."""
-    output = Path(config.output).expanduser() if config.output is not None else run_dir
+    output = Path(config.output) if config.output is not None else run_dir
     if output.exists() and not output.is_dir():
         raise ConfigError(f"output={output} is a file; name a folder")
     check_free([output / name for name in (PAGE, TABLE, RECORD)], config.overwrite)
+    if config.measure and config.validation.prompts_file is not None:
+        read_prompts_file(config.validation.prompts_file)  # else each entry would be one that could not be measured
     entries = find_entries(config.runs, config.names)
-    folders = {entry.name: validation_folder(entry, output) for entry in entries}
-    rows = [read_row(entry, folders[entry.name]) for entry in entries]
+    folders = validation_folders(entries, output)
+    rows = read_rows(entries, folders)
     check_one_base(rows)
     if config.measure:
         problems = {e.name: _measure(config, e, folders[e.name]) for e in entries}
@@ -58,10 +62,15 @@ def compare(config: CompareConfig, run_dir: Path) -> Path:
     return output
 
 
-def validation_folder(entry: Entry, output: Path) -> Path:
-    """Where an entry's validation is or would be: of a run its newest, of a file in the comparison's folder."""
-    if entry.kind != "run":
-        return output / "validations" / (slug(entry.name) or "lora")
+def validation_folders(entries: Sequence[Entry], output: Path) -> dict[str, Path]:
+    """Where each entry's validation is or would be: of a run its newest, of a file in the comparison's folder."""
+    files = [entry for entry in entries if entry.kind != "run"]
+    names = tell_apart(safe_name(slug(entry.name) or "lora") for entry in files)
+    of_files = {entry.name: output / "validations" / name for entry, name in zip(files, names, strict=True)}
+    return {entry.name: of_files.get(entry.name) or _newest_validation(entry) for entry in entries}
+
+
+def _newest_validation(entry: Entry) -> Path:
     found = [f for f in entry.path.glob(f"*/{VALIDATION}") if f.is_file()]
     return max(found, key=lambda f: f.stat().st_mtime).parent if found else entry.path / "validation"
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spritelora.adapters.bases import EMBEDDED, base_of
+from spritelora.adapters.bases import EMBEDDED, base_of, require_sdxl
 from spritelora.adapters.lora_file import PEFT_WEIGHTS, LoraFile, read_lora_file
 from spritelora.config.adapter_keys import AdapterKind
 from spritelora.config.resume import RECORD, is_run, read_record
 from spritelora.config.sweep import read_job
-from spritelora.errors import ConfigError, ResumeError, SpriteLoraError
+from spritelora.errors import ConfigError, ResumeError, SpriteLoraError, WeightsError
 from spritelora.evaluation.colour_distance import read_colours
 from spritelora.evaluation.comparison import Cell, Row, as_values
 from spritelora.tasks.export import COLOURS, VALIDATION
@@ -35,7 +35,7 @@ class Entry:
 
 def find_entries(places: Sequence[str], names: Sequence[str]) -> list[Entry]:
     """The runs, files and jobs of sweeps in these places. Raises ConfigError for what is none of them."""
-    entries = [entry for place in places for entry in _expand(Path(place).expanduser())]
+    entries = [entry for place in places for entry in _expand(Path(place))]
     if names and len(names) != len(entries):
         raise ConfigError(f"names has {len(names)} names for {len(entries)} rows; give one for each")
     if names:
@@ -66,16 +66,32 @@ def _named_apart(entries: Sequence[Entry]) -> list[Entry]:
     return [e if names.count(e.name) == 1 else Entry(e.path, e.kind, str(e.path)) for e in entries]
 
 
+def read_rows(entries: Sequence[Entry], validations: Mapping[str, Path]) -> list[Row]:
+    """The row of each entry. Raises WeightsError for all files that are no LoRAs for SDXL."""
+    rows: list[Row] = []
+    problems: list[str] = []
+    for entry in entries:
+        try:
+            rows.append(read_row(entry, validations[entry.name]))
+        except WeightsError as error:
+            problems.append(str(error))
+    if problems:
+        raise WeightsError("\n  ".join(problems))
+    return rows
+
+
 def read_row(entry: Entry, validation: Path | None) -> Row:
-    """Everything an entry tells, never raising for a bad run.
+    """Everything an entry tells, never raising for a bad run; WeightsError for a file that is no LoRA for SDXL.
 
     `validation`: where a record of its validation may be, None to read none.
     """
     try:
         if entry.kind == "failed":
             return Row({"name": entry.name, "status": "failed", "problem": _last_error(entry.path)})
-        row = _run_row(entry) if entry.kind == "run" else _file_row(entry)
+        row = _file_row(entry) if entry.kind == "file" else _run_row(entry)
     except (SpriteLoraError, KeyError, TypeError) as error:
+        if entry.kind == "file":
+            raise
         return Row({"name": entry.name, "status": "failed", "problem": f"record is damaged: {error}"})
     try:
         return row if validation is None else _with_validation(row, validation)
@@ -139,6 +155,7 @@ def _strength(settings: Mapping[str, Any]) -> float:
 
 def _file_row(entry: Entry) -> Row:
     lora = read_lora_file(entry.path)
+    require_sdxl(lora)
     told = lora.metadata
     ranks, ratios = ({f(c) for c in lora.everything.values()} for f in (lambda c: c.rank, lambda c: c.alpha / c.rank))
     size = (lora.path if lora.path.is_file() else entry.path).stat().st_size
@@ -162,7 +179,7 @@ def _file_row(entry: Entry) -> Row:
 def _base_of_run(record: Mapping[str, Any]) -> str:
     """What a LoRA file of the run calls its base."""
     path, folder = record["settings"]["model"]["path"], Path(record["model"]["folder"])
-    return folder.name if path is None or Path(path).expanduser().is_dir() or path.startswith(("/", ".", "~")) else path
+    return folder.name if path is None or Path(path).is_dir() or path.startswith(("/", ".", "~")) else path
 
 
 def _base_of_file(lora: LoraFile) -> str:

@@ -20,7 +20,7 @@ def data_facts(config: DataConfig, sprites: TrainingSet) -> dict[str, object]:
             for name, of_set in config.sets.items()
         })  # fmt: skip
     if config.regularisation.path is not None:
-        images, folder = sprites.regularisation, Path(config.regularisation.path).expanduser().resolve().name
+        images, folder = sprites.regularisation, Path(config.regularisation.path).resolve().name
         told["num_reg_images"] = len(images)
         told["prior_loss_weight"] = config.regularisation.weight
         told["reg_dataset_dirs"] = json.dumps({folder: {"n_repeats": 1, "img_count": len(images)}})

@@ -4,12 +4,13 @@ import dataclasses
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from spritelora.config.data_keys import DataConfig, RegularisationConfig, SetConfig
 from spritelora.errors import ConfigError, DatasetError
-from spritelora.sprites.folder import CaptionedSprite, read_folder
+from spritelora.sprites.folder import CaptionedSprite, factors_text, place_sprites, read_folder
 from spritelora.sprites.names import printable
 
 log = logging.getLogger(__name__)
@@ -28,25 +29,26 @@ def read_sets(config: DataConfig, side_px: int) -> list[CaptionedSprite]:
     problems: list[str] = []
     for name, of_set in config.sets.items():
         try:
-            found[name] = read_folder(Path(of_set.path).expanduser(), side_px, f"data.sets.{name}.path")
+            found[name] = read_folder(Path(of_set.path), side_px, f"data.sets.{name}.path")
         except DatasetError as error:
             problems.append(str(error))
     if problems:
         raise DatasetError("\n".join(problems))
-    factor = min(sprites[0].factor for sprites in found.values())
+    _warn_of_repeats(found)
+    rest = iter(place_sprites([s for sprites in found.values() for s in sprites], side_px))
+    placed = {name: list(islice(rest, len(sprites))) for name, sprites in found.items()}
     for name, sprites in found.items():
-        of_set, own = config.sets[name], sprites[0].factor
+        of_set, own, factor = config.sets[name], factors_text(sprites), factors_text(placed[name])
         alone = f"; alone they would be enlarged by {own}, beside the others by {factor}" if own != factor else ""
         log.info("set %s: %d sprites x %d, weight %g%s", name, len(sprites), of_set.repeats, of_set.weight, alone)
-    _warn_of_repeats(found)
-    return [_of_set(s, name, config.sets[name], factor) for name, sprites in found.items() for s in sprites]
+    return [_of_set(s, name, config.sets[name]) for name, sprites in placed.items() for s in sprites]
 
 
 def read_regularisation(config: RegularisationConfig, side_px: int) -> list[CaptionedSprite]:
     """The images that keep the base as it is, enlarged by a factor of their own; none where no folder is named."""
     if config.path is None:
         return []
-    sprites = read_folder(Path(config.path).expanduser(), side_px, "data.regularisation.path")
+    sprites = read_folder(Path(config.path), side_px, "data.regularisation.path")
     log.info(
         "regularisation: %d images, one after every %d sprites, weight %g", len(sprites), config.every, config.weight
     )
@@ -81,13 +83,12 @@ def _check(config: DataConfig) -> None:
         raise ConfigError(f"data.sets: '{odd[0]}' is not a name of letters, digits, _ and -; rename the set")
 
 
-def _of_set(sprite: CaptionedSprite, name: str, of_set: SetConfig, factor: int) -> CaptionedSprite:
+def _of_set(sprite: CaptionedSprite, name: str, of_set: SetConfig) -> CaptionedSprite:
     return dataclasses.replace(
         sprite,
         name=f"{name}/{sprite.name}",
         group=f"{name}/{sprite.group}",
         repeats=sprite.repeats * of_set.repeats,
-        factor=factor,
         weight=of_set.weight,
     )
 

@@ -2,9 +2,7 @@
 
 import platform
 import shutil
-from contextlib import suppress
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -16,18 +14,18 @@ from spritelora.sdxl.base import BaseModel, cached_hub_folder, find_base, hub_an
 from spritelora.sdxl.embedded import embedded_base
 from spritelora.sdxl.latents import finite_formats
 from spritelora.sdxl.quantised import BYTES_PER_WEIGHT, probe_quantised
+from spritelora.sprites.folder import factors_text
 from spritelora.tasks.assemble import find_optimizer, optimizer_settings, rate_factors
 from spritelora.tasks.doctor_findings import Disk, MachineFacts, RunNeed, failures, find_all, to_table
+from spritelora.tasks.libraries import package_versions
 from spritelora.tasks.need import FULL_SIZE, Geometry, choose_plan, read_geometry, run_shapes
+from spritelora.tasks.training_set import read_training_set
 from spritelora.training.hardware import Hardware, choose_hardware
 from spritelora.training.machine import read_device
 from spritelora.training.memory import SHARE, MemoryUse, Plan, plans, savings
 from spritelora.training.optimizer import probe_optimizer
 from spritelora.training.wandb_run import has_wandb_key
 
-PACKAGES = ("torch", "pytorch-lightning", "diffusers", "transformers", "peft", "bitsandbytes")
-IMAGES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"}
-DEMO_SPRITES = 108
 HUB_GB = 7.0
 """SDXL in fp16 with its VAE in full, as it is fetched."""
 
@@ -49,7 +47,7 @@ def examine(config: TrainConfig) -> None:
 def locate_base(config: TrainConfig) -> tuple[BaseModel | None, str, str]:
     """The base where it is on this machine, what to say of it, and what is wrong; nothing is fetched."""
     path = config.model.path or str(embedded_base())
-    is_here = Path(path).expanduser().exists()
+    is_here = Path(path).exists()
     folder = None if is_here else cached_hub_folder(path)
     if not is_here and folder is None:
         if hub_answers(path):
@@ -119,13 +117,16 @@ def gather(config: TrainConfig, hardware: Hardware, base: BaseModel | None, foun
     vae, skipped = {}, "the base is not here"
     if base is not None:
         vae, skipped = finite_formats(load_vae(base, hardware.device)), ""
+    num_images, data, data_problem = read_data(config)
     return MachineFacts(
         architecture=platform.machine(),
-        versions={"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        versions={"python": platform.python_version(), **package_versions()},
         device=read_device(hardware.device),
         cuda_build=torch.version.cuda,
         probes=probe_bitsandbytes(config, hardware),
-        disks=disks(config, is_fetched=base is None and not problem),
+        disks=disks(config, num_images, is_fetched=base is None and not problem),
+        data=data,
+        data_problem=data_problem,
         base=found,
         base_problem=problem,
         wandb="an API key is set: runs are logged online" if has_wandb_key() else "no API key: runs are logged offline",
@@ -153,14 +154,25 @@ def probe_bitsandbytes(config: TrainConfig, hardware: Hardware) -> dict[str, str
     return found
 
 
-def disks(config: TrainConfig, is_fetched: bool) -> dict[str, Disk]:
+def read_data(config: TrainConfig) -> tuple[int, str, str]:
+    """How many images there are to encode, what to say of them, and what is wrong, as training would answer it."""
+    try:
+        found = read_training_set(config.data, config.model.resolution, config.objective.masked_loss)
+    except (SpriteLoraError, OSError) as error:
+        return 0, config.data.path or ", ".join(config.data.sets) or "the demo set", str(error)
+    everything = [*found.training, *found.held_out, *found.regularisation]
+    size = " x ".join(map(str, everything[0].fit.canvas))
+    count, matte = len(everything) + sum(len(v) - 1 for v in found.variants), "#{:02x}{:02x}{:02x}".format(*found.matte)
+    return count, f"{count} images of {size} px, enlarged by {factors_text(found.training)}, matte {matte}", ""
+
+
+def disks(config: TrainConfig, num_images: int, is_fetched: bool) -> dict[str, Disk]:
     """Room in the folders that a run writes to, and how much it needs there."""
     trainer, side = config.trainer, config.model.resolution // 8
     num_saved = 1 + (trainer.max_steps // trainer.save_every if trainer.save_every else 0)
-    num_sprites = count_images(config.data.path)
     # An adapter of the size of SDXL's rank 32 in 16 bits, with fp32 weights and two states each to resume from.
     checkpoint_gb = config.lora.rank / 32 * (0.09 + 0.19 * 3)
-    latents_gb = num_sprites * (16 * side * side + 77 * 2048 * 4) / 1e9
+    latents_gb = num_images * (16 * side * side + 77 * 2048 * 4) / 1e9
     found = {
         "checkpoints": _disk(
             config.output or "outputs", num_saved * checkpoint_gb, "output= on another disk, or trainer.save_every=0"
@@ -176,21 +188,7 @@ def disks(config: TrainConfig, is_fetched: bool) -> dict[str, Disk]:
     return found
 
 
-def count_images(path: str | None) -> int:
-    """The sprites in a folder, as many as the demo set has where none is named."""
-    if path is None:
-        return DEMO_SPRITES
-    return sum(file.suffix.lower() in IMAGES for file in Path(path).expanduser().rglob("*"))
-
-
 def _disk(folder: str, needed_gb: float, advice: str) -> Disk:
-    place = Path(folder).expanduser().resolve()
-    while not place.exists():
-        place = place.parent
-    return Disk(folder, shutil.disk_usage(place).free / 1e9, needed_gb, advice)
-
-
-def _version(package: str) -> str:
-    with suppress(PackageNotFoundError):
-        return version(package)
-    return "not installed"
+    place = Path(folder).resolve()
+    nearest = next((p for p in (place, *place.parents) if p.exists()), None)  # None: a drive that is not there
+    return Disk(folder, shutil.disk_usage(nearest).free / 1e9 if nearest else 0.0, needed_gb, advice)

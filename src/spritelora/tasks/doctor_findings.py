@@ -42,7 +42,7 @@ class MachineFacts:
     """What was found. `cuda_build`: the CUDA that torch was built for. `probes`: what bitsandbytes says of each part
     that was tried, empty where it works. `disks`: by what is written. `base_problem`: empty where the base is at hand
     or can be fetched. `vae`: whether the autoencoder's latents are finite, by number format; empty: not tried, see
-    `vae_skipped`.
+    `vae_skipped`. `data`: what the data set is. `data_problem`: empty where it can be trained on.
     """
 
     architecture: str
@@ -56,6 +56,8 @@ class MachineFacts:
     wandb: str
     vae: Mapping[str, bool] = field(default_factory=dict)
     vae_skipped: str = ""
+    data: str = ""
+    data_problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ def find_all(facts: MachineFacts, need: RunNeed) -> list[Finding]:
         *_device(facts),
         *_bitsandbytes(facts, need),
         *_base(facts),
+        Finding("data", facts.data, Verdict.fails if facts.data_problem else Verdict.ok, facts.data_problem),
         *_memory(facts.device, need),
         *_disks(facts.disks),
         Finding("W&B", facts.wandb),
@@ -95,6 +98,8 @@ def _device(facts: MachineFacts) -> Iterator[Finding]:
     if device.kind == "cpu":
         told = f"CPU ({facts.architecture}), {device.total_gb:.1f} GB, {device.free_gb:.1f} GB free"
         yield Finding("device", told, Verdict.note, "trains model=tiny in minutes; SDXL wants a CUDA GPU")
+        if facts.cuda_build is None and facts.architecture != "arm64":  # Apple's chips have no other build
+            yield Finding("torch's wheel", "for the CPU alone", Verdict.note, f"with an NVIDIA GPU: {gpu_build(facts)}")
         return
     capability = device.capability or (0, 0)
     memory = "shared with the CPU" if device.is_unified else "its own"
@@ -108,7 +113,7 @@ def _device(facts: MachineFacts) -> Iterator[Finding]:
         if _major(facts.cuda_build) < 13:
             yield Finding(
                 "torch's wheel", f"for CUDA {facts.cuda_build}, which has no code for 12.1", Verdict.note,
-                "pip install torch --index-url https://download.pytorch.org/whl/cu130 (one report: 2.9 times as fast)",
+                f"{gpu_build(facts)} (one report: 2.9 times as fast)",
             )  # fmt: skip
     if device.is_unified:
         yield Finding(
@@ -117,6 +122,12 @@ def _device(facts: MachineFacts) -> Iterator[Finding]:
         )  # fmt: skip
     if capability < (8, 0):
         yield Finding("arithmetic", "no bf16: fp16 with loss scaling", Verdict.note, "none: it is chosen by itself")
+
+
+def gpu_build(facts: MachineFacts) -> str:
+    """What to type for the same torch built for CUDA 13."""
+    release = facts.versions["torch"].partition("+")[0]
+    return f"pip install --upgrade torch=={release} --index-url https://download.pytorch.org/whl/cu130"
 
 
 def _major(version: str | None) -> int:
@@ -184,7 +195,8 @@ def to_table(findings: Sequence[Finding]) -> str:
     for finding in findings:
         lines.append(f"{finding.verdict.value:5}  {finding.what:{width}}  {finding.found}")
         if finding.advice:
-            lines.append(f"{'':5}  {'':{width}}  -> {finding.advice}")
+            below = f"\n{'':{width + 11}}"
+            lines.append(f"{'':5}  {'':{width}}  -> {finding.advice.replace(chr(10), below)}")
     return "\n".join(lines)
 
 

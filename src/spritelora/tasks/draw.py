@@ -14,6 +14,7 @@ from spritelora.config.hardware_keys import Precision
 from spritelora.config.schema import Prediction
 from spritelora.data.cache import Cache
 from spritelora.data.encode import Encoder
+from spritelora.files import is_same
 from spritelora.sdxl.base import BaseModel, Unet, find_base
 from spritelora.sdxl.embedded import embedded_base
 from spritelora.sdxl.sample import start_noise
@@ -54,7 +55,7 @@ def draw_images(
     base = find_base(path, vae, config.model.tokenizer or source.recorded("model", "tokenizer", None))
     drawing = settle_drawing(config, source, loras, base)
     check_side(drawing.side_px)
-    cache = Cache(Path(config.data.cache).expanduser())
+    cache = Cache(Path(config.data.cache))
     warn_of_base(base, source.record, cache)
     encoder = Encoder(base, cache, hardware.device)
     wanted = [prompt for prompt in prompts for _ in range(config.count)]
@@ -74,7 +75,7 @@ def draw_images(
 
 def settle_drawing(config: GenerateConfig, source: "Source", loras: list[LoraFile], base: BaseModel) -> Drawing:
     """As typed, else as the run drew its samples, else as the LoRA file or the base says."""
-    typed, is_embedded = config.sampler, base.folder.resolve() == embedded_base().resolve()
+    typed, is_embedded = config.sampler, is_same(base.folder, embedded_base())
     negative = typed.negative_prompt
     own_side = config.model.resolution or source.recorded("model", "resolution", None)
     return Drawing(

@@ -65,7 +65,7 @@ class Earlier:
 
 def read_earlier(adapter: AdapterConfig) -> Earlier:
     """The files that settings name. Raises WeightsError for one that cannot be read."""
-    paths = {name: Path(p).expanduser() for name in ("start", "over") if (p := getattr(adapter, name)) is not None}
+    paths = {name: Path(p) for name in ("start", "over") if (p := getattr(adapter, name)) is not None}
     files = {name: read_lora_file(path) for name, path in paths.items()}
     hashes = {name: file_hash(lora.path) for name, lora in files.items()}
     return Earlier(files.get("start"), files.get("over"), adapter.over_strength, hashes)
@@ -80,7 +80,7 @@ def lay_recorded(unet: Unet, record: Mapping[str, Any] | None, base_name: str) -
     if record is None or expected is None:
         return
     adapter = record["settings"]["adapter"]
-    path = Path(adapter["over"]).expanduser()
+    path = Path(adapter["over"])
     if not path.exists() or file_hash((over := read_lora_file(path)).path) != expected:
         raise WeightsError(
             f"{path}: {'has changed' if path.exists() else 'no such file'}, and the run was trained over it; put it "

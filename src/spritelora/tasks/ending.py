@@ -14,6 +14,7 @@ from spritelora.config.durations import parse_duration
 from spritelora.config.invocation import Invocation
 from spritelora.config.schema import TrainConfig
 from spritelora.errors import TimeUp
+from spritelora.program import typed
 from spritelora.training.checkpoints import FINAL, TIME_UP
 from spritelora.training.hardware import Hardware
 from spritelora.training.out_of_memory import Demand
@@ -69,7 +70,7 @@ def end_before_its_end(config: TrainConfig, invocation: Invocation, status: int)
     if invocation.sweep and is_time:
         raise TimeUp(f"stopped {why}")
     folder = invocation.run_dir.parent if invocation.sweep else invocation.run_dir
-    log.info("stopped %s; to go on: python train.py resume=%s", why, folder)
+    log.info("stopped %s; to go on: %s", why, typed("train", f"resume={folder}"))
     raise SystemExit(status)
 
 

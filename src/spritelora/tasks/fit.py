@@ -123,7 +123,7 @@ def _fit(
 ) -> tuple[float, int | None]:
     """Returns the validation loss of the result, and the exit status of a stop before the end, if there was one."""
     started = time.perf_counter()
-    cache = Cache(Path(config.data.cache).expanduser())
+    cache = Cache(Path(config.data.cache))
     stop, prepared = StopRequest(team, deadline_of(config.trainer.max_time)), None
     try:
         with team.together():
@@ -166,7 +166,7 @@ def _fit(
 
 def _check_same_sprites(sprites: TrainingSet, team: Team) -> None:
     """Raise DatasetError where a process has read others than the first."""
-    hashes = team.meet((sprites.hash, sprites.masks_hash, sprites.regularisation_hash))
+    hashes = team.meet((sprites.hash, sprites.views, sprites.masks_hash, sprites.regularisation_hash))
     if other := [rank for rank, found in enumerate(hashes) if found != hashes[0]]:
         raise DatasetError(
             f"process {other[0]} has read other sprites or captions than the first: data.path must be the same "
@@ -212,7 +212,9 @@ def _train(
     try:
         meter = StepMeter(run_log, settings.log_every, settings.batch_size, team)
         num_timesteps = len(module.objective.alphas)
-        validation = assemble.build_validation(config.validation, encoded, num_timesteps, settings.batch_size)
+        validation = assemble.build_validation(
+            config.validation, config.data.holdout, encoded, num_timesteps, settings.batch_size
+        )
         plan = assemble.build_sample_plan(config, prepared.base, prepared.sprites, encoded, prepared.hardware)
         captions = [s.caption for s in prepared.sprites.training]
         told = {**data_facts(config.data, prepared.sprites), **begun.facts}

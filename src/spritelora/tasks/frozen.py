@@ -78,9 +78,7 @@ def encode_kept(frozen: Frozen, config: TrainConfig, encoder: Encoder, sprites: 
 
     def encode() -> Encoded:
         frozen.let_go("unet")  # which is not in memory beside the encoders in a run alone either
-        encoded = encode_all(
-            encoder, sprites, config.model.resolution, config.sampler, config.text_encoders.are_trained
-        )
+        encoded = encode_all(encoder, sprites, config.sampler, config.text_encoders.are_trained)
         gc.collect()
         if encoder.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -91,7 +89,7 @@ def encode_kept(frozen: Frozen, config: TrainConfig, encoder: Encoder, sprites: 
 
 def _encoded_key(config: TrainConfig, sprites: TrainingSet) -> object:
     everything = (*sprites.training, *sprites.held_out, *sprites.regularisation)
-    shown = [(s.file, s.repeats, s.factor, s.weight) for s in everything]
+    shown = [(s.file, s.repeats, s.fit, s.native_sha256, s.weight) for s in everything]
     of_set = (
         sprites.hash,
         sprites.masks_hash,
@@ -127,5 +125,4 @@ def results_of_base(
 
 def colours_kept(frozen: Frozen, config: TrainConfig, sprites: TrainingSet) -> TrainingColours:
     """The colours of the training sprites, which the samples of every job are measured against."""
-    side_px = config.model.resolution
-    return frozen.part("colours", _encoded_key(config, sprites), lambda: training_colours(sprites, side_px))
+    return frozen.part("colours", _encoded_key(config, sprites), lambda: training_colours(sprites))

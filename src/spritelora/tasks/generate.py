@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,20 @@ from spritelora.errors import ConfigError, DatasetError, WeightsError
 from spritelora.evaluation.cells import snap
 from spritelora.evaluation.colours import image_oklab
 from spritelora.evaluation.grid import Grid, find_edges, find_grid, find_pitch, step_strengths
+from spritelora.file_names import safe_name, tell_apart
 from spritelora.files import write_whole
 from spritelora.sprites import finish, pack
-from spritelora.sprites.folder import CaptionedSprite
-from spritelora.sprites.image import Pixels, apply_matte, exact_scale, parse_colour, read_sprite
-from spritelora.sprites.names import slug, tell_apart
+from spritelora.sprites.folder import native_sprite
+from spritelora.sprites.image import Pixels, exact_scale, parse_colour
+from spritelora.sprites.names import slug
 from spritelora.sprites.palette import count_colours
 from spritelora.sprites.palette_file import MAX_COLOURS, Colours, read_palette
+from spritelora.sprites.prepared import NativeSprite
 from spritelora.tasks.data_sets import recorded_sets
 from spritelora.tasks.libraries import quick_imports
-from spritelora.tasks.training_set import read_training_set
+from spritelora.tasks.native_sprites import wanted_grid
+from spritelora.tasks.prompts_file import read_prompts_file
+from spritelora.tasks.training_set import TrainingSet, read_training_set
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +45,6 @@ class Source:
 
     loras: list[Path]
     record: dict[str, Any] | None
-
-    @property
-    def matte(self) -> finish.Colour | None:
-        """What lay under the run's training set."""
-        return None if self.record is None else parse_colour(self.record["data"]["matte"])
 
     def recorded(self, section: str, name: str, default: Any) -> Any:
         """A setting of the run, else `default`."""
@@ -78,7 +78,7 @@ def generate(config: GenerateConfig, invocation: Invocation) -> None:
 
     images = draw_images(config, source, prompts, lambda side: _check_divides(config.native_size, side))
     folder = invocation.run_dir
-    labels = [(slug(prompt) or "sprite", i) for prompt in prompts for i in range(config.count)]
+    labels = [(safe_name(slug(prompt) or "sprite"), i) for prompt in prompts for i in range(config.count)]
     names = tell_apart(name if config.count == 1 else f"{name}_{i}" for name, i in labels)
     _write_raw(folder / "raw", names, images, [prompt for prompt in prompts for _ in range(config.count)])
     sprites = finish_images(images, finishing, names)
@@ -89,7 +89,7 @@ def find_source(config: GenerateConfig) -> Source:
     """The LoRAs to draw with. Raises ConfigError for two origins of them or a run without, WeightsError for no file."""
     if config.run is not None and config.lora:
         raise ConfigError("run= and lora= are both given: leave one out")
-    files = [Path(name).expanduser() for name in config.lora]
+    files = [Path(name) for name in config.lora]
     if missing := [str(file) for file in files if not file.exists()]:
         raise WeightsError(f"lora={', '.join(missing)}: no such file; give LoRA files, or run=RUN for a run's newest")
     if config.run is None:
@@ -97,7 +97,7 @@ def find_source(config: GenerateConfig) -> Source:
     with quick_imports():  # torch is slow to import
         from spritelora.tasks.export import find_checkpoint
 
-    run = Path(config.run).expanduser()
+    run = Path(config.run)
     record = read_record(run) if is_run(run) else None
     checkpoint = find_checkpoint(run)
     return Source([checkpoint / LORA], record or read_record(checkpoint))
@@ -109,13 +109,7 @@ def read_prompts(config: GenerateConfig, source: Source) -> list[str]:
         raise ConfigError("prompts= and prompts_file= are both given: leave one out")
     prompts = list(config.prompts)
     if config.prompts_file is not None:
-        try:
-            text = Path(config.prompts_file).expanduser().read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"prompts_file={config.prompts_file}: cannot be read as UTF-8 text ({error})") from error
-        prompts = [line.strip() for line in text.splitlines() if line.strip()]
-        if not prompts:
-            raise ConfigError(f"prompts_file={config.prompts_file}: no prompts in it; write one a line")
+        prompts = read_prompts_file(config.prompts_file)
     prompts = prompts or list(source.recorded("sampler", "prompts", []))
     if not prompts:
         raise ConfigError("nothing to draw: add 'prompts=pixel art, red potion' or prompts_file=FILE")
@@ -137,13 +131,14 @@ def plan_finishing(config: GenerateConfig, source: Source, side_px: int | None) 
     wants_grid = config.native_size == "auto" and config.run is not None
     wants_matte = matte is None and is_transparent and config.run is not None
     if wants_palette or wants_grid or wants_matte:
-        sprites, under = _training_sprites(config, source)
-        if matte is None and any((read_sprite(s.file)[..., 3] == 0).any() for s in sprites):
-            matte = under
+        found = _training_set(config, source)
+        natives = [native_sprite(sprite) for sprite in (*found.training, *found.held_out)]
+        if matte is None and any((native.alpha == 0).any() for native in natives):
+            matte = found.matte
         if wants_palette:
-            palette = training_palette(sprites, under, with_matte=not is_transparent)
+            palette = training_palette(natives, found.matte, with_matte=not is_transparent)
         if wants_grid and side_px is not None:
-            grid = training_grid(sprites, side_px)
+            grid = training_grid(found, natives, side_px)
     return Finishing(grid, palette, matte, is_transparent, config.holes)
 
 
@@ -172,42 +167,40 @@ def _given_palette(text: str) -> Colours | int | None:
     if text == "none":
         return None
     if not re.fullmatch(r"\d+", text):
-        return read_palette(Path(text).expanduser())
+        return read_palette(Path(text))
     if not 1 <= int(text) <= MAX_COLOURS:
         raise ConfigError(f"palette={text}: a number of colours is from 1 to {MAX_COLOURS}")
     return int(text)
 
 
-def _training_sprites(config: GenerateConfig, source: Source) -> tuple[list[CaptionedSprite], finish.Colour]:
+def _training_set(config: GenerateConfig, source: Source) -> TrainingSet:
     folder = config.data.path or source.recorded("data", "path", None)
     if folder is None and source.record is None:
         raise ConfigError("palette=training without run=: name the sprites with data.path=FOLDER")
     side_px = source.recorded("model", "resolution", config.model.resolution or 1024)
     limit = source.recorded("data", "limit", None) if config.data.path is None else None
     sets = recorded_sets(source.record["settings"]["data"]) if source.record and config.data.path is None else {}
-    found = read_training_set(DataConfig(path=folder, sets=sets, limit=limit, cache=config.data.cache), side_px)
-    return [*found.training, *found.held_out], source.matte or found.matte
+    data = DataConfig(path=folder, sets=sets, limit=limit, cache=config.data.cache)
+    return read_training_set(data, side_px, trained=source.record["data"] if source.record else None)
 
 
-def training_palette(sprites: list[CaptionedSprite], matte: finish.Colour, with_matte: bool) -> Colours:
+def training_palette(natives: Sequence[NativeSprite], matte: finish.Colour, with_matte: bool) -> Colours:
     """The colours of sprites as training saw them, over their matte; the matte itself only where asked for."""
-    over = [apply_matte(read_sprite(s.file), matte).reshape(-1, 3) for s in sprites]
+    over = [native.on_matte(matte).reshape(-1, 3) for native in natives]
     colours, _ = count_colours(np.concatenate([*over, np.array([matte], dtype=np.uint8)]))
     own = colours[(colours != np.array(matte)).any(axis=1)]
     return colours if with_matte or not len(own) else own
 
 
-def training_grid(sprites: list[CaptionedSprite], side_px: int) -> Grid | None:
-    """The grid that all training images share; None, to be found in each image, where they differ."""
-    natives = [read_sprite(s.file) for s in sprites]
-    shapes = {n.shape[:2] for n in natives}
-    scale = int(np.gcd.reduce([exact_scale(n) for n in natives]))
-    sides = {max(shape) for shape in shapes}
-    factor = side_px // max(sides) if max(sides) <= side_px else 1
-    if len(sides) > 1 or side_px % factor or factor * scale < 2:
+def training_grid(found: TrainingSet, natives: Sequence[NativeSprite], side_px: int) -> Grid | None:
+    """The grid that all training images share, on images of `side_px`; None, to be found in each, where they differ."""
+    shared, trained_px = wanted_grid(found), found.training[0].fit.canvas[0]
+    scale = int(np.gcd.reduce([exact_scale(native.pixels) for native in natives]))
+    cell_px, rest = divmod(shared.cell_px * scale * side_px, trained_px) if shared else (1, 0)
+    if shared is None or rest or side_px % cell_px or cell_px < 2 or any(shared.offset):
         log.info("the training sprites do not share one grid: it is found in each image")
         return None
-    return Grid(factor * scale)
+    return Grid(cell_px)
 
 
 def finish_images(images: list[Pixels], plan: Finishing, names: list[str]) -> list[Pixels]:

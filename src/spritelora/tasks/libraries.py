@@ -8,7 +8,30 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
+
+from spritelora import __version__
+
+PACKAGES = (
+    "spritelora", "torch", "pytorch-lightning", "diffusers", "transformers", "peft", "bitsandbytes", "hydra-core",
+)  # fmt: skip
+"""The packages whose versions can change a run's numbers."""
+
+
+def package_version(package: str) -> str:
+    """The version of a package, of this one also where it runs from its sources without being installed."""
+    if package == "spritelora":
+        return __version__
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def package_versions() -> dict[str, str]:
+    """The version of each of PACKAGES."""
+    return {package: package_version(package) for package in PACKAGES}
 
 
 def prepare_libraries() -> None:

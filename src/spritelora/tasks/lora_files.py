@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from spritelora.adapters.bases import EMBEDDED, base_of
+from spritelora.adapters.bad_numbers import check_numbers
+from spritelora.adapters.bases import EMBEDDED, base_of, check_readable
 from spritelora.adapters.changes import parts_of
 from spritelora.adapters.formats import SAVE_DTYPE, write_form
 from spritelora.adapters.inspect import block_sizes, describe_file
@@ -18,7 +19,7 @@ from spritelora.adapters.merge import Loss, merge_loras, merged_metadata, resize
 from spritelora.adapters.names import block_of
 from spritelora.config.export import LoraFormat
 from spritelora.config.lora_files import LoraFilesConfig, Mode
-from spritelora.errors import ConfigError
+from spritelora.errors import ConfigError, WeightsError
 from spritelora.files import check_free
 from spritelora.sdxl.base import BaseModel, find_base
 from spritelora.sdxl.embedded import embedded_base
@@ -29,15 +30,14 @@ log = logging.getLogger(__name__)
 def work_on_files(config: LoraFilesConfig) -> None:
     """Do what the mode says; reports go to standard output."""
     if config.mode is Mode.inspect:
-        for path in config.loras:
-            sys.stdout.write(inspect(Path(path).expanduser(), config.base, config.every_layer))
+        inspect(config)
         return
     strengths = check_settings(config)
     if config.output is None:
         raise ConfigError("output is not set: name the file to write, output=merged.safetensors")
     output = name_output(config.output, config.format)
     check_free([output], config.overwrite)
-    loras = [(read_lora_file(Path(p).expanduser()), s) for p, s in zip(config.loras, strengths, strict=True)]
+    loras = [(read_lora_file(Path(p)), s) for p, s in zip(config.loras, strengths, strict=True)]
     modules = merge_loras(loras)
     if config.rank is not None:
         check_rank(config, modules)
@@ -51,14 +51,29 @@ def work_on_files(config: LoraFilesConfig) -> None:
     log.info("%s: %d layers, %s, %s form", output, len(modules), told, config.format.value)
 
 
-def inspect(path: Path, base: str | None, every_layer: bool) -> str:
-    """The report on one file."""
-    lora = read_lora_file(path)
-    if base is None and base_of(lora) == EMBEDDED.name:
-        base = str(embedded_base())
+def inspect(config: LoraFilesConfig) -> None:
+    """Write the reports on all files. Raises WeightsError for those that cannot be read, or that no program can use."""
+    model = find_base(config.base) if config.base is not None else None
+    problems: list[str] = []
+    for path in config.loras:
+        try:
+            lora = read_lora_file(Path(path).expanduser())
+            if not lora.everything:
+                check_readable(lora)
+            sys.stdout.write(report_on(lora, model, config.every_layer))
+            check_numbers(lora)
+        except WeightsError as error:
+            problems.append(str(error))
+    if problems:
+        raise WeightsError("\n  ".join(problems))
+
+
+def report_on(lora: LoraFile, model: BaseModel | None, every_layer: bool) -> str:
+    """The report on one file. `model`: the base that sizes are relative to, None where it is not known."""
+    if model is None and base_of(lora) == EMBEDDED.name:
+        model = find_base(str(embedded_base()))
     norms, against = _no_norm, "weights of usual size (base=FOLDER compares with the base model's own)"
-    if base is not None:
-        model = find_base(base)
+    if model is not None:
         norms, against = weight_norms(model), f"the weights of {model.folder.name}"
     report = describe_file(lora, block_sizes(lora, norms), against)
     if every_layer:
@@ -90,7 +105,7 @@ def check_rank(config: LoraFilesConfig, modules: Mapping[str, LowRank]) -> None:
 
 def name_output(output: str, form: LoraFormat) -> Path:
     """The file or folder to write. Raises ConfigError for a file name that no program would look for."""
-    path = Path(output).expanduser()
+    path = Path(output)
     if path.suffix != ".safetensors" and form is not LoraFormat.peft:
         raise ConfigError(f"output={output}: the name of a LoRA file ends in .safetensors")
     return path

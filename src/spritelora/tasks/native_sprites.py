@@ -1,27 +1,27 @@
 """The training sprites at their native size, as what is drawn is compared with them."""
 
-import numpy as np
-
 from spritelora.evaluation.grid import Grid
 from spritelora.sprites.fit import Fit, draw_on_canvas
-from spritelora.sprites.image import LATENT_PX, Pixels, apply_matte, read_sprite, shrink_to_fit, without_hidden_colour
+from spritelora.sprites.folder import CaptionedSprite, native_sprite
+from spritelora.sprites.image import Pixels
 from spritelora.tasks.training_set import TrainingSet
 
 
-def native_sprites(sprites: TrainingSet, side_px: int) -> list[Pixels]:
-    """Each training sprite on its matte, in the middle of the native pixels that an image has, (n, n, 3)."""
-    side = -(-side_px // sprites.training[0].factor)
-    natives: list[Pixels] = []
-    for sprite in sprites.training:
-        pixels = shrink_to_fit(without_hidden_colour(read_sprite(sprite.file)), side_px)
-        native = apply_matte(np.asarray(pixels), sprites.matte)
-        height, width = native.shape[:2]
-        fit = Fit((1, 1), ((side - width) // 2, (side - height) // 2), (side, side))
-        natives.append(draw_on_canvas(native, fit, sprites.matte))
-    return natives
+def native_sprites(sprites: TrainingSet) -> list[Pixels]:
+    """Each training sprite on its matte, where it lies among the native pixels that its image has, (h, w, 3)."""
+    return [_on_native_canvas(sprite, sprites.matte) for sprite in sprites.training]
+
+
+def _on_native_canvas(sprite: CaptionedSprite, matte: tuple[int, int, int]) -> Pixels:
+    factors, offset, canvas = sprite.fit.factors, sprite.fit.offset, sprite.fit.canvas
+    (width, x), (height, y) = ((-(-c // f), o // f) for c, o, f in zip(canvas, offset, factors, strict=True))
+    return draw_on_canvas(native_sprite(sprite).on_matte(matte), Fit((1, 1), (x, y), (width, height)), matte)
 
 
 def wanted_grid(sprites: TrainingSet) -> Grid | None:
     """The grid that all training images share, None where they share none: then each image's own is looked for."""
-    factor = sprites.training[0].factor
-    return Grid(factor) if factor % LATENT_PX == 0 or LATENT_PX % factor == 0 else None
+    factor = sprites.factor
+    if factor is None:
+        return None
+    offsets = {(s.fit.offset[0] % factor, s.fit.offset[1] % factor) for s in sprites.training}
+    return Grid(factor, offsets.pop()) if len(offsets) == 1 else None

@@ -5,7 +5,6 @@ import logging
 from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from spritelora.sdxl.geometry import (
 from spritelora.sdxl.quantised import BYTES_PER_WEIGHT, probe_quantised
 from spritelora.sdxl.text import TextStack, text_shapes_of
 from spritelora.tasks import assemble
+from spritelora.tasks.libraries import package_versions
 from spritelora.tasks.text_training import adapt_text
 from spritelora.training.hardware import Hardware
 from spritelora.training.machine import LARGE_BYTES, DeviceFacts, process_memory_bytes, read_device
@@ -99,13 +99,13 @@ def run_shapes(config: TrainConfig, geometry: Geometry, hardware: Hardware) -> R
 def _kept_figures(
     config: TrainConfig, geometry: Geometry, arithmetic: Arithmetic
 ) -> Callable[[str, Callable[[], int]], int]:
-    cache = Cache(Path(config.data.cache).expanduser())
+    cache = Cache(Path(config.data.cache))
     of_run = {
         "geometry": json.dumps([geometry.unet, geometry.vae, geometry.text], default=str, sort_keys=True),
         "adapter": repr((config.lora, config.adapter, config.targets, config.text_encoders, config.optim)),
         "arithmetic": repr((arithmetic, config.model.resolution)),
         "heap": [HEAP, LARGE_BYTES],
-        "versions": [version(name) for name in ("torch", "diffusers", "peft", "bitsandbytes", "spritelora")],
+        "versions": package_versions(),
     }
 
     def remember(name: str, compute: Callable[[], int]) -> int:
@@ -126,7 +126,7 @@ def settle_savings(
     """
     asked = config.hardware
     if config.resume is not None and asked.base is BaseFormat.auto:
-        recorded = read_record(Path(config.resume).expanduser())["settings"].get("hardware", {})
+        recorded = read_record(Path(config.resume))["settings"].get("hardware", {})
         asked = replace(asked, base=BaseFormat(recorded.get("base", BaseFormat.full.value)))
     config = replace(config, hardware=asked)
     plan, reason = team.share(choose_plan(config, read_geometry(base), hardware) if team.is_first else (FIRST, ""))

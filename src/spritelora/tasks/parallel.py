@@ -15,22 +15,27 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 CHUNK = 16
-JOBS_PER_PROCESS = 64
-"""Below this many jobs another process costs more than it saves."""
+MOST_PROCESSES = 61
+"""As many as Windows can wait for at once."""
+ITEMS_PER_PROCESS = 64
+"""Below this many items another process costs more than it saves."""
 
 
-def map_in_order(function: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -> Iterator[Result]:
-    """`function` of each job, in this process for one worker or few jobs.
+def map_in_order(
+    function: Callable[[Job], Result], jobs: Sequence[Job], workers: int, items_per_job: int = 1
+) -> Iterator[Result]:
+    """`function` of each job, in this process for one worker or few items.
 
-    An error of a job ends the others. Raises SpriteLoraError where a process was killed.
+    `items_per_job`: sprites, or whatever takes the time. An error of a job ends the others. Raises SpriteLoraError
+    where a process was killed.
     """
-    workers = min(workers, -(-len(jobs) // JOBS_PER_PROCESS))
+    workers = min(workers, -(-len(jobs) * items_per_job // ITEMS_PER_PROCESS), MOST_PROCESSES)
     if workers <= 1:
         yield from map(function, jobs)
         return
     pool = ProcessPoolExecutor(workers, initializer=_end_with_parent)
     try:
-        yield from pool.map(function, jobs, chunksize=CHUNK)
+        yield from pool.map(function, jobs, chunksize=max(1, CHUNK // items_per_job))
     except BrokenProcessPool as error:
         raise SpriteLoraError(
             "a worker process was killed, perhaps for want of memory; run the same command again with workers=1"

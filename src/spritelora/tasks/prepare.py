@@ -12,10 +12,11 @@ from spritelora.config.prepare import PrepareConfig
 from spritelora.config.processes import num_cpus
 from spritelora.errors import DatasetError
 from spritelora.sprites.findings import Severity
-from spritelora.sprites.manifest import PreparedSprite, read_manifest
 from spritelora.sprites.output_folder import State, is_complete, read_ledger, read_state, sha256_of
 from spritelora.sprites.plan import plan_matte, plan_set
-from spritelora.sprites.sources import Found, Source, survey_folder
+from spritelora.sprites.prepared import Prepared
+from spritelora.sprites.sheet_index import find_indexes
+from spritelora.sprites.sources import Found, Source, refuse_empty, survey_folder
 from spritelora.sprites.survey import NativeSprites, Reading, SurveyedFile, label, settle_scales, survey_file
 from spritelora.sprites.write_set import Caption
 from spritelora.tasks.parallel import map_in_order
@@ -27,7 +28,7 @@ from spritelora.tasks.prepare_write import SetPlan, write_set
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the same originals give other files or findings than before, so that folders are made anew."""
 
 WITHOUT_EFFECT = ("input", "output", "workers", "validate_only")
@@ -39,9 +40,8 @@ def prepare(config: PrepareConfig) -> None:
     begun_s = time.monotonic()
     folder, output = folders_of(config)
     settings = Settings(reading_of(config), fit_options_of(config), matte_of(config))
-    found = survey_folder(folder)
-    if not found.sources and not found.errors:
-        raise DatasetError(f"{folder}: no images found; input names the folder that holds them")
+    found = _with_indexes(folder, survey_folder(folder))
+    refuse_empty(folder, found, "; input names the folder that holds them")
     state = read_state(output) if output else State()
     fingerprint = _fingerprint(config, found)
     if output and not config.validate_only and state.fingerprint == fingerprint and is_complete(output, state):
@@ -62,6 +62,13 @@ def prepare(config: PrepareConfig) -> None:
     log.info("done in %.1f s", time.monotonic() - begun_s)
 
 
+def _with_indexes(folder: Path, found: Found) -> Found:
+    """The same images with the data files of those that are sheets."""
+    indexes = find_indexes(folder, found.files, [source.name for source in found.sources])
+    sources = [dataclasses.replace(source, index=indexes.files.get(source.name)) for source in found.sources]
+    return dataclasses.replace(found, sources=sources, problems=[*found.problems, *indexes.findings])
+
+
 def _plan(
     config: PrepareConfig,
     settings: Settings,
@@ -70,9 +77,8 @@ def _plan(
     ledger: Mapping[str, set[str]],
 ) -> SetPlan:
     """What is to be written, and all findings. Raises DatasetError for errors unless bad files are to be skipped."""
-    folder = Path(config.input).expanduser()
-    known = read_manifest(folder)
-    jobs = [(source, settings.reading, known.get(source.name)) for source in found.sources]
+    folder = Path(config.input)
+    jobs = [(source, settings.reading, found.prepared.get(source.name)) for source in found.sources]
     files = settle_scales(list(map_in_order(_survey, jobs, config.workers or num_cpus())))
     plan = _plan_files(files, config, settings, output, ledger)
     natives = NativeSprites(files, settings.reading)
@@ -112,7 +118,7 @@ def _captions_by_label(plan: SetPlan) -> dict[str, Caption]:
     }
 
 
-def _survey(job: tuple[Source, Reading, PreparedSprite | None]) -> SurveyedFile:
+def _survey(job: tuple[Source, Reading, Prepared | None]) -> SurveyedFile:
     return survey_file(*job)
 
 
@@ -132,6 +138,9 @@ def _fingerprint(config: PrepareConfig, found: Found) -> str:
     problems = [[problem.kind, problem.file] for problem in found.problems]
     digest = hashlib.sha256(json.dumps([FORMAT, settings, problems]).encode())
     for source in found.sources:
-        beside = [sha256_of(f) for f in (source.file, source.file.with_suffix(".json"))]
+        beside = [sha256_of(f) for f in (source.file, source.index) if f is not None]
+        if known := found.prepared.get(source.name):
+            mask = known.record.mask
+            beside += [repr(known.record), mask and sha256_of(known.folder / mask)]
         digest.update(json.dumps([source.name, source.caption, source.repeats, source.group, *beside]).encode())
     return digest.hexdigest()

@@ -19,7 +19,8 @@ def settle_captions(
 ) -> tuple[dict[str, Caption], list[Finding]]:
     """A caption for each stem; one that someone wrote or changed in the prepared folder stays theirs.
 
-    `ledger`: the files of earlier runs in `output` with their hashes.
+    None is made for an image whose caption seems to stand in a file that is not read. `ledger`: the files of earlier
+    runs in `output` with their hashes.
     """
     captions: dict[str, Caption] = {}
     findings: list[Finding] = []
@@ -33,7 +34,7 @@ def settle_captions(
                     captions[piece.stem] = Caption(_read(output / caption_name(piece.stem)), "edited")
                 elif source.caption is not None:
                     captions[piece.stem] = Caption(", ".join([source.caption, *sprite.words]), "source")
-                elif config.create_captions:
+                elif config.create_captions and not source.unread:
                     captions[piece.stem] = Caption(create_caption(source.name, sprite.words, config), "name")
                 else:
                     captions[piece.stem] = Caption()

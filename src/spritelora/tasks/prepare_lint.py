@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
+from spritelora.program import typed
 from spritelora.sprites.caption_lint import MAX_TOKENS, lint_captions
 from spritelora.sprites.findings import Finding, Severity
 from spritelora.sprites.names import printable
@@ -37,7 +38,7 @@ def _lint_captions(captions: Mapping[str, Caption], trigger: str) -> list[Findin
     if missing:
         text = (
             f"{len(missing)} of {len(texts)} sprites have no caption, {printable(missing[0])} is one; create_captions="
-            f"true makes them from names, scripts/caption.py by a model or by hand; training needs one for each"
+            f"true makes them from names, {typed('caption')} by a model or by hand; training needs one for each"
         )
         findings.append(Finding("missing_captions", Severity.warning, "", text))
     return findings

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from spritelora.config.prepare import PrepareConfig
 from spritelora.errors import ConfigError, DatasetError
+from spritelora.files import is_within
 from spritelora.sprites.image import parse_colour
 from spritelora.sprites.plan import FitOptions, Pair3
 from spritelora.sprites.sheet import SheetLayout
@@ -52,16 +53,15 @@ def matte_of(config: PrepareConfig) -> Pair3 | None:
 
 def folders_of(config: PrepareConfig) -> tuple[Path, Path | None]:
     """The folder to read and the one to write, which must lie apart. Raises ConfigError and DatasetError."""
-    source = Path(config.input).expanduser()
+    source = Path(config.input)
     if not source.is_dir():
         raise DatasetError(f"{source}: no such folder; input names a folder of images")
     if config.output is None:
         if config.validate_only:
             return source, None
         raise ConfigError("'output' has no value: add output=FOLDER, or validate_only=true to write nothing")
-    output = Path(config.output).expanduser()
-    inner, outer = source.resolve(), output.resolve()
-    if inner == outer or inner in outer.parents or outer in inner.parents:
+    output = Path(config.output)
+    if is_within(source, output) or is_within(output, source):
         raise ConfigError(f"output={output} and input={source} lie in one another: originals stay apart, name another")
     if output.exists() and not output.is_dir():
         raise DatasetError(f"{output}: a file, not a folder; give another output")

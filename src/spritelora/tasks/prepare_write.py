@@ -1,5 +1,6 @@
 """The writing half of `prepare`: nothing foreign is touched, and a killed run goes on to the same folder."""
 
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from spritelora.sprites.write_set import Caption, WriteJob, caption_name, image_
 from spritelora.tasks.parallel import map_in_order
 
 MOST_NAMED = 10
+SPRITES_PER_PART = 64
 REPORT = "report.html"
 OF_THE_SET = (METADATA, MANIFEST, REPORT)
 """Files made from all others: ours once we wrote them, whatever they say now."""
@@ -50,10 +52,12 @@ def write_set(
     """
     _refuse_foreign(output, plan.captions, ledger)
     kinds = _kinds(plan.findings)
-    jobs = [_job(planned, plan, output, kinds) for planned in plan.planned]
+    parts = [part for planned in plan.planned for part in _parts(planned)]
+    jobs = [_job(part, plan, output, kinds) for part in parts]
+    sprites_per_job = max(1, sum(len(part.surveyed.sprites) for part in parts) // max(1, len(parts)))
     with claimed(output):
         (output / MANIFEST).unlink(missing_ok=True)
-        written = list(map_in_order(write_file, jobs, workers))
+        written = list(map_in_order(write_file, jobs, workers, sprites_per_job))
         sprites = [sprite for w in written for sprite in w.sprites]
         files = {name: sha256 for w in written for name, sha256 in w.files.items()}
         files[METADATA] = put_file(output, METADATA, encode_metadata(sprites))
@@ -64,6 +68,17 @@ def write_set(
         files[MANIFEST] = put_file(output, MANIFEST, encode_manifest(sprites))
         finish(output, State(fingerprint, files, kept, tuple(plan.findings)))
     return sprites
+
+
+def _parts(planned: PlannedFile) -> list[PlannedFile]:
+    """A file with many sprites as several with some of them each, so that processes share it."""
+    sprites = planned.surveyed.sprites
+    parts: list[PlannedFile] = []
+    for start in range(0, len(sprites), SPRITES_PER_PART):
+        surveyed = dataclasses.replace(planned.surveyed, sprites=sprites[start : start + SPRITES_PER_PART])
+        own = (p for p in planned.pieces if start <= p.number < start + SPRITES_PER_PART)
+        parts.append(PlannedFile(surveyed, tuple(dataclasses.replace(p, number=p.number - start) for p in own)))
+    return parts
 
 
 def _job(planned: PlannedFile, plan: SetPlan, output: Path, kinds: Mapping[str, tuple[str, ...]]) -> WriteJob:

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -30,6 +30,7 @@ from spritelora.config.resume import is_run
 from spritelora.config.schema import TrainConfig
 from spritelora.data.team import Team
 from spritelora.errors import SpriteLoraError, TrainingError
+from spritelora.program import typed
 from spritelora.tasks.record import plain
 
 PATIENCE = timedelta(hours=3)
@@ -95,7 +96,8 @@ class Others:
         while (lost := self._find_lost()) is None and self.processes and time.monotonic() < deadline:
             time.sleep(0.05)
         found = lost or "the connection to another process of the run was lost (torchrun or Slurm says which ended)"
-        remedy = f"to go on: python train.py resume={self.run_dir}" if is_run(self.run_dir) else "start the run again"
+        go_on = typed("train", f"resume={self.run_dir}")
+        remedy = f"to go on: {go_on}" if is_run(self.run_dir) else "start the run again"
         return f"{found}; {remedy}"
 
     def end(self) -> None:
@@ -109,7 +111,8 @@ class Others:
                 process.kill()
                 process.wait()
             assert process.stdin is not None
-            process.stdin.close()
+            with suppress(OSError):
+                process.stdin.close()
 
     def _find_lost(self) -> str | None:
         for rank, process in enumerate(self.processes, 1):
@@ -200,11 +203,16 @@ def _start_others(config: TrainConfig, invocation: Invocation, place: Place) -> 
     for rank in range(1, place.size):
         environment = {**os.environ, **replace(place, rank=rank, local_rank=rank).variables}
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", WORKER], env=environment, stdin=subprocess.PIPE, start_new_session=True
+            [sys.executable, "-P", "-m", WORKER],
+            env=environment,
+            stdin=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for the first one, which asks the others
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # the same on Windows
         )
         assert process.stdin is not None
-        process.stdin.write(json.dumps(told).encode() + b"\n")
-        process.stdin.flush()
+        with suppress(OSError):  # it has ended already, and whoever watches it says so
+            process.stdin.write(json.dumps(told).encode() + b"\n")
+            process.stdin.flush()
         processes.append(process)
     return processes
 
@@ -212,7 +220,7 @@ def _start_others(config: TrainConfig, invocation: Invocation, place: Place) -> 
 def _join(place: Place, device: torch.device) -> dist.ProcessGroup:
     """Meet the other processes. Returns a group for messages between CPUs; Lightning's is the default group."""
     dist.init_process_group(
-        "nccl" if device.type == "cuda" else "gloo",
+        "nccl" if device.type == "cuda" and dist.is_nccl_available() else "gloo",
         init_method=f"tcp://{place.address}:{place.port}",
         rank=place.rank,
         world_size=place.size,

@@ -9,28 +9,25 @@ import platform
 import secrets
 from collections.abc import Iterator, Mapping
 from enum import Enum
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from omegaconf import MISSING
 
 from spritelora.config.data_keys import Split
-from spritelora.config.fields import declared_path
+from spritelora.config.fields import declared_path, place_keys
 from spritelora.config.hardware_keys import BaseFormat
 from spritelora.config.invocation import UNTOLD, Invocation
 from spritelora.config.schema import TrainConfig
 from spritelora.data.cache import Cache
 from spritelora.errors import ResumeError
+from spritelora.files import is_same
 from spritelora.sdxl.base import BaseModel, fingerprints
+from spritelora.tasks.libraries import package_versions
 from spritelora.tasks.training_set import TrainingSet
 from spritelora.training.hardware import Hardware
 
 log = logging.getLogger(__name__)
-
-PACKAGES = (
-    "spritelora", "torch", "pytorch-lightning", "diffusers", "transformers", "peft", "bitsandbytes", "hydra-core",
-)  # fmt: skip
 
 FREE_ON_RESUME = (
     "output",
@@ -61,11 +58,6 @@ FREE_ON_RESUME = (
     "hardware.gradient_checkpointing",
 )
 """What may change when a run goes on; all else would make it another run."""
-FOLDERS = (
-    "data.path", "data.sets.NAME.path", "data.regularisation.path", "model.path", "model.vae", "model.tokenizer",
-    "adapter.start", "adapter.over",
-)  # fmt: skip
-"""Keys that hold places on this machine."""
 BATCH = ("trainer.batch_size", "trainer.accumulate", "processes")
 
 BEFORE_THE_KEY = {"data.split": Split.sprite.value, "hardware.base": BaseFormat.full.value}
@@ -95,10 +87,10 @@ def make_record(
             "base": hardware.base.value,
             "chosen": hardware.chosen,
         },
-        "versions": {"python": platform.python_version(), **dict(_versions())},
+        "versions": {"python": platform.python_version(), **package_versions()},
         "model": {
             "folder": str(base.folder.resolve()),
-            "weights": fingerprints(base, Cache(Path(config.data.cache).expanduser()).hashes),
+            "weights": fingerprints(base, Cache(Path(config.data.cache)).hashes),
         },
         "earlier": dict(earlier),
         "data": {
@@ -106,6 +98,8 @@ def make_record(
             "num_training": len(sprites.training),
             "num_held_out": len(sprites.held_out),
             "matte": "#{:02x}{:02x}{:02x}".format(*sprites.matte),
+            "factor": sprites.factor,
+            **({"views": views, "as_stored": sprites.is_as_stored} if (views := sprites.views) else {}),
             **({"masks": sprites.masks_hash} if sprites.masks else {}),
             **(_regularisation(sprites) if sprites.regularisation else {}),
         },
@@ -136,6 +130,8 @@ def check_resumable(source: Path, recorded: Mapping[str, Any], record: Mapping[s
         for name in ("start", "over")
         if begun.get(name) != begins.get(name)
     ]
+    if note := changed_views(recorded["data"], record["data"]):
+        changed.append(f"data.path: {note}")
     masks = {r["data"].get("masks") for r in (recorded, record)} - {None}
     if len(masks) > 1:
         changed.append("data.path: the masks of the sprites are not those the run was trained on")
@@ -154,6 +150,24 @@ def check_resumable(source: Path, recorded: Mapping[str, Any], record: Mapping[s
         )
 
 
+def changed_views(recorded: Mapping[str, Any], data: Mapping[str, Any]) -> str | None:
+    """What differs in what manifests say of the images, from what records tell of their data; None where nothing does.
+
+    Before manifests were read, and where there is none, files are shown as they lie in their folder.
+    """
+    before, now = (d.get("views", {}) for d in (recorded, data))
+    if before == now or (not before and data.get("as_stored")):
+        return None
+    if not before:
+        return (
+            "the run was begun with the images as they lie in the folder, and by the manifest.jsonl in it they would "
+            "now be shown otherwise; move that file away for this run, or start a new one"
+        )
+    if now.keys() < before.keys():
+        return "the manifest.jsonl that the run was begun with is gone; put it back"
+    return "by manifest.jsonl the images are enlarged or placed in another way than when the run was begun"
+
+
 def changed_settings(recorded: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
     """What differs between settings as plain values, of what may not change when a run goes on: keys with values."""
     before, now = ({**_defaults(), **BEFORE_THE_KEY, **dict(flatten(s))} for s in (recorded, settings))
@@ -162,8 +176,16 @@ def changed_settings(recorded: Mapping[str, Any], settings: Mapping[str, Any]) -
     return _batch_changes(before, now) + [
         f"{key}: {before.get(key)} -> {now.get(key)}"
         for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key) and not _is_free(key) and key not in BATCH
+        if _is_other(key, before.get(key), now.get(key)) and not _is_free(key) and key not in BATCH
     ]
+
+
+def _is_other(key: str, before: object, now: object) -> bool:
+    """Whether a value is another one; of a folder or file, whether it lies elsewhere."""
+    places = place_keys(TrainConfig)
+    if declared_path(key, places) in places and isinstance(before, str) and isinstance(now, str):
+        return not is_same(Path(before).expanduser(), Path(now).expanduser())  # older records hold them as typed
+    return before != now
 
 
 def changed_weights(recorded: Mapping[str, Any], weights: Mapping[str, str]) -> list[str]:
@@ -222,10 +244,10 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
 
 def public_settings(record: Mapping[str, Any]) -> dict[str, Any]:
     """The flat settings that may leave this machine: no folders but their last names."""
-    flat = {k: v for k, v in flatten(record["settings"]) if not k.startswith(UNTOLD)}
+    flat, places = {k: v for k, v in flatten(record["settings"]) if not k.startswith(UNTOLD)}, place_keys(TrainConfig)
     for key in flat:
-        if declared_path(key, FOLDERS) in FOLDERS and flat[key] and Path(flat[key]).expanduser().exists():
-            flat[key] = Path(flat[key]).expanduser().resolve().name
+        if declared_path(key, places) in places and flat[key] and Path(flat[key]).exists():
+            flat[key] = Path(flat[key]).resolve().name
     return {
         **flat,
         **{f"versions.{k}": v for k, v in record["versions"].items()},
@@ -247,11 +269,3 @@ def _is_free(key: str) -> bool:
     return declared_path(key, FREE_ON_RESUME) in FREE_ON_RESUME or key.startswith(
         tuple(f"{f}." for f in FREE_ON_RESUME)
     )
-
-
-def _versions() -> Iterator[tuple[str, str]]:
-    for package in PACKAGES:
-        try:
-            yield package, version(package)
-        except PackageNotFoundError:
-            yield package, "not installed"

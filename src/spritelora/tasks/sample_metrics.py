@@ -24,9 +24,9 @@ class TrainingColours:
     target: ColourTarget
 
 
-def training_colours(sprites: TrainingSet, side_px: int) -> TrainingColours:
+def training_colours(sprites: TrainingSet) -> TrainingColours:
     """The colours of the training sprites, as `validate` takes them."""
-    natives = native_sprites(sprites, side_px)
+    natives = native_sprites(sprites)
     return TrainingColours(palette_of(natives), ColourTarget(pooled(profiles_of(natives))[None]))
 
 

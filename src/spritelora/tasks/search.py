@@ -18,9 +18,10 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from spritelora.config.command_line import quote
+from spritelora.config.free_text import quote
 from spritelora.errors import ConfigError, Pruned, TrainingError, first_line
 from spritelora.files import write_whole
+from spritelora.locks import is_held
 from spritelora.tasks.search_space import Space, build_sampler, describe_space, read_space, suggest, to_overrides
 from spritelora.tasks.trials import (
     ERROR,
@@ -29,7 +30,6 @@ from spritelora.tasks.trials import (
     command_of,
     counted,
     importances,
-    is_alive,
     one_at_a_time,
     present_worker,
     run_folder,
@@ -172,7 +172,7 @@ def _open_study(settings: SearchSettings, storage: str, described: list[str], pl
 def _take_over(study: optuna.Study) -> None:
     """Put trials of workers that are dead back to those that wait."""
     for trial in study.get_trials(False, states=[TrialState.RUNNING]):
-        alive = is_alive(Path(trial.user_attrs.get(WORKER, "")))
+        alive = is_held(Path(trial.user_attrs.get(WORKER, "")))
         if alive is None:
             log.warning("trial %d is left to its worker, which cannot be seen from here", trial.number)
         elif not alive and set_aside(study, trial, "interrupted", again=True):

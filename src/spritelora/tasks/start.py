@@ -26,7 +26,7 @@ def find_start(config: TrainConfig, record: dict[str, Any]) -> tuple[Start, dict
     """Where training begins, and the record with the identity of the run that goes on."""
     if config.resume is None:
         return Start(None, 0), record
-    source = Path(config.resume).expanduser()
+    source = Path(config.resume)
     recorded = read_record(source)
     check_resumable(source, recorded, record)
     if is_run(source):

@@ -1,10 +1,9 @@
 """A sweep's results: a row for every job, as CSV, JSON and one page, rewritten whole after each job."""
 
-import fcntl
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from spritelora.config.overrides import override_key
 from spritelora.config.resume import is_run
 from spritelora.config.sweep import JobRecord, SweepRecord, job_folders, read_job, read_sweep
-from spritelora.config.sweep_resume import override_key
 from spritelora.evaluation.comparison import Cell, Row, columns, format_cell, sort_rows, title_of, to_csv
 from spritelora.evaluation.comparison_page import Look, make_page
 from spritelora.evaluation.registry import COLOUR_DISTANCE, METRICS
 from spritelora.files import without_nan, write_whole
+from spritelora.locks import held
 from spritelora.sprites.image import Pixels
 from spritelora.tasks.compare_rows import Entry, read_row
 from spritelora.training.run_log import SUMMARY
@@ -40,7 +40,7 @@ def write_results(folder: Path) -> list[Row]:
     Any number of processes may call this at once. A disk that is full costs the files, not the sweep.
     """
     sweep = read_sweep(folder)
-    with _alone(folder):
+    with held(folder / LOCK, wait=True):
         jobs = read_jobs(folder, sweep)
         rows = sort_rows(read_rows(folder, jobs), sweep.objective, descending=None)
         try:
@@ -168,12 +168,3 @@ def _plain(override: str) -> str:
 def _short(column: str, cell: Cell) -> str:
     text = format_cell(column, cell).splitlines()[0]
     return text if len(text) <= PROBLEM_CHARACTERS else text[: PROBLEM_CHARACTERS - 3] + "..."
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the results against other processes, waiting for them."""
-    with (folder / LOCK).open("w") as lock:
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

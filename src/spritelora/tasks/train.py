@@ -6,8 +6,11 @@ import logging
 from spritelora.config.invocation import Invocation
 from spritelora.config.schema import TrainConfig
 from spritelora.errors import TrainingError
+from spritelora.tasks.inputs import inputs_line
 from spritelora.tasks.libraries import import_bitsandbytes, quick_imports
 from spritelora.tasks.training_set import read_training_set
+
+log = logging.getLogger(__name__)
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors of a full disk, a quota and a limit of file sizes; of a file that is open already they name none."""
@@ -15,6 +18,7 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 def train(config: TrainConfig, invocation: Invocation) -> float:
     """Train one LoRA and write it into the run's directory. Returns the last validation loss."""
+    log.info("%s", inputs_line(config))
     try:
         sprites = read_training_set(config.data, config.model.resolution, config.objective.masked_loss)
         with quick_imports():  # after the sprites are known to be right: torch is slow to import

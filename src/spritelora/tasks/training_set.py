@@ -2,18 +2,30 @@
 
 import hashlib
 import logging
+import math
 import os
 import shutil
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from spritelora.config.data_keys import AugmentConfig, DataConfig, Split
 from spritelora.errors import ConfigError, DatasetError
+from spritelora.files import write_whole
 from spritelora.sprites.augment import Augmentation, Variant, list_variants, names_direction, show_mask, vary_caption
 from spritelora.sprites.captions import tag_orders
 from spritelora.sprites.drawing import draw_demo_set
-from spritelora.sprites.folder import CaptionedSprite, data_hash, read_folder, set_matte, training_image
+from spritelora.sprites.folder import (
+    CaptionedSprite,
+    data_hash,
+    factors_text,
+    read_folder,
+    set_matte,
+    training_image,
+    views_hash,
+)
 from spritelora.sprites.image import parse_colour
 from spritelora.sprites.mask import Areas, cell_areas, sprite_alpha
 from spritelora.sprites.names import printable
@@ -52,6 +64,28 @@ class TrainingSet:
         return data_hash([*self.training, *self.held_out])
 
     @property
+    def factor(self) -> int | None:
+        """Image pixels to a sprite pixel, None where the sprites to train on do not share it."""
+        factors = {sprite.factor for sprite in self.training}
+        factor = factors.pop() if len(factors) == 1 else None
+        return factor if isinstance(factor, int) else None
+
+    @property
+    def views(self) -> dict[str, str]:
+        """Fingerprints of what manifests say of the images, by what those are for; empty where nothing was prepared."""
+        parts = {"sprites": [*self.training, *self.held_out], "regularisation": self.regularisation}
+        return {name: views for name, part in parts.items() if (views := views_hash(part)) is not None}
+
+    @property
+    def is_as_stored(self) -> bool:
+        """Whether all that is prepared is shown as its files are: so it was, too, before manifests were read."""
+        parts = ([*self.training, *self.held_out], self.regularisation)
+        prepared = [any(s.prepared for s in part) for part in parts]
+        is_varied = any(shown != [Variant()] for shown in self.variants)
+        stored = [all(s.is_stored_on(self.matte) for s in part) for part in parts]
+        return not (prepared[0] and is_varied) and all(s or not p for s, p in zip(stored, prepared, strict=True))
+
+    @property
     def regularisation_hash(self) -> str:
         """A fingerprint of the images that regularise and their captions."""
         return data_hash(self.regularisation)
@@ -63,24 +97,30 @@ class TrainingSet:
         return hashlib.sha256(b"".join(mask.tobytes() for of_sprite in masks for mask in of_sprite)).hexdigest()
 
 
-def read_training_set(config: DataConfig, side_px: int, masked: bool = False) -> TrainingSet:
-    """Read the sprites that `config` names; the demo set where it names none. `masked`: with what they cover."""
+def read_training_set(
+    config: DataConfig, side_px: int, masked: bool = False, trained: Mapping[str, Any] | None = None
+) -> TrainingSet:
+    """Read the sprites that `config` names; the demo set where it names none.
+
+    `masked`: with what they cover. `trained`: what the record of a run that was trained on them says of its data.
+    """
     found = read_sets(config, side_px) if config.sets else read_folder(_folder(config), side_px)
     regularisation = read_regularisation(config.regularisation, side_px)
     sprites = choose_subset(found, config.limit, SPLIT_SEED)
-    matte = _matte(config.matte, sprites)
+    matte = _matte(config.matte, sprites, trained)
     groups = [s.group for s in sprites] if config.split is Split.group else None
     training, held_out = hold_out(sprites, config.holdout, SPLIT_SEED, groups)
     log.info(
-        "%s: %d sprites to train on, %d held out, enlarged by %d, matte #%02x%02x%02x",
+        "%s: %d sprites to train on, %d held out, enlarged by %s, matte #%02x%02x%02x%s",
         " + ".join(config.sets) or (_folder(config).name if config.path else "demo set"),
         len(training),
         len(held_out),
-        sprites[0].factor,
+        factors_text(sprites),
         *matte,
+        ", as prepared" if all(s.is_stored_on(matte) for s in sprites) else "",
     )
-    variants = _variants(config.augment, training, side_px, matte)
-    masks = _masks(training, variants, side_px, matte) if masked else []
+    variants = _variants(config.augment, training, matte)
+    masks = _masks(training, variants, matte) if masked else []
     if masks:
         _check_areas(masks)
     warn_of_shared_captions(training, regularisation)
@@ -93,13 +133,13 @@ def read_training_set(config: DataConfig, side_px: int, masked: bool = False) ->
         masks=masks,
         orders=_orders(config, training, variants),
         regularisation=regularisation,
-        regularisation_masks=_masks(regularisation, as_drawn, side_px, matte) if masked else [],
+        regularisation_masks=_masks(regularisation, as_drawn, matte) if masked else [],
         every=config.regularisation.every,
     )
 
 
 def _folder(config: DataConfig) -> Path:
-    return Path(config.path).expanduser() if config.path else demo_folder(Path(config.cache).expanduser())
+    return Path(config.path) if config.path else demo_folder(Path(config.cache))
 
 
 def demo_folder(cache: Path) -> Path:
@@ -113,7 +153,7 @@ def demo_folder(cache: Path) -> Path:
     partial.mkdir(parents=True, exist_ok=True)
     for number, (image, caption) in enumerate(pairs):
         image.save(partial / f"{number:03d}.png")
-        (partial / f"{number:03d}.txt").write_text(caption + "\n")
+        write_whole(partial / f"{number:03d}.txt", caption + "\n")
     with suppress(OSError):  # another process was first
         partial.rename(folder)
     shutil.rmtree(partial, ignore_errors=True)
@@ -121,32 +161,32 @@ def demo_folder(cache: Path) -> Path:
 
 
 def _variants(
-    config: AugmentConfig, sprites: list[CaptionedSprite], side_px: int, matte: tuple[int, int, int]
+    config: AugmentConfig, sprites: list[CaptionedSprite], matte: tuple[int, int, int]
 ) -> list[list[Variant]]:
     augmentation = Augmentation(config.flip, config.shift, config.turn, config.variants)
     if not augmentation.is_on:
         return [[Variant()] for _ in sprites]
-    variants = [list_variants(training_image(s, side_px, matte), s.caption, matte, augmentation) for s in sprites]
-    num_variants = sum(len(v) for v in variants)
+    variants = [list_variants(training_image(s, matte), s.caption, matte, augmentation, s.stretched) for s in sprites]
+    num_variants, pixels = sum(len(v) for v in variants), math.prod(sprites[0].fit.canvas)
     # A latent has 4 channels of 1/64 of the pixels, in fp32: a quarter of a byte for each pixel.
-    log.info("%d variants of %d sprites, %.2g GB", num_variants, len(sprites), num_variants * side_px**2 / 4e9)
+    log.info("%d variants of %d sprites, %.2g GB", num_variants, len(sprites), num_variants * pixels / 4e9)
     if config.turn and (fixed := sum(names_direction(s.caption) for s in sprites)):
         log.warning("%d sprites are not turned, for their captions name a direction", fixed)
     return variants
 
 
 def _masks(
-    sprites: list[CaptionedSprite], variants: list[list[Variant]], side_px: int, matte: tuple[int, int, int]
+    sprites: list[CaptionedSprite], variants: list[list[Variant]], matte: tuple[int, int, int]
 ) -> list[list[Areas]]:
     masks: list[list[Areas]] = []
     for sprite, shown in zip(sprites, variants, strict=True):
-        alpha, image = sprite_alpha(sprite, side_px), training_image(sprite, side_px, matte)
+        alpha, image = sprite_alpha(sprite), training_image(sprite, matte)
         if not alpha.any():
             raise DatasetError(
                 f"{printable(sprite.file)}: every pixel is transparent, so objective.masked_loss=true leaves nothing "
                 f"to learn from; remove it"
             )
-        masks.append([cell_areas(show_mask(alpha, image, variant, matte)) for variant in shown])
+        masks.append([cell_areas(show_mask(alpha, image, variant, matte, sprite.stretched)) for variant in shown])
     return masks
 
 
@@ -182,10 +222,16 @@ def _percent(shares: list[float]) -> tuple[float, float, float]:
     return 100 * sum(shares) / len(shares), 100 * min(shares), 100 * max(shares)
 
 
-def _matte(asked: str, sprites: list[CaptionedSprite]) -> tuple[int, int, int]:
-    if asked == "auto":
-        return set_matte(sprites)
+def _matte(asked: str, sprites: list[CaptionedSprite], trained: Mapping[str, Any] | None) -> tuple[int, int, int]:
+    """The matte of a run's record where it knew of what is prepared; else as asked, as prepared, or a free colour."""
+    is_prepared = any(sprite.prepared for sprite in sprites)
+    if trained is not None and ("sprites" in trained.get("views", ()) or not is_prepared):
+        return parse_colour(trained["matte"])
     try:
-        return parse_colour(asked)
+        matte = set_matte(sprites) if asked == "auto" else parse_colour(asked)
     except ValueError as error:
         raise ConfigError(f"data.matte: {error}, or auto") from error
+    moved = [s for s in sprites if s.prepared and s.prepared.matte != matte]
+    if moved:
+        log.info("%d prepared sprites (%s) are laid on another matte", len(moved), printable(moved[0].name))
+    return matte

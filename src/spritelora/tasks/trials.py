@@ -1,9 +1,7 @@
 """The trials of a shared study: which count, whose worker died, and how they are told as a table."""
 
-import fcntl
 import json
 import secrets
-import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +9,8 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from spritelora.locks import held
+from spritelora.program import typed
 from spritelora.tasks.search_space import to_overrides
 
 WORKER, FOLDER, SET_ASIDE, ERROR = "worker", "folder", "set_aside", "error"
@@ -28,8 +28,7 @@ def present_worker(sweep_dir: Path) -> Iterator[Path]:
     folder = sweep_dir / WORKERS
     folder.mkdir(parents=True, exist_ok=True)
     file = (folder / secrets.token_hex(4)).resolve()
-    with file.open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with held(file):
         yield file
     file.unlink(missing_ok=True)
 
@@ -37,21 +36,8 @@ def present_worker(sweep_dir: Path) -> Iterator[Path]:
 @contextmanager
 def one_at_a_time(sweep_dir: Path) -> Iterator[None]:
     """Keep other workers out meanwhile: two that make the same database at once spoil it for one of them."""
-    with (sweep_dir / ".opening").open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with held(sweep_dir / ".opening", wait=True):
         yield
-
-
-def is_alive(worker: Path) -> bool | None:
-    """Whether a worker's file is held; None where it cannot be seen from here."""
-    try:
-        with worker.open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return None
-    return False
 
 
 def counted(study: optuna.Study) -> list[FrozenTrial]:
@@ -105,12 +91,7 @@ def _short(value: object) -> str:
 def command_of(shared: Sequence[str], trial: FrozenTrial) -> str:
     """The command that runs a trial's settings alone."""
     kept = [o for o in shared if not o.lstrip("+~").startswith(("hydra", "output=", "sweep."))]
-    return " ".join(["python train.py", *map(_for_shell, [*kept, *to_overrides(trial.params)])])
-
-
-def _for_shell(word: str) -> str:
-    """A word as a shell takes it, in double quotes where it holds single ones and nothing that a shell expands."""
-    return f'"{word}"' if "'" in word and not set('"$`\\!') & set(word) else shlex.quote(word)
+    return typed("train", *kept, *to_overrides(trial.params))
 
 
 def importances(study: optuna.Study) -> dict[str, float]:

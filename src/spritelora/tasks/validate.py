@@ -31,6 +31,7 @@ from spritelora.evaluation.validation import (
 )
 from spritelora.evaluation.validation_page import PageSprites, make_page
 from spritelora.evaluation.validation_record import make_record
+from spritelora.file_names import safe_name
 from spritelora.files import write_whole
 from spritelora.sdxl.base import BaseModel, find_base
 from spritelora.sdxl.sample import start_noise
@@ -43,6 +44,7 @@ from spritelora.tasks.drawing import Drawing
 from spritelora.tasks.earlier import lay_recorded
 from spritelora.tasks.export import COLOURS, VALIDATION
 from spritelora.tasks.native_sprites import native_sprites, wanted_grid
+from spritelora.tasks.prompts_file import read_prompts_file
 from spritelora.tasks.record import warn_of_base
 from spritelora.tasks.studio import Studio, open_studio
 from spritelora.tasks.training_set import TrainingSet, read_training_set
@@ -75,21 +77,21 @@ def validate(config: ValidateConfig) -> Path:
     strengths = settle.settle_strengths(config)
     subject = settle.find_subject(config)
     drawing = settle.settle_drawing(config, subject)
-    from_file = settle.read_prompts(Path(config.prompts_file).expanduser()) if config.prompts_file else []
+    from_file = read_prompts_file(config.prompts_file) if config.prompts_file is not None else []
     base = find_base(drawing.model, drawing.vae, drawing.tokenizer)
     data = settle.settle_data(config, subject.record)
-    sprites = read_training_set(data, drawing.side_px)
+    sprites = read_training_set(data, drawing.side_px, trained=subject.record["data"] if subject.record else None)
     if note := settle.changed_data(sprites, subject.record):
         log.warning("%s", note)
     own = subject.record["settings"]["sampler"]["prompts"] if subject.record else []
     seen, new = settle.choose_prompts(sprites, own, from_file, config.num_prompts)
     prompts = [p for p in (*seen, *new) for _ in range(config.images_per_prompt)]
     hardware = choose_hardware(config.hardware.device, config.hardware.precision)
-    natives = native_sprites(sprites, drawing.side_px)
+    natives = native_sprites(sprites)
     clip = load_clip(config.clip, hardware.device) if config.clip else None
     reference = Reference(palette_of(natives), SpriteIndex(natives, sprites.matte))
     judge = Judge(reference, wanted_grid(sprites), prompts, clip)
-    cache = Cache(Path(data.cache).expanduser())
+    cache = Cache(Path(data.cache))
     warn_of_base(base, subject.record, cache)
     encoder = Encoder(base, cache, hardware.device)
     noise = start_noise(drawing.seed, len(prompts), drawing.side_px)
@@ -164,7 +166,7 @@ def _told(
         "images_per_prompt": config.images_per_prompt,
         "precision": hardware.precision.value,
         "hardware": hardware.name,
-        "pixels_to_a_sprite_pixel": sprites.training[0].factor,
+        "pixels_to_a_sprite_pixel": sprites.factor,
         "training_sprites": len(sprites.training),
         "data": {"hash": sprites.hash, "note": note},
         "clip": config.clip,
@@ -184,7 +186,7 @@ def _write(
             if drawn is not None:
                 folder.mkdir(parents=True, exist_ok=True)
                 for number, (image, prompt) in enumerate(zip(drawn.images, validation.prompts, strict=True)):
-                    Image.fromarray(image).save(folder / f"{number:02d}_{slug(prompt) or 'prompt'}.png")
+                    Image.fromarray(image).save(folder / f"{number:02d}_{safe_name(slug(prompt) or 'prompt')}.png")
         profiles = {strength: drawn.profiles for strength, drawn in validation.by_strength.items()}
         write_whole(output / COLOURS, pack_colours(profiles, validation.target))
         record = make_record(validation, told)

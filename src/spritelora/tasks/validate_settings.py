@@ -51,9 +51,9 @@ def find_subject(config: ValidateConfig) -> Subject:
     """Read the LoRAs. Raises ConfigError or WeightsError where settings, run or files do not fit."""
     if config.run is None and not config.lora:
         raise ConfigError("nothing to validate: give run=RUN, or lora=FILE with data.path=FOLDER")
-    record, run_dir, files = None, None, [Path(name).expanduser() for name in config.lora]
+    record, run_dir, files = None, None, [Path(name) for name in config.lora]
     if config.run is not None:
-        source = Path(config.run).expanduser()
+        source = Path(config.run)
         checkpoint = find_checkpoint(source)
         run_dir = source if is_run(source) else source.parent
         record = read_record(source if is_run(source) else checkpoint)
@@ -68,7 +68,7 @@ def find_subject(config: ValidateConfig) -> Subject:
 def _settle_output(config: ValidateConfig, run_dir: Path | None) -> Path:
     if config.output is None and run_dir is None:
         raise ConfigError("output is not set: name the folder to write, output=validation")
-    output = Path(config.output).expanduser() if config.output is not None else Path(str(run_dir)) / "validation"
+    output = Path(config.output) if config.output is not None else Path(str(run_dir)) / "validation"
     if output.exists() and not output.is_dir():
         raise ConfigError(f"output={output} is a file; name a folder")
     if output.is_dir() and any(output.iterdir()) and not (output / VALIDATION).is_file():
@@ -126,31 +126,25 @@ def settle_data(config: ValidateConfig, record: dict[str, Any] | None) -> DataCo
         limit=settings["limit"],
         holdout=settings["holdout"],
         split=Split(settings.get("split", Split.sprite.value)),  # runs before there were groups
-        matte=record["data"]["matte"],
         cache=typed.cache or settings["cache"],
     )
 
 
 def changed_data(sprites: TrainingSet, record: dict[str, Any] | None) -> str | None:
-    """What to say where the sprites are not those of the run's record."""
-    if record is None or record["data"]["hash"] == sprites.hash:
+    """What to say where the sprites are not those of the run's record, or were shown to it in another way."""
+    if record is None:
         return None
-    return "the sprites or captions are not quite those the run was trained on: they were changed since"
-
-
-def read_prompts(file: Path) -> list[str]:
-    """The prompts of a text file, one a line, empty lines and lines with # left out. Raises ConfigError for none."""
-    try:
-        lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigError(
-            f"prompts_file={file}: cannot be read ({reason}); give a text file, one prompt a line"
-        ) from error
-    prompts = list(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
-    if not prompts:
-        raise ConfigError(f"prompts_file={file}: holds no prompt; write one a line")
-    return prompts
+    recorded = record["data"]
+    if recorded["hash"] != sprites.hash:
+        return "the sprites or captions are not quite those the run was trained on: they were changed since"
+    before, now = recorded.get("views", {}).get("sprites"), sprites.views.get("sprites")
+    is_same_size = sprites.training[0].fit.canvas[0] == record["settings"]["model"]["resolution"]
+    if before == now or not is_same_size or (before is None and sprites.is_as_stored):
+        return None
+    return (
+        "the run was trained with these images enlarged or placed in another way than their manifest says now: "
+        "measures of the grid may be off"
+    )
 
 
 def choose_prompts(

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from spritelora.evaluation.validation import (
     against_base,
     answer_questions,
     best_strength,
+    missing,
     shown_strength,
 )
 from spritelora.evaluation.validation_page import PageSprites
@@ -80,7 +81,7 @@ def log_comparison(
 
 def _training_lines(run: str | None) -> list[dict[str, Any]]:
     """What the validated run has logged, none where it was no run. `run`: its folder, or a checkpoint in that."""
-    folder = Path(run).expanduser() if run else None
+    folder = Path(run) if run else None
     return read_lines((folder if is_run(folder) else folder.parent) / LINES) if folder else []
 
 
@@ -100,7 +101,9 @@ def public(told: Mapping[str, Any]) -> dict[str, Any]:
 
 def public_name(text: str) -> str:
     """A name that was a path, by its last part; a hub id as it is."""
-    is_local = text.startswith(("/", ".", "~")) or text.count("/") > 1 or Path(text).expanduser().exists()
+    if PureWindowsPath(text).is_absolute() or text.startswith((".\\", "..\\", "~\\")):
+        return PureWindowsPath(text).name
+    is_local = text.startswith(("/", ".", "~")) or text.count("/") > 1 or Path(text).exists()
     return Path(text).name if is_local else text
 
 
@@ -108,7 +111,9 @@ def metric_rows(validation: Validation) -> Iterator[list[Any]]:
     """The page's table of metrics at the shown strength."""
     strength = shown_strength(validation)
     drawn, found = validation.by_strength[strength], against_base(validation, strength)
-    for name, metric in {COLOUR_DISTANCE.name: COLOUR_DISTANCE, **METRICS}.items():
+    absent = missing(validation, strength)
+    shown = {name: metric for name, metric in METRICS.items() if name not in absent}
+    for name, metric in {COLOUR_DISTANCE.name: COLOUR_DISTANCE, **shown}.items():
         if comparison := found.get(name):
             numbers = [comparison.first, comparison.second, comparison.difference, comparison.low, comparison.high]
             yield without_nan([metric.title, comparison.outcome.value, *numbers, comparison.num_pairs])

@@ -14,9 +14,11 @@ from spritelora.config.invocation import Invocation
 from spritelora.config.schema import TrainConfig
 from spritelora.config.strict import load
 from spritelora.errors import SpriteLoraError
+from spritelora.streams import lasting_streams
 from spritelora.tasks.libraries import prepare_libraries
 
 
+@lasting_streams()
 def main() -> None:
     """Take part in a run, silently; the end of standard input is the end of the first process."""
     told = _read_line(sys.stdin.fileno())

@@ -41,7 +41,7 @@ def lay_out(config: WorkspaceConfig, run_dir: Path) -> None:
     if find_spec("wandb_workspaces") is None:
         raise ConfigError("this command needs wandb-workspaces: pip install 'spritelora[workspace]'")
     if config.output is not None or not has_wandb_key():
-        file = Path(config.output).expanduser() if config.output is not None else run_dir / FILE
+        file = Path(config.output) if config.output is not None else run_dir / FILE
         check_free([file], config.overwrite)
         _write(file, serialised(build_workspace(config.project, config.entity or "", config.name)))
         log.info("workspace: %s", file)

@@ -11,16 +11,17 @@ from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
 from spritelora.config.resume import BEST, CHECKPOINT_PATTERN, FINAL, RECORD, STATE_FOLDER
 from spritelora.data.team import Team
-from spritelora.errors import ResumeError, TrainingError
-from spritelora.files import write_whole
+from spritelora.errors import ResumeError, TrainingError, WeightsError
+from spritelora.files import is_same, sync, write_whole
 from spritelora.training.callbacks import StepCallback, StepMeter
 from spritelora.training.module import LoraModule
 from spritelora.training.run_log import RunLog
-from spritelora.training.state_files import STRUCTURE, TENSORS, sync
+from spritelora.training.state_files import STRUCTURE, TENSORS
+from spritelora.weight_files.container import open_tensors
 
 log = logging.getLogger(__name__)
 
@@ -195,10 +196,10 @@ def checkpoint_step(folder: Path) -> int:
         if not (state / name).is_file():
             raise ResumeError(f"{folder}: {STATE_FOLDER}/{name} is missing; resume from another checkpoint")
     try:
-        with safe_open(state / TENSORS, framework="pt"):
-            content: Any = json.loads((state / STRUCTURE).read_text())
+        with open_tensors(state / TENSORS):
+            content: Any = json.loads((state / STRUCTURE).read_text(encoding="utf-8"))
         return int(dict(content["dict"])["global_step"])
-    except (ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (ValueError, KeyError, TypeError, WeightsError) as error:
         raise ResumeError(f"{folder}: training state is damaged ({error}); resume from another checkpoint") from error
 
 
@@ -231,23 +232,31 @@ def reopen_run(run_dir: Path, checkpoint: Path | None) -> Path | None:
     final = run_dir / FINAL
     if not final.is_dir():
         return checkpoint
+    is_final = checkpoint is not None and is_same(checkpoint, final)
     try:
         step = run_dir / step_name(checkpoint_step(final))
     except ResumeError:
-        final.rename(run_dir / f"damaged_{final.name}")
+        _put_aside(final)
         return checkpoint
     if not step.exists():
         final.rename(step)
     else:
         _keep_the_whole_one(step, final)
-    return step if checkpoint is not None and checkpoint.resolve() == final.resolve() else checkpoint
+    return step if is_final else checkpoint
+
+
+def _put_aside(folder: Path) -> None:
+    """Rename a damaged checkpoint to a name that is free."""
+    ends = ("", *(f"_{number}" for number in range(2, 1000)))
+    names = (folder.with_name(f"damaged_{folder.name}{end}") for end in ends)
+    folder.rename(next(name for name in names if not name.exists()))
 
 
 def _keep_the_whole_one(step: Path, final: Path) -> None:
     try:
         checkpoint_step(step)
     except ResumeError:
-        step.rename(step.with_name(f"damaged_{step.name}"))
+        _put_aside(step)
         final.rename(step)
     else:
         shutil.rmtree(final)

@@ -3,15 +3,15 @@
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 
 from spritelora.config.hardware_keys import BaseFormat, Device, Precision
 from spritelora.config.processes import Place, num_cpus
 from spritelora.errors import ConfigError
+from spritelora.training.machine import process_peak_bytes, reset_process_peak
 
 log = logging.getLogger(__name__)
 
@@ -89,8 +89,7 @@ def reset_peak_memory(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     else:
-        with suppress(OSError):
-            Path("/proc/self/clear_refs").write_text("5")
+        reset_process_peak()
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -104,11 +103,7 @@ def peak_memory_gb(device: torch.device) -> float:
     """The most memory held so far in GB: on the GPU by torch, on a CPU by the whole process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9
-    import resource
-    import sys
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+    return process_peak_bytes() / 1e9
 
 
 @contextmanager

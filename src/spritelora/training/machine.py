@@ -1,6 +1,7 @@
 """What a training device is and how much memory it has; a GPU may share the machine's."""
 
 import ctypes
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ CGROUP_USE = Path("/sys/fs/cgroup/memory.current")
 
 
 CPUINFO = Path("/proc/cpuinfo")
+PEAK_RESET = Path("/proc/self/clear_refs")
 WIDE = 512
 """Channels from which on a model's products of matrices are large enough to gain by oneDNN."""
 LARGE_BYTES = 2**20
@@ -28,7 +30,7 @@ def map_large_blocks() -> None:
     glibc takes blocks up to 32 MB from a heap that falls into pieces between them: full-size SDXL in training held a
     third more so. Other C libraries keep to their own ways.
     """
-    with suppress(OSError, AttributeError):
+    with suppress(OSError, AttributeError, TypeError):  # TypeError: Windows has no library of the process itself
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(MMAP_THRESHOLD, LARGE_BYTES)
         mallopt(TRIM_THRESHOLD, 256 * LARGE_BYTES)
@@ -48,7 +50,7 @@ def choose_products(unet_config: Mapping[str, Any]) -> None:
 
 def _has_idle_avx512() -> bool:
     """Whether this is a CPU of AMD with AVX-512, which MKL keeps to Intel's, and without AMX."""
-    told = CPUINFO.read_text() if CPUINFO.is_file() else ""
+    told = CPUINFO.read_text(encoding="utf-8", errors="replace") if CPUINFO.is_file() else ""
     return torch.backends.cpu.get_cpu_capability() == "AVX512" and "AuthenticAMD" in told and " amx_" not in told
 
 
@@ -84,9 +86,46 @@ def system_memory_gb() -> tuple[float, float]:
     memory = psutil.virtual_memory()
     total, free = memory.total, memory.available
     with suppress(OSError, ValueError):  # without a limit it says "max"
-        limit = int(CGROUP_LIMIT.read_text())
-        total, free = min(total, limit), min(free, limit - int(CGROUP_USE.read_text()))
+        limit, used = (int(file.read_text(encoding="ascii")) for file in (CGROUP_LIMIT, CGROUP_USE))
+        total, free = min(total, limit), min(free, limit - used)
     return total / 1e9, max(free, 0) / 1e9
+
+
+def free_memory_gb() -> float:
+    """GB of memory that this process may still take: of the machine's, or of its own limit (`ulimit -v`)."""
+    import psutil
+
+    _, free_gb = system_memory_gb()
+    process = psutil.Process()
+    if hasattr(psutil, "RLIMIT_AS"):  # Linux
+        limit, _ = process.rlimit(psutil.RLIMIT_AS)
+        if limit != psutil.RLIM_INFINITY:
+            free_gb = min(free_gb, max(0, limit - process.memory_info().vms) / 1e9)
+    return free_gb
+
+
+def reset_process_peak() -> None:
+    """Count the peak of this process's memory from here; Linux alone can."""
+    with suppress(OSError):
+        PEAK_RESET.write_text("5", encoding="ascii")
+
+
+def process_peak_bytes() -> int:
+    """The most memory that this process has held since its start, on Linux since the last reset.
+
+    Where the system tells neither, what it holds now.
+    """
+    import psutil
+
+    memory = psutil.Process().memory_info()
+    if hasattr(memory, "peak_wset"):  # Windows
+        return memory.peak_wset  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        import resource
+    except ImportError:
+        return memory.rss
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def process_memory_bytes() -> int:

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
+
+from spritelora.training.machine import free_memory_gb, process_memory_bytes
 
 UNIT_GB = {"bytes": 1e-9, "KiB": 2**10 / 1e9, "MiB": 2**20 / 1e9, "GiB": 2**30 / 1e9}
 ASKED = re.compile(r"[Tt]ried to allocate ([\d.]+) (bytes|KiB|MiB|GiB)")
@@ -57,14 +58,7 @@ def memory_now(device: torch.device) -> tuple[float, float]:
     """
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] / 1e9, torch.cuda.memory_reserved(device) / 1e9
-    import resource
-
-    status, machine = (_sizes_gb(Path(f"/proc/{name}")) for name in ("self/status", "meminfo"))
-    held_gb, free_gb = status.get("VmRSS", 0.0), machine.get("MemAvailable", 0.0)
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    if limit != resource.RLIM_INFINITY:
-        free_gb = min(free_gb, max(0.0, limit / 1e9 - status.get("VmSize", 0.0)))
-    return free_gb, held_gb
+    return free_memory_gb(), process_memory_bytes() / 1e9
 
 
 def savings(demand: Demand, used_gb: float) -> list[tuple[str, float]]:
@@ -103,12 +97,3 @@ def _listed(settings: Sequence[tuple[str, float]]) -> str:
 
 def _shown(gb: float) -> str:
     return f"{gb:.3g} GB" if gb >= 0.1 else f"{1000 * gb:.3g} MB"
-
-
-def _sizes_gb(file: Path) -> dict[str, float]:
-    """The sizes that a file of /proc tells; none where there is no such file."""
-    if not file.is_file():
-        return {}
-    return {
-        name: int(size) * 1.024e-6 for name, size in re.findall(r"^(\w+):\s+(\d+) kB$", file.read_text(), re.MULTILINE)
-    }

@@ -36,7 +36,7 @@ class RunLog:
         """Record values of one step."""
         line = {"step": step, **values}
         self.lines.append(line)
-        with (self.run_dir / LINES).open("a") as stream:
+        with (self.run_dir / LINES).open("a", encoding="utf-8", newline="\n") as stream:
             stream.write(json.dumps(line) + "\n")
         self._tell(lambda logger: logger.log_metrics(dict(values), step))
 
@@ -59,7 +59,8 @@ class RunLog:
                 import numpy as np
 
                 for caption, path in zip(captions, files, strict=True):
-                    pixels = np.asarray(Image.open(path))
+                    with Image.open(path) as image:
+                        pixels = np.asarray(image)
                     logger.experiment.add_image(caption, pixels, step, dataformats="HWC")
 
         self._tell(tell)
@@ -113,7 +114,7 @@ def read_lines(file: Path) -> list[dict[str, Any]]:
     if not file.exists():
         return []
     lines: list[dict[str, Any]] = []
-    for text in file.read_text().splitlines():
+    for text in file.read_text(encoding="utf-8").splitlines():
         try:
             lines.append(json.loads(text))
         except ValueError:

@@ -1,16 +1,16 @@
 """Training state on disk without pickle: tensors as safetensors, all else as JSON, through Lightning's CheckpointIO."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.plugins.io import CheckpointIO
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
-from spritelora.errors import ResumeError, TrainingError
+from spritelora.errors import ResumeError, TrainingError, WeightsError
+from spritelora.files import sync
+from spritelora.weight_files.container import read_tensors
 
 TENSORS, STRUCTURE = "state.safetensors", "state.json"
 
@@ -52,7 +52,7 @@ def write_state(state: dict[str, Any], folder: Path) -> None:
     structure = split_tensors(state, "", tensors)
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / TENSORS)
-    (folder / STRUCTURE).write_text(json.dumps(structure))
+    (folder / STRUCTURE).write_text(json.dumps(structure), encoding="utf-8")
     for name in (TENSORS, STRUCTURE):
         sync(folder / name)
 
@@ -60,21 +60,14 @@ def write_state(state: dict[str, Any], folder: Path) -> None:
 def read_state(folder: Path) -> dict[str, Any]:
     """Read a state back. Raises ResumeError where it is missing or damaged."""
     try:
-        state = join_tensors(json.loads((folder / STRUCTURE).read_text()), load_file(folder / TENSORS))
+        state = join_tensors(
+            json.loads((folder / STRUCTURE).read_text(encoding="utf-8")), read_tensors(folder / TENSORS)
+        )
         if not isinstance(state, dict):
             raise ValueError("not a dictionary")
         return state
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, WeightsError) as error:
         raise ResumeError(f"{folder}: damaged training state ({error}); resume from an earlier checkpoint") from error
-
-
-def sync(path: Path) -> None:
-    """Make sure a file or folder has reached the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 class StateFiles(CheckpointIO):

@@ -49,9 +49,10 @@ def open_storage(storage: str) -> "optuna.storages.BaseStorage":
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if storage.startswith(JOURNAL):
-        from optuna.storages.journal import JournalFileBackend
+        from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
-        return optuna.storages.JournalStorage(JournalFileBackend(storage.removeprefix(JOURNAL)))
+        file = storage.removeprefix(JOURNAL)  # its own lock is a symbolic link, which Windows keeps for administrators
+        return optuna.storages.JournalStorage(JournalFileBackend(file, lock_obj=JournalFileOpenLock(file)))
     waits = {"connect_args": {"timeout": 120}} if storage.startswith("sqlite") else {}  # s, for other processes' writes
     return optuna.storages.RDBStorage(storage, engine_kwargs=waits)
 
@@ -78,7 +79,7 @@ def join_trial(run_dir: Path) -> "optuna.trial.Trial | None":
     import optuna
 
     try:
-        place = TrialAddress(**json.loads(file.read_text()))
+        place = TrialAddress(**json.loads(file.read_text(encoding="utf-8")))
         study = optuna.load_study(study_name=place.study, storage=open_storage(place.storage))
         study.pruner = build_pruner(PruningPlan(**study.user_attrs[PRUNER]))
         trial_id = study._storage.get_trial_id_from_study_id_trial_number(study._study_id, place.number)

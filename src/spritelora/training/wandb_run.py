@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
 from spritelora.errors import TrainingError, first_line
+from spritelora.files import is_within
 
 if TYPE_CHECKING:
     from wandb import Run, Settings
@@ -127,14 +128,16 @@ def flat_keys(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def has_wandb_key() -> bool:
-    """Whether W&B would find an API key: in the environment, or in the netrc file for its host."""
+    """Whether W&B would find an API key: in the environment, or in the netrc file for its host, `_netrc` on Windows."""
     if os.environ.get("WANDB_API_KEY"):
         return True
     host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
-    try:
-        return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
-    except (OSError, netrc.NetrcParseError):
-        return False
+    named = os.environ.get("NETRC")
+    for file in [named] if named else ["~/.netrc", "~/_netrc"]:
+        with suppress(OSError, RuntimeError, netrc.NetrcParseError):  # RuntimeError: a user without a home
+            if netrc.netrc(str(Path(file).expanduser())).authenticators(host) is not None:
+                return True
+    return False
 
 
 def _init(planned: PlannedRun, mode: str) -> "Run":
@@ -186,4 +189,4 @@ def _local_runs(folder: Path) -> set[Path]:
 
 def _shown(path: Path) -> str:
     """A path as short as it can be typed from here."""
-    return os.path.relpath(path) if path.resolve().is_relative_to(Path.cwd()) else str(path)
+    return os.path.relpath(path) if is_within(path, Path.cwd()) else str(path)

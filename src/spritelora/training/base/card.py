@@ -88,4 +88,4 @@ def write_card(folder: Path, figures: Figures, sampling: Sampling, config: MakeB
         guidance=sampling.guidance,
         figures=to_json(figures),
     )
-    (folder / "README.md").write_text(card, encoding="utf-8")
+    (folder / "README.md").write_text(card, encoding="utf-8", newline="\n")

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from spritelora.errors import TrainingError
 from spritelora.files import write_whole
+from spritelora.weight_files.container import open_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class Trained:
     @torch.no_grad()
     def load(self, path: Path) -> None:
         """Read what `save` wrote."""
-        with safe_open(path, framework="pt") as state:
+        with open_tensors(path) as state:
             self.num_steps_taken = int(state.metadata()["num_steps_taken"])
             saved = set(state.keys())
             for name, value in self.parameters.items():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from spritelora.sdxl.tiny import TinySdxl
@@ -15,6 +15,7 @@ from spritelora.sdxl.tiny_vae import whiten_latents
 from spritelora.sprites.drawing import SpriteSpec, draw_sprite, sample_spec
 from spritelora.sprites.drawing.colours import COLOURS
 from spritelora.sprites.drawing.subjects import SUBJECTS
+from spritelora.weight_files.container import read_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ def encode_training_set(parts: TinySdxl, drawn: DrawnSprites, path: Path) -> Ten
     """
     folded = {"quant_conv": parts.vae.quant_conv, "post_quant_conv": parts.vae.post_quant_conv}
     if path.exists():
-        saved = load_file(path)
+        saved = read_tensors(path)
         for name, layer in folded.items():
             layer.load_state_dict({"weight": saved[f"{name}.weight"], "bias": saved[f"{name}.bias"]})
         return saved["latents"]

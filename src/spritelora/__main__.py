@@ -1,0 +1,47 @@
+"""`spritelora COMMAND key=value ...`, also typed `python -m spritelora COMMAND key=value ...`."""
+
+import difflib
+import sys
+
+from spritelora import __version__
+from spritelora.commands import COMMANDS
+from spritelora.errors import ConfigError
+from spritelora.program import PROGRAM
+from spritelora.streams import lasting_streams
+
+
+@lasting_streams()
+def main() -> None:
+    """Start the command that is named first; without one, list all."""
+    name, *settings = sys.argv[1:] or ["--help"]
+    if name in ("--help", "-h"):
+        print(list_commands())  # noqa: T201
+    elif name == "--version":
+        print(f"{PROGRAM} {__version__}")  # noqa: T201
+    elif name in COMMANDS:
+        sys.argv[1:] = settings
+        COMMANDS[name]()
+    else:
+        print(f"error: {explain_unknown(name)}", file=sys.stderr)  # noqa: T201
+        sys.exit(ConfigError.exit_status)
+
+
+def list_commands() -> str:
+    """Every command with what it does."""
+    width = max(map(len, COMMANDS))
+    rows = [f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items()]
+    head = [f"{PROGRAM} COMMAND key=value ...", "", "Commands:"]
+    return "\n".join([*head, *rows, "", f"{PROGRAM} COMMAND --help lists the keys of a command, with their values."])
+
+
+def explain_unknown(word: str) -> str:
+    """What to type in place of a word that is no command."""
+    if "=" in word:
+        return f"'{word}' is a setting, and the name of a command comes before it: {PROGRAM} train {word}"
+    close = difflib.get_close_matches(word.removesuffix(".py").rpartition("/")[2], list(COMMANDS), 1)
+    hint = f"did you mean '{PROGRAM} {close[0]}'? " if close else ""
+    return f"there is no command '{word}': {hint}(commands: {', '.join(COMMANDS)})"
+
+
+if __name__ == "__main__":
+    main()

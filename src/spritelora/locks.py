@@ -1,0 +1,52 @@
+"""Locks between processes, the same on every system."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+
+class LockedError(Exception):
+    """Another process holds the lock."""
+
+
+@contextmanager
+def held(file: Path, wait: bool = False) -> Iterator[None]:
+    """Hold a lock for the block; the system frees it when the process ends, however that ends.
+
+    `file`: of the lock alone, for Windows lets nobody read or replace a file that is locked. Windows removes it
+    afterwards; elsewhere it stays. Where the file system has no locks, nothing is held. Raises LockedError where
+    another process, or another block of this one, holds the lock and `wait` is false.
+    """
+    lock = _take(file, wait)
+    try:
+        yield
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+def is_held(file: Path) -> bool | None:
+    """Whether a process holds the lock of a file; None where that cannot be seen from here."""
+    if not file.exists():  # else the question would make it
+        return False if file.parent.is_dir() else None
+    try:
+        lock = _take(file, wait=False)
+    except LockedError:
+        return True
+    if lock is None:
+        return None
+    lock.release()
+    return False
+
+
+def _take(file: Path, wait: bool) -> FileLock | None:
+    lock = FileLock(file)
+    try:
+        lock.acquire(blocking=wait)
+    except Timeout as error:
+        raise LockedError(file) from error
+    except (OSError, NotImplementedError):  # both are ways in which filelock says that there are no locks here
+        return None
+    return lock
