@@ -1,14 +1,18 @@
 """What several tests need: the embedded base, a folder of sprites, a cache, and runs of the training task."""
 
 import contextlib
+import gc
+import hashlib
 import os
+import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from tests import running
@@ -49,10 +53,48 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput["zygotes"] = running.addresses
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that train first: with the short ones at the end two workers are done at the same time."""
+    items.sort(key=lambda item: item.path.parent not in (ROOT / "tests", ROOT / "tests" / "tasks"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Keep the garbage collector from going through what the test modules have imported, at each of its rounds."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all tests of a session share, those of other workers of xdist included."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def make_once(folder: Path, make: Callable[[Path], object]) -> Path:
+    """A folder that `make` fills for the first test that asks, in whichever worker; nobody writes there after."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    made = folder.with_name(f"{folder.name}.made")
+    with FileLock(f"{folder}.lock"):
+        if not made.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            make(folder)
+            made.touch()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cache(shared_folder: Path) -> Path:
     """A cache folder shared by all tests of a session."""
-    return tmp_path_factory.mktemp("cache")
+    (shared_folder / "cache").mkdir(exist_ok=True)
+    return shared_folder / "cache"
 
 
 @pytest.fixture(scope="session")
@@ -96,22 +138,41 @@ def sprite_folder(tmp_path: Path) -> Path:
     return folder
 
 
+def train_into(run_dir: Path, cache: Path, *overrides: str) -> Path:
+    """Run the training task in this process; returns the run directory."""
+    from spritelora.config.invocation import Invocation
+    from spritelora.tasks.train import train
+    from tests.composing import compose
+
+    run_dir.mkdir(parents=True, exist_ok=True)
+    overrides = (*QUICK, f"data.cache={cache}", *overrides)
+    train(compose(*overrides), Invocation(run_dir, overrides))
+    return run_dir
+
+
 @pytest.fixture
 def train_quickly(cache: Path, tmp_path: Path) -> Callable[..., Path]:
     """Run the training task in this process; returns the run directory."""
 
     def run(*overrides: str, name: str = "run") -> Path:
-        from spritelora.config.invocation import Invocation
-        from spritelora.tasks.train import train
-        from tests.composing import compose
-
-        run_dir = tmp_path / name
-        run_dir.mkdir(exist_ok=True)
-        overrides = (*QUICK, f"data.cache={cache}", *overrides)
-        train(compose(*overrides), Invocation(run_dir, overrides))
-        return run_dir
+        return train_into(tmp_path / name, cache, *overrides)
 
     return run
+
+
+@pytest.fixture
+def trained_once(cache: Path, shared_folder: Path, tmp_path: Path) -> Callable[..., Path]:
+    """A copy of the run that these overrides give, which is trained once for all tests of a session.
+
+    For tests that begin with a finished run; one about training trains for itself.
+    """
+
+    def copy_of(*overrides: str, name: str = "run") -> Path:
+        known_as = hashlib.sha256("\n".join(overrides).encode()).hexdigest()[:16]
+        made = make_once(shared_folder / known_as / "run", lambda folder: train_into(folder, cache, *overrides))
+        return Path(shutil.copytree(made, tmp_path / name))
+
+    return copy_of
 
 
 def lora_of(run_dir: Path, name: str = "checkpoint_final") -> dict[str, Any]:

@@ -20,7 +20,7 @@ COMMANDS = commands_of(GUIDE)
 QUICK_OF = {
     "train.py": (
         *(o for o in QUICK if not o.startswith("data.limit")),
-        *("trainer.max_steps=4", "trainer.save_every=2", "data.holdout=0.2"),
+        *("trainer.max_steps=2", "trainer.save_every=1", "data.holdout=0.2"),
     ),
     "scripts/validate.py": ("strengths=[1]", "num_prompts=2", "images_per_prompt=1", "sampler.steps=2"),
     "scripts/generate.py": ("count=1", "sampler.steps=2"),
@@ -49,7 +49,7 @@ def draw_art(folder: Path, every: int) -> None:
 def story(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> dict[Command, Outcome]:
     """How each command ended, typed one after the other."""
     folder = tmp_path_factory.mktemp("reader")
-    draw_art(folder / "my_art", 5)
+    draw_art(folder / "my_art", 8)
     for name in ("style", "characters", "environment", "items"):
         draw_art(folder / "datasets" / name, 9)
         for image in (folder / "datasets" / name).glob("*.png"):
@@ -73,7 +73,7 @@ def follow(folder: Path, command: Command, cache: Path) -> Outcome:
             shutil.copytree(folder / FIRST_RUN, run, ignore=shutil.ignore_patterns("validation", "export"))
         return outcome
     outcome = run_in(folder, made_quick(words, cache))
-    if (half_way := folder / FIRST_RUN / "checkpoint_step_2").is_dir():
+    if (half_way := folder / FIRST_RUN / "checkpoint_step_1").is_dir():
         half_way.rename(half_way.with_name("checkpoint_step_500"))
     return outcome
 
@@ -89,7 +89,7 @@ def made_quick(words: list[str], cache: Path) -> list[str]:
     names = {w.partition("=")[0] for w in words}
     quick = [o for o in QUICK_OF.get(words[1], ()) if o.partition("=")[0] not in names.intersection(KEPT_AS_TYPED)]
     if "resume" in names:
-        quick = ["trainer.max_steps=6"]
+        quick = ["trainer.max_steps=3"]
     elif words[1] in ("train.py", "scripts/generate.py") or (words[1] == "scripts/validate.py" and "lora" in names):
         quick.append(f"data.cache={cache}")
     replaced = {o.partition("=")[0] for o in quick}

@@ -18,17 +18,17 @@ from tests.bounds import assert_within, exact_delta, half_the_digits, magnitude,
 FORMATS = [torch.float32, torch.float16]
 
 
-@pytest.fixture
-def files(base, tmp_path: Path) -> list[LoraFile]:
+@pytest.fixture(scope="module")
+def files(base, tmp_path_factory: pytest.TempPathFactory) -> list[LoraFile]:
     """Two LoRAs of other ranks, alphas and layers, convolutions among them."""
-    loras = []
+    loras, folder = [], tmp_path_factory.mktemp("merge")
     for i, (rank, alpha) in enumerate(((4, 2.0), (6, 9.0))):
         live = live_changes(trained(load_unet(base, torch.float32), rank, alpha, seed=i))
         modules = {f"unet.{p}": c for n, (p, c) in enumerate(live.items()) if n % 3 != i}
         metadata = {"modelspec.title": "ab"[i], "ss_seed": "0", "ss_sd_model_name": "tiny", "ss_steps": str(i)}
         metadata["modelspec.trigger_phrase"] = ("pixel art", "gem")[i]
-        write_form(tmp_path / f"{i}.safetensors", Form.kohya, modules, torch.float32, metadata)
-        loras.append(read_lora_file(tmp_path / f"{i}.safetensors"))
+        write_form(folder / f"{i}.safetensors", Form.kohya, modules, torch.float32, metadata)
+        loras.append(read_lora_file(folder / f"{i}.safetensors"))
     return loras
 
 

@@ -5,26 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from spritelora.config.invocation import Invocation
-from tests.composing import compose
-from tests.conftest import QUICK
+from tests.conftest import make_once, train_into
 
 SHORT = ("trainer.max_steps=6", "trainer.save_every=0", "trainer.batch_size=4", "optim.lr=0.01", "targets=wide")
 
 
 def train_short(folder: Path, cache: Path, *more: str) -> Path:
     """A run of a few steps that changes what the base draws."""
-    from spritelora.tasks.train import train
-
-    folder.mkdir(parents=True)
-    overrides = (*QUICK, f"data.cache={cache}", *SHORT, *more)
-    train(compose(*overrides), Invocation(folder, overrides))
-    return folder
+    return train_into(folder, cache, *SHORT, *more)
 
 
 @pytest.fixture(scope="session")
-def short_run(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train_short(tmp_path_factory.mktemp("short") / "greens", cache)
+def short_run(cache: Path, shared_folder: Path) -> Path:
+    return make_once(shared_folder / "short" / "greens", lambda folder: train_short(folder, cache))
 
 
 @pytest.fixture

@@ -14,16 +14,13 @@ def test_what_is_imported_is_left_to_the_end_by_the_garbage_collector(monkeypatc
         assert gc.isenabled()
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     frozen = gc.get_freeze_count()
-    try:
+    with quick_imports():
+        assert not gc.isenabled()
         with quick_imports():
-            assert not gc.isenabled()
-            with quick_imports():
-                pass
-            assert not gc.isenabled(), "the outer one ends it"
-        assert gc.isenabled()
-        assert gc.get_freeze_count() > frozen
-    finally:
-        gc.unfreeze()
+            pass
+        assert not gc.isenabled(), "the outer one ends it"
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > frozen
 
 
 def test_a_function_marked_for_the_compiler_is_compiled_when_it_is_called_and_once() -> None:

@@ -285,7 +285,7 @@ def test_validation_lists_by_file_and_writes_nothing(
 
 
 def test_tiles_together_are_the_sprite(sprite_folder: Path, tmp_path: Path) -> None:
-    whole = np.random.default_rng(3).integers(0, 250, (100, 300, 3), dtype=np.uint8)
+    whole = np.random.default_rng(3).integers(0, 250, (50, 150, 3), dtype=np.uint8)
     save(whole, sprite_folder / "map.png")
     run(sprite_folder, tmp_path / "out", tile=True, resolution=256, scale="1")
     tiles = [r for r in records(tmp_path / "out") if r["source"] == "map.png"]

@@ -25,15 +25,12 @@ RESUMABLE = (
 
 def test_a_run_that_goes_on_equals_one_that_never_stopped(train_quickly) -> None:
     """Shorter, then longer by resume; accumulation, dropout and 8-bit states included."""
-    whole = train_quickly(*RESUMABLE, "trainer.max_steps=4", name="whole")
-    parts = train_quickly(*RESUMABLE, "trainer.max_steps=2", name="parts")
+    settings = (*RESUMABLE, "trainer.accumulate=2", "trainer.save_every=1")
+    whole = train_quickly(*settings, "trainer.max_steps=2", name="whole")
+    parts = train_quickly(*settings, "trainer.max_steps=1", name="parts")
     record = json.loads((parts / "run.json").read_text())
-    train_quickly(*RESUMABLE, f"resume={parts}", "trainer.max_steps=4", name="parts")
-    assert {p.name for p in parts.glob("checkpoint_*")} == {
-        "checkpoint_step_2",
-        "checkpoint_step_4",
-        "checkpoint_final",
-    }
+    train_quickly(*settings, f"resume={parts}", "trainer.max_steps=2", name="parts")
+    assert {p.name.removeprefix("checkpoint_") for p in parts.glob("checkpoint_*")} == {"step_1", "step_2", "final"}
     assert_same_tensors(lora_of(whole), lora_of(parts))
     state = "checkpoint_final/training_state/state.safetensors"
     assert_same_tensors(load_file(whole / state), load_file(parts / state))
@@ -111,48 +108,49 @@ def test_a_key_that_a_record_is_older_than_has_its_default(train_quickly) -> Non
     assert lora_of(run)
 
 
-def test_a_run_that_is_complete_says_how_to_go_on(train_quickly) -> None:
-    run = train_quickly("trainer.max_steps=2")
-    assert "is at step 2 of 2 already; to go on: trainer.max_steps=4" in resumed(
-        train_quickly, run, "trainer.max_steps=2"
-    )
+TWO_STEPS = ("trainer.max_steps=2", "trainer.save_every=1")
+THREE_STEPS = ("trainer.max_steps=3", "trainer.save_every=1")
 
 
-def test_a_damaged_newest_checkpoint_is_passed_over(train_quickly, caplog: pytest.LogCaptureFixture) -> None:
-    whole = train_quickly("trainer.max_steps=4", "trainer.save_every=2", name="whole")
-    run = train_quickly("trainer.max_steps=3", "trainer.save_every=1", name="run")
+def test_a_run_that_is_complete_says_how_to_go_on(train_quickly, trained_once) -> None:
+    run = trained_once(*TWO_STEPS)
+    assert "is at step 2 of 2 already; to go on: trainer.max_steps=4" in resumed(train_quickly, run, *TWO_STEPS)
+
+
+def test_a_damaged_newest_checkpoint_is_passed_over(
+    train_quickly, trained_once, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole, run = trained_once(*THREE_STEPS, name="whole"), trained_once(*THREE_STEPS)
     for name in ("checkpoint_final", "checkpoint_step_3"):
         state = run / name / "training_state" / "state.safetensors"
         state.write_bytes(state.read_bytes()[:1000])
-    train_quickly(f"resume={run}", "trainer.max_steps=4", "trainer.save_every=1", name="run")
+    train_quickly(f"resume={run}", *THREE_STEPS, name="run")
     assert "passed over" in caplog.text
     assert "checkpoint_step_3" in caplog.text
     assert_same_tensors(lora_of(whole), lora_of(run))
 
 
-def test_a_run_without_its_last_act_is_finished(train_quickly) -> None:
+def test_a_run_without_its_last_act_is_finished(train_quickly, trained_once) -> None:
     """Killed between the last step's checkpoint and the final one."""
-    whole = train_quickly("trainer.max_steps=2", "trainer.save_every=2", name="whole")
-    run = train_quickly("trainer.max_steps=2", "trainer.save_every=2", name="run")
+    whole, run = trained_once(*TWO_STEPS, name="whole"), trained_once(*TWO_STEPS)
     shutil.rmtree(run / "checkpoint_final")
-    train_quickly(f"resume={run}", "trainer.max_steps=2", "trainer.save_every=2", name="run")
+    train_quickly(f"resume={run}", *TWO_STEPS, name="run")
     assert_same_tensors(lora_of(whole), lora_of(run))
 
 
-def test_the_whole_one_of_two_checkpoints_of_a_step_is_kept(train_quickly) -> None:
-    whole = train_quickly("trainer.max_steps=3", "trainer.save_every=2", name="whole")
-    run = train_quickly("trainer.max_steps=2", "trainer.save_every=2", name="run")
+def test_the_whole_one_of_two_checkpoints_of_a_step_is_kept(train_quickly, trained_once) -> None:
+    whole, run = trained_once(*THREE_STEPS, name="whole"), trained_once(*TWO_STEPS)
     (run / "checkpoint_step_2" / "training_state" / "state.json").write_text("{")
-    train_quickly(f"resume={run}", "trainer.max_steps=3", "trainer.save_every=2", name="run")
+    train_quickly(f"resume={run}", *THREE_STEPS, name="run")
     assert_same_tensors(lora_of(whole), lora_of(run))
     assert (run / "damaged_checkpoint_step_2").is_dir()
 
 
-def test_a_sweep_job_that_goes_on_stays_in_its_sweep(train_quickly) -> None:
-    run = train_quickly("trainer.max_steps=1")
+def test_a_sweep_job_that_goes_on_stays_in_its_sweep(train_quickly, trained_once) -> None:
+    run = trained_once(*TWO_STEPS)
     record = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps({**record, "sweep": "friday", "name": "rank 8"}))
-    train_quickly(f"resume={run}", "trainer.max_steps=2")
+    train_quickly(f"resume={run}", *THREE_STEPS)
     again = json.loads((run / "run.json").read_text())
     assert (again["id"], again["sweep"], again["name"]) == (record["id"], "friday", "rank 8")
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
@@ -71,6 +71,7 @@ class Validation:
     """All that was drawn. `prompts`, `is_seen`: of each image, the latter where the prompt is a training caption.
 
     `base`: None where it was left out. `max_colours`: of a usable sprite. `target`: the training sprites' colours.
+    `comparisons`: those with the base that were made, for record, answers, page and log ask for the same ones.
     """
 
     prompts: Sequence[str]
@@ -79,6 +80,9 @@ class Validation:
     by_strength: Mapping[float, DrawnSet]
     max_colours: int
     target: ColourTarget
+    comparisons: dict[tuple[float, bool | None], dict[str, Comparison]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
 
 def measure_set(
@@ -130,8 +134,14 @@ def against_base(validation: Validation, strength: float, seen: bool | None = No
     """
     if validation.base is None:
         return {}
+    made = validation.comparisons
+    if (strength, seen) not in made:
+        made[strength, seen] = _compare(validation, validation.base, validation.by_strength[strength], seen)
+    return made[strength, seen]
+
+
+def _compare(validation: Validation, base: DrawnSet, ours: DrawnSet, seen: bool | None) -> dict[str, Comparison]:
     chosen = np.ones(len(validation.prompts), np.bool_) if seen is None else validation.is_seen == seen
-    base, ours = validation.base, validation.by_strength[strength]
     first, second = ({name: values[chosen] for name, values in part.values.items()} for part in (base, ours))
     colours = compare_colours(base.profiles[chosen], ours.profiles[chosen], validation.target)
     return {COLOUR_DISTANCE.name: colours, **compare_all(first, second)}
