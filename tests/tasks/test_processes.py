@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from spritelora.config.processes import Place
 from spritelora.errors import ConfigError, ResumeError
-from spritelora.tasks.processes import Others
+from spritelora.tasks.processes import Others, _free_port
 from spritelora.tasks.record import check_resumable
 from tests.conftest import QUICK, ROOT, assert_same_tensors, lora_of
 from tests.running import Process
@@ -103,7 +105,6 @@ def test_a_lost_process_is_named_with_the_way_on(tmp_path: Path, end: signal.Sig
 
 def test_more_gpus_than_there_are_is_a_mistake_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     torch = pytest.importorskip("torch")
-    from spritelora.config.processes import Place
     from spritelora.training import hardware
 
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
@@ -179,6 +180,30 @@ def test_a_signal_to_any_process_stops_all_after_the_step(
 def torchrun(num: int, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={num}", "train.py"]
     return subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_process_that_waits_for_another_obeys_signals(
+    tmp_path: Path, cache: Path, number: signal.Signals, status: int
+) -> None:
+    """The first of two, started as torchrun does, whose second never comes; it leaves no checkpoint."""
+    place = Place(size=2, local_size=2, port=_free_port())
+    arguments = (*QUICK, f"data.cache={cache}", f"output={tmp_path / 'run'}")
+    process = subprocess.Popen(
+        [sys.executable, "train.py", *arguments], cwd=ROOT, env={**os.environ, **place.variables},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    while socket.socket().connect_ex(("127.0.0.1", place.port)):  # it is met there
+        assert process.poll() is None
+        time.sleep(0.2)
+    process.send_signal(number)
+    began = time.monotonic()
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == status, output
+    assert time.monotonic() - began < 5
+    assert "Traceback" not in output
+    assert not list((tmp_path / "run").glob("checkpoint_*"))
 
 
 @pytest.mark.slow
