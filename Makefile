@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 # A test is one thread's work, most of it waiting for libraries to load: two at a time on two cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: setup demo test check slow clean
+.PHONY: setup demo test check slow processors clean
 
 setup: $(VENV)/.installed
 
@@ -22,6 +22,10 @@ test: setup
 
 slow: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
+
+# Numbers as older processors and two threads compute them: half an hour on two cores.
+processors: setup
+	$(BIN)/python -m tests.processors
 
 check: setup
 	$(BIN)/ruff check .

@@ -28,6 +28,8 @@ from spritelora.sdxl.sample import sample_latents, start_noise
 from spritelora.sdxl.text import TextEncoders, cut_text, load_tokenizers
 from tests.bounds import assert_same_function
 
+pytestmark = pytest.mark.numeric
+
 CPU = torch.device("cpu")
 
 

@@ -19,6 +19,8 @@ from spritelora.sdxl.tokenizer_files import NUM_MERGES, read_merges, vocabulary
 from tests.checkpoints import vae_names, write_small
 from tests.conftest import assert_same_tensors
 
+pytestmark = pytest.mark.numeric
+
 CPU = torch.device("cpu")
 TOKENIZER = str(embedded_base())
 

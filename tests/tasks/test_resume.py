@@ -22,6 +22,7 @@ RESUMABLE = (
 )  # fmt: skip
 
 
+@pytest.mark.numeric
 def test_a_run_that_goes_on_equals_one_that_never_stopped(train_quickly) -> None:
     """Shorter, then longer by resume; accumulation, dropout and 8-bit states included."""
     whole = train_quickly(*RESUMABLE, "trainer.max_steps=4", name="whole")

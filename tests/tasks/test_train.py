@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -51,6 +50,7 @@ def test_a_run_directory_holds_what_the_contract_says(train_quickly) -> None:
         assert (file.metadata()["ss_steps"], file.metadata()["ss_network_dim"]) == ("4", "8")
 
 
+@pytest.mark.numeric
 def test_it_learns_and_two_runs_are_the_same_run(train_quickly) -> None:
     overrides = ("trainer.max_steps=30", "trainer.batch_size=4", "targets=wide", "trainer.save_every=0")
     first, second = (train_quickly(*overrides, name=name) for name in ("first", "second"))
@@ -79,6 +79,7 @@ def test_checkpointing_and_16_bit_train_too(train_quickly, precision: str) -> No
     assert any(t.any() for name, t in lora_of(run).items() if "lora_up" in name)
 
 
+@pytest.mark.numeric
 def test_gradient_checkpointing_changes_nothing(train_quickly) -> None:
     runs = [
         train_quickly("trainer.max_steps=2", "lora.dropout=0.1", f"hardware.gradient_checkpointing={on}", name=on)
@@ -106,6 +107,7 @@ def test_other_loggers_write_into_the_run(train_quickly, logger: str) -> None:
     assert any((run / logger).iterdir())
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("kind", ["items", "monsters"])
 @pytest.mark.skipif(not DCSS.is_dir(), reason="the real sprites of ../shared/data are not here")
 def test_real_sprites_train(train_quickly, kind: str) -> None:
@@ -120,9 +122,7 @@ def test_bad_sprites_stop_the_run_before_anything_is_written(sprite_folder: Path
     (sprite_folder / "sprite_01.txt").unlink()
     (sprite_folder / "sprite_05.png").write_bytes(b"")
     run_dir = tmp_path / "run"
-    started = time.monotonic()
     result = run_train(f"data.path={sprite_folder}", f"output={run_dir}", f"data.cache={tmp_path / 'cache'}")
-    assert time.monotonic() - started < 20
     assert result.returncode == 1
     assert "sprite_01.txt: missing" in result.stderr
     assert result.stderr.startswith("error: ")
