@@ -19,6 +19,8 @@ from tests.adapters.test_export import trained
 from tests.adapters.test_lora import call, call_in_float64
 from tests.bounds import assert_same_function, exact_delta, rounding, size_error, stored_error
 
+pytestmark = pytest.mark.numeric
+
 CONV_IN = "lora_unet_input_blocks_0_0"
 
 

@@ -19,6 +19,8 @@ from tests.adapters.test_export import trained
 from tests.adapters.test_lora import call, call_in_float64
 from tests.bounds import assert_same_function, exact_delta
 
+pytestmark = pytest.mark.numeric
+
 
 @pytest.fixture
 def file(unet, tmp_path: Path) -> Path:

@@ -29,6 +29,8 @@ from spritelora.sdxl.text import TextEncoders, cut_text, load_tokenizers
 from tests.bounds import assert_same_function
 from tests.weight_files.strangers import LFS
 
+pytestmark = pytest.mark.numeric
+
 CPU = torch.device("cpu")
 
 

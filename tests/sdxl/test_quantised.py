@@ -25,6 +25,8 @@ from spritelora.sdxl.sample import call_unet
 from tests.bounds import assert_same_function, exact_delta
 from tests.checkpoints import write_small
 
+pytestmark = pytest.mark.numeric
+
 CPU = torch.device("cpu")
 FORMATS = [BaseFormat.int8, BaseFormat.nf4]
 ONE_QUICK = [pytest.param(BaseFormat.int8, marks=pytest.mark.slow), BaseFormat.nf4]

@@ -15,6 +15,8 @@ from spritelora.training.optimizer import settled_weights
 from tests.bounds import assert_within, rounding
 from tests.training.tiny_loop import Settings, tiny_module, train
 
+pytestmark = pytest.mark.numeric
+
 
 class Record(StepCallback):
     """The weights that the optimizer has settled on before the first step and after each."""
