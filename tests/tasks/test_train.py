@@ -124,7 +124,7 @@ def test_bad_sprites_stop_the_run_before_anything_is_written(sprite_folder: Path
     )
     assert result.returncode == 1
     assert "sprite_01.txt: missing" in result.stderr
-    assert result.stderr.startswith("error: ")
+    assert "\nerror: " in result.stderr
     assert "Traceback" not in result.stderr
     assert not run_dir.exists()
     assert not (tmp_path / "cache").exists()
