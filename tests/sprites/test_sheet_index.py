@@ -241,6 +241,33 @@ def test_data_files_of_other_kinds_are_named(name: str, folder: Path) -> None:
     assert "name the cells, such as sheet=32x32" in warning.message
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        (
+            "units.xml",
+            atlas([part_at(0, "a")], head=BILLION_LAUGHS),
+            "units.xml: holds a DOCTYPE, which no atlas needs",
+        ),
+        (
+            "units.json",
+            '{"frames": {"a": {"frame": 7}}, "meta": {"image": "hero.png"}}',
+            "units.json: frame 'a': frame",
+        ),
+        ("units.json", '{"meta": {"image": "hero.png"}', "units.json: Expecting ',' delimiter"),
+    ],
+)
+def test_a_broken_data_file_of_another_name_is_named(name: str, text: str, message: str, folder: Path) -> None:
+    strip(folder)
+    strip(folder, "orc.png")
+    (folder / name).write_text(text)
+    found = indexes(folder)
+    (warning,) = found.findings
+    assert (found.files, warning.file, warning.kind) == ({}, "hero.png", "unread_index")
+    assert message in warning.message
+    assert "export JSON (array or hash)" in warning.message
+
+
 def test_data_that_places_nothing_is_not_named(folder: Path) -> None:
     strip(folder)
     contents = {

@@ -3,7 +3,7 @@
 import posixpath
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -38,11 +38,15 @@ class Indexes:
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A data file that is read. `images`: the paths that it names, below the set's folder."""
+    """A data file of a kind that is read.
+
+    `images`: the paths that it names, below the set's folder. `problem`: why it cannot be read, else empty.
+    """
 
     file: Path
     name: str
     images: frozenset[str]
+    problem: str = ""
 
 
 def read_index(file: Path, image: str) -> SheetData | None:
@@ -74,8 +78,10 @@ def find_indexes(folder: Path, files: Iterable[Path], images: Sequence[str]) -> 
     for image in images:
         own = [c for c in by_stem[_stem(image)] if len(c.images) < 2 or composed(image) in c.images]
         _choose(image, own or by_image[image], found)
-    unread = [f for f in files if _is_unread(f)] + [f for f in readable if f not in {c.file for c in candidates}]
-    found.findings += _unread(folder, unread, known, found)
+    read = {c.file for c in candidates if not c.problem}
+    problems = {c.file: c.problem for c in candidates}
+    unread = [f for f in files if f.suffix.lower() in (*READ_SUFFIXES, *UNREAD_SUFFIXES) and f not in read]
+    found.findings += _unread(folder, {f: problems.get(f, "") for f in unread}, known, found)
     return found
 
 
@@ -106,8 +112,8 @@ def _candidate(folder: Path, file: Path) -> _Candidate | None:
     name = file.relative_to(folder).as_posix()
     try:
         sheets = _read_sheets(file)
-    except DatasetError:
-        return _Candidate(file, name, frozenset())
+    except DatasetError as error:
+        return _Candidate(file, name, frozenset(), str(error).removeprefix(f"{printable(file)}: "))
     images = {_path_from(name, sheet.image) for sheet in sheets if sheet.image}
     return _Candidate(file, name, frozenset(images)) if sheets else None
 
@@ -128,33 +134,32 @@ def _read_sheets(file: Path) -> list[SheetData]:
     return _read_sheets_as_of(file, file.stat().st_mtime_ns)
 
 
-def _is_unread(file: Path) -> bool:
-    return file.suffix.lower() in UNREAD_SUFFIXES
+def _unread(folder: Path, problems: Mapping[Path, str], known: dict[str, str], found: Indexes) -> list[Finding]:
+    """A warning for each image that a data file seems to describe that is not read, unless one that is read does too.
 
-
-def _unread(folder: Path, files: Iterable[Path], known: dict[str, str], found: Indexes) -> list[Finding]:
-    """A warning for each image that a file of another kind seems to describe, unless one that is read does too."""
+    `problems`: why each file cannot be read, empty for one of another kind.
+    """
     stems = {_stem(image): image for image in known.values()}
     findings: list[Finding] = []
-    for file in files:
+    for file, problem in problems.items():
         name = file.relative_to(folder).as_posix()
-        text = _places_parts(file)
+        text = _text_of(file) if problem else _places_parts(file)
         if text is None:
             continue
         named = {known[path] for mention in image_mentions(text) if (path := _path_from(name, mention)) in known}
         whole = str(PurePosixPath(composed(name)).with_suffix(""))  # Unity: hero.png.meta
         named |= {image for image in (stems.get(_stem(name)), known.get(whole)) if image is not None}
         for image in sorted(named - found.files.keys()):
-            message = f"{printable(name)} seems to describe its parts and is not read; {REMEDY}"
+            reason = f": {problem}" if problem else " seems to describe its parts and is not read"
+            message = f"{printable(name)}{reason}; {REMEDY}"
             findings.append(Finding("unread_index", Severity.warning, image, message))
     return findings
 
 
 def _places_parts(file: Path) -> str | None:
     """The text of a data file that is not read, None where it places no parts of a picture."""
-    try:
-        text = read_text(file, MAX_INDEX_BYTES)
-    except ValueError:
+    text = _text_of(file)
+    if text is None:
         return None
     suffix = file.suffix.lower()
     if suffix == ".json":
@@ -164,6 +169,13 @@ def _places_parts(file: Path) -> str | None:
     if suffix == ".meta":
         return text if UNITY_SPRITES.search(text) else None
     return text
+
+
+def _text_of(file: Path) -> str | None:
+    try:
+        return read_text(file, MAX_INDEX_BYTES)
+    except ValueError:
+        return None
 
 
 def _path_from(index: str, image: str) -> str:
