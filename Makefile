@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 # A test is one thread's work, most of it waiting for libraries to load: two at a time on two cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: setup setup-dev demo test check slow resolve clean
+.PHONY: setup setup-dev demo test check slow processors resolve clean
 
 # What users need, and in the same environment what developers need besides.
 setup: $(VENV)/.core
@@ -28,6 +28,10 @@ test: setup-dev
 
 slow: setup-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
+
+# Numbers as older processors and two threads compute them: half an hour on two cores.
+processors: setup-dev
+	$(BIN)/python -m tests.processors
 
 check: setup-dev
 	$(BIN)/ruff check .

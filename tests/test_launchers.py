@@ -92,6 +92,10 @@ LAUNCHERS = [
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_jobs_are_what_they_are_alone(launcher: str, tmp_path: Path, cache: Path, train_quickly) -> None:
     """Under joblib two at once."""
+    import torch
+
+    from tests.bounds import assert_same_function
+
     short = ("trainer.max_steps=2", "trainer.save_every=0")
     sweep = tmp_path / "sweep"
     result = run_train(
@@ -102,7 +106,8 @@ def test_jobs_are_what_they_are_alone(launcher: str, tmp_path: Path, cache: Path
     assert "Warning" not in result.stderr
     for number, rank in enumerate((8, 16)):
         alone = train_quickly(*short, f"lora=rank{rank}", name=f"alone{rank}")
-        assert last_loss(sweep / str(number)) == pytest.approx(last_loss(alone), rel=1e-5)
+        # A launcher may give a job another number of threads.
+        assert_same_function(last_loss(sweep / str(number)), last_loss(alone), torch.float32)
         assert json.loads((sweep / str(number) / "run.json").read_text())["settings"]["sampler"]["prompts"] == [
             "pixel art, red potion"
         ]

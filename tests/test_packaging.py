@@ -125,7 +125,7 @@ def commands(target: str, environment: Path) -> list[str]:
 def test_the_demo_installs_the_core_alone_and_the_tests_add_to_it(tmp_path: Path) -> None:
     install = f"{tmp_path}/bin/pip install -c constraints.txt -e"
     demo, tests = f"{tmp_path}/bin/python train.py", f"OMP_NUM_THREADS=1 {tmp_path}/bin/python -m pytest"
-    run_tests = f'{tests} -n 2 --dist loadfile -m "not slow"'
+    run_tests = f'{tests} -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"'
     assert commands("demo", tmp_path) == [f"{install} .", demo]
     assert commands("test", tmp_path) == [f"{install} .", f"{install} '.[dev]'", run_tests]
     (tmp_path / ".core").touch()

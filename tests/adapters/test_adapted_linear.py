@@ -22,6 +22,8 @@ from spritelora.sdxl.base import load_unet
 from spritelora.sdxl.sample import call_unet
 from tests.bounds import assert_same_function
 
+pytestmark = pytest.mark.numeric
+
 
 def peft_layer(bias: bool = True, dropout: float = 0.0) -> PeftLinear:
     torch.manual_seed(0)

@@ -20,6 +20,8 @@ from tests.adapters.test_kinds import ENDINGS, PLANS, adapted
 from tests.adapters.test_lora import call, call_in_float64
 from tests.bounds import assert_same_function
 
+pytestmark = pytest.mark.numeric
+
 LORA = AdapterPlan(AdapterKind.lora, rank=4, alpha=2)
 
 

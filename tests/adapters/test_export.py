@@ -21,6 +21,8 @@ from spritelora.sdxl.geometry import SDXL_UNET, full_unet
 from tests.adapters.test_lora import call, call_in_float64, targets_of
 from tests.bounds import assert_same_function, size_error, stored_error
 
+pytestmark = pytest.mark.numeric
+
 LAYER_NORMS = {"norm1": "in_layers.0", "norm2": "out_layers.0"}
 
 

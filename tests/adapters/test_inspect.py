@@ -16,6 +16,8 @@ from spritelora.errors import WeightsError
 from spritelora.sdxl.geometry import full_unet
 from tests.adapters.test_export import trained
 
+pytestmark = pytest.mark.numeric
+
 ATTENTION = "attentions.0.transformer_blocks.0"
 
 

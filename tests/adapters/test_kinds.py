@@ -29,6 +29,8 @@ from tests.adapters.test_lora import call, call_in_float64
 from tests.bounds import assert_same_function
 from tests.composing import compose
 
+pytestmark = pytest.mark.numeric
+
 ENDINGS = ["attn2.to_k", "conv1", "conv_shortcut", "downsamplers.0.conv"]
 """Cross-attention, whose weights are not square, and convolutions: 3x3, 1x1 and with a stride."""
 

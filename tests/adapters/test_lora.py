@@ -24,6 +24,8 @@ from spritelora.sdxl.geometry import full_unet
 from tests.bounds import assert_within, exact_delta, magnitude, rounding
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.numeric
+
 
 def targets_of(name: str) -> list[str]:
     return yaml.safe_load((ROOT / "conf" / "targets" / f"{name}.yaml").read_text())["modules"]

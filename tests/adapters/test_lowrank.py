@@ -7,6 +7,8 @@ from spritelora.adapters.lowrank import LowRank, add, distance, even_alphas, ful
 from spritelora.errors import WeightsError
 from tests.bounds import assert_within, exact_delta, half_the_digits, magnitude, rounding, size_error, stored_error
 
+pytestmark = pytest.mark.numeric
+
 
 def change(seed: int, rank: int, alpha: float, inputs: tuple[int, ...] = (24,), outputs: int = 40) -> LowRank:
     noise = torch.Generator().manual_seed(seed)

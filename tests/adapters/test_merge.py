@@ -15,6 +15,8 @@ from spritelora.sdxl.base import load_unet
 from tests.adapters.test_export import trained
 from tests.bounds import assert_within, exact_delta, half_the_digits, magnitude, rounding, size_error, stored_error
 
+pytestmark = pytest.mark.numeric
+
 FORMATS = [torch.float32, torch.float16]
 
 

@@ -12,6 +12,8 @@ from spritelora.config.adapter_keys import AdapterKind
 from spritelora.errors import ConfigError
 from tests.bounds import assert_within, rounding
 
+pytestmark = pytest.mark.numeric
+
 LAYERS = ["mid_block.attentions.0.to_q", "mid_block.attentions.0.to_k", "up_blocks.0.attentions.0.to_q", "conv_in"]
 
 

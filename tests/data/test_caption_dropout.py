@@ -10,6 +10,8 @@ from spritelora.diffusion.noise import NoiseRecipe
 from spritelora.sdxl.text import TextEmbedding
 from tests.data.test_data import encoded_set
 
+pytestmark = pytest.mark.numeric
+
 
 def with_unconditional() -> EncodedSet:
     return replace(encoded_set(7), unconditional=TextEmbedding(torch.zeros(77, 8), torch.zeros(4)))

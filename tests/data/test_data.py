@@ -17,6 +17,8 @@ from spritelora.sdxl.base import BaseModel
 from spritelora.sdxl.text import TextEmbedding
 from spritelora.sprites.folder import read_folder
 
+pytestmark = pytest.mark.numeric
+
 CPU = torch.device("cpu")
 WHITE = (255, 255, 255)
 

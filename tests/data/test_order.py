@@ -12,6 +12,8 @@ from spritelora.diffusion.draws import sample_order
 from spritelora.sdxl.text import TextEmbedding
 from tests.data.test_data import encoded_set
 
+pytestmark = pytest.mark.numeric
+
 
 def regularised(every: int, num_sprites: int = 5, num_images: int = 3) -> EncodedSet:
     """Latents and texts tell their place by their numbers."""

@@ -18,6 +18,8 @@ from spritelora.tasks.training_set import read_training_set
 from tests.conftest import assert_same_tensors, lora_of
 from tests.data.test_data import encoded_set
 
+pytestmark = pytest.mark.numeric
+
 
 @pytest.mark.parametrize("num_phrases", [1, 2, 4, 6, 9, 12])
 @pytest.mark.parametrize("num_kept", [0, 1, 3])

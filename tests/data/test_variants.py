@@ -16,6 +16,8 @@ from spritelora.sdxl.text import TextEmbedding
 from spritelora.sprites.augment import Variant, show_variant
 from spritelora.sprites.folder import read_folder, training_image
 
+pytestmark = pytest.mark.numeric
+
 WHITE = (255, 255, 255)
 
 

@@ -9,6 +9,8 @@ from spritelora.diffusion.losses import Huber, Loss, MeanSquared, SmoothL1, thre
 from spritelora.diffusion.schedule import cumulative_alphas
 from tests.bounds import rounding
 
+pytestmark = pytest.mark.numeric
+
 TIMESTEPS = torch.tensor([0, 250, 500, 999])
 
 

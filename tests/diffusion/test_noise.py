@@ -11,6 +11,8 @@ from spritelora.diffusion.timesteps import Band, LogitNormal, Timesteps, Uniform
 from spritelora.errors import ConfigError
 from tests.bounds import assert_within, rounding
 
+pytestmark = pytest.mark.numeric
+
 
 def drawn(timesteps: Timesteps, count: int = 4000) -> torch.Tensor:
     return torch.stack([timesteps(1000, generator(0, "t", i)) for i in range(count)]).float()

@@ -13,6 +13,8 @@ from spritelora.diffusion.schedule import cumulative_alphas, signal_to_noise, to
 from spritelora.diffusion.weighting import Debiased, MinSNR, Uniform
 from tests.bounds import assert_within, rounding
 
+pytestmark = pytest.mark.numeric
+
 GOLDEN = [
     (0, 0.99915000, 1175.47, 0.004254, 0.004250, 0.031623),
     (250, 0.67379263, 2.06553, 1.0, 0.673793, 0.695799),

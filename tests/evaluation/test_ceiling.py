@@ -8,6 +8,8 @@ from spritelora.errors import DatasetError
 from spritelora.evaluation.ceiling import measure_ceiling, right_factor
 from tests.evaluation.corruptions import draw_native
 
+pytestmark = pytest.mark.numeric
+
 SPRITES = draw_native(4, seed=0)
 
 

@@ -11,6 +11,8 @@ from spritelora.errors import SpriteLoraError, WeightsError
 from spritelora.evaluation.clip import PIXEL_MEAN, PIXEL_STD, ClipScorer, clip_pixels, load_clip
 from tests.bounds import assert_within, half_the_digits
 
+pytestmark = pytest.mark.numeric
+
 SIDE_PX = 32
 CPU = torch.device("cpu")
 COSINE_ERROR = 100 * half_the_digits(torch.float32)

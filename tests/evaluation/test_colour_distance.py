@@ -22,6 +22,8 @@ from spritelora.sprites.drawing import draw_demo_set, draw_sprite, sample_spec
 from spritelora.sprites.image import Pixels
 from tests.bounds import rounding
 
+pytestmark = pytest.mark.numeric
+
 SAME_SHARES = rounding(8) * 2 * BIN * len(EDGES)
 """Where means of up to eight equal shares, numbers up to 1 in fp32, are compared at every edge."""
 GREENS = [np.asarray(image) for image, _ in draw_demo_set()]

@@ -17,9 +17,11 @@ from spritelora.evaluation.colours import (
 from spritelora.sprites import palette as slow
 from tests.bounds import assert_within, oklab_error, rounding
 
+pytestmark = pytest.mark.numeric
+
 RNG = np.random.default_rng(0)
 NEAREST_ERROR = (2 * rounding(5) * 3) ** 0.5
-"""Squared distances are found in fp32, of terms up to 3: where they are small, off by the root of an error."""
+"""The nearest is found by squared distances in fp32, of terms up to 3; near 0 the root of an error counts."""
 
 
 def test_images_are_in_oklab_as_their_colours_are() -> None:

@@ -12,6 +12,8 @@ from spritelora.evaluation.registry import METRICS
 from spritelora.evaluation.statistics import Outcome
 from tests.evaluation.test_colour_distance import SAME_SHARES
 
+pytestmark = pytest.mark.numeric
+
 ROWS = [
     Row({"name": "b", "rank": 16, "validation_loss": 0.2, "palette_coverage": 0.3}),
     Row({"name": "failed", "status": "failed", "problem": 'said "no", twice'}),

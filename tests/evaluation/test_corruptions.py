@@ -19,6 +19,8 @@ from spritelora.evaluation.registry import METRICS, Direction
 from spritelora.evaluation.statistics import Comparison, Outcome, compare_all
 from tests.evaluation.corruptions import CELL_PX, CORRUPTIONS, draw_native, enlarge
 
+pytestmark = pytest.mark.numeric
+
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 
 NUM_SPRITES = 32

@@ -19,6 +19,8 @@ from spritelora.sprites.image import apply_matte, read_sprite, scale_nearest
 from tests.bounds import oklab_error
 from tests.evaluation.corruptions import draw_native, enlarge
 
+pytestmark = pytest.mark.numeric
+
 AT_BEST = (
     "pitch_error_px",
     "fraction_px",

@@ -13,6 +13,8 @@ from spritelora.sprites.drawing.subjects import SUBJECTS
 from tests.bounds import half_the_digits
 from tests.evaluation.corruptions import draw_native
 
+pytestmark = pytest.mark.numeric
+
 Pixels = NDArray[np.uint8]
 
 KNOWN, OTHER = list(SUBJECTS)[::2], list(SUBJECTS)[1::2]

@@ -16,6 +16,8 @@ from spritelora.evaluation.statistics import (
     expanded_reach,
 )
 
+pytestmark = pytest.mark.numeric
+
 LOWER, HIGHER, NEITHER = METRICS["halo"], METRICS["palette_coverage"], METRICS["pitch_px"]
 
 

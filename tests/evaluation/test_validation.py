@@ -30,6 +30,8 @@ from spritelora.evaluation.validation_record import make_record
 from spritelora.sprites.drawing import draw_demo_set, draw_sprite, sample_spec
 from spritelora.sprites.image import Pixels, scale_nearest
 
+pytestmark = pytest.mark.numeric
+
 NUM = 8
 GREENS = [np.asarray(image) for image, _ in draw_demo_set()]
 TRAINING, UNSEEN = GREENS[:40], GREENS[40:]

@@ -29,6 +29,8 @@ from spritelora.sdxl.text import TextEncoders, cut_text, load_tokenizers
 from tests.bounds import assert_same_function
 from tests.weight_files.strangers import LFS
 
+pytestmark = pytest.mark.numeric
+
 CPU = torch.device("cpu")
 
 
@@ -62,7 +64,7 @@ def test_samples_are_those_of_the_pipeline(base: BaseModel, pipeline: StableDiff
     )
     options = {"num_inference_steps": 4, "guidance_scale": 3.0, "height": 128, "width": 128, "output_type": "latent"}
     theirs = pipeline(prompts, negative_prompt=["blurry"] * 2, latents=noise.double(), **options).images
-    assert_same_function(ours, theirs, torch.float32)
+    assert_same_function(ours, theirs, torch.float32)  # pyright: ignore
 
 
 def test_images_go_to_latents_and_back_as_the_autoencoder_does(

@@ -15,6 +15,8 @@ from spritelora.sdxl.compiling import compile_blocks, compiler_errors, is_compil
 from spritelora.sdxl.recompute import recompute
 from tests.bounds import assert_same_function
 
+pytestmark = pytest.mark.numeric
+
 
 def small_unet(width: int = 32) -> UNet2DConditionModel:
     """One kind of transformer block, with a LoRA that changes something."""

@@ -14,6 +14,8 @@ from spritelora.sdxl.geometry import SDXL_UNET, shapes_of
 from spritelora.sdxl.recompute import recompute
 from spritelora.sdxl.sample import call_unet
 
+pytestmark = pytest.mark.numeric
+
 
 def chosen_of(unet: Unet, share: float) -> list[nn.Module]:
     """The blocks that are handed on to be computed again, in the order of the forward pass."""

@@ -20,6 +20,8 @@ from tests.checkpoints import vae_names, write_small
 from tests.conftest import assert_same_tensors
 from tests.weight_files.strangers import OTHER_WEIGHTS, STRANGERS, plain
 
+pytestmark = pytest.mark.numeric
+
 CPU = torch.device("cpu")
 TOKENIZER = str(embedded_base())
 

@@ -13,6 +13,8 @@ from spritelora.sdxl.stored import FEW_CELLS, PIECE, SMALL, compute_beside, is_s
 from tests.bounds import assert_same_function
 from tests.checkpoints import write_small
 
+pytestmark = pytest.mark.numeric
+
 
 def twins(layer: nn.Module) -> tuple[nn.Module, nn.Module]:
     """The layer in float64 with weights that bf16 holds exactly, and the same kept in bf16."""

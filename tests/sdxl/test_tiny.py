@@ -14,6 +14,8 @@ from spritelora.sdxl.tiny_vae import build_vae, whiten_latents
 from spritelora.sprites.drawing import caption_words, draw_demo_set, draw_sprite, sample_spec
 from tests.bounds import assert_same_function, assert_within, half_the_digits
 
+pytestmark = pytest.mark.numeric
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

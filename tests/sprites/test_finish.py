@@ -15,6 +15,8 @@ from spritelora.sprites.image import apply_matte, without_hidden_colour
 from spritelora.sprites.palette import count_colours, to_oklab
 from tests.conftest import draw_sprite
 
+pytestmark = pytest.mark.numeric
+
 MATTE = (255, 255, 255)
 
 

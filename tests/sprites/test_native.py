@@ -20,6 +20,8 @@ from tests.sprites.planting import (
     soften,
 )
 
+pytestmark = pytest.mark.numeric
+
 
 @pytest.fixture(scope="module")
 def sprites() -> list[Pixels]:

@@ -5,6 +5,8 @@ import pytest
 
 from spritelora.sprites.palette import TO_LAB, count_colours, nearest_distance, palette_distance, to_oklab
 
+pytestmark = pytest.mark.numeric
+
 
 @pytest.mark.parametrize(
     ("colour", "lab"),

@@ -23,6 +23,8 @@ from tests.sprites.planting import (
     soften,
 )
 
+pytestmark = pytest.mark.numeric
+
 
 def lint(image: Pixels) -> list[Finding]:
     return lint_image("sprite.png", image, detect_scale(image))

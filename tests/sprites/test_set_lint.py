@@ -17,6 +17,8 @@ from spritelora.sprites.native import NativeScale
 from spritelora.sprites.passes import passes_advice
 from spritelora.sprites.set_lint import find_few, find_mixed_scales, lint_set
 
+pytestmark = pytest.mark.numeric
+
 DCSS = Path(__file__).parents[3] / "shared" / "data" / "dcss"
 CLEAN_SEED = 4
 

@@ -167,9 +167,10 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
 def test_mistakes(pair: tuple[Path, Path], tmp_path: Path, change: dict[str, Any], message: str) -> None:
     (tmp_path / "comparison.html").write_text("earlier")
     filled = {
-        name: [v.format(empty=tmp_path) for v in value] if isinstance(value, list) else value.format(empty=tmp_path)
+        name: [v.format(empty=tmp_path) for v in value] if isinstance(value, list) else value
         for name, value in change.items()
     }
+    filled = {n: v.format(empty=tmp_path) if isinstance(v, str) else v for n, v in filled.items()}
     with pytest.raises(ConfigError, match=message):
         compare(replace(CompareConfig([str(pair[0])]), **filled), tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from spritelora.adapters.lora_file import parse_lora
 from spritelora.config.data_keys import AugmentConfig, DataConfig, RegularisationConfig, SetConfig
 from spritelora.config.export import ExportConfig
 from spritelora.config.prepare import PrepareConfig
@@ -262,11 +263,14 @@ def test_export_scales_by_the_factor_of_the_run(tmp_path: Path) -> None:
     sampler = {"prompts": ["a"], "negative_prompt": "", "seed": 0, "steps": 2, "guidance": 1.0}
     record: dict[str, Any] = {"settings": {"sampler": sampler, "model": {"resolution": 128}}, "model": {"folder": "x"}}
     assert settings.model.resolution == 128
+    shapes = {"lora_down.weight": (1, 2), "lora_up.weight": (2, 1)}
+    factors = {f"lora_unet_middle_block_1_proj_in.{name}": torch.ones(shape) for name, shape in shapes.items()}
+    lora, out = parse_lora(tmp_path / "a.safetensors", factors, {}, None), tmp_path / "a.safetensors"
     for data, asked, factor in (({"factor": 16}, None, 16), ({}, None, 8), ({"factor": None}, None, 8), ({}, 32, 32)):
         config = ExportConfig(run="x", factor=asked)
-        assert plan_drawing(config, {**record, "data": data}, tmp_path, tmp_path / "a.safetensors", "").factor == factor
+        assert plan_drawing(config, lora, {**record, "data": data}, tmp_path, out, "").factor == factor
     with pytest.raises(ConfigError, match="factor=48 does not divide the 128 pixels"):
-        plan_drawing(ExportConfig(run="x", factor=48), {**record, "data": {}}, tmp_path, tmp_path / "a", "")
+        plan_drawing(ExportConfig(run="x", factor=48), lora, {**record, "data": {}}, tmp_path, out, "")
 
 
 def test_a_run_on_a_prepared_set_is_validated_by_its_grid(train_quickly, prepared: Path, tmp_path: Path) -> None:

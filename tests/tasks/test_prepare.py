@@ -96,6 +96,9 @@ def test_no_caption_is_made_over_one_that_was_not_read(
     assert (tmp_path / "out" / "axe_1.txt").read_text() == "pixel art, axe\n"
     assert "captions.csv: names 1 image without a caption and is not read; write captions into" in caplog.text
     assert "metadata.csv (columns file_name and text)" in caplog.text
+    (sprite_folder / "captions.csv").write_text("file,caption\naxe_1.png,a red axe of old\n")
+    run(sprite_folder, tmp_path / "out", create_captions=True)
+    assert [(tmp_path / "out" / f"axe_{n}.txt").exists() for n in (0, 1)] == [True, False]
 
 
 def test_the_manifest_says_what_lies_there(sprite_folder: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from spritelora.config.processes import Place
 from spritelora.errors import ConfigError, ResumeError
-from spritelora.tasks.processes import Others
+from spritelora.tasks.processes import Others, free_port
 from spritelora.tasks.record import check_resumable
+from tests.bounds import assert_same_function, rounding
 from tests.conftest import QUICK, ROOT, assert_same_tensors, lora_of
 from tests.running import Process
 from tests.tasks.test_resume import start_run, wait_for
@@ -28,11 +32,12 @@ def numbers(run: Path, name: str) -> list[float]:
     return [line[name] for line in lines if name in line]
 
 
-def assert_same_losses(ours: Path, theirs: Path, tolerance: float = 1e-6) -> None:
+def assert_same_losses(ours: Path, theirs: Path) -> None:
     for name in ("loss", "validation_loss", "validation_loss_0_500"):
-        assert numbers(ours, name) == pytest.approx(numbers(theirs, name), abs=tolerance)
+        assert_same_function(numbers(ours, name), numbers(theirs, name), torch.float32)
 
 
+@pytest.mark.numeric
 def test_two_processes_train_what_one_trains_and_one_goes_on(
     train_quickly, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -51,7 +56,8 @@ def test_two_processes_train_what_one_trains_and_one_goes_on(
     assert all(line.startswith("training:") for line in told.err.replace("\r", "\n").split("\n") if line)
     train_quickly(*ONE, "hardware.devices=1", f"resume={parts}", "trainer.max_steps=4", name="parts")
     assert_same_tensors(lora_of(one), lora_of(parts))
-    assert numbers(one, "loss") == pytest.approx(numbers(parts, "loss"), abs=1e-6)
+    # The weights are equal to the bit; of a loss the mean is taken in another order.
+    assert numbers(one, "loss") == pytest.approx(numbers(parts, "loss"), rel=rounding(6))
 
 
 def as_recorded(batch_size: int, accumulate: int, devices: int, num_nodes: int) -> dict[str, Any]:
@@ -102,8 +108,6 @@ def test_a_lost_process_is_named_with_the_way_on(tmp_path: Path, end: signal.Sig
 
 
 def test_more_gpus_than_there_are_is_a_mistake_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch = pytest.importorskip("torch")
-    from spritelora.config.processes import Place
     from spritelora.training import hardware
 
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
@@ -135,10 +139,8 @@ def ended(pid: int, seconds: float = 20) -> bool:
 def test_a_killed_process_ends_the_run_which_goes_on(tmp_path: Path, cache: Path, train_quickly) -> None:
     run_dir = tmp_path / "killed"
     process, other = started_run(run_dir, cache)
-    began = time.monotonic()
     os.kill(other, signal.SIGKILL)
     output, _ = process.communicate(timeout=60)
-    assert time.monotonic() - began < 15
     assert process.returncode == 1, output
     assert output.count("error:") == 1
     assert f"error: process 1 of 2 ended by SIGKILL; to go on: python train.py resume={run_dir}" in output
@@ -182,6 +184,30 @@ def torchrun(num: int, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_process_that_waits_for_another_obeys_signals(
+    tmp_path: Path, cache: Path, number: signal.Signals, status: int
+) -> None:
+    """The first of two, started as torchrun does, whose second never comes; it leaves no checkpoint."""
+    place = Place(size=2, local_size=2, port=free_port())
+    arguments = (*QUICK, f"data.cache={cache}", f"output={tmp_path / 'run'}")
+    process = subprocess.Popen(
+        [sys.executable, "train.py", *arguments], cwd=ROOT, env={**os.environ, **place.variables},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    while socket.socket().connect_ex(("127.0.0.1", place.port)):  # it is met there
+        assert process.poll() is None
+        time.sleep(0.2)
+    process.send_signal(number)
+    began = time.monotonic()
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == status, output
+    assert time.monotonic() - began < 5
+    assert "Traceback" not in output
+    assert not list((tmp_path / "run").glob("checkpoint_*"))
+
+
+@pytest.mark.slow
 def test_torchrun_trains_the_same_lora(tmp_path: Path, cache: Path, train_quickly) -> None:
     run_dir = tmp_path / "torchrun"
     steps = ("trainer.accumulate=1", "trainer.max_steps=3")
@@ -215,7 +241,7 @@ def test_fifty_steps_of_two_processes_equal_fifty_of_one(train_quickly) -> None:
     accumulated = train_quickly(*ONE, *same, "trainer.batch_size=4", name="accumulated")
     assert_same_tensors(lora_of(accumulated), lora_of(two))
     one = train_quickly(*ONE, *same, "trainer.accumulate=1", "trainer.batch_size=8", name="one")
-    assert_same_losses(one, two, 1e-5)
+    assert_same_losses(one, two)
 
 
 @pytest.mark.slow

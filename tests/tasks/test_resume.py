@@ -23,6 +23,7 @@ RESUMABLE = (
 )  # fmt: skip
 
 
+@pytest.mark.numeric
 def test_a_run_that_goes_on_equals_one_that_never_stopped(train_quickly) -> None:
     """Shorter, then longer by resume; accumulation, dropout and 8-bit states included."""
     settings = (*RESUMABLE, "trainer.accumulate=2", "trainer.save_every=1")

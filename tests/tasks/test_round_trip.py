@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from spritelora.adapters.lora import add_lora, lora_layers
 from spritelora.adapters.lora_file import Form, read_lora_file
-from spritelora.adapters.lowrank import distance, size
+from spritelora.adapters.lowrank import distance
 from spritelora.config.adapter_keys import SaveDtype
 from spritelora.config.export import ExportConfig, LoraFormat
 from spritelora.config.lora_files import LoraFilesConfig, Mode
@@ -19,7 +19,10 @@ from spritelora.sdxl.base import BaseModel, Unet, load_unet
 from spritelora.sdxl.sample import start_noise
 from spritelora.tasks.export import export
 from spritelora.tasks.lora_files import work_on_files
+from tests.bounds import assert_same_function, size_error, stored_error
 from tests.tasks.conftest import train_short
+
+pytestmark = pytest.mark.numeric
 
 SIDE_PX, STEPS = 64, 3
 PROMPTS = ["pixel art, red potion", "pixel art, yellow key"]
@@ -78,7 +81,7 @@ def test_an_export_in_any_form_draws_the_live_models_image(base: BaseModel, run:
         else:
             theirs.load_lora_weights(str(output))
         assert lora_layers(theirs.unet).keys() == lora_layers(live).keys()
-        assert np.abs(draw(theirs) - ours).max() <= 1e-4, form
+        assert_same_function(draw(theirs), ours, torch.float32)
 
 
 @pytest.mark.parametrize("dtype", [SaveDtype.fp32, SaveDtype.fp16])
@@ -92,5 +95,7 @@ def test_a_merge_of_one_and_a_resize_to_its_rank_change_nothing(run: Path, tmp_p
         after = read_lora_file(output)
         assert (after.form, after.modules.keys()) == (Form.kohya, before.keys())
         for name, change in before.items():
-            tolerance = 1e-6 if dtype is SaveDtype.fp32 else 1e-3
-            assert distance(after.modules[name], change) <= tolerance * size(change), (mode, name)
+            written = after.modules[name]
+            # Factors are rounded to fp32 when they are cut and when alphas are evened, then as they are stored.
+            bound = 2 * stored_error(written, torch.float32) + stored_error(written, written.down.dtype)
+            assert distance(written, change) <= bound + size_error(written, change), (mode, name)

@@ -8,12 +8,14 @@ import pytest
 from safetensors import safe_open
 
 from spritelora.adapters.bases import SdxlKind
+from spritelora.adapters.lora_file import read_lora_file
 from spritelora.config.generate import GenerateConfig
 from spritelora.config.invocation import Invocation
 from spritelora.config.validate import ValidateConfig, ValidationSampler
+from spritelora.sdxl.base import find_base
 from spritelora.sdxl.embedded import embedded_base
 from spritelora.tasks.generate import generate
-from spritelora.tasks.lora_files import inspect
+from spritelora.tasks.lora_files import report_on
 from spritelora.tasks.record import public_settings
 from spritelora.tasks.validate import validate
 from tests.checkpoints import write_small
@@ -53,6 +55,8 @@ def test_a_run_on_a_file_is_the_run_on_the_folder_and_all_else_follows(
     quick = ValidateConfig(strengths=[1.0], num_prompts=2, sampler=ValidationSampler(steps=2), batch_size=4)
     page = validate(replace(quick, run=str(run), output=str(tmp_path / "validated"))) / "validation.json"
     assert json.loads(page.read_text())["settings"]["model"] == str(file)
-    assert inspect(lora, str(file), every_layer=False) == inspect(
-        lora, str(models / "diffusers"), every_layer=False
-    ).replace("weights of diffusers", "weights of single.safetensors")
+    ours, theirs = (
+        report_on(read_lora_file(lora), find_base(str(path)), every_layer=False)
+        for path in (file, models / "diffusers")
+    )
+    assert ours == theirs.replace("weights of diffusers", "weights of single.safetensors")

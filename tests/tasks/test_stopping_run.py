@@ -45,6 +45,7 @@ def test_patience_is_a_count_of_validations_without_improvement() -> None:
     assert (progress.best_step, progress.best_loss) == (5, 0.69)
 
 
+@pytest.mark.numeric
 def test_a_run_that_gets_no_better_ends_with_its_best_and_can_go_on(
     train_quickly, caplog: pytest.LogCaptureFixture
 ) -> None:

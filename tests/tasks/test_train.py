@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -54,6 +53,7 @@ def test_a_run_directory_holds_what_the_contract_says(train_quickly) -> None:
         assert (file.metadata()["ss_steps"], file.metadata()["ss_network_dim"]) == ("4", "8")
 
 
+@pytest.mark.numeric
 def test_it_learns_and_two_runs_are_the_same_run(
     short_run: Path, cache: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -78,6 +78,7 @@ def test_checkpointing_and_16_bit_train_too(train_quickly) -> None:
     assert_trained(train_quickly("trainer.max_steps=2", *saving))
 
 
+@pytest.mark.numeric
 def test_gradient_checkpointing_changes_nothing(train_quickly) -> None:
     fp32 = ("trainer.max_steps=2", "lora.dropout=0.1", "hardware.precision=fp32")
     runs = [train_quickly(*fp32, f"hardware.gradient_checkpointing={on}", name=on) for on in ("false", "true", "0.5")]
@@ -103,6 +104,7 @@ def test_tensorboards_files_are_in_the_run(train_quickly) -> None:
     assert any((run / "tensorboard").iterdir())
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("kind", [pytest.param("items", marks=pytest.mark.slow), "monsters"])
 @pytest.mark.skipif(not DCSS.is_dir(), reason="the real sprites of ../shared/data are not here")
 def test_real_sprites_train(train_quickly, kind: str) -> None:
@@ -118,14 +120,12 @@ def test_bad_sprites_stop_the_run_before_anything_is_written(sprite_folder: Path
     (sprite_folder / "sprite_01.txt").unlink()
     (sprite_folder / "sprite_05.png").write_bytes(b"")
     run_dir = tmp_path / "run"
-    started = time.monotonic()
     result = run_train(
         f"data.path={sprite_folder}", f"output={run_dir}", f"data.cache={tmp_path / 'cache'}", ready="door"
     )
-    assert time.monotonic() - started < 20
     assert result.returncode == 1
     assert "sprite_01.txt: missing" in result.stderr
-    assert result.stderr.startswith("error: ")
+    assert "\nerror: " in result.stderr
     assert "Traceback" not in result.stderr
     assert not run_dir.exists()
     assert not (tmp_path / "cache").exists()

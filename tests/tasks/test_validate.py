@@ -24,6 +24,7 @@ from spritelora.tasks.generate import generate
 from spritelora.tasks.training_set import demo_folder
 from spritelora.tasks.validate import validate
 from spritelora.tasks.validate_settings import choose_prompts
+from tests.bounds import assert_same_pictures
 from tests.running import Ready, either_start, run_python
 from tests.tasks.conftest import train_short
 
@@ -62,23 +63,24 @@ def test_it_writes_a_record_images_and_a_page(validated: Path) -> None:
     assert page.index("Prompts it was trained on") < page.index("New prompts")
 
 
+@pytest.mark.numeric
 def test_the_lora_changes_the_images_and_base_and_lora_share_their_noise(validated: Path, own_run: Path) -> None:
     """A strength so small that it changes nothing to see gives the base's images: same noise, prompts and sampler."""
     base, whole = images_of(validated, "base"), images_of(validated, "1")
     assert all((b != w).any() for b, w in zip(base, whole, strict=True))
     faint = validate(replace(QUICK, run=str(own_run), strength=1e-6))
-    for ours, theirs in zip(images_of(faint, "1e-06"), images_of(faint, "base"), strict=True):
-        assert np.abs(ours.astype(int) - theirs).max() <= 1
+    assert_same_pictures(images_of(faint, "1e-06"), images_of(faint, "base"))
     assert best_strength(own_run) is None or best_strength(own_run) == 1e-6
 
 
+@pytest.mark.numeric
 def test_batches_and_order_of_strengths_change_nothing(validated: Path, own_run: Path) -> None:
     again = validate(replace(QUICK, run=str(own_run), strengths=[1.0, 0.5], batch_size=1))
     for name in ("base", "0.5", "1"):
-        for ours, theirs in zip(images_of(again, name), images_of(validated, name), strict=True):
-            assert np.abs(ours.astype(int) - theirs).max() <= 1
+        assert_same_pictures(images_of(again, name), images_of(validated, name))
 
 
+@pytest.mark.numeric
 def test_the_images_are_those_of_a_plain_diffusers_pipeline(validated: Path, short_run: Path, base) -> None:
     from diffusers import StableDiffusionXLPipeline
 
@@ -93,11 +95,12 @@ def test_the_images_are_those_of_a_plain_diffusers_pipeline(validated: Path, sho
         )
         return (drawn.images * 255).round()
 
-    assert np.abs(theirs() - np.stack(images_of(validated, "base"))).max() <= 1
+    assert_same_pictures(theirs(), images_of(validated, "base"))
     pipeline.load_lora_weights(short_run / "checkpoint_final", weight_name="lora.safetensors")
-    assert np.abs(theirs() - np.stack(images_of(validated, "1"))).max() <= 1
+    assert_same_pictures(theirs(), images_of(validated, "1"))
 
 
+@pytest.mark.numeric
 def test_a_lora_whose_up_is_zero_is_the_base(own_run: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = own_run / "checkpoint_final" / "lora.safetensors"
     tensors = {n: torch.zeros_like(t) if n.endswith("lora_up.weight") else t for n, t in load_file(file).items()}

@@ -12,6 +12,8 @@ from spritelora.sprites.drawing import sample_spec
 from spritelora.training.base import denoiser
 from spritelora.training.base.loop import StepPlan
 
+pytestmark = pytest.mark.numeric
+
 PLAN = StepPlan(num_steps=3, learning_rate=1e-3, warmup_steps=1, decay_share=0.5, save_every=1)
 
 

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from spritelora.errors import TrainingError
 from spritelora.training.base.loop import StepPlan, Trained, rate_share, train
 
+pytestmark = pytest.mark.numeric
+
 PLAN = StepPlan(num_steps=12, learning_rate=0.05, warmup_steps=3, decay_share=0.5, weight_decay=0.01, save_every=4)
 
 

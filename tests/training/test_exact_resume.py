@@ -15,6 +15,8 @@ from tests.conftest import assert_same_tensors
 from tests.training.test_optimizers import OPTIONS
 from tests.training.tiny_loop import Settings, train
 
+pytestmark = pytest.mark.numeric
+
 FACTORS: dict[str, Sequence[Any]] = {
     "optim": OPTIONS,
     "kind": list(AdapterKind),

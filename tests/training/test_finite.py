@@ -12,6 +12,8 @@ from spritelora.errors import TrainingError
 from spritelora.training.callbacks import StepCallback
 from tests.training.tiny_loop import Settings, tiny_set, train
 
+pytestmark = pytest.mark.numeric
+
 
 def spoiled(place: int, value: float):
     encoded = tiny_set()

@@ -13,6 +13,8 @@ from spritelora.training.run_log import read_lines
 from tests.bounds import assert_within, rounding
 from tests.training.tiny_loop import Settings, train
 
+pytestmark = pytest.mark.numeric
+
 
 def kohya_ratio(down: torch.Tensor, up: torch.Tensor, alpha: float, largest: float) -> float:
     """What kohya's scale_weight_norms multiplies a layer's change by: alpha/rank x up @ down, its norm, the ratio."""

@@ -25,6 +25,8 @@ from tests.bounds import assert_within, rounding
 from tests.composing import compose
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.numeric
+
 OPTIONS = [o for o in list_groups(ROOT / "conf")["optim"] if o != "paged_adamw8bit"]
 CPU = torch.device("cpu")
 

@@ -13,6 +13,8 @@ from spritelora.training import machine
 from spritelora.training.machine import choose_products
 from tests.bounds import assert_same_function
 
+pytestmark = pytest.mark.numeric
+
 SMALL = {"block_out_channels": (32, 64, 128)}
 ZEN4 = "vendor_id\t: AuthenticAMD\nflags\t: fma avx2 avx512f avx512_bf16\n"
 XEON = "vendor_id\t: GenuineIntel\nflags\t: fma avx2 avx512f amx_bf16\n"

@@ -8,6 +8,8 @@ from diffusers.optimization import get_cosine_with_hard_restarts_schedule_with_w
 
 from spritelora.training.schedules import Constant, Cosine, CosineRestarts, Linear, Polynomial, Schedule
 
+pytestmark = pytest.mark.numeric
+
 
 @pytest.mark.parametrize("schedule", [Constant(10), Linear(10), Cosine(10), CosineRestarts(10), Polynomial(10)])
 def test_warm_up_rises_by_equal_parts_to_the_full_rate(schedule: Schedule) -> None:

@@ -20,6 +20,8 @@ from spritelora.training.module import Objective
 from tests.bounds import assert_same_function, rounding
 from tests.training.test_training import given_batch
 
+pytestmark = pytest.mark.numeric
+
 TARGETS = ["to_k", "to_q", "to_v", "to_out.0"]
 
 

@@ -15,6 +15,8 @@ from spritelora.training.module import Objective
 from tests.bounds import rounding
 from tests.training.test_training import given_batch
 
+pytestmark = pytest.mark.numeric
+
 
 def masked_batch(unet) -> Batch:
     masks = torch.zeros(4, 1, 16, 16)

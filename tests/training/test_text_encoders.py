@@ -24,6 +24,8 @@ from spritelora.training.optimizer import build_optimizer, group_by_rate
 from tests.bounds import assert_within, rounding
 from tests.composing import compose
 
+pytestmark = pytest.mark.numeric
+
 CAPTIONS = ["pixel art, red potion", "pixel art, key"]
 
 

@@ -16,6 +16,8 @@ from spritelora.training.run_log import RunLog
 from spritelora.training.samples import slug
 from spritelora.training.state_files import read_state, write_state
 
+pytestmark = pytest.mark.numeric
+
 SETTINGS = {"lr": 1e-2, "weight_decay": 0.0, "betas": [0.9, 0.999], "arguments": {}}
 
 

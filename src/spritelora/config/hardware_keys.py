@@ -67,4 +67,7 @@ class HardwareConfig:
     )
     threads: int | None = key(None, "CPU threads of a process; unset: torch's own choice, shared out", at_least=1)
     devices: int = key(1, "processes on each machine, each with a GPU or a share of the CPU", at_least=1)
+    join_timeout: str = key(
+        "10m", "how long the processes of a run wait for one that does not come, such as 10m or 1h", is_duration=True
+    )
     num_nodes: int = key(1, "machines; torchrun and Slurm set this and devices by themselves", at_least=1)

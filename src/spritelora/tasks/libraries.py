@@ -44,6 +44,8 @@ def prepare_libraries() -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     # Pages of 2 MB for large tensors on a CPU: at full size the first step was done in 0.8 of the time.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    # Else torch prints its own stack where another process of the run has gone, which the run says in words.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     os.environ.setdefault("WANDB_SILENT", "true")
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     for variable in ("TRANSFORMERS_VERBOSITY", "DIFFUSERS_VERBOSITY"):

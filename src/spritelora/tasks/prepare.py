@@ -139,8 +139,9 @@ def _fingerprint(config: PrepareConfig, found: Found) -> str:
     digest = hashlib.sha256(json.dumps([FORMAT, settings, problems]).encode())
     for source in found.sources:
         beside = [sha256_of(f) for f in (source.file, source.index) if f is not None]
-        if known := found.prepared.get(source.name):
-            mask = known.record.mask
-            beside += [repr(known.record), mask and sha256_of(known.folder / mask)]
-        digest.update(json.dumps([source.name, source.caption, source.repeats, source.group, *beside]).encode())
+        if prepared := found.prepared.get(source.name):
+            mask = prepared.record.mask
+            beside += [repr(prepared.record), mask and sha256_of(prepared.folder / mask)]
+        known = [source.name, source.caption, source.unread, source.repeats, source.group]
+        digest.update(json.dumps([*known, *beside]).encode())
     return digest.hexdigest()

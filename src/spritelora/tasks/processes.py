@@ -5,6 +5,7 @@ without a word when another ends. Here they start before the encoders, get the c
 """
 
 import json
+import logging
 import os
 import re
 import signal
@@ -13,10 +14,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -28,13 +28,14 @@ from spritelora.config.invocation import Invocation
 from spritelora.config.processes import Place, find_place
 from spritelora.config.resume import is_run
 from spritelora.config.schema import TrainConfig
+from spritelora.data.rendezvous import Wait, join
 from spritelora.data.team import Team
 from spritelora.errors import SpriteLoraError, TrainingError
 from spritelora.program import typed
 from spritelora.tasks.record import plain
 
-PATIENCE = timedelta(hours=3)
-"""How long one process waits for another that is alive, for it may fetch a model or draw samples."""
+log = logging.getLogger(__name__)
+
 GRACE_S = 10.0
 """From the end of one process to the end of the first, where that hangs and cannot say why itself."""
 WORKER = "spritelora.tasks.worker"
@@ -58,10 +59,11 @@ def open_team(config: TrainConfig, invocation: Invocation, place: Place, device:
         yield Team(place)
         return
     if place.starts_others:
-        place = replace(place, port=_free_port())
+        place = replace(place, port=free_port())
     others = Others(_start_others(config, invocation, place), invocation.run_dir)
     try:
-        team = Team(place, _join(place, device))
+        wait = Wait(config.hardware.join_timeout, _tell(place), others.check)
+        team = Team(place, join(place, device, wait))
         yield team
         others.is_released = True
         team.meet(None)
@@ -99,6 +101,11 @@ class Others:
         go_on = typed("train", f"resume={self.run_dir}")
         remedy = f"to go on: {go_on}" if is_run(self.run_dir) else "start the run again"
         return f"{found}; {remedy}"
+
+    def check(self) -> None:
+        """Raise TrainingError where a process has ended."""
+        if self._find_lost() is not None:
+            raise TrainingError(self.loss())
 
     def end(self) -> None:
         """End all: those that were released by themselves, the rest at once."""
@@ -217,18 +224,9 @@ def _start_others(config: TrainConfig, invocation: Invocation, place: Place) -> 
     return processes
 
 
-def _join(place: Place, device: torch.device) -> dist.ProcessGroup:
-    """Meet the other processes. Returns a group for messages between CPUs; Lightning's is the default group."""
-    dist.init_process_group(
-        "nccl" if device.type == "cuda" and dist.is_nccl_available() else "gloo",
-        init_method=f"tcp://{place.address}:{place.port}",
-        rank=place.rank,
-        world_size=place.size,
-        timeout=PATIENCE,
-    )
-    group = dist.new_group(backend="gloo", timeout=PATIENCE)
-    assert isinstance(group, dist.ProcessGroup)
-    return group
+def _tell(place: Place) -> Callable[[str], None]:
+    """How a process says a line: the log is the first one's alone."""
+    return log.warning if place.rank == 0 else lambda line: print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _is_lost_connection(error: Exception) -> bool:
@@ -238,7 +236,8 @@ def _is_lost_connection(error: Exception) -> bool:
     )
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens at now."""
     with socket.socket() as probe:
         probe.bind(("", 0))
         return int(probe.getsockname()[1])

@@ -55,6 +55,7 @@ FREE_ON_RESUME = (
     "hardware.device",
     "hardware.devices",
     "hardware.num_nodes",
+    "hardware.join_timeout",
     "hardware.gradient_checkpointing",
 )
 """What may change when a run goes on; all else would make it another run."""

@@ -262,13 +262,18 @@ def samples(setting: Setting) -> Figures:
 
 
 def nccl(setting: Setting) -> Figures:
-    """A sum over a group of one process, on the GPU by NCCL."""
+    """A sum over a group of one process, which meets itself as the processes of a run meet, on the GPU by NCCL."""
     import torch.distributed as dist
 
-    dist.init_process_group("nccl", init_method=(setting.work / "meeting").as_uri(), rank=0, world_size=1)
+    from spritelora.config.processes import Place
+    from spritelora.data.rendezvous import Wait, join
+    from spritelora.tasks.processes import free_port
+
+    device = choose_hardware(setting.config.device, Precision.auto).device
+    join(Place(port=free_port()), device, Wait("1m", print))
     try:
-        values = torch.arange(8.0, device="cuda")
+        values = torch.arange(8.0, device=device)
         dist.all_reduce(values)
-        return {"sum": float(values.sum()), "is_right": float(values.sum()) == 28.0}
+        return {"backend": dist.get_backend(), "sum": float(values.sum()), "is_right": float(values.sum()) == 28.0}
     finally:
         dist.destroy_process_group()

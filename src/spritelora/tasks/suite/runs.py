@@ -24,6 +24,7 @@ from spritelora.tasks.suite.parts import Figures, Setting
 from spritelora.tasks.training_set import demo_folder
 from spritelora.training.checkpoints import FINAL, LORA_FILE, step_name
 from spritelora.training.run_log import LINES, read_lines
+from spritelora.weight_files.container import read_tensors
 
 SHORT = (
     "data.limit=12",
@@ -114,9 +115,7 @@ def resume(setting: Setting) -> Figures:
 
 def tensors_apart(one: Path, other: Path) -> Figures:
     """The tensors of two runs' LoRA files that differ, and by how much at most."""
-    from safetensors.torch import load_file
-
-    ours, theirs = (load_file(run_dir / FINAL / LORA_FILE) for run_dir in (one, other))
+    ours, theirs = (read_tensors(run_dir / FINAL / LORA_FILE) for run_dir in (one, other))
     apart = {name: float((ours[name].float() - theirs[name].float()).abs().max()) for name in ours}
     different = [name for name, most in apart.items() if most > 0]
     return {"tensors": len(ours), "different": len(different), "most_apart": max(apart.values())}
