@@ -19,7 +19,9 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, Self
+
+import pytest
 
 from tests.zygote import MOST_BYTES
 
@@ -28,6 +30,9 @@ Ready = Literal["nothing", "door", "torch"]
 
 addresses: dict[str, str] = {}
 """Sockets of the processes to fork from, by what they have imported; empty where there are none."""
+either_start = pytest.mark.parametrize("ready", ["torch", pytest.param("nothing", marks=pytest.mark.slow)])
+"""A command forked, and by `make slow` as a new process too: what libraries say at their import is seen there alone."""
+
 READ_WHEN_USED = (
     *("COLUMNS", "LINES", "VISUAL", "EDITOR", "HYDRA_", "PYTEST_", "RAY_USAGE_STATS_ENABLED", "THP_MEM_ALLOC_ENABLE"),
     *("WANDB_SILENT", "WANDB_ERROR_REPORTING", "TRANSFORMERS_VERBOSITY", "DIFFUSERS_VERBOSITY"),
@@ -121,6 +126,15 @@ class Forked:
 
     def terminate(self) -> None:
         self.send_signal(signal.SIGTERM)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for stream in (self.stdin, self.stdout, self.stderr):
+            if stream:
+                stream.close()
+        self.wait()
 
 
 Process = subprocess.Popen[str] | Forked

@@ -1,8 +1,6 @@
 """A lock keeps one holder at a time, ends with its holder, and leaves what it guards alone."""
 
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from spritelora.locks import LockedError, held, is_held
 from spritelora.run_folder import LOCK, RunInUse, claimed
 from spritelora.sprites import output_folder
 from tests.documents import run_in
+from tests.running import Process, start_python
 
 HOLDER = """
 import pathlib, sys, time
@@ -23,10 +22,10 @@ with held(pathlib.Path(sys.argv[1])):
 """
 
 
-def start_holder(file: Path, seconds: float) -> "subprocess.Popen[bytes]":
-    process = subprocess.Popen([sys.executable, "-c", HOLDER, str(file), str(seconds)], stdout=subprocess.PIPE)
+def start_holder(file: Path, seconds: float) -> Process:
+    process = start_python("-c", HOLDER, file, str(seconds), stderr=None, ready="door")
     assert process.stdout is not None
-    assert process.stdout.readline().strip() == b"held"
+    assert process.stdout.readline() == "held\n"
     return process
 
 

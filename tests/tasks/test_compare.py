@@ -16,7 +16,7 @@ from spritelora.errors import ConfigError
 from spritelora.tasks.compare import compare, validation_folders
 from spritelora.tasks.compare_rows import Entry
 from spritelora.tasks.validate import validate
-from tests.running import run_python
+from tests.running import Ready, either_start, run_python
 from tests.tasks.conftest import train_short
 
 FEW = ValidateConfig(
@@ -185,9 +185,10 @@ def test_a_damaged_validation_is_named(pair: tuple[Path, Path], tmp_path: Path) 
     assert table(out)["run"]["validation_loss"]
 
 
-def test_the_command(pair: tuple[Path, Path], tmp_path: Path) -> None:
+@either_start
+def test_the_command(pair: tuple[Path, Path], tmp_path: Path, ready: Ready) -> None:
     command = ["scripts/compare.py", f"hydra.run.dir={tmp_path / 'out'}"]
-    done = run_python(*command, f"runs=[{pair[0]},{pair[1]}]")
+    done = run_python(*command, f"runs=[{pair[0]},{pair[1]}]", ready=ready)
     assert done.returncode == 0, done.stderr
     assert len(table(tmp_path / "out")) == 2
     empty = run_python(*command, ready="door")

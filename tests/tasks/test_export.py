@@ -28,7 +28,7 @@ from tests.adapters.test_lora import call, call_in_float64
 from tests.bounds import assert_same_function, size_error
 from tests.composing import compose
 from tests.conftest import QUICK
-from tests.running import run_python
+from tests.running import Ready, either_start, run_python
 from tests.weight_files.strangers import plain
 
 pytestmark = pytest.mark.numeric
@@ -248,9 +248,10 @@ def test_what_keeps_a_workflow_from_working_is_said(run: Path, caplog: pytest.Lo
     assert f"{other}: ComfyUI would pass over" in caplog.text
 
 
-def test_the_command(run: Path, tmp_path: Path) -> None:
+@either_start
+def test_the_command(run: Path, tmp_path: Path, ready: Ready) -> None:
     command = ["scripts/export.py", f"run={run}", f"output={tmp_path / 'new.safetensors'}"]
-    done = run_python(*command, "workflow=true", "prompt=a, b")
+    done = run_python(*command, "workflow=true", "prompt=a, b", ready=ready)
     assert done.returncode == 0, done.stderr
     told = [line.partition(": ")[0] for line in done.stderr.splitlines()]
     fits_no_checkpoint = "this LoRA fits the embedded base, of which ComfyUI has no checkpoint; train with model=sdxl"

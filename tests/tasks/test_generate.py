@@ -21,7 +21,7 @@ from spritelora.sprites.sheet import cut_image
 from spritelora.tasks.generate import Finishing, finish_images, generate
 from tests.bounds import assert_same_pictures
 from tests.conftest import draw_sprite
-from tests.running import run_python
+from tests.running import Ready, either_start, run_python
 from tests.sprites.test_finish import MATTE, colours_of
 
 PROMPTS = ["pixel art, red potion", "pixel art, yellow key"]
@@ -216,10 +216,11 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["kept.png"]
 
 
-def test_the_command(short_run: Path, tmp_path: Path, cache: Path) -> None:
+@either_start
+def test_the_command(short_run: Path, tmp_path: Path, cache: Path, ready: Ready) -> None:
     script = ["scripts/generate.py", f"run={short_run}", f"output={tmp_path / 'out'}"]
     quick = (f"data.cache={cache}", "sampler.steps=1", "strength=0.5")
-    done = run_python(*script, *quick)
+    done = run_python(*script, *quick, ready=ready)
     assert done.returncode == 0, done.stderr
     sprites, drawn, written = done.stderr.splitlines()
     assert sprites.startswith("demo set: ")

@@ -116,7 +116,7 @@ def test_nothing_is_overwritten_unasked(file: Path) -> None:
 def test_the_command(file: Path, tmp_path: Path) -> None:
     """The first file is told of, and the second is one mistake without a traceback."""
     gone = tmp_path / "gone.safetensors"
-    result = run_python("scripts/lora.py", "mode=inspect", f"loras=[{file},{gone}]")
+    result = run_python("scripts/lora.py", "mode=inspect", f"loras=[{file},{gone}]", ready="nothing")
     assert "form       diffusers" in result.stdout
     assert (result.returncode, "Traceback" in result.stderr) == (1, False)
     (line,) = result.stderr.splitlines()  # nothing that the libraries beneath say of themselves

@@ -18,6 +18,7 @@ from spritelora.errors import DatasetError
 from spritelora.tasks.train import train
 from tests.composing import compose
 from tests.conftest import QUICK, ROOT, assert_same_tensors, draw_sprite, lora_of, run_train
+from tests.running import run_python
 from tests.tasks.conftest import train_short
 from tests.wandb_records import read_records
 
@@ -158,9 +159,12 @@ def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path, cache: Path) -> N
 
 def test_a_full_disk_ends_in_one_error(tmp_path: Path, cache: Path) -> None:
     """A file-size limit stands in for the full disk: writing the checkpoint fails in the same call."""
-    command = [sys.executable, "train.py", *QUICK, f"data.cache={cache}", f"output={tmp_path / 'run'}"]
-    shell = f"ulimit -f 300; exec {' '.join(repr(c) for c in [*command, 'trainer.max_steps=2', 'lora=rank64'])}"
-    result = subprocess.run(["bash", "-c", shell], cwd=ROOT, capture_output=True, text=True)
+    limited = (
+        "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000)); "
+        "sys.argv = sys.argv[1:]; runpy.run_path('train.py', run_name='__main__')"
+    )
+    command = ("train.py", *QUICK, f"data.cache={cache}", f"output={tmp_path / 'run'}")
+    result = run_python("-c", limited, *command, "trainer.max_steps=2", "lora=rank64")
     assert result.returncode == 1, result.stderr
     assert "cannot be written" in result.stderr
     assert "Traceback" not in result.stderr

@@ -25,7 +25,7 @@ from spritelora.tasks.training_set import demo_folder
 from spritelora.tasks.validate import validate
 from spritelora.tasks.validate_settings import choose_prompts
 from tests.bounds import assert_same_pictures
-from tests.running import run_python
+from tests.running import Ready, either_start, run_python
 from tests.tasks.conftest import train_short
 
 QUICK = ValidateConfig(
@@ -274,11 +274,12 @@ def test_a_lora_of_another_style_is_shown_to_be_closer_to_it(cache: Path, tmp_pa
     assert (found["outcome"], found["high"] < 0) == ("better", True)
 
 
-def test_the_command(own_run: Path) -> None:
+@either_start
+def test_the_command(own_run: Path, ready: Ready) -> None:
     place = f"hydra.run.dir={own_run.parent / 'log'}"
     command = ["scripts/validate.py", f"run={own_run}", place]
     quick = ("strengths=[1.0]", "num_prompts=2", "sampler.steps=2", "hardware.threads=1")
-    result = run_python(*command, *quick)
+    result = run_python(*command, *quick, ready=ready)
     assert result.returncode == 0, result.stderr
     assert "Are the sprites usable?" in result.stderr + result.stdout
     assert (own_run / "validation" / "validation.html").is_file()
