@@ -1,6 +1,6 @@
 """The command `train`, of a checkout."""
 
-from spritelora.commands import train
+from spritelora.door.command_table import train
 
 if __name__ == "__main__":
     train()

@@ -1,6 +1,6 @@
 """The command `benchmark`, of a checkout."""
 
-from spritelora.commands import benchmark
+from spritelora.door.command_table import benchmark
 
 if __name__ == "__main__":
     benchmark()

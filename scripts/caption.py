@@ -1,6 +1,6 @@
 """The command `caption`, of a checkout."""
 
-from spritelora.commands import caption
+from spritelora.door.command_table import caption
 
 if __name__ == "__main__":
     caption()

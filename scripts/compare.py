@@ -1,6 +1,6 @@
 """The command `compare`, of a checkout."""
 
-from spritelora.commands import compare
+from spritelora.door.command_table import compare
 
 if __name__ == "__main__":
     compare()

@@ -1,6 +1,6 @@
 """The command `doctor`, of a checkout."""
 
-from spritelora.commands import doctor
+from spritelora.door.command_table import doctor
 
 if __name__ == "__main__":
     doctor()

@@ -1,6 +1,6 @@
 """The command `export`, of a checkout."""
 
-from spritelora.commands import export
+from spritelora.door.command_table import export
 
 if __name__ == "__main__":
     export()

@@ -1,6 +1,6 @@
 """The command `generate`, of a checkout."""
 
-from spritelora.commands import generate
+from spritelora.door.command_table import generate
 
 if __name__ == "__main__":
     generate()

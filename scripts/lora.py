@@ -1,6 +1,6 @@
 """The command `lora`, of a checkout."""
 
-from spritelora.commands import lora
+from spritelora.door.command_table import lora
 
 if __name__ == "__main__":
     lora()

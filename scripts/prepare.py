@@ -1,6 +1,6 @@
 """The command `prepare`, of a checkout."""
 
-from spritelora.commands import prepare
+from spritelora.door.command_table import prepare
 
 if __name__ == "__main__":
     prepare()

@@ -1,6 +1,6 @@
 """The command `validate`, of a checkout."""
 
-from spritelora.commands import validate
+from spritelora.door.command_table import validate
 
 if __name__ == "__main__":
     validate()

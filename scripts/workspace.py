@@ -1,6 +1,6 @@
 """The command `workspace`, of a checkout."""
 
-from spritelora.commands import workspace
+from spritelora.door.command_table import workspace
 
 if __name__ == "__main__":
     workspace()

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from spritelora.adapters.lowrank import LowRank
-from spritelora.sprites.palette import TO_LAB
+from spritelora.adapters.files.lowrank import LowRank
+from spritelora.sprites.pixels.palette import TO_LAB
 
 
 def rounding(num_operations: int, dtype: torch.dtype = torch.float32) -> float:

@@ -13,9 +13,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from spritelora.adapters.kohya import original_path
-from spritelora.sdxl.geometry import SDXL_TEXT, SDXL_TEXT_2, SDXL_UNET, SDXL_VAE
-from spritelora.sdxl.random_base import CPU, write_random_base
+from spritelora.adapters.files.kohya import original_path
+from spritelora.embedded.random_base import CPU, write_random_base
+from spritelora.sdxl.files.geometry import SDXL_TEXT, SDXL_TEXT_2, SDXL_UNET, SDXL_VAE
 
 VOCABULARY = 698
 """The embedded base's, whose tokenizer small models are tested with."""

@@ -9,12 +9,12 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
-from spritelora.commands import COMMANDS
-from spritelora.compose import compose_config
 from spritelora.config.command_line import to_grammar
-from spritelora.config.resume import replay_overrides
-from spritelora.config.schema import TrainConfig
 from spritelora.config.strict import load
+from spritelora.config.train.schema import TrainConfig
+from spritelora.door.command_table import COMMANDS
+from spritelora.door.compose import compose_config
+from spritelora.runs.layout import replay_overrides
 from tests.conftest import ROOT
 
 

@@ -20,7 +20,7 @@ from tests.running import ROOT, run_python
 
 os.environ["WANDB_MODE"] = "offline"
 os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ.setdefault("GOMP_SPINCOUNT", "5000")  # as tasks/libraries.py does, before torch is imported
+os.environ.setdefault("GOMP_SPINCOUNT", "5000")  # as process.py does, before torch is imported
 
 QUICK = (
     "data.limit=12",
@@ -100,8 +100,8 @@ def cache(shared_folder: Path) -> Path:
 @pytest.fixture(scope="session")
 def base():
     """The embedded base model."""
-    from spritelora.sdxl.base import find_base
-    from spritelora.sdxl.embedded import embedded_base
+    from spritelora.embedded.location import embedded_base
+    from spritelora.sdxl.files.base import find_base
 
     return find_base(str(embedded_base()))
 
@@ -111,7 +111,7 @@ def unet(base):
     """The embedded base's UNet in fp32."""
     import torch
 
-    from spritelora.sdxl.base import load_unet
+    from spritelora.sdxl.files.base import load_unet
 
     return load_unet(base, torch.float32)
 
@@ -140,8 +140,8 @@ def sprite_folder(tmp_path: Path) -> Path:
 
 def train_into(run_dir: Path, cache: Path, *overrides: str) -> Path:
     """Run the training task in this process; returns the run directory."""
+    from spritelora.commands.train.train import train
     from spritelora.config.invocation import Invocation
-    from spritelora.tasks.train import train
     from tests.composing import compose
 
     run_dir.mkdir(parents=True, exist_ok=True)

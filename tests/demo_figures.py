@@ -14,17 +14,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spritelora.sdxl.embedded import embedded_base
-from spritelora.sdxl.tiny_sample import draw_images, load_pipeline
-from spritelora.sprites.drawing import draw_demo_set, sample_spec
-from spritelora.sprites.drawing.colours import COLOURS
-from spritelora.sprites.drawing.demo import paint_greens
-from spritelora.sprites.drawing.sprite import draw_cells
-from spritelora.sprites.drawing.subjects import SUBJECTS
-from spritelora.sprites.palette import count_colours, palette_distance
-from spritelora.training.base.figures import shrink
-from spritelora.training.base.judge import draw_labelled, judge_sprites, train_judge
-from spritelora.training.base.loop import StepPlan
+from spritelora.embedded.drawn import draw_demo_set, sample_spec
+from spritelora.embedded.drawn.demo import paint_greens
+from spritelora.embedded.drawn.drawn_sprite import draw_cells
+from spritelora.embedded.drawn.ramps import COLOURS
+from spritelora.embedded.drawn.subjects import SUBJECTS
+from spritelora.embedded.location import embedded_base
+from spritelora.embedded.making.base_loop import StepPlan
+from spritelora.embedded.making.figures import shrink
+from spritelora.embedded.making.judge import draw_labelled, judge_sprites, train_judge
+from spritelora.embedded.model.tiny_sample import draw_images, load_pipeline
+from spritelora.sprites.pixels.palette import count_colours, palette_distance
 
 JUDGE_PLAN = StepPlan(1500, learning_rate=2e-3, warmup_steps=50, decay_share=0.7, weight_decay=1e-3, average_decay=0.99)
 

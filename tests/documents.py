@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
 
-from spritelora.commands import COMMANDS
 from spritelora.config.command_line import list_groups
 from spritelora.config.fields import walk_schema
+from spritelora.door.command_table import COMMANDS
 from tests.conftest import ROOT
 
 DOCUMENTS = [

@@ -37,7 +37,7 @@ def draw_art(folder: Path, every: int) -> None:
     """Greens on disk as artists have them: enlarged by 4, named for what they show, without captions."""
     from PIL import Image
 
-    from spritelora.sprites.drawing import draw_demo_set
+    from spritelora.embedded.drawn import draw_demo_set
 
     folder.mkdir(parents=True)
     for image, caption in draw_demo_set()[::every]:
@@ -113,8 +113,8 @@ def rows_of(head: str) -> list[list[str]]:
 @pytest.mark.parametrize("row", rows_of("| | caption"), ids=lambda row: row[1][:40])
 def test_captions_are_judged_as_the_guide_says(row: list[str]) -> None:
     from spritelora.captioning.tokens import TokenCounter
-    from spritelora.sdxl.embedded import embedded_base
-    from spritelora.sprites.caption_lint import lint_captions
+    from spritelora.embedded.location import embedded_base
+    from spritelora.sprites.checks.caption_lint import lint_captions
 
     counter = TokenCounter(embedded_base(), "embedded")
     found = lint_captions({"sprite": row[1].strip("`")}, counter.count, counter.cut)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from spritelora.door.run_folder import LOCK, RunInUse, claimed
 from spritelora.errors import DatasetError
 from spritelora.locks import LockedError, held, is_held
-from spritelora.run_folder import LOCK, RunInUse, claimed
-from spritelora.sprites import output_folder
+from spritelora.sprites.prepare import output_folder
 from tests.documents import run_in
 from tests.running import Process, start_python
 

@@ -18,9 +18,9 @@ from tests.elsewhere.posix_only import ABSENT, MISSING
 SOURCES = [*sorted((ROOT / "src").rglob("*.py")), *SCRIPTS]
 OWNERS = {"training/machine.py": {"resource", "/proc/cpuinfo", "/proc/self/clear_refs", "/sys/fs/cgroup/memory.max",
                                   "/sys/fs/cgroup/memory.current"},
-          "tasks/suite/conduct.py": {"/dev/shm"}}  # fmt: skip
+          "commands/benchmark/suite/conduct.py": {"/dev/shm"}}  # fmt: skip
 """The modules that may know one system's own, each with what it does on the others, and what they know."""
-FOLDER_RENAMERS = {"training/checkpoints.py", "tasks/training_set.py"}
+FOLDER_RENAMERS = {"training/callbacks/checkpoints.py", "data/training_set.py"}
 """Rename folders; a file would not replace another on Windows: `files.replace`."""
 SYSTEM_FOLDERS = ("/proc", "/sys/", "/tmp", "/dev/", "/etc", "/var")
 LINKS = {"symlink_to", "hardlink_to", "symlink", "link", "lchmod", "mkfifo"}

@@ -10,7 +10,7 @@ import pytest
 
 from spritelora import program
 from spritelora.__main__ import explain_unknown, list_commands
-from spritelora.commands import COMMANDS
+from spritelora.door.command_table import COMMANDS
 from spritelora.program import PACKAGE, child_command, typed
 from tests.conftest import ROOT
 

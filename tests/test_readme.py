@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from spritelora.config.sweep import SweepRecord, now, write_sweep
+from spritelora.runs.sweep_record import SweepRecord, now, write_sweep
 from tests.conftest import ROOT
 from tests.documents import Command, commands_of, keys_in, keys_of, run_in
 

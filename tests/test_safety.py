@@ -72,7 +72,7 @@ def test_a_pickle_as_a_checkpoints_state_is_refused(name: str, tmp_path: Path) -
     evil(tmp_path / "pickled", is_torch=False).rename(state / name)
     (state / "state.safetensors").touch()
     from spritelora.errors import ResumeError
-    from spritelora.training.checkpoints import newest_checkpoint
+    from spritelora.training.callbacks.checkpoints import newest_checkpoint
     from spritelora.training.state_files import read_state
 
     with pytest.raises(ResumeError, match="training state is damaged"):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from spritelora.commands import COMMANDS
+from spritelora.door.command_table import COMMANDS
 from tests.conftest import QUICK, ROOT
 
 DRAW = """

@@ -35,7 +35,7 @@ def import_door() -> None:
     """What every command imports before its configuration is checked."""
     from hydra.core.plugins import Plugins
 
-    import spritelora.commands  # noqa: F401
+    import spritelora.door.command_table  # noqa: F401
 
     Plugins.instance()
     assert "torch" not in sys.modules, "the door has imported torch"
@@ -44,14 +44,14 @@ def import_door() -> None:
 def import_torch() -> None:
     """What training and drawing import after it."""
     import_door()
-    from spritelora.tasks.libraries import import_bitsandbytes, prepare_libraries
+    from spritelora.process import import_bitsandbytes, prepare_libraries
 
     prepare_libraries()
     handler = logging.NullHandler()  # Lightning's import looks whether logging is set up, which a command has done
     logging.getLogger().addHandler(handler)
     import_bitsandbytes()
-    import spritelora.tasks.fit  # noqa: F401
-    import spritelora.tasks.validate  # noqa: F401
+    import spritelora.commands.train.fit  # noqa: F401
+    import spritelora.commands.validate.validate  # noqa: F401
 
     logging.getLogger().removeHandler(handler)
 

@@ -4,7 +4,7 @@ import difflib
 import sys
 
 from spritelora import __version__
-from spritelora.commands import COMMANDS
+from spritelora.door.command_table import COMMANDS
 from spritelora.errors import ConfigError
 from spritelora.program import PROGRAM
 from spritelora.streams import lasting_streams

@@ -15,7 +15,7 @@ from PIL import Image
 
 from spritelora.captioning.book import CaptionBook
 from spritelora.errors import ConfigError
-from spritelora.sprites.caption_lint import lint_captions
+from spritelora.sprites.checks.caption_lint import lint_captions
 from spritelora.sprites.findings import Finding
 from tests.captioning.browser import open_browser
 from tests.conftest import draw_sprite
@@ -94,7 +94,7 @@ def test_a_caption_changed_on_disk_is_not_overwritten(client: Any, sprite_folder
 
 def test_a_caption_of_another_kind_of_file_is_read_only(sprite_folder: Path) -> None:
     from spritelora.captioning.server import make_app
-    from spritelora.sprites.sources import Source
+    from spritelora.sprites.folder.sources import Source
 
     image = sprite_folder / "sprite_02.png"
     image.with_suffix(".txt").unlink()

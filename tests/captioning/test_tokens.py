@@ -6,8 +6,8 @@ import pytest
 from transformers import CLIPTokenizer
 
 from spritelora.captioning.tokens import TokenCounter, find_tokenizer
+from spritelora.embedded.location import embedded_base
 from spritelora.errors import WeightsError
-from spritelora.sdxl.embedded import embedded_base
 
 
 @pytest.fixture(scope="module")

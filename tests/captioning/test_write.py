@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from spritelora.captioning.write import Surround, choose_wanted, write_captions
-from spritelora.sprites.caption_files import read_set
+from spritelora.sprites.folder.caption_files import read_set
 
 
 class CountingCaptioner:

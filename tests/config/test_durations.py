@@ -2,10 +2,10 @@
 
 import pytest
 
-from spritelora.config.adapter_keys import AdapterKind
 from spritelora.config.command_line import CommandLine
-from spritelora.config.door import PLAIN_KINDS, check_training
 from spritelora.config.durations import parse_duration
+from spritelora.config.train.adapter_keys import AdapterKind
+from spritelora.config.train.consistency import PLAIN_KINDS, check_training
 from spritelora.errors import ConfigError
 from tests.composing import compose
 

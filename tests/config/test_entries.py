@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 from hydra.errors import HydraException
 
-from spritelora.cli import explain
-from spritelora.compose import compose_config
 from spritelora.config.command_line import begin_entries
-from spritelora.config.data_keys import SetConfig
 from spritelora.config.fields import declared_path, entry_keys, text_keys
 from spritelora.config.free_text import quote_free_text
 from spritelora.config.invocation import Invocation
-from spritelora.config.schema import TrainConfig
 from spritelora.config.strict import load
+from spritelora.config.train.data_keys import SetConfig
+from spritelora.config.train.schema import TrainConfig
+from spritelora.door.cli import explain
+from spritelora.door.compose import compose_config
 from spritelora.errors import ConfigError
 from tests.composing import compose
 from tests.conftest import ROOT

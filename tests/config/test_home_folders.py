@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from spritelora.compose import folders_in_home
 from spritelora.config.command_line import split
-from spritelora.config.generate import refuse_occupied
+from spritelora.config.commands.generate import refuse_occupied
 from spritelora.config.overrides import typed_place
-from spritelora.config.resume import read_record, replay_overrides
-from spritelora.config.sweep import SweepRecord, write_sweep
-from spritelora.config.sweep_resume import continue_sweep
+from spritelora.door.compose import folders_in_home
+from spritelora.door.run_folder import folders_named
+from spritelora.door.sweep_resume import continue_sweep
 from spritelora.errors import ConfigError
-from spritelora.run_folder import folders_named
+from spritelora.runs.layout import read_record, replay_overrides
+from spritelora.runs.sweep_record import SweepRecord, write_sweep
 from tests.composing import DOORS
 
 

@@ -15,14 +15,14 @@ import pytest
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from spritelora.cli import explain
 from spritelora.config import fields
 from spritelora.config.command_line import list_groups
 from spritelora.config.fields import ENTRY, walk_schema
 from spritelora.config.places import expand_home
-from spritelora.config.schema import TrainConfig
 from spritelora.config.strict import load
+from spritelora.config.train.schema import TrainConfig
 from spritelora.config.values import check_swept, check_typed
+from spritelora.door.cli import explain
 from spritelora.errors import ConfigError
 from tests.composing import DOORS, Door
 

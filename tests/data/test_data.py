@@ -10,12 +10,12 @@ import torch
 from spritelora.data.batch import EncodedSet, training_batch, validation_batches
 from spritelora.data.cache import Cache, content_key
 from spritelora.data.encode import Encoder
-from spritelora.data.module import BatchStream
+from spritelora.data.stream import BatchStream
 from spritelora.diffusion.bands import timestep_bands
 from spritelora.errors import CacheError
-from spritelora.sdxl.base import BaseModel
+from spritelora.sdxl.files.base import BaseModel
 from spritelora.sdxl.text import TextEmbedding
-from spritelora.sprites.folder import read_folder
+from spritelora.sprites.folder.sprite_folder import read_folder
 
 pytestmark = pytest.mark.numeric
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from spritelora.data.batch import EncodedSet, Recipe, training_batch
-from spritelora.data.module import BatchStream
 from spritelora.data.order import DataOrder
+from spritelora.data.stream import BatchStream
 from spritelora.diffusion.draws import sample_order
 from spritelora.sdxl.text import TextEmbedding
 from tests.data.test_data import encoded_set

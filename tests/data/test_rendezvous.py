@@ -11,7 +11,7 @@ from types import FrameType
 
 import pytest
 
-from spritelora.config.processes import Place
+from spritelora.config.train.processes import Place
 from spritelora.data.rendezvous import Wait, meet, on_thread, ranks
 from spritelora.errors import TrainingError
 

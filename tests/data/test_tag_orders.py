@@ -9,12 +9,12 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from spritelora.config.data_keys import AugmentConfig, DataConfig
+from spritelora.config.train.data_keys import AugmentConfig, DataConfig
 from spritelora.data.batch import EncodedSet, training_batch
+from spritelora.data.training_set import read_training_set
 from spritelora.errors import ConfigError, ResumeError
 from spritelora.sdxl.text import TextEmbedding
-from spritelora.sprites.captions import split_phrases, tag_orders
-from spritelora.tasks.training_set import read_training_set
+from spritelora.sprites.captions.made_captions import split_phrases, tag_orders
 from tests.conftest import assert_same_tensors, lora_of
 from tests.data.test_data import encoded_set
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from spritelora.data.augment import Variant, show_variant
 from spritelora.data.batch import EncodedSet, training_batch
 from spritelora.data.cache import Cache
 from spritelora.data.encode import Encoder
 from spritelora.diffusion.draws import choose_variant
-from spritelora.sdxl.base import BaseModel
+from spritelora.sdxl.files.base import BaseModel
 from spritelora.sdxl.text import TextEmbedding
-from spritelora.sprites.augment import Variant, show_variant
-from spritelora.sprites.folder import read_folder, training_image
+from spritelora.sprites.folder.sprite_folder import read_folder, training_image
 
 pytestmark = pytest.mark.numeric
 
@@ -73,7 +73,7 @@ def test_a_variant_is_encoded_as_its_picture_would_be_and_once(
     plain = encoder.latents(sprites, WHITE)
     varied = encoder.latents(sprites, WHITE, [Variant(), variant])
     assert torch.equal(varied[0], plain[0])
-    from spritelora.sdxl.base import load_vae
+    from spritelora.sdxl.files.base import load_vae
     from spritelora.sdxl.latents import encode_image
 
     image = show_variant(training_image(sprites[1], WHITE), variant, WHITE)

@@ -5,7 +5,7 @@ import torch
 from diffusers import DDPMScheduler
 from diffusers.schedulers.scheduling_ddpm import rescale_zero_terminal_snr
 
-from spritelora.config.schema import Prediction
+from spritelora.config.train.schema import Prediction
 from spritelora.diffusion.draws import draw_band_noise, draw_training_noise, generator, sample_order
 from spritelora.diffusion.noise import offset_noise
 from spritelora.diffusion.objective import add_noise, prediction_target, weighted_loss

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from spritelora.sprites.drawing import draw_sprite, sample_spec
-from spritelora.sprites.image import scale_nearest
+from spritelora.embedded.drawn import draw_sprite, sample_spec
+from spritelora.sprites.pixels.image import scale_nearest
 
 Pixels = NDArray[np.uint8]
 

@@ -45,7 +45,7 @@ def test_an_offset_in_colour_is_locked_away_but_told() -> None:
 
 
 def test_the_embedded_autoencoder_carries_sprite_pixels_of_a_latent_cell(base) -> None:
-    from spritelora.sdxl.base import load_vae
+    from spritelora.sdxl.files.base import load_vae
     from spritelora.sdxl.latents import decode_latents, encode_image
 
     vae = load_vae(base, torch.device("cpu"))

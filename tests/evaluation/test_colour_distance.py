@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from spritelora.embedded.drawn import draw_demo_set, draw_sprite, sample_spec
 from spritelora.evaluation.colour_distance import (
     BIN,
     DIRECTIONS,
@@ -18,8 +19,7 @@ from spritelora.evaluation.colour_distance import (
     read_colours,
 )
 from spritelora.evaluation.statistics import Outcome
-from spritelora.sprites.drawing import draw_demo_set, draw_sprite, sample_spec
-from spritelora.sprites.image import Pixels
+from spritelora.sprites.pixels.image import Pixels
 from tests.bounds import rounding
 
 pytestmark = pytest.mark.numeric

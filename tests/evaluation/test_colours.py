@@ -14,7 +14,7 @@ from spritelora.evaluation.colours import (
     palette_distance,
     palette_of,
 )
-from spritelora.sprites import palette as slow
+from spritelora.sprites.pixels import palette as slow
 from tests.bounds import assert_within, oklab_error, rounding
 
 pytestmark = pytest.mark.numeric

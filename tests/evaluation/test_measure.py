@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from spritelora.embedded.drawn import draw_demo_set
 from spritelora.errors import DatasetError
 from spritelora.evaluation.colours import Palette, palette_of
 from spritelora.evaluation.grid import Grid
 from spritelora.evaluation.measure import Measured, Reference, measure_image, measure_images
 from spritelora.evaluation.memorisation import SpriteIndex
 from spritelora.evaluation.registry import METRICS
-from spritelora.sprites.drawing import draw_demo_set
-from spritelora.sprites.image import apply_matte, read_sprite, scale_nearest
+from spritelora.sprites.pixels.image import apply_matte, read_sprite, scale_nearest
 from tests.bounds import oklab_error
 from tests.evaluation.corruptions import draw_native, enlarge
 

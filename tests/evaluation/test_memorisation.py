@@ -7,9 +7,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from spritelora.embedded.drawn.subjects import SUBJECTS
 from spritelora.errors import DatasetError
 from spritelora.evaluation.memorisation import FLIPS, MEMORISED_BELOW, Match, SpriteIndex
-from spritelora.sprites.drawing.subjects import SUBJECTS
 from tests.bounds import half_the_digits
 from tests.evaluation.corruptions import draw_native
 
@@ -76,7 +76,7 @@ def test_no_unrelated_sprite_is_flagged(index: SpriteIndex) -> None:
 
 
 def test_the_distance_is_what_trying_every_flip_and_shift_finds(sprites: list[Pixels]) -> None:
-    from spritelora.sprites.palette import to_oklab
+    from spritelora.sprites.pixels.palette import to_oklab
 
     def centred(picture: Pixels) -> NDArray[np.float64]:
         return to_oklab(picture) - to_oklab(np.median(picture.reshape(-1, 3), axis=0).round().astype(np.uint8))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from spritelora.embedded.drawn import draw_demo_set, draw_sprite, sample_spec
 from spritelora.evaluation.colour_distance import ColourTarget, profiles_of
 from spritelora.evaluation.colours import palette_of
 from spritelora.evaluation.grid import Grid
@@ -27,8 +28,7 @@ from spritelora.evaluation.validation import (
     usable,
 )
 from spritelora.evaluation.validation_record import make_record
-from spritelora.sprites.drawing import draw_demo_set, draw_sprite, sample_spec
-from spritelora.sprites.image import Pixels, scale_nearest
+from spritelora.sprites.pixels.image import Pixels, scale_nearest
 
 pytestmark = pytest.mark.numeric
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from spritelora.config.benchmark import BenchmarkConfig, BenchmarkMode, BenchmarkOptim, SuiteSize
-from spritelora.config.hardware_keys import Device, Precision
-from spritelora.tasks.suite import numbers, runs
-from spritelora.tasks.suite.parts import Setting
+from spritelora.commands.benchmark.suite import numbers, runs
+from spritelora.commands.benchmark.suite.parts import Setting
+from spritelora.config.commands.benchmark import BenchmarkConfig, BenchmarkMode, BenchmarkOptim, SuiteSize
+from spritelora.config.train.hardware_keys import Device, Precision
 
 pytestmark = [
     pytest.mark.gpu,

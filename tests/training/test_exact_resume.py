@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from spritelora.config.adapter_keys import AdapterKind
+from spritelora.config.train.adapter_keys import AdapterKind
 from tests.conftest import assert_same_tensors
 from tests.training.test_optimizers import OPTIONS
 from tests.training.tiny_loop import Settings, train

@@ -5,7 +5,7 @@ import signal
 import pytest
 import torch
 
-from spritelora.training.checkpoints import StopRequest
+from spritelora.training.callbacks.checkpoints import StopRequest
 from spritelora.training.hardware import cpu_threads, is_out_of_memory, peak_memory_gb, reset_peak_memory
 
 CPU = torch.device("cpu")

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch.optim import Optimizer
 
-from spritelora.adapters.lora import is_up
+from spritelora.adapters.layers.lora import is_up
+from spritelora.commands.train.assemble import find_optimizer, optimizer_settings, rate_factors
 from spritelora.config.command_line import list_groups
-from spritelora.config.hardware_keys import Precision
-from spritelora.config.loop_keys import OptimConfig
+from spritelora.config.train.hardware_keys import Precision
+from spritelora.config.train.loop_keys import OptimConfig
 from spritelora.errors import ConfigError
-from spritelora.tasks.assemble import find_optimizer, optimizer_settings, rate_factors
 from spritelora.training.optimizer import (
     base_rate,
     build_optimizer,

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from spritelora.sdxl.geometry import SDXL_UNET
+from spritelora.sdxl.files.geometry import SDXL_UNET
 from spritelora.training import machine
 from spritelora.training.machine import choose_products
 from tests.bounds import assert_same_function

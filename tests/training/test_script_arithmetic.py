@@ -10,12 +10,12 @@ from diffusers.training_utils import compute_snr
 from peft import LoraConfig
 from torch.nn import functional
 
-from spritelora.adapters.lora import adapter_parameters, add_lora, match_targets
-from spritelora.config.schema import Prediction
+from spritelora.adapters.layers.lora import adapter_parameters, add_lora, match_targets
+from spritelora.config.train.schema import Prediction
 from spritelora.data.batch import Batch
 from spritelora.diffusion.schedule import cumulative_alphas
 from spritelora.diffusion.weighting import MinSNR, Uniform
-from spritelora.sdxl.base import BaseModel, load_unet
+from spritelora.sdxl.files.base import BaseModel, load_unet
 from spritelora.training.module import Objective
 from tests.bounds import assert_same_function, rounding
 from tests.training.test_training import given_batch

@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from spritelora.config.schema import Prediction
+from spritelora.config.train.schema import Prediction
 from spritelora.data.batch import Batch
 from spritelora.diffusion.losses import Huber, SmoothL1
 from spritelora.diffusion.schedule import cumulative_alphas, signal_to_noise, to_zero_terminal_snr
 from spritelora.diffusion.weighting import Debiased, MinSNR, Uniform
-from spritelora.sdxl.base import BaseModel, empty_unet
+from spritelora.sdxl.files.base import BaseModel, empty_unet
 from spritelora.training.module import Objective
 from tests.bounds import rounding
 from tests.training.test_training import given_batch

@@ -4,23 +4,23 @@ import pytest
 import torch
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from spritelora.adapters.lora import lora_layers, match_targets
-from spritelora.adapters.text import match_text_targets, text_layers_by_name, text_tensors
-from spritelora.config.adapter_keys import AdapterKind
-from spritelora.config.hardware_keys import Device, Precision
-from spritelora.config.schema import TrainConfig
+from spritelora.adapters.layers.earlier_files import read_earlier
+from spritelora.adapters.layers.lora import lora_layers, match_targets
+from spritelora.adapters.layers.text_layers import match_text_targets, text_layers_by_name, text_tensors
+from spritelora.commands.train.assemble import add_adapter, build_module, build_objective
+from spritelora.config.train.adapter_keys import AdapterKind
+from spritelora.config.train.hardware_keys import Device, Precision
+from spritelora.config.train.schema import TrainConfig
 from spritelora.data.batch import Batch, EncodedSet, Recipe, training_batch
 from spritelora.data.cache import Cache
 from spritelora.data.encode import Encoder
 from spritelora.errors import ConfigError, WeightsError
-from spritelora.sdxl.base import BaseModel
+from spritelora.sdxl.files.base import BaseModel
 from spritelora.sdxl.text import NO_TOKEN, TextEmbedding, load_text_stack, load_tokenizers, token_ids
-from spritelora.tasks.assemble import add_adapter, build_module, build_objective
-from spritelora.tasks.earlier import read_earlier
-from spritelora.tasks.text_training import add_text, check_text
 from spritelora.training.hardware import Hardware, choose_hardware
 from spritelora.training.module import LoraModule
 from spritelora.training.optimizer import build_optimizer, group_by_rate
+from spritelora.training.text_training import add_text, check_text
 from tests.bounds import assert_within, rounding
 from tests.composing import compose
 

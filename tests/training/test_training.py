@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from spritelora.config.hardware_keys import Device, Precision
+from spritelora.config.train.hardware_keys import Device, Precision
 from spritelora.data.batch import Batch
 from spritelora.errors import ConfigError, ResumeError, TrainingError
+from spritelora.training.callbacks.samples import slug
 from spritelora.training.hardware import choose_hardware
+from spritelora.training.logs.run_log import RunLog
 from spritelora.training.optimizer import build_optimizer, eight_bit_share, probe_optimizer
-from spritelora.training.run_log import RunLog
-from spritelora.training.samples import slug
 from spritelora.training.state_files import read_state, write_state
 
 pytestmark = pytest.mark.numeric

@@ -7,27 +7,27 @@ from typing import Any
 
 import torch
 
-from spritelora.adapters.lora import add_lora, match_targets
-from spritelora.config.adapter_keys import AdapterKind
-from spritelora.config.hardware_keys import Device, Precision
-from spritelora.config.resume import STATE_FOLDER
-from spritelora.config.schema import Prediction
+from spritelora.adapters.layers.lora import add_lora, match_targets
+from spritelora.commands.train.assemble import find_optimizer, optimizer_settings
+from spritelora.config.train.adapter_keys import AdapterKind
+from spritelora.config.train.hardware_keys import Device, Precision
+from spritelora.config.train.schema import Prediction
 from spritelora.data.batch import EncodedSet
-from spritelora.data.module import SpriteData
+from spritelora.data.stream import SpriteData
 from spritelora.diffusion.schedule import NUM_TIMESTEPS, cumulative_alphas
 from spritelora.diffusion.weighting import Uniform
-from spritelora.sdxl.geometry import SDXL_UNET, random_unet
+from spritelora.runs.layout import STATE_FOLDER
+from spritelora.sdxl.files.geometry import SDXL_UNET, random_unet
 from spritelora.sdxl.text import TextEmbedding
-from spritelora.tasks.assemble import find_optimizer, optimizer_settings
-from spritelora.training.callbacks import StepCallback, StepMeter
-from spritelora.training.checkpoints import Checkpoints, StopRequest, newest_checkpoint, step_name
-from spritelora.training.ema import Average
-from spritelora.training.finite import FiniteGuard
+from spritelora.training.callbacks.checkpoints import Checkpoints, StopRequest, newest_checkpoint, step_name
+from spritelora.training.callbacks.ema import Average
+from spritelora.training.callbacks.finite import FiniteGuard
+from spritelora.training.callbacks.max_norm import MaxNorm
+from spritelora.training.callbacks.progress import StepCallback, StepMeter
 from spritelora.training.hardware import choose_hardware
-from spritelora.training.max_norm import MaxNorm
+from spritelora.training.logs.run_log import RunLog
 from spritelora.training.module import LoraModule, Objective
 from spritelora.training.optimizer import build_optimizer, group_by_rate
-from spritelora.training.run_log import RunLog
 from spritelora.training.state_files import StateFiles
 from spritelora.training.trainer import make_trainer
 from tests.composing import compose

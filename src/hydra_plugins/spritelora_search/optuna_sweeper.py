@@ -61,7 +61,7 @@ class OptunaSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> float:
         """Run the study to its end. Returns the best value."""
-        from spritelora.tasks.search import SearchSettings, search
+        from spritelora.sweeps.search import SearchSettings, search
 
         assert self.config is not None
         assert self.launcher is not None

@@ -6,9 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spritelora.errors import DatasetError
-from spritelora.sprites.caption_files import caption_version, one_line, read_caption, read_set, side_car, write_caption
 from spritelora.sprites.findings import Finding
-from spritelora.sprites.sources import Source
+from spritelora.sprites.folder.caption_files import (
+    caption_version,
+    one_line,
+    read_caption,
+    read_set,
+    side_car,
+    write_caption,
+)
+from spritelora.sprites.folder.sources import Source
 
 Lint = Callable[[Mapping[str, str | None]], list[Finding]]
 

@@ -14,7 +14,7 @@ from werkzeug.serving import BaseWSGIServer, make_server
 
 from spritelora.captioning.book import CaptionBook, Conflict, Entry
 from spritelora.errors import ConfigError, DatasetError
-from spritelora.sprites.image import exact_scale, read_sprite, without_hidden_colour
+from spritelora.sprites.pixels.image import exact_scale, read_sprite, without_hidden_colour
 
 HOST = "127.0.0.1"
 LONGEST_REQUEST = 64 * 1024

@@ -10,11 +10,11 @@ from PIL import Image
 from tqdm import tqdm
 
 from spritelora.errors import DatasetError
-from spritelora.sprites.caption_files import caption_version, side_car, write_caption
-from spritelora.sprites.captions import join_caption
-from spritelora.sprites.image import apply_matte, fit_square, read_sprite, visible_colours
-from spritelora.sprites.matte import choose_matte
-from spritelora.sprites.sources import Source
+from spritelora.sprites.captions.made_captions import join_caption
+from spritelora.sprites.folder.caption_files import caption_version, side_car, write_caption
+from spritelora.sprites.folder.sources import Source
+from spritelora.sprites.pixels.image import apply_matte, fit_square, read_sprite, visible_colours
+from spritelora.sprites.pixels.matte import choose_matte
 
 
 class Describes(Protocol):

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from spritelora.data.augment import Variant, show_variant
 from spritelora.data.cache import Cache, Entry, content_key
 from spritelora.data.team import Team
-from spritelora.sdxl.base import PARTS, BaseModel, fingerprint, load_vae
+from spritelora.sdxl.files.base import PARTS, BaseModel, fingerprint, load_vae
 from spritelora.sdxl.latents import encode_image
 from spritelora.sdxl.text import TextEmbedding, TextEncoders, cut_text, load_tokenizers, token_ids
-from spritelora.sprites.augment import Variant, show_variant
-from spritelora.sprites.folder import CaptionedSprite, training_image
+from spritelora.sprites.folder.sprite_folder import CaptionedSprite, training_image
 
 log = logging.getLogger(__name__)
 

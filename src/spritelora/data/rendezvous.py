@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 
 from spritelora.config.durations import parse_duration
-from spritelora.config.processes import Place
+from spritelora.config.train.processes import Place
 from spritelora.errors import TrainingError, first_line
 
 PATIENCE = timedelta(hours=3)

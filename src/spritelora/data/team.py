@@ -7,7 +7,7 @@ from typing import Any, NoReturn, TypeVar
 import torch
 import torch.distributed as dist
 
-from spritelora.config.processes import Place
+from spritelora.config.train.processes import Place
 from spritelora.errors import SpriteLoraError
 
 T = TypeVar("T")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from spritelora.config.schema import Prediction
+from spritelora.config.train.schema import Prediction
 
 Weighting = Callable[[Tensor, Prediction], Tensor]
 

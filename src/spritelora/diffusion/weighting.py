@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from spritelora.config.fields import key
-from spritelora.config.schema import Prediction
+from spritelora.config.train.schema import Prediction
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from spritelora.errors import DatasetError
 from spritelora.evaluation.colours import nearest_colours, palette_of
 from spritelora.evaluation.grid import Grid
 from spritelora.evaluation.measure import Reference, measure_image
-from spritelora.sprites.image import LATENT_PX, Pixels, scale_nearest
-from spritelora.sprites.palette import count_colours, to_oklab
+from spritelora.sprites.pixels.image import LATENT_PX, Pixels, scale_nearest
+from spritelora.sprites.pixels.palette import count_colours, to_oklab
 
 Latents = TypeVar("Latents")
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from spritelora.errors import SpriteLoraError, WeightsError, first_line
 from spritelora.files import is_hub_id
-from spritelora.sprites.image import Pixels, scale_nearest
+from spritelora.sprites.pixels.image import Pixels, scale_nearest
 
 log = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ from spritelora.evaluation.statistics import (
     bca_interval,
     outcome_of,
 )
-from spritelora.sprites.image import Pixels
-from spritelora.sprites.palette import to_oklab
+from spritelora.sprites.pixels.image import Pixels
+from spritelora.sprites.pixels.palette import to_oklab
 
 Profile = NDArray[np.float32]
 Profiles = NDArray[np.float32]

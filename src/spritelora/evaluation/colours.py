@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spritelora.sprites.image import Pixels
-from spritelora.sprites.palette import TO_CONES, TO_LAB, count_colours, to_oklab
+from spritelora.sprites.pixels.image import Pixels
+from spritelora.sprites.pixels.palette import TO_CONES, TO_LAB, count_colours, to_oklab
 
 LabImage = NDArray[np.float32]
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spritelora.errors import DatasetError
-from spritelora.evaluation.cells import cell_spread, snap, snap_residual, stray
+from spritelora.evaluation.cell_colours import cell_spread, snap, snap_residual, stray
 from spritelora.evaluation.colours import (
     Palette,
     count_visible_colours,
@@ -29,7 +29,7 @@ from spritelora.evaluation.grid import (
 )
 from spritelora.evaluation.memorisation import Match, SpriteIndex
 from spritelora.evaluation.silhouette import halo, in_between_share, seam
-from spritelora.sprites.image import Pixels
+from spritelora.sprites.pixels.image import Pixels
 
 OF_CELLS = ("pitch_error_px", "phase_px", "drift_px", "off_grid", "cell_spread", "snap_residual", "halo")
 """Metrics that cells of one pixel say nothing about."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from spritelora.errors import DatasetError
 from spritelora.evaluation.colours import image_oklab
-from spritelora.sprites.image import Pixels
+from spritelora.sprites.pixels.image import Pixels
 
 Spectrum = NDArray[np.complex64]
 """The half-plane spectrum of a picture's OKLab channels, (3, side, side // 2 + 1)."""

@@ -5,11 +5,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from spritelora.evaluation.cells import split_cells
+from spritelora.evaluation.cell_colours import split_cells
 from spritelora.evaluation.colours import VISIBLE, LabImage
 from spritelora.evaluation.grid import Grid
-from spritelora.sprites.image import Pixels
-from spritelora.sprites.palette import to_oklab
+from spritelora.sprites.pixels.image import Pixels
+from spritelora.sprites.pixels.palette import to_oklab
 
 Steps = NDArray[np.float32]
 

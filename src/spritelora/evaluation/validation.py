@@ -16,7 +16,7 @@ from spritelora.evaluation.memorisation import MEMORISED_BELOW
 from spritelora.evaluation.registry import COLOUR_DISTANCE, Direction
 from spritelora.evaluation.statistics import Comparison, Outcome, Values, compare_all
 from spritelora.evaluation.unmeasured import NO_GRID, TOO_LARGE, left_out, why_missing, with_pairs
-from spritelora.sprites.image import Pixels
+from spritelora.sprites.pixels.image import Pixels
 
 BEST_RULE = (
     "the lowest strength whose colour distance is not shown to be worse than that of the strength with the least"

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import torch
 
-from spritelora.config.hardware_keys import BaseFormat, Device, Precision
-from spritelora.config.processes import Place, num_cpus
+from spritelora.config.train.hardware_keys import BaseFormat, Device, Precision
+from spritelora.config.train.processes import Place, num_cpus
 from spritelora.errors import ConfigError
 from spritelora.training.machine import process_peak_bytes, reset_process_peak
 

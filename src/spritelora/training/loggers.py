@@ -7,8 +7,8 @@ from typing import Any
 
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 
-from spritelora.training.wandb_keys import STEP
-from spritelora.training.wandb_run import PlannedRun, end_run, send, start_run, upload_file
+from spritelora.training.logs.wandb_keys import STEP
+from spritelora.training.logs.wandb_run import PlannedRun, end_run, send, start_run, upload_file
 
 
 @dataclass(frozen=True)

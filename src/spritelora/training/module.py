@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from spritelora.adapters.names import whole_path
-from spritelora.config.schema import Prediction
+from spritelora.adapters.files.layer_names import whole_path
+from spritelora.config.train.schema import Prediction
 from spritelora.data.batch import Batch
 from spritelora.diffusion.draws import derive_seed
 from spritelora.diffusion.losses import Loss, MeanSquared
@@ -20,8 +20,8 @@ from spritelora.diffusion.noise import offset_noise
 from spritelora.diffusion.objective import Weighting, add_noise, prediction_target, weighted_loss
 from spritelora.diffusion.schedule import signal_to_noise
 from spritelora.errors import ResumeError
-from spritelora.sdxl.base import Unet
-from spritelora.sdxl.compiling import uncompiled
+from spritelora.sdxl.files.base import Unet
+from spritelora.sdxl.layers.compiling import uncompiled
 from spritelora.sdxl.sample import call_unet
 from spritelora.sdxl.text import TextEmbedding, TextStack
 from spritelora.training.optimizer import settled_weights

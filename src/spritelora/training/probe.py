@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from spritelora.data.batch import Batch
-from spritelora.sdxl.compiling import compiler_errors, is_compiled
+from spritelora.sdxl.layers.compiling import compiler_errors, is_compiled
 from spritelora.training.hardware import peak_memory_gb
 from spritelora.training.module import LoraModule
 

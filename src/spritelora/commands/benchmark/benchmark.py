@@ -1,0 +1,62 @@
+"""`scripts/benchmark.py`: figures of speed and memory, as one JSON object."""
+
+import json
+import logging
+import platform
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from spritelora.config.commands.benchmark import BenchmarkConfig, BenchmarkMode
+from spritelora.errors import ConfigError, TrainingError
+from spritelora.files import write_whole
+from spritelora.process import package_versions, quick_imports
+
+log = logging.getLogger(__name__)
+
+
+def benchmark(config: BenchmarkConfig) -> dict[str, Any]:
+    """Measure, print the figures as one JSON object, and return them."""
+    if config.peer is not None and config.mode is not BenchmarkMode.command:
+        raise ConfigError("peer= is a whole command, to be timed beside train: add mode=command")
+    if config.mode is BenchmarkMode.suite:
+        from spritelora.commands.benchmark.suite.conduct import conduct
+
+        return conduct(config)
+    output = Path(config.output) if config.output is not None else None
+    if output is not None and output.exists():
+        raise ConfigError(f"output={output} exists already; name another file")
+    with quick_imports():
+        if config.mode is BenchmarkMode.command:
+            from spritelora.commands.benchmark.whole_command import measure_command as measure
+        elif config.mode is BenchmarkMode.project:
+            from spritelora.commands.benchmark.projection import project as measure
+        elif config.mode is BenchmarkMode.sample:
+            from spritelora.commands.benchmark.sampling import measure_sampling as measure
+        else:
+            from spritelora.commands.benchmark.training import measure_training as measure
+    figures = {**_machine(), **measure(config)}
+    text = json.dumps(figures, indent=1)
+    if output is not None:
+        try:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(output, text + "\n")
+        except OSError as error:
+            raise TrainingError(f"output={output}: {error.strerror}; name another file") from error
+    print(text)  # noqa: T201
+    return figures
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Median, least and most of repeated measurements, to four digits."""
+    told = {"median": statistics.median(values), "least": min(values), "most": max(values)}
+    return {name: float(f"{value:.4g}") for name, value in told.items()}
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "versions": package_versions(),
+    }

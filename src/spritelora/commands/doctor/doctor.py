@@ -1,0 +1,194 @@
+"""`scripts/doctor.py`: the machine as it is, held against what a run needs."""
+
+import platform
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from spritelora.commands.doctor.findings import Disk, MachineFacts, RunNeed, failures, find_all, to_table
+from spritelora.commands.train.assemble import find_optimizer, optimizer_settings, rate_factors
+from spritelora.config.train.hardware_keys import BaseFormat
+from spritelora.config.train.schema import TrainConfig
+from spritelora.data.training_set import read_training_set
+from spritelora.embedded.location import embedded_base
+from spritelora.errors import SpriteLoraError, TrainingError, first_line
+from spritelora.process import package_versions
+from spritelora.sdxl.files.base import BaseModel, cached_hub_folder, find_base, hub_answers, load_vae
+from spritelora.sdxl.latents import finite_formats
+from spritelora.sdxl.layers.quantised import BYTES_PER_WEIGHT, probe_quantised
+from spritelora.sprites.folder.sprite_folder import factors_text
+from spritelora.training.hardware import Hardware, choose_hardware
+from spritelora.training.logs.wandb_run import has_wandb_key
+from spritelora.training.machine import read_device
+from spritelora.training.memory.need import FULL_SIZE, Geometry, choose_plan, read_geometry, run_shapes
+from spritelora.training.memory.prediction import SHARE, MemoryUse, Plan, plans, savings
+from spritelora.training.optimizer import probe_optimizer
+
+HUB_GB = 7.0
+"""SDXL in fp16 with its VAE in full, as it is fetched."""
+
+
+def examine(config: TrainConfig) -> None:
+    """Print one table and a verdict. Raises TrainingError where the run cannot be trained here."""
+    hardware = choose_hardware(config.hardware.device, config.hardware.precision)
+    base, found, problem = locate_base(config)
+    plan, need = run_need(config, hardware, None if problem else FULL_SIZE if base is None else read_geometry(base))
+    hardware = replace(hardware, base=plan.base)
+    facts = gather(config, hardware, base, found, problem)
+    findings = find_all(facts, need)
+    print(to_table(findings))  # noqa: T201
+    if wrong := failures(findings):
+        raise TrainingError(f"{need.name} cannot be trained here: {', '.join(wrong)} (see the table above)")
+    print(f"\nthis run can be trained here: {need.name}")  # noqa: T201
+
+
+def locate_base(config: TrainConfig) -> tuple[BaseModel | None, str, str]:
+    """The base where it is on this machine, what to say of it, and what is wrong; nothing is fetched."""
+    path = config.model.path or str(embedded_base())
+    is_here = Path(path).exists()
+    folder = None if is_here else cached_hub_folder(path)
+    if not is_here and folder is None:
+        if hub_answers(path):
+            return None, f"{path}: not here yet; training fetches it from the hub ({HUB_GB:.0f} GB)", ""
+        return (
+            None,
+            f"{path}: neither here nor to be had from the hub",
+            "model.path=FOLDER_OR_FILE of SDXL, or model=tiny",
+        )
+    try:
+        base = find_base(str(folder or path), config.model.vae, config.model.tokenizer)
+    except SpriteLoraError as error:
+        return None, path, first_line(error)
+    return base, "the embedded one" if config.model.path is None else f"{base.folder}", ""
+
+
+def run_need(config: TrainConfig, hardware: Hardware, geometry: Geometry | None) -> tuple[Plan, RunNeed]:
+    """The memory that the run needs under the plan it would take, and the largest batches that others allow.
+
+    Without a geometry nothing is predicted.
+    """
+    if hardware.device.type == "cpu":
+        import spritelora.commands.train.fit  # noqa: F401  # what training loads is in its process
+    asked, device = config.hardware, read_device(hardware.device)
+    is_cuda, batch_size = device.kind == "cuda", config.trainer.batch_size
+    plan = plans(asked.base, asked.gradient_checkpointing, batch_size, is_cuda)[0]
+    if geometry is not None:
+        plan, _ = choose_plan(config, geometry, hardware)
+    need = RunNeed(
+        name=f"{config.model.path or 'the embedded base'}, {config.model.resolution} px, batch {batch_size}, "
+        f"rank {config.lora.rank}",
+        plan=plan.words,
+        bnb=bitsandbytes_parts(config, plan),
+        side_px=config.model.resolution,
+    )
+    if geometry is None:
+        return plan, need
+    run = run_shapes(config, geometry, hardware)
+    use = run.use(plan)
+    formats = [BaseFormat.full, BaseFormat.int8, BaseFormat.nf4] if is_cuda else [plan.base]
+    others = [Plan(BaseFormat.full, 0.0, 1), *(Plan(form, 1.0, 1) for form in formats)]
+    return plan, replace(
+        need,
+        peak_gb=use.peak_gb,
+        parts_gb=parts_gb(use),
+        savings=savings(run, plan) if use.peak_gb > device.free_gb else (),
+        largest={p.words: run.largest_batch(p, device.total_gb * SHARE) for p in others},
+    )
+
+
+def bitsandbytes_parts(config: TrainConfig, plan: Plan) -> list[str]:
+    """The parts of bitsandbytes that the run depends on, by the names of their probes."""
+    of_base = [plan.base.value] if plan.base in BYTES_PER_WEIGHT else []
+    return [*of_base, "optimizer"] if config.optim._target_.startswith("bitsandbytes.") else of_base
+
+
+def parts_gb(use: MemoryUse) -> dict[str, float]:
+    """What a step holds, and what goes beyond it."""
+    names = ("process", "base", "adapter", "gradients", "optimizer", "activations")
+    parts = {name: getattr(use, name) / 1e9 for name in names}
+    more = {name: getattr(use, name) / 1e9 for name in ("encoding", "sampling") if getattr(use, name) > use.training}
+    return {**parts, **{f"in {name} all of": gb for name, gb in more.items()}}
+
+
+def gather(config: TrainConfig, hardware: Hardware, base: BaseModel | None, found: str, problem: str) -> MachineFacts:
+    """The facts of this machine."""
+    vae, skipped = {}, "the base is not here"
+    if base is not None:
+        vae, skipped = finite_formats(load_vae(base, hardware.device)), ""
+    num_images, data, data_problem = read_data(config)
+    return MachineFacts(
+        architecture=platform.machine(),
+        versions={"python": platform.python_version(), **package_versions()},
+        device=read_device(hardware.device),
+        cuda_build=torch.version.cuda,
+        probes=probe_bitsandbytes(config, hardware),
+        disks=disks(config, num_images, is_fetched=base is None and not problem),
+        data=data,
+        data_problem=data_problem,
+        base=found,
+        base_problem=problem,
+        wandb="an API key is set: runs are logged online" if has_wandb_key() else "no API key: runs are logged offline",
+        vae=vae,
+        vae_skipped=skipped,
+    )
+
+
+def probe_bitsandbytes(config: TrainConfig, hardware: Hardware) -> dict[str, str]:
+    """A real step of each part of bitsandbytes on the device: what it says where it fails, else nothing."""
+    found: dict[str, str] = {}
+    for form in (BaseFormat.nf4, BaseFormat.int8):
+        found[form.value] = ""
+        try:
+            probe_quantised(form, hardware.device, hardware.base_dtype)
+        except TrainingError as error:
+            found[form.value] = first_line(error)
+    if config.optim._target_.startswith("bitsandbytes."):
+        found["optimizer"] = ""
+        try:
+            settings = optimizer_settings(config.optim, hardware.precision)
+            probe_optimizer(find_optimizer(config.optim), hardware.device, rate_factors(config), **settings)
+        except SpriteLoraError as error:
+            found["optimizer"] = first_line(error)
+    return found
+
+
+def read_data(config: TrainConfig) -> tuple[int, str, str]:
+    """How many images there are to encode, what to say of them, and what is wrong, as training would answer it."""
+    try:
+        found = read_training_set(config.data, config.model.resolution, config.objective.masked_loss)
+    except (SpriteLoraError, OSError) as error:
+        return 0, config.data.path or ", ".join(config.data.sets) or "the demo set", str(error)
+    everything = [*found.training, *found.held_out, *found.regularisation]
+    size = " x ".join(map(str, everything[0].fit.canvas))
+    count, matte = len(everything) + sum(len(v) - 1 for v in found.variants), "#{:02x}{:02x}{:02x}".format(*found.matte)
+    return count, f"{count} images of {size} px, enlarged by {factors_text(found.training)}, matte {matte}", ""
+
+
+def disks(config: TrainConfig, num_images: int, is_fetched: bool) -> dict[str, Disk]:
+    """Room in the folders that a run writes to, and how much it needs there."""
+    trainer, side = config.trainer, config.model.resolution // 8
+    num_saved = 1 + (trainer.max_steps // trainer.save_every if trainer.save_every else 0)
+    # An adapter of the size of SDXL's rank 32 in 16 bits, with fp32 weights and two states each to resume from.
+    checkpoint_gb = config.lora.rank / 32 * (0.09 + 0.19 * 3)
+    latents_gb = num_images * (16 * side * side + 77 * 2048 * 4) / 1e9
+    found = {
+        "checkpoints": _disk(
+            config.output or "outputs", num_saved * checkpoint_gb, "output= on another disk, or trainer.save_every=0"
+        ),
+        "the cache": _disk(config.data.cache, latents_gb, "data.cache= on another disk"),
+    }
+    if is_fetched:
+        from huggingface_hub.constants import HF_HUB_CACHE
+
+        found["the base"] = _disk(
+            HF_HUB_CACHE, HUB_GB, "HF_HOME=FOLDER on another disk, or model.path= of a local base"
+        )
+    return found
+
+
+def _disk(folder: str, needed_gb: float, advice: str) -> Disk:
+    place = Path(folder).resolve()
+    nearest = next((p for p in (place, *place.parents) if p.exists()), None)  # None: a drive that is not there
+    return Disk(folder, shutil.disk_usage(nearest).free / 1e9 if nearest else 0.0, needed_gb, advice)

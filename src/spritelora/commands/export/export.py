@@ -1,0 +1,249 @@
+"""Writes a run's LoRA for other programs, and a ComfyUI workflow that uses it."""
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from safetensors import SafetensorError
+from torch import Tensor
+
+from spritelora.adapters.files.bases import EMBEDDED, base_of, require_sdxl
+from spritelora.adapters.files.changes import Change, Decomposed, Lycoris
+from spritelora.adapters.files.formats import SAVE_DTYPE, write_form
+from spritelora.adapters.files.inspect import loading_problems
+from spritelora.adapters.files.lora_file import ADAPTER_METADATA, Form, LoraFile, read_lora_file
+from spritelora.adapters.files.lowrank import LowRank
+from spritelora.adapters.files.metadata import shared_tags, thumbnail_url
+from spritelora.adapters.files.workflow import Drawing, api_form, build_nodes, ui_form
+from spritelora.commands.lora.lora import check_free, common_dtype, name_output
+from spritelora.config.commands.export import ExportConfig, LoraFormat
+from spritelora.errors import ConfigError, WeightsError
+from spritelora.file_names import safe_name
+from spritelora.files import write_whole
+from spritelora.program import typed
+from spritelora.runs.layout import STATE_FOLDER, is_run, read_record
+from spritelora.sdxl.files.base import BaseModel
+from spritelora.training.callbacks.checkpoints import FINAL, LORA_FILE, newest_checkpoint
+from spritelora.training.state_files import TENSORS
+from spritelora.weight_files.container import PICKLES, open_tensors
+
+log = logging.getLogger(__name__)
+
+USUAL_STRENGTH, USUAL_FACTOR = 0.8, 8
+VALIDATION, COLOURS = "validation.json", "colours.npz"
+FILES_OF_REPOSITORIES = {"stabilityai/stable-diffusion-xl-base-1.0": "sd_xl_base_1.0.safetensors"}
+"""The single file that is the model of a hub repository, as people have it for ComfyUI."""
+CHOOSE = "choose the file of "
+"""Stands in a workflow for the name of a checkpoint that is not known."""
+
+
+def export(config: ExportConfig) -> None:
+    """Write the file, after the proof that it reads back as the run's weights; then the workflow, if asked for."""
+    source = Path(config.run)
+    checkpoint = find_checkpoint(source)
+    run_dir = source if is_run(source) else source.parent
+    lora = read_lora_file(checkpoint / LORA_FILE)
+    require_sdxl(lora)
+    title = config.title or lora.title
+    output = settle_output(config, run_dir, title)
+    workflows = {
+        form: output.with_name(f"{output.name.removesuffix('.safetensors')}.{form}.json")
+        for form in ("workflow", "api")
+    }
+    check_free([output, *(workflows.values() if config.workflow else ())], config.overwrite)
+    trigger = shared_tags(lora.metadata) if config.trigger is None else config.trigger
+    metadata = {
+        **{name: value for name, value in lora.metadata.items() if name not in (ADAPTER_METADATA, "format")},
+        "ss_output_name": title,
+        "modelspec.title": title,
+        **({"modelspec.trigger_phrase": trigger} if trigger else {}),
+        **({"modelspec.thumbnail": url} if (url := thumbnail(config.thumbnail, run_dir)) else {}),
+    }
+    others = read_others(config.loras) if config.workflow else {}
+    drawing = plan_drawing(config, lora, read_record(checkpoint), run_dir, output, trigger) if config.workflow else None
+    dtype = SAVE_DTYPE[config.dtype] if config.dtype else common_dtype(lora)
+    write_form(output, Form(config.format.value), unrounded(lora, checkpoint, config.format), dtype, metadata)
+    log.info("%s: %s form of %s, %s", output, config.format.value, checkpoint, str(dtype).removeprefix("torch."))
+    if drawing is not None:
+        warn_about_loading(config, lora, others, drawing.checkpoint)
+        nodes = build_nodes(drawing)
+        for form, content in (("workflow", ui_form(nodes)), ("api", api_form(nodes))):
+            write_whole(workflows[form], json.dumps(content, indent=2) + "\n")
+        log.info("%s: drag it into ComfyUI's window; LoRA files belong in models/loras", workflows["workflow"])
+
+
+def read_others(names: list[str]) -> dict[Path, LoraFile]:
+    """The further LoRA files of a workflow, of those that are on this machine. Raises WeightsError for other files."""
+    others = {file: read_lora_file(file) for file in (Path(name).expanduser() for name in names) if file.exists()}
+    for lora in others.values():
+        require_sdxl(lora)
+    return others
+
+
+def find_checkpoint(source: Path) -> Path:
+    """A run's final checkpoint, else its newest, or `source` where that is one. Raises ConfigError where none is."""
+    if not source.is_dir():
+        raise ConfigError(f"run={source}: no such folder; give a run directory or one of its checkpoints")
+    if (source / LORA_FILE).is_file() and not is_run(source):
+        return source
+    if not is_run(source):
+        raise ConfigError(f"run={source}: neither a run directory (run.json) nor a checkpoint ({LORA_FILE})")
+    checkpoint = source / FINAL if (source / FINAL).is_dir() else newest_checkpoint(source)
+    if checkpoint is None:
+        raise ConfigError(
+            f"run={source}: the run has no checkpoint yet, so there is no LoRA to take; go on with it: "
+            f"{typed('train', f'resume={source}')}"
+        )
+    return checkpoint
+
+
+def settle_output(config: ExportConfig, run_dir: Path, title: str) -> Path:
+    """Where to write: as asked, or in the run's folder under the LoRA's name."""
+    if config.output is not None:
+        return name_output(config.output, config.format)
+    end = {LoraFormat.kohya: ".safetensors", LoraFormat.diffusers: "_diffusers.safetensors", LoraFormat.peft: "_peft"}
+    return run_dir / "export" / f"{safe_name(title)}{end[config.format]}"
+
+
+def unrounded(lora: LoraFile, checkpoint: Path, form: LoraFormat) -> dict[str, Change]:
+    """The numbers as they were trained, from the training state beside the file; the file's where it is gone.
+
+    So that dtype=fp32 gives more than the file's own 16 bits. Lengths of a DoRA are fp32 in the file too, and are taken
+    as trained where the form wants those.
+    """
+    state = checkpoint / STATE_FOLDER / TENSORS
+    if not state.is_file():
+        return lora.everything
+    modules: dict[str, Change] = {}
+    try:
+        with open_tensors(state) as opened:
+
+            def trained(name: str, part: str) -> Tensor:
+                return opened.get_tensor(f"/state_dict/{name}.{part}")
+
+            for name, change in lora.everything.items():
+                modules[name] = _with_tensors(change, lambda part, name=name: trained(name, part), form)
+    except SafetensorError as error:
+        raise WeightsError(
+            f"{state}: does not hold the weights of {LORA_FILE} ({error}); use another checkpoint"
+        ) from error
+    return modules
+
+
+def _with_tensors(change: Change, trained: Callable[[str], Tensor], form: LoraFormat) -> Change:
+    """A change with its tensors as PEFT calls them in a training state."""
+    if isinstance(change, Lycoris):
+        return replace(change, tensors={end: trained(f"{end}.default") for end in change.tensors})
+    if isinstance(change, LowRank):
+        return replace(change, down=trained("lora_A.default.weight"), up=trained("lora_B.default.weight"))
+    low = _with_tensors(change.change, trained, form)
+    assert isinstance(low, LowRank)
+    if form is not LoraFormat.peft:
+        return replace(change, change=low)
+    return Decomposed(low, trained("lora_magnitude_vector.default.weight").flatten(), of_changed=True)
+
+
+def thumbnail(asked: str | None, run_dir: Path) -> str | None:
+    """The data URL of the picture asked for, else of the run's last sample; None where there is none."""
+    if asked == "none":
+        return None
+    samples = sorted(run_dir.glob("samples/step_*/*.png"), key=lambda f: (f.parent.name, -int(f.name[:2])))
+    file = Path(asked) if asked else next(reversed(samples), None)
+    if file is None:
+        return None
+    try:
+        with Image.open(file) as picture:
+            return thumbnail_url(picture)
+    except OSError as error:
+        raise ConfigError(f"thumbnail={file}: not a picture that can be read ({error}); give a PNG file") from error
+
+
+def plan_drawing(
+    config: ExportConfig, lora: LoraFile, record: dict[str, Any], run_dir: Path, output: Path, trigger: str
+) -> Drawing:
+    """What the workflow draws: as the run's samples, with its base and all the LoRAs.
+
+    Raises ConfigError where settings do not fit together.
+    """
+    sampler, side_px = record["settings"]["sampler"], record["settings"]["model"]["resolution"]
+    strengths = config.strengths or [USUAL_STRENGTH] * len(config.loras)
+    if len(strengths) != len(config.loras):
+        raise ConfigError(f"strengths has {len(strengths)} numbers for {len(config.loras)} loras; give one for each")
+    factor = config.factor or trained_factor(record, side_px)
+    if side_px % factor:
+        raise ConfigError(f"factor={factor} does not divide the {side_px} pixels of a side; 8 and 16 do")
+    prompt = config.prompt or sampler["prompts"][0]
+    missing = [word for word in trigger.split(", ") if word and word not in prompt]
+    strength = config.strength or best_strength(run_dir) or USUAL_STRENGTH
+    others = [(Path(name).name, s) for name, s in zip(config.loras, strengths, strict=True)]
+    return Drawing(
+        checkpoint=config.checkpoint or checkpoint_of(lora, record),
+        loras=[(output.name, strength), *others],
+        prompt=", ".join([*missing, prompt]),
+        negative_prompt=sampler["negative_prompt"],
+        side_px=side_px,
+        factor=factor,
+        seed=sampler["seed"],
+        steps=sampler["steps"],
+        guidance=sampler["guidance"],
+        spacing=timestep_spacing(Path(record["model"]["folder"])),
+        prefix=output.name.removesuffix(".safetensors"),
+    )
+
+
+def trained_factor(record: dict[str, Any], side_px: int) -> int:
+    """What a run's sprites were enlarged by, where they share it and it divides the image; older records do not say."""
+    factor = record["data"].get("factor")
+    return factor if isinstance(factor, int) and side_px % factor == 0 else USUAL_FACTOR
+
+
+def checkpoint_of(lora: LoraFile, record: Mapping[str, Any]) -> str:
+    """The name of the single file that a run's base is; for a diffusers folder, words that say what to choose."""
+    base = lora.metadata.get("ss_sd_model_name") or Path(record["model"]["folder"]).name
+    is_file = base.endswith((".safetensors", *PICKLES))
+    return FILES_OF_REPOSITORIES.get(base) or (base if is_file else f"{CHOOSE}{base}")
+
+
+def best_strength(run_dir: Path) -> float | None:
+    """The strength that the newest validation of a run found best. Raises WeightsError where its record is damaged."""
+    files = [f for f in (run_dir / VALIDATION, *run_dir.glob(f"*/{VALIDATION}")) if f.is_file()]
+    if not files:
+        return None
+    newest = max(files, key=lambda file: file.stat().st_mtime)
+    try:
+        value = json.loads(newest.read_text(encoding="utf-8")).get("best_strength")
+        return None if value is None else float(value)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise WeightsError(
+            f"{newest}: not a record of a validation ({error}); validate again, or set strength="
+        ) from error
+
+
+def timestep_spacing(base_folder: Path) -> str:
+    """How the base's sampler spaces its timesteps; SDXL's own way where the base is not here."""
+    if not (base_folder / "scheduler").is_dir():
+        return "leading"
+    return BaseModel("", base_folder).config("scheduler").get("timestep_spacing", "leading")
+
+
+def warn_about_loading(config: ExportConfig, lora: LoraFile, others: Mapping[Path, LoraFile], checkpoint: str) -> None:
+    """Say what would keep the workflow from working. `others`: the further LoRA files, where they are here."""
+    if config.format is not LoraFormat.kohya:
+        log.warning("ComfyUI does not load all of format=%s; the workflow needs format=kohya", config.format.value)
+    if base_of(lora) == EMBEDDED.name:
+        log.warning(
+            "this LoRA fits the embedded base, of which ComfyUI has no checkpoint; train with model=sdxl for it"
+        )
+    elif checkpoint.startswith(CHOOSE):
+        log.warning(
+            "in the workflow's first node %s: the run's base is a folder, and ComfyUI loads single files; or export "
+            "again with checkpoint=NAME.safetensors",
+            checkpoint,
+        )
+    for file, other in others.items():
+        for problem in loading_problems(other):
+            log.warning("%s: %s", file, problem)

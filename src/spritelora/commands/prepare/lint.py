@@ -1,0 +1,58 @@
+"""Everything there is to say about a set before it is written."""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+from spritelora.program import typed
+from spritelora.sprites.checks.caption_lint import MAX_TOKENS, lint_captions
+from spritelora.sprites.checks.set_lint import lint_set
+from spritelora.sprites.findings import Finding, Severity
+from spritelora.sprites.names import printable
+from spritelora.sprites.pixels.native import NativeScale
+from spritelora.sprites.prepare.survey import NativeSprites, SurveyedFile, label
+from spritelora.sprites.prepare.write_set import Caption
+
+
+def lint(
+    files: Sequence[SurveyedFile], natives: NativeSprites, captions: Mapping[str, Caption], trigger: str
+) -> list[Finding]:
+    """Findings of single images, of sprites beside one another and of captions; `captions`: by label of the sprite."""
+    of_files = [finding for file in files for finding in file.findings]
+    return [*of_files, *lint_set(natives, _scales(files)), *_lint_captions(captions, trigger)]
+
+
+def _scales(files: Sequence[SurveyedFile]) -> dict[str, NativeScale]:
+    return {label(f.source.name, s.tag): s.scale for f in files for s in f.sprites if not s.prepared}
+
+
+def _lint_captions(captions: Mapping[str, Caption], trigger: str) -> list[Finding]:
+    texts = {name: caption.text for name, caption in captions.items()}
+    missing = [name for name, text in texts.items() if text is None]
+    findings = lint_captions(
+        {name: text for name, text in texts.items() if text is not None},
+        _count_tokens,
+        lambda caption: _counter().cut(caption),
+        tokenizer="the embedded base's tokenizer (it splits rare words more than SDXL's)",
+        style_words=[trigger] if trigger else [],
+    )
+    if missing:
+        text = (
+            f"{len(missing)} of {len(texts)} sprites have no caption, {printable(missing[0])} is one; create_captions="
+            f"true makes them from names, {typed('caption')} by a model or by hand; training needs one for each"
+        )
+        findings.append(Finding("missing_captions", Severity.warning, "", text))
+    return findings
+
+
+def _count_tokens(caption: str) -> int:
+    """Tokens with the marks of begin and end; the tokenizer, slow to import, is asked where it can matter."""
+    most = len(caption.encode()) + 2  # no token is shorter than a byte
+    return most if most <= MAX_TOKENS else _counter().count(caption)
+
+
+@lru_cache(maxsize=1)
+def _counter():
+    from spritelora.captioning.tokens import TokenCounter
+    from spritelora.embedded.location import embedded_base
+
+    return TokenCounter(embedded_base(), "embedded")

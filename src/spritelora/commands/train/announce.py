@@ -1,0 +1,143 @@
+"""What a run says before its first step and after its last."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from spritelora.config.train.adapter_keys import AdapterKind
+from spritelora.config.train.schema import TrainConfig
+from spritelora.sprites.passes import USUAL_PASSES
+from spritelora.training.callbacks.checkpoints import LORA_FILE
+from spritelora.training.hardware import Hardware
+from spritelora.training.logs.run_log import SUMMARY
+from spritelora.training.probe import StepCost
+
+log = logging.getLogger(__name__)
+
+NAMES = {
+    AdapterKind.lora: "LoRA", AdapterKind.rslora: "rsLoRA", AdapterKind.dora: "DoRA", AdapterKind.lokr: "LoKr",
+    AdapterKind.loha: "LoHa",
+}  # fmt: skip
+
+FORWARD_SHARE = 0.35
+"""Time of a forward pass without gradients, of that of a forward and backward pass."""
+
+
+def announce_adapter(config: TrainConfig, num_layers: int, num_parameters: int, bytes_per_weight: int) -> None:
+    """Say how large the LoRA is and how strong its steps are."""
+    alpha, name = config.lora.settled_alpha, NAMES[config.adapter.kind]
+    if config.adapter.kind is AdapterKind.rslora:
+        log.info(
+            "rsLoRA scales by alpha/sqrt(rank) = %.3g; files say alpha %.4g, which gives their readers the same",
+            config.file_alpha / config.lora.rank,
+            config.file_alpha,
+        )
+    log.info(
+        "%s rank %d, alpha %g: %.2f M trainable parameters in %d layers; file about %.1f MB",
+        name,
+        config.lora.rank,
+        alpha,
+        num_parameters / 1e6,
+        num_layers,
+        num_parameters * bytes_per_weight / 1e6,
+    )
+    log.info(
+        "%s at rate %.3g, alpha/rank %.3g (a rate acts through alpha/rank: compare both between trainers)",
+        config.optim._target_.rpartition(".")[2],
+        config.optim.lr,
+        config.file_alpha / config.lora.rank,
+    )
+
+
+def warn_of_two_schedules(config: TrainConfig) -> None:
+    """Say that a schedule-free optimizer is given a rate that falls."""
+    if config.optim.is_schedule_free and not config.schedule["_target_"].endswith(".Constant"):
+        log.warning("a schedule-free optimizer takes the place of a falling rate: add schedule=constant")
+
+
+def announce_state_bits(share: float | None) -> None:
+    """Say how much of an 8-bit optimizer's state is really in 8 bits."""
+    if share is not None:
+        log.info(
+            "8-bit optimizer states for %.1f %% of the parameters (tensors under 4,096 elements stay fp32)", 100 * share
+        )
+
+
+def announce_plan(
+    config: TrainConfig, hardware: Hardware, cost: StepCost, repeats: Sequence[int], num_held_out: int, first_step: int
+) -> None:
+    """Say how often each sprite is seen, how long the run will take and what memory it needs.
+
+    `repeats`: of each training sprite, how often a pass over the set draws it.
+    """
+    trainer = config.trainer
+    sprites_a_step = config.sprites_a_step
+    seen = trainer.max_steps * sprites_a_step * config.data.share_of_sprites
+    if hardware.place.size > 1:
+        more = f" x {trainer.accumulate} accumulated" if trainer.accumulate > 1 else ""
+        log.info(
+            "%d processes x batch %d%s = %d sprites a step; the rate is not scaled",
+            hardware.place.size,
+            trainer.batch_size,
+            more,
+            sprites_a_step,
+        )
+    log.info(
+        "%d steps of %d sprites: %s passes over each of %d (usual: %d to %d)",
+        trainer.max_steps,
+        sprites_a_step,
+        passes_over_each(seen, repeats),
+        len(repeats),
+        *USUAL_PASSES,
+    )
+    log.info(
+        "%s, %s: about %.2g s a step, %s in all; peak memory about %.1f GB",
+        hardware.name,
+        hardware.precision.value,
+        cost.pass_s * trainer.accumulate,
+        duration(predicted_s(config, cost, min(num_held_out or len(repeats), config.validation.limit), first_step)),
+        cost.peak_gb,
+    )
+
+
+def passes_over_each(seen: float, repeats: Sequence[int]) -> str:
+    """How often each sprite is seen when `seen` are drawn: one number, or the least and the most by their repeats."""
+    least, most = (f"{seen * n / sum(repeats):.0f}" for n in (min(repeats), max(repeats)))
+    return least if least == most else f"{least} to {most}"
+
+
+def predicted_s(config: TrainConfig, cost: StepCost, num_validation: int, first_step: int) -> float:
+    """Seconds that training, validation losses and samples will take from `first_step` on, by the cost of one pass."""
+    trainer, sampler = config.trainer, config.sampler
+    training = (trainer.max_steps - first_step) * trainer.accumulate
+    num_processes = config.hardware.devices * config.hardware.num_nodes
+    forward = cost.pass_s * FORWARD_SHARE / trainer.batch_size
+    images = num_validation * config.validation.bands * config.validation.draws
+    validations = _num_events(first_step, trainer.max_steps, trainer.validate_every)
+    calls = len(sampler.prompts) * sampler.steps * (2 if sampler.guidance > 1 else 1)
+    drawings = _num_events(first_step, trainer.max_steps, trainer.sample_every) if trainer.sample_every else 0
+    return training * cost.pass_s + forward * (validations * images / num_processes + drawings * calls)
+
+
+def _num_events(first_step: int, last_step: int, every: int) -> int:
+    """How often something is done that comes before the first step, every `every` steps (0: not) and at the end."""
+    return len({first_step, last_step, *(range(first_step, last_step, every) if every else ())})
+
+
+def announce_results(run_dir: Path, elapsed_s: float, first_loss: float, last_loss: float, has_samples: bool) -> None:
+    """Say where the LoRA, the samples and the metrics are."""
+    log.info("done in %s; validation loss %.4f -> %.4f", duration(elapsed_s), first_loss, last_loss)
+    log.info("LoRA:    %s", run_dir / "checkpoint_final" / LORA_FILE)
+    if has_samples:
+        log.info("samples: %s", run_dir / "samples" / "contact_sheet.png")
+    log.info("metrics: %s", run_dir / SUMMARY)
+
+
+def duration(seconds: float) -> str:
+    """A length of time as people say it: 45 s, 2 min 10 s, 3 h 05 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -1,0 +1,264 @@
+"""The parts of a training run, each built from the settings it uses."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from hydra.utils import get_class
+from torch import Tensor
+from torch.optim import Optimizer
+
+from spritelora.adapters.layers.earlier_files import Earlier
+from spritelora.adapters.layers.layer_plan import AdapterPlan
+from spritelora.adapters.layers.lora import check_plan, is_up, match_targets, put_adapter
+from spritelora.config.train.hardware_keys import Precision
+from spritelora.config.train.loop_keys import OptimConfig, ValidationConfig
+from spritelora.config.train.schema import Prediction, SamplerConfig, TrainConfig
+from spritelora.data.augment import vary_caption
+from spritelora.data.batch import Batch, EncodedSet, Recipe, validation_batches
+from spritelora.data.encode import Encoder
+from spritelora.data.regularisation import add_regularisation
+from spritelora.data.training_set import TrainingSet
+from spritelora.diffusion.bands import timestep_bands
+from spritelora.diffusion.noise import NoiseRecipe
+from spritelora.errors import ConfigError, first_line
+from spritelora.sdxl.files.base import (
+    BaseModel,
+    Unet,
+    empty_unet,
+    load_scheduler,
+    load_vae,
+    read_alphas,
+    read_prediction,
+    read_zero_snr,
+)
+from spritelora.sdxl.latents import decode_latents
+from spritelora.sdxl.layers.compiling import compile_blocks
+from spritelora.sdxl.layers.quantised import BYTES_PER_WEIGHT, quantised_layers
+from spritelora.sdxl.layers.recompute import recompute
+from spritelora.sdxl.text import NO_TOKEN, TextEmbedding, TextStack
+from spritelora.sprites.folder.sprite_folder import CaptionedSprite, training_image
+from spritelora.sprites.split import why_none_held_out
+from spritelora.training.callbacks.contact_sheet import similar_captions
+from spritelora.training.callbacks.samples import SamplePlan
+from spritelora.training.hardware import Hardware
+from spritelora.training.module import LoraModule, Objective
+from spritelora.training.optimizer import build_optimizer, group_by_rate, with_fused_step
+from spritelora.training.text_training import rate_factor
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """All that comes out of the frozen encoders."""
+
+    training: EncodedSet
+    held_out: EncodedSet
+    prompts: list[TextEmbedding]
+    negative: TextEmbedding
+
+
+def encode_all(encoder: Encoder, sprites: TrainingSet, sampler: SamplerConfig, trains_text: bool = False) -> Encoded:
+    """Encode sprites, captions and sample prompts; what the cache holds is not computed again.
+
+    `trains_text`: texts are token ids, for the encoders are not frozen.
+    """
+    everything = [*sprites.training, *sprites.held_out]
+    drawn = encoder.latents([*everything, *sprites.regularisation], sprites.matte)
+    latents = dict(zip([s.name for s in everything], drawn, strict=False))
+    further = [(s, v) for s, variants in zip(sprites.training, sprites.variants, strict=True) for v in variants[1:]]
+    kept = [s.caption for s in sprites.regularisation]
+    captions = [*(s.caption for s in everything), *kept, *(vary_caption(s.caption, v) for s, v in further)]
+    shuffled = [c for of_sprite in sprites.orders for of_variant in of_sprite for c in of_variant]
+    texts = (encoder.tokens if trains_text else encoder.texts)(
+        [*captions, *shuffled, *sampler.prompts, sampler.negative_prompt, ""]
+    )
+
+    def encoded(part: list[CaptionedSprite], more: Sequence[Sequence[tuple[Tensor, TextEmbedding]]] = ()) -> EncodedSet:
+        return EncodedSet(
+            [s.name for s in part],
+            [latents[s.name] for s in part],
+            [texts[s.caption] for s in part],
+            [s.repeats for s in part],
+            more,
+            weights=[s.weight for s in part],
+        )
+
+    varied = iter(encoder.latents([s for s, _ in further], sprites.matte, [v for _, v in further]))
+    more = [
+        [(next(varied), texts[vary_caption(sprite.caption, variant)]) for variant in variants[1:]]
+        for sprite, variants in zip(sprites.training, sprites.variants, strict=True)
+    ]
+    unconditional = _unconditional(encoder.base, texts[""])
+    negative = texts[sampler.negative_prompt] if sampler.negative_prompt else unconditional
+    masks = [[torch.from_numpy(m)[None] for m in of_sprite] for of_sprite in sprites.masks]
+    orders = [[[texts[c] for c in of_variant] for of_variant in of_sprite] for of_sprite in sprites.orders]
+    training = replace(encoded(sprites.training, more), unconditional=unconditional, masks=masks, orders=orders)
+    training = add_regularisation(training, sprites, drawn[len(everything) :], [texts[c] for c in kept])
+    return Encoded(training, encoded(sprites.held_out), [texts[p] for p in sampler.prompts], negative)
+
+
+def _unconditional(base: BaseModel, empty: TextEmbedding) -> TextEmbedding:
+    """What guidance moves away from: zeros or the empty prompt `empty`, whichever the base was trained with.
+
+    SDXL's own training dropped captions by setting their embedding to zeros, which is what its model_index.json says
+    with `force_zeros_for_empty_prompt`. Captions dropped in training become the same, so that a LoRA learns its style
+    on the branch that the sampler subtracts, and not on another one.
+    """
+    if not base.zeros_for_empty_prompt:
+        return empty
+    nothing = torch.full_like(empty.tokens, NO_TOKEN)
+    return TextEmbedding(torch.zeros_like(empty.states), torch.zeros_like(empty.pooled), nothing)
+
+
+def check_adapter(config: TrainConfig, base: BaseModel, earlier: Earlier) -> None:
+    """Raise ConfigError for targets and a rank that the UNet cannot have, before any of it is in memory.
+
+    And WeightsError for files to begin with that do not fit.
+    """
+    unet = empty_unet(base)
+    targets = match_targets(unet, config.targets.modules)
+    plan = plan_adapter(config, targets)
+    base_format = config.hardware.base
+    check_plan(unet, targets, plan, quantised_layers(unet, base_format) if base_format in BYTES_PER_WEIGHT else ())
+    earlier.check(unet, base.name, plan, targets)
+
+
+def plan_adapter(config: TrainConfig, targets: list[str]) -> AdapterPlan:
+    """What goes on the target layers. Raises ConfigError for a pattern that matches none of them."""
+    lora, adapter = config.lora, config.adapter
+    plan = AdapterPlan(
+        adapter.kind, lora.rank, lora.alpha, lora.dropout, adapter.factor, adapter.decompose_both, adapter.tucker
+    )
+    return plan.for_layers(targets, lora.rank_pattern, lora.alpha_pattern)
+
+
+def add_adapter(config: TrainConfig, unet: Unet, earlier: Earlier) -> Unet:
+    """The frozen UNet with an adapter, ready to train."""
+    earlier.lay(unet)
+    targets = match_targets(unet, config.targets.modules)
+    put_adapter(unet, targets, plan_adapter(config, targets), config.seed)
+    earlier.begin(unet)
+    recompute(unet, float(config.hardware.gradient_checkpointing or 0))
+    if config.hardware.compile:
+        compile_blocks(unet)
+    return unet.train()
+
+
+def build_objective(config: TrainConfig, base: BaseModel) -> Objective:
+    """What the loss asks for. Raises ConfigError where a noise prediction is asked of noise alone."""
+    prediction = read_prediction(base, config.model.prediction)
+    zero_snr = config.model.zero_terminal_snr
+    if read_zero_snr(base, zero_snr) and prediction is not Prediction.v_prediction:
+        raise ConfigError(
+            "model.zero_terminal_snr=true with model.prediction=epsilon: at the last timestep the input is the noise "
+            "itself, so predicting it teaches nothing; take model.prediction=v_prediction, with a base trained so"
+        )
+    return Objective(
+        alphas=read_alphas(base, zero_snr),
+        prediction=prediction,
+        weighting=_build(config.weighting),
+        noise_offset=config.objective.noise_offset,
+        adaptive_offset=config.objective.adaptive_offset,
+        error=_build(config.loss),
+        unmasked_weight=config.objective.unmasked_weight,
+    )
+
+
+def build_recipe(config: TrainConfig) -> Recipe:
+    """How training samples are drawn."""
+    objective = config.objective
+    noise = NoiseRecipe(objective.pyramid_levels, objective.pyramid_discount, objective.perturbation)
+    return Recipe(_build(config.timesteps), noise, config.data.caption_dropout)
+
+
+def build_module(
+    config: TrainConfig, objective: Objective, unet: Unet, precision: Precision, text: TextStack | None = None
+) -> LoraModule:
+    """What is trained, with its objective, optimizer and schedule."""
+    schedule, max_steps = _build(config.schedule), config.trainer.max_steps
+    kind, settings = find_optimizer(config.optim), optimizer_settings(config.optim, precision)
+
+    def factor_of(name: str) -> float:
+        return rate_factor(config, name) * (config.optim.lora_plus if is_up(name) else 1.0)
+
+    return LoraModule(
+        unet,
+        objective,
+        make_optimizer=lambda named: build_optimizer(kind, group_by_rate(named, factor_of), **settings),
+        rate_share=lambda step: schedule(step, max_steps),
+        seed=config.seed,
+        text=text,
+    )
+
+
+def rate_factors(config: TrainConfig) -> list[float]:
+    """What groups of parameters have over the set rate. Raises ConfigError for LoRA+ of an adapter without A and B."""
+    if config.optim.lora_plus == 1:
+        return [1.0]
+    if not config.adapter.kind.has_factors:
+        raise ConfigError(
+            f"optim.lora_plus={config.optim.lora_plus:g} gives LoRA's up matrices (B) a rate of their own, and "
+            f"adapter={config.adapter.kind.value} has none; leave it at 1, or take adapter=lora"
+        )
+    return [1.0, config.optim.lora_plus]
+
+
+def _build(component: dict[str, Any]) -> Any:
+    arguments = {name: value for name, value in component.items() if name != "_target_"}
+    return get_class(component["_target_"])(**arguments)
+
+
+def find_optimizer(optim: OptimConfig) -> type[Optimizer]:
+    """The optimizer class that was picked. Raises ConfigError where there is none of that name."""
+    try:
+        kind = get_class(optim._target_)
+    except Exception as error:  # Hydra wraps every failing import in an error of its own
+        raise ConfigError(f"optim._target_={optim._target_}: {first_line(error)}") from error
+    if not issubclass(kind, Optimizer):
+        raise ConfigError(f"optim._target_={optim._target_} is not an optimizer class")
+    return kind
+
+
+def optimizer_settings(optim: OptimConfig, precision: Precision) -> dict[str, Any]:
+    """The arguments of `build_optimizer` besides class and parameters."""
+    arguments = with_fused_step(find_optimizer(optim), optim.args, is_loss_scaled=precision is Precision.fp16)
+    return {"lr": optim.lr, "weight_decay": optim.weight_decay, "betas": optim.betas, "arguments": arguments}
+
+
+def build_validation(
+    validation: ValidationConfig, holdout: float, encoded: Encoded, num_timesteps: int, batch_size: int
+) -> dict[str, list[Batch]]:
+    """Validation batches by the name of their timestep band, from the held-out sprites where there are any."""
+    if not len(encoded.held_out):
+        reason = why_none_held_out(holdout, len(encoded.training))
+        log.info("nothing held out (%s): the validation loss is that of the training sprites", reason)
+    measured = (encoded.held_out if len(encoded.held_out) else encoded.training).spread(validation.limit)
+    bands = timestep_bands(validation.bands, num_timesteps)
+    batches = validation_batches(measured, bands, validation.draws, batch_size)
+    return {f"{first}_{last}": b for (first, last), b in zip(bands, batches, strict=True)}
+
+
+def build_sample_plan(
+    config: TrainConfig, base: BaseModel, sprites: TrainingSet, encoded: Encoded, hardware: Hardware
+) -> SamplePlan:
+    """What the sample images show, and how they are drawn; the autoencoder is loaded for each drawing alone."""
+    sampler = config.sampler
+    nearest = similar_captions(sampler.prompts, [sprite.caption for sprite in sprites.training])
+    side_px = config.model.resolution
+    return SamplePlan(
+        prompts=sampler.prompts,
+        texts=encoded.prompts,
+        negative=encoded.negative,
+        references=[training_image(sprites.training[i], sprites.matte) for i in nearest],
+        steps=sampler.steps,
+        guidance=sampler.guidance,
+        seed=sampler.seed,
+        side_px=side_px,
+        scheduler=load_scheduler(base, read_prediction(base, config.model.prediction), config.model.zero_terminal_snr),
+        decode=lambda latents: decode_latents(load_vae(base, hardware.device), latents),
+        batch_size=config.trainer.batch_size,
+    )

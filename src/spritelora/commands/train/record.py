@@ -1,0 +1,272 @@
+"""A run's record: what resume, validation, comparison and export read."""
+
+import dataclasses
+import json
+import logging
+import math
+import os
+import platform
+import secrets
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from omegaconf import MISSING
+
+from spritelora.config.fields import declared_path, place_keys
+from spritelora.config.invocation import UNTOLD, Invocation
+from spritelora.config.train.data_keys import Split
+from spritelora.config.train.hardware_keys import BaseFormat
+from spritelora.config.train.schema import TrainConfig
+from spritelora.data.cache import Cache
+from spritelora.data.training_set import TrainingSet
+from spritelora.errors import ResumeError
+from spritelora.files import is_same
+from spritelora.process import package_versions
+from spritelora.sdxl.files.base import BaseModel, fingerprints
+from spritelora.training.hardware import Hardware
+
+log = logging.getLogger(__name__)
+
+FREE_ON_RESUME = (
+    "output",
+    "resume",
+    "data.path",
+    "data.sets.NAME.path",
+    "data.regularisation.path",
+    "data.cache",
+    "adapter.start",
+    "adapter.over",
+    "trainer.max_steps",
+    "trainer.save_every",
+    "trainer.sample_every",
+    "trainer.validate_every",
+    "trainer.log_every",
+    "trainer.keep_last",
+    "trainer.keep_best",
+    "trainer.patience",
+    "trainer.min_improvement",
+    "trainer.max_time",
+    "sampler",
+    "logger",
+    "sweep",
+    "hardware.threads",
+    "hardware.device",
+    "hardware.devices",
+    "hardware.num_nodes",
+    "hardware.join_timeout",
+    "hardware.gradient_checkpointing",
+)
+"""What may change when a run goes on; all else would make it another run."""
+BATCH = ("trainer.batch_size", "trainer.accumulate", "processes")
+
+BEFORE_THE_KEY = {"data.split": Split.sprite.value, "hardware.base": BaseFormat.full.value}
+"""What runs did before a key existed, where that is not the key's default."""
+
+
+def make_record(
+    config: TrainConfig,
+    invocation: Invocation,
+    hardware: Hardware,
+    base: BaseModel,
+    sprites: TrainingSet,
+    run_id: str,
+    earlier: Mapping[str, str],
+) -> dict[str, Any]:
+    """The record of a run as plain values. `earlier`: hashes of adapter files that it begins with."""
+    return {
+        "name": invocation.name,
+        "id": run_id,
+        "sweep": invocation.sweep,
+        "overrides": list(invocation.overrides),
+        "settings": plain(config),
+        "hardware": {
+            "device": str(hardware.device),
+            "name": hardware.name,
+            "precision": hardware.precision.value,
+            "base": hardware.base.value,
+            "chosen": hardware.chosen,
+        },
+        "versions": {"python": platform.python_version(), **package_versions()},
+        "model": {
+            "folder": str(base.folder.resolve()),
+            "weights": fingerprints(base, Cache(Path(config.data.cache)).hashes),
+        },
+        "earlier": dict(earlier),
+        "data": {
+            "hash": sprites.hash,
+            "num_training": len(sprites.training),
+            "num_held_out": len(sprites.held_out),
+            "matte": "#{:02x}{:02x}{:02x}".format(*sprites.matte),
+            "factor": sprites.factor,
+            **({"views": views, "as_stored": sprites.is_as_stored} if (views := sprites.views) else {}),
+            **({"masks": sprites.masks_hash} if sprites.masks else {}),
+            **(_regularisation(sprites) if sprites.regularisation else {}),
+        },
+    }
+
+
+def _regularisation(sprites: TrainingSet) -> dict[str, Any]:
+    return {"regularisation": sprites.regularisation_hash, "num_regularisation": len(sprites.regularisation)}
+
+
+def new_run_id() -> str:
+    """An id that no other run has; W&B keeps it over a resume. In a sweep of W&B's own, its agent has given one."""
+    given = os.environ.get("WANDB_RUN_ID") if os.environ.get("WANDB_SWEEP_ID") else None
+    return given or secrets.token_hex(4)
+
+
+def check_resumable(source: Path, recorded: Mapping[str, Any], record: Mapping[str, Any]) -> None:
+    """Raise ResumeError, naming every difference, unless `record` continues the recorded run.
+
+    A key that a record lacks, for it is older than the key, has the key's default, or what was done before it.
+    """
+    changed = changed_settings(recorded["settings"], record["settings"])
+    if recorded["data"]["hash"] != record["data"]["hash"]:
+        changed.append("data.path: the sprites or captions are not those the run was trained on")
+    begun, begins = (r.get("earlier", {}) for r in (recorded, record))
+    changed += [
+        f"adapter.{name}: {'another file than' if name in begun and name in begins else 'not as'} the run began with"
+        for name in ("start", "over")
+        if begun.get(name) != begins.get(name)
+    ]
+    if note := changed_views(recorded["data"], record["data"]):
+        changed.append(f"data.path: {note}")
+    masks = {r["data"].get("masks") for r in (recorded, record)} - {None}
+    if len(masks) > 1:
+        changed.append("data.path: the masks of the sprites are not those the run was trained on")
+    if recorded["data"].get("regularisation") != record["data"].get("regularisation"):
+        changed.append("data.regularisation.path: the images or captions are not those the run was trained with")
+    if parts := changed_weights(recorded, record["model"]["weights"]):
+        changed.append(
+            f"model.path: the weights in {record['model']['folder']} are not those that the run began with "
+            f"({', '.join(parts)}); name the base as it was"
+        )
+    if changed:
+        listed, free = "\n  ".join(changed), ", ".join(FREE_ON_RESUME)
+        raise ResumeError(
+            f"{source}: the settings differ from the run's, and it could not go on as it began\n  {listed}\n"
+            f"leave these as they were, or start a new run without resume=; what may change is {free}"
+        )
+
+
+def changed_views(recorded: Mapping[str, Any], data: Mapping[str, Any]) -> str | None:
+    """What differs in what manifests say of the images, from what records tell of their data; None where nothing does.
+
+    Before manifests were read, and where there is none, files are shown as they lie in their folder.
+    """
+    before, now = (d.get("views", {}) for d in (recorded, data))
+    if before == now or (not before and data.get("as_stored")):
+        return None
+    if not before:
+        return (
+            "the run was begun with the images as they lie in the folder, and by the manifest.jsonl in it they would "
+            "now be shown otherwise; move that file away for this run, or start a new one"
+        )
+    if now.keys() < before.keys():
+        return "the manifest.jsonl that the run was begun with is gone; put it back"
+    return "by manifest.jsonl the images are enlarged or placed in another way than when the run was begun"
+
+
+def changed_settings(recorded: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
+    """What differs between settings as plain values, of what may not change when a run goes on: keys with values."""
+    before, now = ({**_defaults(), **BEFORE_THE_KEY, **dict(flatten(s))} for s in (recorded, settings))
+    if now["hardware.base"] == BaseFormat.auto.value:  # left open, so a run that goes on keeps the format it has
+        now["hardware.base"] = before["hardware.base"]
+    return _batch_changes(before, now) + [
+        f"{key}: {before.get(key)} -> {now.get(key)}"
+        for key in sorted(before.keys() | now.keys())
+        if _is_other(key, before.get(key), now.get(key)) and not _is_free(key) and key not in BATCH
+    ]
+
+
+def _is_other(key: str, before: object, now: object) -> bool:
+    """Whether a value is another one; of a folder or file, whether it lies elsewhere."""
+    places = place_keys(TrainConfig)
+    if declared_path(key, places) in places and isinstance(before, str) and isinstance(now, str):
+        return not is_same(Path(before).expanduser(), Path(now).expanduser())  # older records hold them as typed
+    return before != now
+
+
+def changed_weights(recorded: Mapping[str, Any], weights: Mapping[str, str]) -> list[str]:
+    """The parts of a base whose `weights`, as fingerprints, are not those of a record; none where it has none."""
+    before: Mapping[str, str] = recorded["model"].get("weights") or {}
+    return [part for part in before if before[part] != weights.get(part)]
+
+
+def warn_of_base(base: BaseModel, recorded: Mapping[str, Any] | None, cache: Cache) -> None:
+    """Say so where a base is not the one, to the last weight, that a run was trained on."""
+    if recorded is not None and (parts := changed_weights(recorded, fingerprints(base, cache.hashes))):
+        log.warning(
+            "%s is not the base that the run was trained on (other weights: %s): images are not comparable with the "
+            "run's own; name its base with model.path=",
+            base.folder,
+            ", ".join(parts),
+        )
+
+
+def _batch_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What to do where a step would take another number of sprites than before."""
+    size, (_, accumulate, processes) = math.prod(_batch(before)), _batch(now)
+    if size == math.prod(_batch(now)):
+        return []
+    was, is_now = (" x ".join(map(str, _batch(settings))) for settings in (before, now))
+    divides = size % (accumulate * processes) == 0
+    fitting = f"trainer.batch_size={size // (accumulate * processes)}" if divides else "other numbers"
+    return [f"{' x '.join(BATCH)}: {was} -> {is_now}; for {size} sprites a step as before give {fitting}"]
+
+
+def _batch(settings: Mapping[str, Any]) -> tuple[int, int, int]:
+    """Sprites of a forward pass, passes of a step, and processes."""
+    processes = settings.get("hardware.devices", 1) * settings.get("hardware.num_nodes", 1)
+    return settings["trainer.batch_size"], settings["trainer.accumulate"], processes
+
+
+def plain(value: Any) -> Any:
+    """A dataclass as dictionaries, lists, numbers and text."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    return value.value if isinstance(value, Enum) else value
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values of nested settings."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def public_settings(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The flat settings that may leave this machine: no folders but their last names."""
+    flat, places = {k: v for k, v in flatten(record["settings"]) if not k.startswith(UNTOLD)}, place_keys(TrainConfig)
+    for key in flat:
+        if declared_path(key, places) in places and flat[key] and Path(flat[key]).exists():
+            flat[key] = Path(flat[key]).resolve().name
+    return {
+        **flat,
+        **{f"versions.{k}": v for k, v in record["versions"].items()},
+        **dict(flatten({"data_set": record["data"]})),
+    }
+
+
+def to_json(record: Mapping[str, Any]) -> str:
+    """The record as it is written."""
+    return json.dumps(record, indent=1) + "\n"
+
+
+def _defaults() -> dict[str, Any]:
+    """The keys of a training that have a default, flat."""
+    return {name: value for name, value in flatten(plain(TrainConfig())) if value != MISSING}
+
+
+def _is_free(key: str) -> bool:
+    return declared_path(key, FREE_ON_RESUME) in FREE_ON_RESUME or key.startswith(
+        tuple(f"{f}." for f in FREE_ON_RESUME)
+    )

@@ -1,0 +1,58 @@
+"""Where a run begins: at step 0, or from the checkpoint of another or of its own."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spritelora.commands.train.record import check_resumable
+from spritelora.config.train.schema import TrainConfig
+from spritelora.errors import ResumeError
+from spritelora.runs.layout import is_run, read_record
+from spritelora.training.callbacks.checkpoints import FINAL, checkpoint_step, newest_checkpoint, tidy_checkpoints
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a run begins: a checkpoint and its step, or at zero."""
+
+    checkpoint: Path | None
+    step: int
+
+
+def find_start(config: TrainConfig, record: dict[str, Any]) -> tuple[Start, dict[str, Any]]:
+    """Where training begins, and the record with the identity of the run that goes on."""
+    if config.resume is None:
+        return Start(None, 0), record
+    source = Path(config.resume)
+    recorded = read_record(source)
+    check_resumable(source, recorded, record)
+    if is_run(source):
+        tidy_checkpoints(source)
+        checkpoint = newest_checkpoint(source)
+        record = {**record, **{key: recorded[key] for key in ("id", "name", "sweep")}}
+    else:
+        checkpoint = source
+    if checkpoint is None:
+        log.info("%s has no checkpoint yet: training starts again at step 0", source)
+        return Start(None, 0), record
+    step, last = checkpoint_step(checkpoint), config.trainer.max_steps
+    is_unfinished = is_run(source) and step == last and not (source / FINAL).is_dir()
+    if step >= last and not is_unfinished:
+        raise ResumeError(f"{checkpoint} is at step {step} of {last} already; to go on: trainer.max_steps={2 * step}")
+    if is_run(source) and _has_stopped_early(source, step, recorded, config):
+        raise ResumeError(
+            f"{source} ended at step {step}, before its last, for {config.trainer.patience} validations brought no "
+            f"improvement; to go on: trainer.patience={2 * config.trainer.patience}, or trainer.patience=0"
+        )
+    log.info("going on from step %d of %s", step, checkpoint)
+    return Start(checkpoint, step), record
+
+
+def _has_stopped_early(run: Path, step: int, recorded: dict[str, Any], config: TrainConfig) -> bool:
+    """Whether a run's end by its patience stands, for neither that nor anything of its length is changed."""
+    before = recorded["settings"]["trainer"]
+    is_same = before.get("patience", 0) == config.trainer.patience
+    return (run / FINAL).is_dir() and config.trainer.patience > 0 and is_same and step < before["max_steps"]

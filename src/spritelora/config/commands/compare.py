@@ -1,0 +1,24 @@
+"""Configuration of `scripts/compare.py`: runs, LoRA files or a sweep in one table."""
+
+from dataclasses import dataclass
+
+from spritelora.config.commands.validate import ValidateConfig
+from spritelora.config.fields import key, section
+
+
+@dataclass
+class CompareConfig:
+    """What is compared, and in which order it is shown."""
+
+    runs: list[str] = key([], "run directories, LoRA files, and folders of a multirun", is_place=True, at_least=1)
+    names: list[str] = key([], "a name for each, in their order; unset: their own", text=True)
+    output: str | None = key(None, "folder to write; unset: outputs/compare/<date>_<time>", is_place=True)
+    overwrite: bool = key(False, "replace an earlier comparison in that folder")
+    sort: str | None = key(
+        None, "column that orders the rows, those without it last; unset: validation_loss, else name", text=True
+    )
+    descending: bool | None = key(None, "the largest first; unset: the best first where the column has one")
+    measure: bool = key(False, "validate what has no validation yet, as validation.* says")
+    wandb: bool = key(False, "log the page's tables and images to W&B too, offline where no API key is set")
+    project: str | None = key(None, "W&B project, or entity/project; unset: spritelora", text=True)
+    validation: ValidateConfig = section(ValidateConfig, "how measure=true validates")

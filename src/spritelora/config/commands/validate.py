@@ -1,0 +1,83 @@
+"""Configuration of `scripts/validate.py`: a LoRA against its base. What is unset, the run knows."""
+
+from dataclasses import dataclass
+
+from spritelora.config.fields import key, section
+from spritelora.config.train.hardware_keys import Device, Precision
+
+STRENGTHS = [0.5, 0.7, 0.8, 0.9, 1.0, 1.2]
+
+
+@dataclass
+class ValidatedModel:
+    """The base model that both draw with."""
+
+    path: str | None = key(
+        None, "single file, diffusers folder or hub id; unset: the run's, or the embedded base", is_place=True
+    )
+    vae: str | None = key(None, "file or folder of another VAE; unset: the run's, or the model's", is_place=True)
+    tokenizer: str | None = key(None, "folder of CLIP's tokenizer; unset: the run's, or looked for", is_place=True)
+    resolution: int | None = key(
+        None, "side of the images in pixels; unset: the run's, or the LoRA file's", at_least=32, multiple_of=32
+    )
+
+
+@dataclass
+class ValidatedData:
+    """The sprites that the LoRA was trained on."""
+
+    path: str | None = key(None, "folder of captioned sprites; unset: the run's", is_place=True)
+    cache: str | None = key(None, "folder of text embeddings computed once; unset: the run's", is_place=True)
+
+
+@dataclass
+class ValidationSampler:
+    """How images are drawn; unset: as the run drew its samples."""
+
+    steps: int | None = key(None, "denoising steps; unset: the run's, or 25", at_least=1, at_most=1000)
+    guidance: float | None = key(None, "classifier-free guidance, 1: none; unset: the run's, or 8", at_least=1)
+    negative_prompt: str | None = key(
+        None, "what guidance moves away from; unset: the run's", text=True, if_empty="nothing"
+    )
+    seed: int | None = key(None, "seed of the start noise; unset: the run's, or 0", at_least=0)
+
+
+@dataclass
+class ValidationHardware:
+    """Device and precision."""
+
+    device: Device = key(Device.auto, "where to draw")
+    precision: Precision = key(Precision.auto, "arithmetic of the UNet")
+    threads: int | None = key(None, "CPU threads; unset: torch's own choice", at_least=1)
+
+
+@dataclass
+class ValidateConfig:
+    """What is held against the base, and how."""
+
+    run: str | None = key(None, "run directory, or one of its checkpoints", is_place=True)
+    lora: list[str] = key([], "LoRA files in any form to take instead of the run's own, added up", is_place=True)
+    weights: list[float] = key([], "weight of each LoRA of lora=, times the strength; unset: 1 each")
+    output: str | None = key(None, "folder to write; unset: RUN/validation", is_place=True)
+    overwrite: bool = key(False, "replace an earlier validation in that folder")
+    compare_base: bool = key(True, "draw with the base too; false: only the LoRA's own figures")
+    strengths: list[float] = key(STRENGTHS, "strengths to draw with", at_least=1)
+    strength: float | None = key(None, "one strength alone, instead of strengths", above=0, at_most=10)
+    prompts_file: str | None = key(
+        None,
+        "new prompts, one a line, # for comments; unset: the run's sample prompts and the captions it held out",
+        is_place=True,
+    )
+    num_prompts: int = key(8, "the most prompts from the training captions, and as many new ones", at_least=1)
+    images_per_prompt: int = key(1, "images of each prompt, each from its own start noise", at_least=1)
+    batch_size: int = key(8, "images drawn at once", at_least=1)
+    max_colours: int | None = key(
+        None, "most colours of a usable sprite; unset: 16, or what training sprites have, if more", at_least=2
+    )
+    clip: str | None = key(None, "folder or hub id of a CLIP model, for prompt adherence", is_place=True)
+    wandb: bool = key(False, "log the page's tables and images to W&B too, offline where no API key is set")
+    project: str | None = key(None, "W&B project, or entity/project; unset: the run's, or spritelora", text=True)
+    model: ValidatedModel = section(ValidatedModel)
+    data: ValidatedData = section(ValidatedData)
+    sampler: ValidationSampler = section(ValidationSampler)
+    hardware: ValidationHardware = section(ValidationHardware)

@@ -1,0 +1,122 @@
+"""Every key of `train` that a user can set: its type, its meaning and its limits."""
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from omegaconf import MISSING
+
+from spritelora.config.fields import key, section
+from spritelora.config.train.adapter_keys import (
+    AdapterConfig,
+    AdapterKind,
+    LoraConfig,
+    TargetsConfig,
+    TextEncodersConfig,
+)
+from spritelora.config.train.data_keys import DataConfig
+from spritelora.config.train.hardware_keys import HardwareConfig
+from spritelora.config.train.loop_keys import OptimConfig, TrainerConfig, ValidationConfig
+
+
+class Prediction(Enum):
+    """What the UNet predicts; `auto` reads it from the model's scheduler."""
+
+    auto = "auto"
+    epsilon = "epsilon"
+    v_prediction = "v_prediction"
+
+
+@dataclass
+class ModelConfig:
+    """The base model that the LoRA is trained on."""
+
+    path: str | None = key(
+        None,
+        ".safetensors file, diffusers folder or hub id of an SDXL model; unset: the embedded base",
+        is_place=True,
+    )
+    vae: str | None = key(
+        None, "file or folder of another VAE, such as the fp16-fix; unset: the model's", is_place=True
+    )
+    tokenizer: str | None = key(None, "folder of CLIP's tokenizer, for single files; unset: looked for", is_place=True)
+    resolution: int = key(MISSING, "side of the square training images in pixels", at_least=32, multiple_of=32)
+    prediction: Prediction = key(Prediction.auto, "what the UNet predicts; auto: as the model's scheduler says")
+    zero_terminal_snr: bool | None = key(None, "last timestep is noise alone; unset: as the model's scheduler says")
+    adam_lr: float = key(MISSING, "learning rate that suits this base with Adam at alpha/rank 1", above=0)
+
+
+@dataclass
+class ObjectiveConfig:
+    """What the training loss asks for."""
+
+    noise_offset: float = key(0.0, "size of a per-channel constant added to the noise", at_least=0)
+    adaptive_offset: float = key(0.0, "added to noise_offset for each unit of |mean| of a latent channel")
+    pyramid_levels: int = key(0, "coarser noises added to the noise, of each sample alone; 0: none", at_least=0)
+    pyramid_discount: float = key(0.3, "size of each of them by the one before", above=0, at_most=1)
+    perturbation: float = key(0.0, "size of the noise that the input has and the target has not", at_least=0)
+    masked_loss: bool = key(False, "average the loss over the sprite's own area, not over matte and padding")
+    unmasked_weight: float = key(0.0, "weight of matte and padding with masked_loss", at_least=0, at_most=1)
+
+
+@dataclass
+class SamplerConfig:
+    """The sample images."""
+
+    steps: int = key(MISSING, "denoising steps", at_least=1, at_most=1000)
+    guidance: float = key(MISSING, "classifier-free guidance; 1: none", at_least=1)
+    prompts: list[str] = key(MISSING, "prompts, the same at every step", text=True, at_least=1)
+    negative_prompt: str = key("", "what guidance moves away from", text=True, if_empty="nothing")
+    seed: int = key(0, "seed of the start noise", at_least=0)
+
+
+@dataclass
+class SweepConfig:
+    """What concerns a job of a sweep (`-m`) as a part of it."""
+
+    objective: str = key("validation_loss", "what sweepers minimise: a column of the results")
+    stop_on_failure: bool = key(False, "leave out the jobs after one that failed")
+
+
+@dataclass
+class TrainConfig:
+    """Settings of one training run."""
+
+    seed: int = key(0, "seed of adapter, data order and noise", at_least=0)
+    output: str | None = key(None, "run directory; unset: outputs/train/<date>_<time>", is_place=True)
+    resume: str | None = key(
+        None,
+        "run directory to continue, checkpoint to start a new run from, or auto: the newest run of these settings",
+        is_place=True,
+    )
+    model: ModelConfig = section(ModelConfig)
+    data: DataConfig = section(DataConfig)
+    lora: LoraConfig = section(LoraConfig)
+    adapter: AdapterConfig = section(AdapterConfig)
+    targets: TargetsConfig = section(TargetsConfig)
+    text_encoders: TextEncodersConfig = section(TextEncodersConfig)
+    optim: OptimConfig = section(OptimConfig)
+    schedule: Any = key(MISSING, "learning-rate curve", targets=("spritelora.training.schedules.",))
+    objective: ObjectiveConfig = section(ObjectiveConfig)
+    weighting: Any = key(MISSING, "loss weight by timestep", targets=("spritelora.diffusion.weighting.",))
+    loss: Any = key(MISSING, "error of a prediction", targets=("spritelora.diffusion.losses.",))
+    timesteps: Any = key(MISSING, "how timesteps are drawn", targets=("spritelora.diffusion.timesteps.",))
+    trainer: TrainerConfig = section(TrainerConfig)
+    validation: ValidationConfig = section(ValidationConfig)
+    hardware: HardwareConfig = section(HardwareConfig)
+    sampler: SamplerConfig = section(SamplerConfig)
+    logger: Any = key(MISSING, "where metrics and samples go", targets=("spritelora.training.loggers.",))
+    sweep: SweepConfig = section(SweepConfig)
+
+    @property
+    def file_alpha(self) -> float:
+        """The alpha of a LoRA file, whose readers scale by alpha/rank: with rsLoRA, sqrt(rank) times the set one."""
+        is_stabilised = self.adapter.kind is AdapterKind.rslora
+        return self.lora.settled_alpha * (math.sqrt(self.lora.rank) if is_stabilised else 1.0)
+
+    @property
+    def sprites_a_step(self) -> int:
+        """The global batch: sprites of one optimizer step, over all processes."""
+        num_processes = self.hardware.devices * self.hardware.num_nodes
+        return self.trainer.batch_size * self.trainer.accumulate * num_processes

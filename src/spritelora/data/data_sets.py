@@ -1,0 +1,108 @@
+"""The folders that a run's sprites come from besides the one of `data.path`: sets by name, and one that regularises."""
+
+import dataclasses
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from spritelora.config.train.data_keys import DataConfig, RegularisationConfig, SetConfig
+from spritelora.errors import ConfigError, DatasetError
+from spritelora.sprites.folder.sprite_folder import CaptionedSprite, factors_text, place_sprites, read_folder
+from spritelora.sprites.names import printable
+
+log = logging.getLogger(__name__)
+
+SET_NAME = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def read_sets(config: DataConfig, side_px: int) -> list[CaptionedSprite]:
+    """The sprites of all sets, one set after the other, under names and groups that begin with their set's.
+
+    All are enlarged by one factor, as the sprites of one folder are. Raises ConfigError for settings that make no
+    sense, DatasetError that tells the problems of every set.
+    """
+    _check(config)
+    found: dict[str, list[CaptionedSprite]] = {}
+    problems: list[str] = []
+    for name, of_set in config.sets.items():
+        try:
+            found[name] = read_folder(Path(of_set.path), side_px, f"data.sets.{name}.path")
+        except DatasetError as error:
+            problems.append(str(error))
+    if problems:
+        raise DatasetError("\n".join(problems))
+    _warn_of_repeats(found)
+    rest = iter(place_sprites([s for sprites in found.values() for s in sprites], side_px))
+    placed = {name: list(islice(rest, len(sprites))) for name, sprites in found.items()}
+    for name, sprites in found.items():
+        of_set, own, factor = config.sets[name], factors_text(sprites), factors_text(placed[name])
+        alone = f"; alone they would be enlarged by {own}, beside the others by {factor}" if own != factor else ""
+        log.info("set %s: %d sprites x %d, weight %g%s", name, len(sprites), of_set.repeats, of_set.weight, alone)
+    return [_of_set(s, name, config.sets[name]) for name, sprites in placed.items() for s in sprites]
+
+
+def read_regularisation(config: RegularisationConfig, side_px: int) -> list[CaptionedSprite]:
+    """The images that keep the base as it is, enlarged by a factor of their own; none where no folder is named."""
+    if config.path is None:
+        return []
+    sprites = read_folder(Path(config.path), side_px, "data.regularisation.path")
+    log.info(
+        "regularisation: %d images, one after every %d sprites, weight %g", len(sprites), config.every, config.weight
+    )
+    return [dataclasses.replace(sprite, weight=config.weight) for sprite in sprites]
+
+
+def warn_of_shared_captions(sprites: Sequence[CaptionedSprite], regularisation: Sequence[CaptionedSprite]) -> None:
+    """Say where the same words stand for what is to be learnt and for what is to stay."""
+    learnt = {s.caption for s in sprites}
+    if shared := [s for s in regularisation if s.caption in learnt]:
+        log.warning(
+            "%d regularisation images have captions of training sprites (%s: '%s') and pull against them: give them "
+            "captions without the words of your style",
+            len(shared),
+            printable(shared[0].name),
+            shared[0].caption[:60],
+        )
+
+
+def recorded_sets(settings: Mapping[str, Any]) -> dict[str, SetConfig]:
+    """The sets in the recorded settings of `data`; runs before there were any have none."""
+    return {name: SetConfig(**of_set) for name, of_set in settings.get("sets", {}).items()}
+
+
+def _check(config: DataConfig) -> None:
+    if config.path is not None:
+        raise ConfigError(
+            f"data.path={config.path} beside data.sets ({', '.join(config.sets)}): give one of both; to have that "
+            f"folder as one more set, type data.sets.NAME.path={config.path}"
+        )
+    if odd := [name for name in config.sets if not SET_NAME.fullmatch(str(name))]:
+        raise ConfigError(f"data.sets: '{odd[0]}' is not a name of letters, digits, _ and -; rename the set")
+
+
+def _of_set(sprite: CaptionedSprite, name: str, of_set: SetConfig) -> CaptionedSprite:
+    return dataclasses.replace(
+        sprite,
+        name=f"{name}/{sprite.name}",
+        group=f"{name}/{sprite.group}",
+        repeats=sprite.repeats * of_set.repeats,
+        weight=of_set.weight,
+    )
+
+
+def _warn_of_repeats(found: Mapping[str, Sequence[CaptionedSprite]]) -> None:
+    sets_of: dict[str, dict[str, str]] = {}
+    for name, sprites in found.items():
+        for sprite in sprites:
+            sets_of.setdefault(sprite.sha256, {})[name] = sprite.name
+    if repeated := [places for places in sets_of.values() if len(places) > 1]:
+        named = " and ".join(f"{name}/{printable(file)}" for name, file in repeated[0].items())
+        log.warning(
+            "%d images are in more than one set (%s): held out in one, they are trained on in the other; keep each "
+            "in one set and raise its repeats",
+            len(repeated),
+            named,
+        )

@@ -1,0 +1,90 @@
+"""`resume=auto`: the newest run of the same configuration goes on; where there is none, a new one starts."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from spritelora.config.command_line import CommandLine, to_grammar
+from spritelora.config.overrides import override_key, typed_place
+from spritelora.config.strict import load
+from spritelora.config.train.processes import is_follower
+from spritelora.config.train.schema import TrainConfig
+from spritelora.door.compose import compose_config
+from spritelora.door.run_folder import claimed, remove_if_unused
+from spritelora.errors import ConfigError, ResumeError
+from spritelora.runs.layout import FINAL, RECORD, is_run, read_record
+
+AUTO = "resume=auto"
+RUNS = Path("outputs/train")
+"""Where runs are when no `output` is given."""
+
+
+def settle_auto(line: CommandLine, config_dir: Path, name: str, schema: type[Any]) -> CommandLine:
+    """The command line as it is, or of a training with `resume=auto` settled: a run in its place, or nothing.
+
+    Raises ConfigError for a sweep, ResumeError where `output` names a run of another configuration.
+    """
+    if AUTO not in line.overrides or schema is not TrainConfig:
+        return line
+    if line.is_multirun:
+        raise ConfigError(f"{AUTO} goes on with one run; for a sweep name its folder: resume=multirun/train/...")
+    typed = {override_key(o): o for o in line.overrides if o != AUTO}
+    if is_follower():  # the first process says where the run goes on
+        return CommandLine(line.flags, list(typed.values()))
+    settings = to_grammar([o for key, o in typed.items() if key != "output"], TrainConfig)
+    config = load(compose_config(config_dir, name, settings, line.config_dirs), TrainConfig)
+    output = typed_place(line.overrides, "output")
+    run = _newest(config) if output is None else _of_folder(output, config)
+    if run is None:
+        return CommandLine(line.flags, list(typed.values()))
+    _tell(f"{run} goes on")
+    return CommandLine(line.flags, [*(o for key, o in typed.items() if key != "output"), f"resume={run}"])
+
+
+def _of_folder(folder: Path, config: TrainConfig) -> Path | None:
+    if not is_run(folder):
+        if folder.is_dir():
+            with claimed(folder):
+                remove_if_unused(folder, "train.log")  # a start that was killed before it had a record
+        _tell(f"{folder} holds no run yet: training starts anew")
+        return None
+    if changes := _changes(read_record(folder), config):
+        listed = "\n  ".join(changes)
+        raise ResumeError(
+            f"{folder} holds a run of another configuration\n  {listed}\nleave these as they were, or name another "
+            f"folder with output="
+        )
+    return folder
+
+
+def _newest(config: TrainConfig) -> Path | None:
+    for run, record in _runs():
+        if _changes(record, config):
+            continue
+        if (run / FINAL).is_dir() and record["settings"]["trainer"]["max_steps"] >= config.trainer.max_steps:
+            _tell(f"{run}, the newest run of this configuration, is finished: training starts anew")
+            return None
+        return run
+    _tell(f"no run in {RUNS} has this configuration: training starts anew")
+    return None
+
+
+def _runs() -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """The runs whose record can be read, the one that was started or gone on with last first."""
+    records = sorted(RUNS.glob(f"*/{RECORD}"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
+    for file in records:
+        try:
+            yield file.parent, read_record(file.parent)
+        except ResumeError as error:
+            _tell(f"passed over: {error}")
+
+
+def _changes(record: Mapping[str, Any], config: TrainConfig) -> list[str]:
+    from spritelora.commands.train.record import changed_settings, plain  # torch is slow to import
+
+    return changed_settings(record["settings"], plain(config))
+
+
+def _tell(text: str) -> None:
+    print(f"{AUTO}: {text}", file=sys.stderr)  # noqa: T201

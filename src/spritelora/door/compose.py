@@ -1,0 +1,76 @@
+"""From overrides to a configuration, as Hydra composes it; what its files may compute."""
+
+import tempfile
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import hydra
+import omegaconf
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf, flag_override
+
+from spritelora.config.free_text import quote
+from spritelora.config.places import expand_home
+from spritelora.config.values import empty_problem
+from spritelora.door.job_logging import JOB_LOGGING
+from spritelora.door.launchers import gpus_per_job, jobs_at_once
+from spritelora.errors import ConfigError
+
+IS_HYDRA_1_3 = hydra.__version__.startswith("1.3")
+HYDRA_VERSION: dict[str, Any] = {"version_base": "1.3"} if IS_HYDRA_1_3 else {}
+# Our launchers' files set defaults over the plugins' own; that the plugins check them is welcome, here and in workers.
+warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
+
+_register = getattr(
+    OmegaConf, "register_new_resolver" if omegaconf.__version__.startswith("2.3") else "register_resolver"
+)
+_register("place", expand_home, replace=True)
+_register("run_dir", lambda default, output: expand_home(output) if output else default, replace=True)
+_register("temp_dir", tempfile.gettempdir, replace=True)
+_register("share", lambda share, number: float(f"{share * number:.12g}"), replace=True)
+_register("jobs_at_once", jobs_at_once, replace=True)
+_register("gpus_per_job", gpus_per_job, replace=True)
+
+
+ConfigStore.instance().store(group="hydra/job_logging", name="plain", node=JOB_LOGGING)
+
+
+def compose_config(
+    config_dir: Path, name: str, overrides: list[str], more_dirs: Sequence[Path] = (), with_hydra: bool = False
+) -> DictConfig:
+    """The configuration that overrides give, with options from `more_dirs` too; Hydra's state is left as it was."""
+    if more_dirs:
+        places = ",".join(quote(f"file://{folder.resolve()}") for folder in more_dirs)
+        overrides = [*overrides, f"hydra.searchpath=[{places}]"]
+    with hydra.initialize_config_dir(str(config_dir), **HYDRA_VERSION):
+        config = hydra.compose(name, overrides, return_hydra_config=with_hydra)
+    GlobalHydra.instance().clear()
+    return config
+
+
+def without_hydra(config: DictConfig) -> DictConfig:
+    """The configuration without Hydra's own part."""
+    own = config.copy()
+    with flag_override(own, ["struct", "readonly"], False):
+        own.pop("hydra", None)
+    return own
+
+
+def folders_in_home(config: DictConfig) -> list[str]:
+    """Overrides that give the folders that Hydra makes the home folder that `~` stands for, where they begin with it.
+
+    `config`: with Hydra's own part. Raises ConfigError for an empty folder.
+    """
+    overrides: list[str] = []
+    for key in ("hydra.run.dir", "hydra.sweep.dir"):
+        section, _, name = key.rpartition(".")
+        folders = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.select(config, section), resolve=False))
+        folder = str(folders[name])
+        if not folder.strip():
+            raise ConfigError(empty_problem(key, "leave it out"))
+        if folder.startswith("~"):
+            overrides.append(f"{key}={quote(expand_home(folder))}".replace("\\${", "${"))  # interpolations stay such
+    return overrides

@@ -1,0 +1,34 @@
+"""How a command logs: one event, one line."""
+
+import logging
+import sys
+from typing import Any
+
+
+class BarSafeHandler(logging.StreamHandler[Any]):
+    """Writes log lines above a progress bar instead of through it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from tqdm import tqdm
+
+        tqdm.write(self.format(record), file=sys.stderr)
+
+
+JOB_LOGGING = {
+    "version": 1,
+    "formatters": {"plain": {"format": "%(message)s"}, "dated": {"format": "%(asctime)s %(levelname)s %(message)s"}},
+    "handlers": {
+        "console": {"class": "spritelora.door.job_logging.BarSafeHandler", "formatter": "plain"},
+        "file": {
+            "class": "logging.FileHandler",
+            "formatter": "dated",
+            "delay": True,
+            "encoding": "utf-8",
+            "errors": "backslashreplace",
+            "filename": "${hydra.runtime.output_dir}/${hydra.job.name}.log",
+        },
+    },
+    "root": {"level": "INFO", "handlers": ["console", "file"]},
+    "disable_existing_loggers": False,
+}
+"""Plain on the console, with its time in the run's log file."""

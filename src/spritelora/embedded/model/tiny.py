@@ -1,0 +1,152 @@
+"""The tiny SDXL: SDXL's classes and structure at a size that a CPU trains; 128 px images, 16 x 16 latents."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+from spritelora.embedded.drawn import caption_words
+from spritelora.embedded.model.tiny_vae import build_vae
+from spritelora.errors import WeightsError, first_line
+from spritelora.sdxl.files.tiny_tokenizer import END, TEXT_TOKENS, build_tokenizer, write_tokenizer
+from spritelora.weight_files.container import read_tensors
+
+RESOLUTION_PX = 128
+
+TOKEN_STD = 0.7
+"""CLIP's 0.02 would leave the penultimate state, which has no final norm, too small to steer the UNet."""
+
+
+@dataclass(frozen=True)
+class TinySdxl:
+    """The parts of the pipeline, named as diffusers names their folders.
+
+    Untyped, for the annotations of diffusers and transformers name unions of what their parts may be elsewhere. They
+    are CLIPTokenizer twice, CLIPTextModel, CLIPTextModelWithProjection, UNet2DConditionModel, AutoencoderKL and
+    EulerDiscreteScheduler.
+    """
+
+    tokenizer: Any
+    tokenizer_2: Any
+    text_encoder: Any
+    text_encoder_2: Any
+    unet: Any
+    vae: Any
+    scheduler: Any
+
+
+def build_tiny(seed: int) -> TinySdxl:
+    """Build the tiny SDXL in fp32 with random weights that depend on the seed alone."""
+    words = caption_words()
+    tokenizer, tokenizer_2 = build_tokenizer(words, END), build_tokenizer(words, "!")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        text_encoder = CLIPTextModel(text_config(tokenizer, width=64, heads=4, activation="quick_gelu"))
+        text_encoder_2 = CLIPTextModelWithProjection(text_config(tokenizer_2, width=96, heads=6, activation="gelu"))
+        for encoder in (text_encoder, text_encoder_2):
+            tokens: Any = encoder.get_input_embeddings()
+            torch.nn.init.normal_(tokens.weight, std=TOKEN_STD)
+        unet = build_unet(text_encoder.config, text_encoder_2.config)
+        vae = build_vae(RESOLUTION_PX)
+    return TinySdxl(tokenizer, tokenizer_2, text_encoder, text_encoder_2, unet, vae, build_scheduler())
+
+
+def text_config(tokenizer: Any, width: int, heads: int, activation: str) -> CLIPTextConfig:
+    """An encoder's configuration; three layers, so that the second to last state has seen words combine twice."""
+    end_id = tokenizer.eos_token_id
+    # transformers pools at the highest token id, not at the end token, where eos_token_id is 2.
+    assert end_id == len(tokenizer) - 1
+    return CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        intermediate_size=4 * width,
+        projection_dim=width,
+        num_hidden_layers=3,
+        num_attention_heads=heads,
+        max_position_embeddings=TEXT_TOKENS,
+        hidden_act=activation,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=end_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+
+
+def build_unet(text: Any, text_2: Any) -> UNet2DConditionModel:
+    """SDXL's three-level UNet, with attention on the lower two levels."""
+    size_embedding = 32
+    config: dict[str, Any] = {
+        "sample_size": RESOLUTION_PX // 8,
+        "block_out_channels": (48, 96, 128),
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        "layers_per_block": 2,
+        "transformer_layers_per_block": (1, 1, 2),
+        "attention_head_dim": (3, 6, 8),
+        "norm_num_groups": 16,
+        "cross_attention_dim": text.hidden_size + text_2.hidden_size,
+        "use_linear_projection": True,
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": size_embedding,
+        "projection_class_embeddings_input_dim": text_2.projection_dim + 6 * size_embedding,
+    }
+    return UNet2DConditionModel(**config)
+
+
+def build_scheduler() -> EulerDiscreteScheduler:
+    """SDXL's scheduler."""
+    return EulerDiscreteScheduler(
+        num_train_timesteps=1000,
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        prediction_type="epsilon",
+        interpolation_type="linear",
+        use_karras_sigmas=False,
+        timestep_spacing="leading",
+        steps_offset=1,
+    )
+
+
+def write_parts(parts: TinySdxl, folder: Path, dtype: torch.dtype) -> None:
+    """Write the parts as a plain diffusers folder of safetensors; the parts are converted to `dtype` in place."""
+    # Here, for the pipeline's module takes seconds to import, and training does without it.
+    from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import StableDiffusionXLPipeline
+
+    pipeline: Any = StableDiffusionXLPipeline(**vars(parts), add_watermarker=False)
+    pipeline.to(dtype)
+    pipeline.save_pretrained(folder, safe_serialization=True)
+    for encoder in ("text_encoder", "text_encoder_2"):
+        declare_float32(folder / encoder / "config.json")
+    write_tokenizer(parts.tokenizer, folder / "tokenizer")
+    write_tokenizer(parts.tokenizer_2, folder / "tokenizer_2")
+
+
+def load_denoiser(parts: TinySdxl, folder: Path) -> None:
+    """Put the weights of a base's UNet and text encoders into `parts`, in fp32. Raises WeightsError if they differ."""
+    for name in ("unet", "text_encoder", "text_encoder_2"):
+        file = folder / name / ("diffusion_pytorch_model.safetensors" if name == "unet" else "model.safetensors")
+        try:
+            getattr(parts, name).load_state_dict(read_tensors(file))
+        except RuntimeError as error:
+            raise WeightsError(f"{file}: not the weights of a tiny SDXL's {name} ({first_line(error)})") from error
+
+
+def declare_float32(config_path: Path) -> None:
+    """Name fp32 as an encoder's working type.
+
+    transformers 5 loads an encoder in the type its configuration names, where diffusers loads the UNet in fp32: with
+    fp16 here, a pipeline loaded without a dtype would mix the two and fail at its first step.
+    """
+    config = json.loads(config_path.read_text(encoding="utf-8"))
+    config.pop("torch_dtype", None)
+    config_path.write_text(json.dumps({**config, "dtype": "float32"}, indent=2) + "\n", encoding="utf-8", newline="\n")
+
+
+def write_tiny(folder: Path, seed: int) -> None:
+    """Write the tiny SDXL with random weights, in fp16."""
+    write_parts(build_tiny(seed), folder, torch.float16)

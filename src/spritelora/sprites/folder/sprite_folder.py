@@ -1,0 +1,268 @@
+"""A folder of sprites with side-car captions, checked whole before anything is made of it."""
+
+import dataclasses
+import hashlib
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spritelora.errors import DatasetError
+from spritelora.sprites.folder.manifest import MANIFEST, one_or_pair
+from spritelora.sprites.folder.prepared import NativeSprite, Prepared, Sizing, check_bytes, restore
+from spritelora.sprites.folder.sources import (
+    IMAGE_SUFFIXES,
+    MAX_LISTED,
+    Source,
+    as_line,
+    refuse,
+    refuse_empty,
+    survey_folder,
+)
+from spritelora.sprites.names import printable
+from spritelora.sprites.pixels.image import Pixels, read_sprite, shrink_to_fit, visible_colours, without_hidden_colour
+from spritelora.sprites.pixels.matte import choose_matte, unite_colours
+from spritelora.sprites.pixels.placement import (
+    Fit,
+    Pair,
+    canvas_shapes,
+    draw_on_canvas,
+    fit_sprite,
+    largest_factor,
+    stretch_sprite,
+    whole_cells,
+)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CaptionedSprite:
+    """An image file, its caption and what was learned when the file was checked.
+
+    `name`: path below the data set's folder. `sha256`: of the file's bytes. `colours`: visible ones, packed.
+    `native_size`: x before y. `fit`: where training shows it. `scale`: pixels of the file to one that is enlarged.
+    `repeats`: how often a pass over the set shows it. `group`: what belongs together in a split. `weight`: factor of
+    its loss. `prepared`: what the manifest says of it, None for an original. `native_sha256`: of a prepared image's
+    native sprite, empty for an original, whose `sha256` says as much.
+    """
+
+    file: Path
+    name: str
+    caption: str
+    sha256: str
+    colours: NDArray[np.uint32]
+    native_size: Pair
+    fit: Fit
+    scale: int = 1
+    repeats: int = 1
+    group: str = ""
+    weight: float = 1.0
+    prepared: Prepared | None = None
+    native_sha256: str = ""
+
+    @property
+    def factor(self) -> int | Pair:
+        """Image pixels to a sprite pixel, a pair where the axes differ."""
+        return one_or_pair(self.fit.factors)
+
+    @property
+    def stretched(self) -> Pair | None:
+        """The factors of both axes where they differ."""
+        return self.factor if isinstance(self.factor, tuple) else None
+
+    def is_stored_on(self, matte: tuple[int, int, int]) -> bool:
+        """Whether on this matte training shows the file as it lies in the folder."""
+        return self.prepared is not None and (self.fit, matte) == (self.prepared.record.fit, self.prepared.matte)
+
+
+def read_folder(folder: Path, side_px: int, key: str = "data.path") -> list[CaptionedSprite]:
+    """All sprites below `folder` with their captions, sorted by name, each decoded once and found to fit.
+
+    What prepare wrote is read as its manifest says. `key`: that named the folder. Raises DatasetError that names every
+    bad file and the remedy.
+    """
+    if not folder.is_dir():
+        raise DatasetError(f"{printable(folder)}: no such folder; {key} names a folder of images with .txt captions")
+    found = survey_folder(folder)
+    kinds = " ".join(sorted(s[1:] for s in IMAGE_SUFFIXES))
+    refuse_empty(folder, found, f" ({kinds}); {key} names the folder that holds them")
+    canvases = _canvas_problems(folder, found.prepared.values(), side_px)
+    refuse(folder, [*(as_line(p) for p in found.errors), *_caption_problems(found.sources), *canvases])
+    sprites: list[CaptionedSprite] = []
+    problems: list[str] = []
+    for source in found.sources:
+        prepared = found.prepared.get(source.name)
+        try:
+            sprites.append(_read_prepared(source, prepared, side_px) if prepared else _read_original(source, side_px))
+        except DatasetError as error:
+            problems.append(str(error))
+    refuse(folder, problems)
+    _warn(folder, [as_line(p) for p in found.problems])
+    return place_sprites(sprites, side_px)
+
+
+def place_sprites(sprites: Sequence[CaptionedSprite], side_px: int) -> list[CaptionedSprite]:
+    """The sprites of one or more sets on squares of one size, all by one factor.
+
+    That is the largest which all can have; sprites that were prepared for this size keep theirs and their place, where
+    the others can have it too. Those that were prepared by factors of their own keep them, or get them anew.
+    """
+    shapes = canvas_shapes(side_px, buckets=False)
+    factor = min((f for s in sprites if (f := _shared_factor(s, shapes)) is not None), default=1)
+    return [dataclasses.replace(sprite, fit=_fit(sprite, factor, shapes)) for sprite in sprites]
+
+
+def set_matte(sprites: Sequence[CaptionedSprite]) -> tuple[int, int, int]:
+    """One matte for the whole set: that of what is prepared where all can have it, else a colour of none of them."""
+    mattes = {s.prepared.matte for s in sprites if s.prepared}
+    if len(mattes) == 1:
+        red, green, blue = matte = mattes.pop()
+        originals = unite_colours(s.colours for s in sprites if s.prepared is None)
+        if (red << 16) + (green << 8) + blue not in originals:
+            return matte
+    return choose_matte(unite_colours(s.colours for s in sprites))
+
+
+def factors_text(sprites: Sequence[CaptionedSprite]) -> str:
+    """By what sprites are enlarged, in words: `8`, `8 to 32`, or `8x16` where the axes differ."""
+    factors = sorted({s.fit.factors for s in sprites})
+    first, last = ("x".join(map(str, f)) if f[0] != f[1] else str(f[0]) for f in (factors[0], factors[-1]))
+    return first if len(factors) == 1 else f"{first} to {last}"
+
+
+def native_sprite(sprite: CaptionedSprite) -> NativeSprite:
+    """The sprite at its native size, read from its file."""
+    if sprite.prepared is not None:
+        return restore(sprite.file, sprite.prepared)
+    pixels = without_hidden_colour(read_sprite(sprite.file))[:: sprite.scale, :: sprite.scale]
+    return NativeSprite(pixels, pixels[..., 3])
+
+
+def training_image(sprite: CaptionedSprite, matte: tuple[int, int, int]) -> Pixels:
+    """The sprite as training sees it: on its matte, enlarged by whole factors, padded. RGB, (H, W, 3)."""
+    return draw_on_canvas(native_sprite(sprite).on_matte(matte), sprite.fit, matte)
+
+
+def data_hash(sprites: list[CaptionedSprite]) -> str:
+    """A fingerprint of names, image bytes and captions."""
+    digest = hashlib.sha256()
+    for sprite in sprites:
+        digest.update(f"{sprite.name}\0{sprite.sha256}\0{sprite.caption}\0".encode())
+    return digest.hexdigest()
+
+
+def views_hash(sprites: Iterable[CaptionedSprite]) -> str | None:
+    """A fingerprint of the prepared sprites among them at native size, and of their places; None where none is."""
+    shown = [repr((s.name, s.native_sha256, s.prepared.record.matte, s.fit)) for s in sprites if s.prepared]
+    return hashlib.sha256("\0".join(shown).encode()).hexdigest() if shown else None
+
+
+def _shared_factor(sprite: CaptionedSprite, shapes: Sequence[Pair]) -> int | None:
+    """The factor that a sprite asks of its set, None where it has one of its own."""
+    if sprite.prepared is None:
+        return whole_cells(largest_factor(sprite.native_size, shapes))
+    if sprite.prepared.sizing is not Sizing.one:
+        return None
+    record = sprite.prepared.record
+    return record.fit.factors[0] if record.canvas in shapes else whole_cells(largest_factor(record.native_size, shapes))
+
+
+def _fit(sprite: CaptionedSprite, factor: int, shapes: Sequence[Pair]) -> Fit:
+    size, sizing = sprite.native_size, sprite.prepared.sizing if sprite.prepared else Sizing.one
+    recorded = sprite.prepared.record.fit if sprite.prepared else None
+    if recorded and recorded.canvas in shapes and (sizing is not Sizing.one or recorded.factors == (factor, factor)):
+        return recorded
+    if sizing is Sizing.stretched:
+        return stretch_sprite(size, shapes)
+    own = whole_cells(largest_factor(size, shapes)) if sizing is Sizing.each else factor
+    return fit_sprite(size, own, shapes)
+
+
+def _read_original(source: Source, side_px: int) -> CaptionedSprite:
+    """A sprite that is as someone drew it. Its place is that which it would have alone."""
+    pixels = read_sprite(source.file)
+    try:
+        native = shrink_to_fit(without_hidden_colour(pixels), side_px)
+    except ValueError as error:
+        raise DatasetError(
+            f"{printable(source.file)}: {error}; sprites are never shrunk by fractions: "
+            f"raise model.resolution, cut the image up, or bring it to its native size"
+        ) from error
+    return CaptionedSprite(
+        file=source.file,
+        name=source.name,
+        caption=source.caption or "",
+        sha256=hashlib.sha256(source.file.read_bytes()).hexdigest(),
+        colours=visible_colours(pixels),
+        native_size=(native.shape[1], native.shape[0]),
+        fit=fit_sprite((native.shape[1], native.shape[0]), 1, canvas_shapes(side_px, buckets=False)),
+        scale=len(pixels) // len(native),
+        repeats=source.repeats,
+        group=source.group,
+    )
+
+
+def _read_prepared(source: Source, prepared: Prepared, side_px: int) -> CaptionedSprite:
+    """A sprite as the manifest describes it, found to be so."""
+    sha256 = hashlib.sha256(source.file.read_bytes()).hexdigest()
+    check_bytes(source.file, prepared, sha256)
+    native, record = restore(source.file, prepared), prepared.record
+    if max(record.native_size) > side_px:
+        width, height = record.native_size
+        raise DatasetError(
+            f"{printable(source.file)}: {width}x{height} sprite pixels, prepared for {record.canvas[0]} px, do not fit "
+            f"{side_px}x{side_px}, and sprites are never shrunk by fractions: model.resolution={record.canvas[0]}"
+        )
+    content = repr(native.pixels.shape).encode() + native.pixels.tobytes() + native.alpha.tobytes()
+    return CaptionedSprite(
+        file=source.file,
+        name=source.name,
+        caption=source.caption or "",
+        sha256=sha256,
+        colours=visible_colours(native.pixels),
+        native_size=record.native_size,
+        fit=record.fit,
+        repeats=source.repeats,
+        group=source.group,
+        prepared=prepared,
+        native_sha256=hashlib.sha256(content).hexdigest(),
+    )
+
+
+def _canvas_problems(folder: Path, prepared: Iterable[Prepared], side_px: int) -> list[str]:
+    """What to say of sets on canvases that cannot be trained."""
+    canvases = sorted({p.record.canvas for p in prepared})
+    if all(width == height for width, height in canvases):
+        return []
+    listed = ", ".join(f"{width}x{height}" for width, height in canvases[:MAX_LISTED])
+    return [
+        f"{MANIFEST}: prepared on canvases of {listed} px, and training shows squares of one size: python "
+        f"scripts/prepare.py input={printable(folder)} output=NEW_FOLDER resolution={side_px}, without buckets=true; "
+        f"or remove the {MANIFEST} to have all images read as they are"
+    ]
+
+
+def _caption_problems(sources: list[Source]) -> list[str]:
+    problems: list[str] = []
+    for source in sources:
+        image = PurePosixPath(source.name)
+        caption = printable(image.with_suffix(".txt"))
+        if source.caption is None:
+            elsewhere = f" ({printable(source.unread)} names it and is not read)" if source.unread else ""
+            problems.append(
+                f"{caption}: missing{elsewhere}; write one line that says what {printable(image.name)} shows"
+            )
+        elif not source.caption:
+            problems.append(f"{caption}: empty caption; write what the sprite shows, such as: pixel art, red potion")
+    return problems
+
+
+def _warn(folder: Path, warnings: list[str]) -> None:
+    for warning in warnings[:MAX_LISTED]:
+        log.warning("%s: %s", printable(folder.name), warning)
+    if len(warnings) > MAX_LISTED:
+        log.warning("%s: %d warnings in all", printable(folder.name), len(warnings))

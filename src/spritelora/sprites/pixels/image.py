@@ -1,0 +1,191 @@
+"""Image files as sprites: any mode read without loss, matte under alpha, whole-factor enlargement."""
+
+import math
+import re
+import stat
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from spritelora.errors import DatasetError
+from spritelora.sprites.names import printable
+from spritelora.sprites.pixels.modes import Pixels, is_deep, read_deep, settle_colour_key, to_rgba
+
+MAX_PIXELS = 64 * 1024 * 1024
+MAX_SIDE_PX = 16_384
+MAX_FILE_BYTES = 256 * 1024 * 1024
+LATENT_PX = 8
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
+"""What is decoded, and nothing else: Pillow would hand an EPS file to Ghostscript, whatever its name."""
+
+EXTENSIONS = {
+    ".png": "PNG", ".apng": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP", ".gif": "GIF",
+}  # fmt: skip
+MARKS = {
+    "PNG": re.compile(rb"\x89PNG\r\n\x1a\n"),
+    "JPEG": re.compile(rb"\xff\xd8\xff"),
+    "WEBP": re.compile(rb"RIFF.{4}WEBP", re.DOTALL),
+    "BMP": re.compile(rb"BM"),
+    "GIF": re.compile(rb"GIF8[79]a"),
+}
+"""How a file of each format begins."""
+
+
+def read_sprite(file: Path) -> Pixels:
+    """Read an image file, the first frame of an animated one.
+
+    Returns RGBA, (H, W, 4); samples of other depths are scaled, not clipped. Raises DatasetError that names the file
+    for anything that cannot be decoded whole, has no exact colour in RGB, or is over a limit.
+    """
+    with open_image(file) as image:
+        if is_deep(image):
+            return read_deep(file)
+        image.load()
+        return to_rgba(ImageOps.exif_transpose(image))
+
+
+@contextmanager
+def open_image(file: Path) -> Generator[Image.Image, None, None]:
+    """Open an image file of a stranger, by its content and not by its name.
+
+    Raises DatasetError that names the file for what is no regular file, no image of `FORMATS`, damaged, or over a
+    limit; also for what goes wrong while it is open.
+    """
+    try:
+        _check_file(file)
+        with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
+            with Image.open(file, formats=FORMATS) as image:
+                _check_size(file, image.size)
+                if image.format == "PNG":
+                    image.verify()  # load() compares no checksum: a flipped bit would become other pixels
+            with Image.open(file, formats=FORMATS) as image:
+                if image.format == "PNG":
+                    settle_colour_key(image)
+                yield image
+    except DatasetError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise DatasetError(f"{printable(file)}: image bomb, not decoded ({error}); remove it") from error
+    except Exception as error:  # decoders raise whatever a stranger's bytes lead them to
+        if "MAX_TEXT" in str(error):
+            raise DatasetError(f"{printable(file)}: a text or profile in it unpacks to over 1 MB; remove it") from error
+        reason = str(error).replace(repr(str(file)), "").replace(str(file), "").strip() or type(error).__name__
+        raise DatasetError(
+            f"{printable(file)}: corrupt or not an image ({printable(reason)}); replace or remove it"
+        ) from error
+
+
+def _check_file(file: Path) -> None:
+    status = file.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise DatasetError(f"{printable(file)}: corrupt or not an image (no regular file); remove it")
+    if status.st_size == 0:
+        raise DatasetError(f"{printable(file)}: empty file (0 bytes); replace or remove it")
+    if status.st_size > MAX_FILE_BYTES:
+        raise DatasetError(f"{printable(file)}: {status.st_size:,} bytes is over the limit of {MAX_FILE_BYTES:,}")
+
+
+def _check_size(file: Path, size: tuple[int, int]) -> None:
+    width, height = size
+    if width * height > MAX_PIXELS:
+        raise DatasetError(
+            f"{printable(file)}: {width}x{height} px is over the limit of {MAX_PIXELS:,} pixels; "
+            f"a sprite is far smaller: cut it up or remove it"
+        )
+    if max(size) > MAX_SIDE_PX:
+        raise DatasetError(
+            f"{printable(file)}: {width}x{height} px has a side over the limit of {MAX_SIDE_PX:,} px; "
+            f"a sprite is far smaller: cut it up or remove it"
+        )
+
+
+def disguise_of(file: Path) -> str | None:
+    """The format a file's first bytes show where its extension says another, None where both agree or none shows."""
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(12)
+    except OSError:
+        return None
+    shown = next((name for name, mark in MARKS.items() if mark.match(head)), None)
+    return shown if shown is not None and shown != EXTENSIONS.get(file.suffix.lower()) else None
+
+
+def visible_colours(sprite: Pixels) -> NDArray[np.uint32]:
+    """The distinct colours of pixels that are not fully transparent, packed as 0xRRGGBB, sorted."""
+    packed = sprite[..., :3].astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
+    return np.unique(packed[sprite[..., 3] > 0])
+
+
+def parse_colour(text: str) -> tuple[int, int, int]:
+    """A colour written `#rrggbb`. Raises ValueError for anything else."""
+    if not re.fullmatch(r"#[0-9a-fA-F]{6}", text):
+        raise ValueError(f"a colour is written #rrggbb, got '{text}'")
+    return int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)
+
+
+def apply_matte(sprite: Pixels, matte: tuple[int, int, int]) -> Pixels:
+    """Lay an RGBA sprite over an opaque colour; colour hidden under alpha 0 vanishes.
+
+    Returns RGB, (H, W, 3).
+    """
+    colour, alpha = sprite[..., :3].astype(np.uint32), sprite[..., 3:].astype(np.uint32)
+    under = np.array(matte, dtype=np.uint32)
+    return ((colour * alpha + under * (255 - alpha) + 127) // 255).astype(np.uint8)
+
+
+def scale_nearest(image: Pixels, factor: int) -> Pixels:
+    """Repeat every pixel `factor` times along both axes. `image`: (H, W, C)."""
+    return image.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def exact_scale(image: Pixels) -> int:
+    """The largest k for which the image is a nearest enlargement by k, with cells starting at its corner.
+
+    `image`: (H, W, C). Colour changes of such an image lie on multiples of k only.
+    """
+    height, width = image.shape[:2]
+    rows = np.flatnonzero((image[1:] != image[:-1]).any(axis=(1, 2))) + 1
+    columns = np.flatnonzero((image[:, 1:] != image[:, :-1]).any(axis=(0, 2))) + 1
+    return math.gcd(height, width, *rows.tolist(), *columns.tolist())
+
+
+def without_hidden_colour(sprite: Pixels) -> Pixels:
+    """An RGBA sprite whose fully transparent pixels are all alike."""
+    return sprite * (sprite[..., 3:] > 0)
+
+
+def shrink_to_fit(image: Pixels, side_px: int) -> Pixels:
+    """The image as it is, or where it is larger than a square its native pixels, if it is a clean enlargement.
+
+    `image`: (H, W, C). Raises ValueError where the native pixels do not fit either.
+    """
+    height, width = image.shape[:2]
+    if max(height, width) <= side_px:
+        return image
+    scale = exact_scale(image)
+    if max(height, width) // scale > side_px:
+        raise ValueError(f"{width // scale}x{height // scale} native pixels do not fit {side_px}x{side_px}")
+    return image[::scale, ::scale]
+
+
+def fit_square(image: Pixels, side_px: int, matte: tuple[int, int, int]) -> Pixels:
+    """Enlarge an RGB sprite by the largest whole factor that fits, and pad it with the matte.
+
+    An image larger than the square is first brought back to its native pixels, if it is a clean enlargement.
+    `image`: (H, W, 3). Returns (side_px, side_px, 3). Raises ValueError where the native sprite does not fit.
+    """
+    image = shrink_to_fit(image, side_px)
+    height, width = image.shape[:2]
+    factor = side_px // max(height, width)
+    enlarged = scale_nearest(image, factor)
+    square = np.empty((side_px, side_px, 3), dtype=np.uint8)
+    square[:] = matte
+    top, left = ((side_px - n * factor) // 2 // LATENT_PX * LATENT_PX for n in (height, width))
+    square[top : top + height * factor, left : left + width * factor] = enlarged
+    return square

@@ -1,0 +1,176 @@
+"""Which prepared images a surveyed set becomes: factor, place, name, matte; decided for the whole set at once."""
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from spritelora.sprites.findings import Finding, Severity
+from spritelora.sprites.folder.prepared_names import prepared_stems
+from spritelora.sprites.pixels.matte import choose_matte
+from spritelora.sprites.pixels.placement import (
+    Fit,
+    Pair,
+    canvas_shapes,
+    fit_sprite,
+    largest_factor,
+    stretch_sprite,
+    tile_corners,
+    tiling_factor,
+    uniform_factor,
+    whole_cells,
+)
+from spritelora.sprites.prepare.survey import SurveyedFile, SurveyedSprite, label
+
+Pair3 = tuple[int, int, int]
+
+MOST_NAMED = 5
+FAR_LARGER = 4
+"""How many times the set's factor most sprites could have before the largest ones are pointed out."""
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How sprites are fitted. `factor`: None for the largest one, of the whole set or of `each` sprite."""
+
+    side_px: int
+    factor: int | None = None
+    each: bool = False
+    pad: bool = True
+    buckets: bool = False
+    tile: bool = False
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One prepared image: a sprite of a file, whole or a tile of it.
+
+    `number`: of the sprite within its file. `corner`, `size`: the part of the native sprite. `stem`: path below the
+    output without suffix.
+    """
+
+    number: int
+    tag: str
+    corner: Pair
+    size: Pair
+    fit: Fit
+    stem: str = ""
+
+
+@dataclass(frozen=True)
+class PlannedFile:
+    """A source file and the images to make of it."""
+
+    surveyed: SurveyedFile
+    pieces: tuple[Piece, ...]
+
+
+def plan_set(files: Sequence[SurveyedFile], options: FitOptions) -> tuple[list[PlannedFile], list[Finding]]:
+    """Fit all sprites of a set. Sprites that do not fit are findings and have no piece."""
+    shapes = canvas_shapes(options.side_px, options.buckets)
+    factor, findings = _set_factor(files, options, shapes)
+    planned: list[list[Piece]] = []
+    for file in files:
+        planned.append([])
+        for number, sprite in enumerate(file.sprites):
+            try:
+                planned[-1] += _pieces(number, sprite, factor, options, shapes)
+            except ValueError as error:
+                text = f"{error}; sprites are never shrunk by fractions: {_remedy(sprite, shapes)}"
+                name = label(file.source.name, sprite.tag)
+                findings.append(Finding("too_large", Severity.error, name, text))
+    stems = iter(prepared_stems((f.source.name, p.tag) for f, ps in zip(files, planned, strict=True) for p in ps))
+    named = [tuple(Piece(p.number, p.tag, p.corner, p.size, p.fit, next(stems)) for p in ps) for ps in planned]
+    return [PlannedFile(file, pieces) for file, pieces in zip(files, named, strict=True)], findings
+
+
+def plan_matte(files: Sequence[SurveyedFile], asked: Pair3 | None) -> tuple[tuple[int, int, int], list[Finding]]:
+    """The colour under transparency for the whole set: the one asked for, or one that no sprite has.
+
+    A set that prepare wrote with one matte keeps it.
+    """
+    if asked is not None:
+        packed = (asked[0] << 16) + (asked[1] << 8) + asked[2]
+        having = [label(f.source.name, s.tag) for f in files for s in f.sprites if (s.colours == packed).any()]
+        text = f"the matte {hex_colour(asked)} is a colour of {_some(having)}, where it looks like transparency"
+        return asked, [Finding("matte_in_palette", Severity.warning, "", text)] if having else []
+    earlier = {s.prepared.matte if s.prepared else None for f in files for s in f.sprites}
+    if len(earlier) == 1 and (matte := earlier.pop()) is not None:
+        return matte, []
+    present = np.zeros(1 << 24, dtype=np.bool_)  # flat memory, however many colours the sprites have
+    for sprite in (s for f in files for s in f.sprites):
+        present[sprite.colours] = True
+    return choose_matte(np.flatnonzero(present).astype(np.uint32)), []
+
+
+def hex_colour(colour: Pair3) -> str:
+    """A colour as `#rrggbb`."""
+    return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
+def _set_factor(
+    files: Sequence[SurveyedFile], options: FitOptions, shapes: Sequence[Pair]
+) -> tuple[int | None, list[Finding]]:
+    """The factor all sprites share, None where each has its own."""
+    if options.factor is not None or options.each or not options.pad:
+        return options.factor, []
+    largest = {label(f.source.name, s.tag): largest_factor(s.native_size, shapes) for f in files for s in f.sprites}
+    sizes = [s.native_size for f in files for s in f.sprites]
+    if options.tile:
+        return tiling_factor(sizes, shapes), []
+    fitting = [size for size in sizes if largest_factor(size, shapes)]
+    if not fitting:
+        return 1, []
+    factor = uniform_factor(fitting, shapes)
+    possible = [n for n in largest.values() if n]
+    if statistics.median(possible) < FAR_LARGER * factor:
+        return factor, []
+    large = [name for name, n in largest.items() if 0 < n < 2 * factor]
+    text = (
+        f"{_some(large)} set the factor to {factor}, where most sprites could have {statistics.median(possible):.0f} "
+        f"and will be small on their canvas; take the large ones out, or factor=each"
+    )
+    return factor, [Finding("far_larger", Severity.warning, "", text)]
+
+
+def _pieces(
+    number: int, sprite: SurveyedSprite, factor: int | None, options: FitOptions, shapes: Sequence[Pair]
+) -> list[Piece]:
+    size = sprite.native_size
+    if not options.pad:
+        return [Piece(number, sprite.tag, (0, 0), size, stretch_sprite(size, shapes))]
+    largest = largest_factor(size, shapes)
+    own = whole_cells(largest) if factor is None else factor
+    if options.tile and largest < max(own, 1):
+        return _tiles(number, sprite, own or tiling_factor([], shapes), options.side_px)
+    return [Piece(number, sprite.tag, (0, 0), size, fit_sprite(size, own if largest else 1, shapes))]
+
+
+def _tiles(number: int, sprite: SurveyedSprite, factor: int, side_px: int) -> list[Piece]:
+    side = side_px // factor
+    fit = Fit((factor, factor), (0, 0), (side_px, side_px))
+    width, height = sprite.native_size
+    return [
+        Piece(
+            number,
+            "_".join(filter(None, (sprite.tag, f"r{y // side}c{x // side}"))),
+            (x, y),
+            (min(side, width - x), min(side, height - y)),
+            fit,
+        )
+        for x, y in tile_corners(sprite.native_size, (side, side))
+    ]
+
+
+def _remedy(sprite: SurveyedSprite, shapes: Sequence[Pair]) -> str:
+    largest = largest_factor(sprite.native_size, shapes)
+    if largest:
+        return f"its largest factor is {largest}"
+    return "raise resolution, cut it up (sheet=..., tile=true), or bring it to its native size"
+
+
+def _some(names: Iterable[str]) -> str:
+    listed = list(names)
+    more = [f"{len(listed) - MOST_NAMED} more"] if len(listed) > MOST_NAMED else []
+    return ", ".join([*listed[:MOST_NAMED], *more])

@@ -1,0 +1,59 @@
+"""Animations: the frames of a GIF, APNG or WebP file, each as it is seen."""
+
+from pathlib import Path
+
+from PIL import Image
+
+from spritelora.errors import DatasetError
+from spritelora.sprites.names import printable
+from spritelora.sprites.pixels.image import MAX_PIXELS, Pixels, open_image, read_sprite
+from spritelora.sprites.pixels.modes import is_deep, to_rgba
+
+MAX_FRAMES = 4096
+ANIMATED = ("PNG", "WEBP", "GIF")
+
+
+def count_frames(file: Path) -> int:
+    """How many frames an image file says it has. Raises DatasetError as `read_sprite`."""
+    with open_image(file) as image:
+        return _num_frames(image)
+
+
+def read_frames(file: Path) -> list[Pixels]:
+    """Every frame over what its forerunners leave of themselves, RGBA, (H, W, 4); of a still image that one.
+
+    An APNG's still image for old viewers is no frame, where the file says so. Raises DatasetError as `read_sprite`,
+    for more than `MAX_FRAMES` frames or `MAX_PIXELS` pixels in all, and for an APNG whose frames Pillow would lay over
+    one another wrongly.
+    """
+    with open_image(file) as image:
+        number = _num_frames(image)
+        if number > MAX_FRAMES or number * image.width * image.height > MAX_PIXELS:
+            raise DatasetError(
+                f"{printable(file)}: {number:,} frames of {image.width}x{image.height} px are over the limit of "
+                f"{MAX_FRAMES:,} frames and {MAX_PIXELS:,} pixels; cut it up or remove it"
+            )
+        if number > 1:
+            if image.format == "PNG":
+                _check_samples(file, image)
+            first = 1 if image.info.get("default_image") else 0
+            return [_read_frame(image, i) for i in range(first, number)]
+    return [read_sprite(file)]
+
+
+def _check_samples(file: Path, image: Image.Image) -> None:
+    """Refuse an APNG of 16 bits, or with a transparent grey: Pillow compares its frames in 8 bits, and no grey."""
+    is_keyed_grey = image.mode in ("1", "L") and "transparency" in image.info
+    if is_deep(image) or image.mode.startswith("I") or is_keyed_grey:
+        found = "with a transparent grey" if is_keyed_grey else "of 16 bits"
+        raise DatasetError(f"{printable(file)}: an animated PNG {found} is not read; export it as RGBA of 8 bits")
+
+
+def _num_frames(image: Image.Image) -> int:
+    return int(getattr(image, "n_frames", 1)) if image.format in ANIMATED else 1
+
+
+def _read_frame(image: Image.Image, number: int) -> Pixels:
+    image.seek(number)
+    image.load()
+    return to_rgba(image).copy()

@@ -1,0 +1,102 @@
+"""Sprites within one image file: cells of a sheet, frames of an animation."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from spritelora.errors import DatasetError
+from spritelora.sprites.names import printable
+from spritelora.sprites.pixels.image import MAX_SIDE_PX, Pixels, read_sprite, without_hidden_colour
+from spritelora.sprites.sheets.cell_grid import find_cells, grid_cells, is_flat
+from spritelora.sprites.sheets.frames import count_frames, read_frames
+from spritelora.sprites.sheets.sheet_data import cut_frames, name_frames
+from spritelora.sprites.sheets.sheet_index import read_index
+
+
+@dataclass(frozen=True)
+class SheetLayout:
+    """How a sheet is divided, in pixels. `cell`: width and height, None to find the cells by their gaps."""
+
+    cell: tuple[int, int] | None
+    margin: int = 0
+    spacing: int = 0
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One sprite of an image file.
+
+    `tag`: what tells it from its siblings, empty for a whole image. `pixels`: RGBA, (H, W, 4). `words`: for its
+    caption, from the names of tags and frames.
+    """
+
+    tag: str
+    pixels: Pixels
+    words: tuple[str, ...]
+
+
+def parse_cell(text: str) -> tuple[int, int]:
+    """A cell written `32x32`, width first. Raises ValueError for anything else."""
+    match = re.fullmatch(r"\s*(\d{1,9})\s*[xX×]\s*(\d{1,9})\s*", text)
+    if not match:
+        raise ValueError(f"a cell is written WIDTHxHEIGHT in pixels, such as 32x32, got '{printable(text)}'")
+    cell = int(match[1]), int(match[2])
+    if not 1 <= min(cell) <= max(cell) <= MAX_SIDE_PX:
+        raise ValueError(f"a cell has sides of 1 to {MAX_SIDE_PX:,} px, got '{printable(text)}'")
+    return cell
+
+
+def cut_image(file: Path, layout: SheetLayout | None, all_frames: bool, index: Path | None = None) -> list[Cut]:
+    """The sprites of an image file: the frames its data file names, else the cells of `layout`, else animation frames.
+
+    `index`: its data file (see `find_indexes`), which goes before `layout`, for it knows each frame. An animated file
+    is no sheet: its first frame is taken, or all with `all_frames`. Cells and named frames that are empty (transparent
+    or of one colour) are left out; the others keep their numbers. Raises DatasetError as `read_sprite`, and where sheet
+    and layout do not fit.
+    """
+    data = read_index(index, file.name) if index else None
+    try:
+        if data is not None:
+            names = name_frames(data, file.stem)
+            return _without_empty(
+                Cut(tag, pixels, words)
+                for (tag, words), pixels in zip(names, cut_frames(read_sprite(file), data), strict=True)
+            )
+        if layout is None and not all_frames:
+            return [Cut("", read_sprite(file), ())]
+        num_frames = count_frames(file)
+        if num_frames > 1:
+            frames = read_frames(file) if all_frames else [read_sprite(file)]
+            return [Cut(str(i) if len(frames) > 1 else "", frame, ()) for i, frame in enumerate(frames)]
+        sheet = read_sprite(file)
+        return [Cut("", sheet, ())] if layout is None else _cut_cells(sheet, layout)
+    except ValueError as error:
+        beside = index if index and data is not None else file
+        raise DatasetError(f"{printable(beside)}: {printable(error)}") from error
+
+
+def find_duplicates(cuts: Sequence[Cut]) -> list[list[int]]:
+    """The places of cuts that show the same, a list for each picture; colour under alpha 0 does not count.
+
+    Every list has two places or more, in order.
+    """
+    seen: dict[tuple[tuple[int, ...], bytes], list[int]] = {}
+    for place, cut in enumerate(cuts):
+        key = cut.pixels.shape, without_hidden_colour(cut.pixels).tobytes()
+        seen.setdefault(key, []).append(place)
+    return [places for places in seen.values() if len(places) > 1]
+
+
+def _cut_cells(sheet: Pixels, layout: SheetLayout) -> list[Cut]:
+    cells = grid_cells(sheet, layout.cell, layout.margin, layout.spacing) if layout.cell else find_cells(sheet)
+    if len(cells) == 1:
+        return [Cut("", cells[0].cut(sheet), ())]
+    return _without_empty(Cut(f"r{c.row}c{c.column}", c.cut(sheet).copy(), ()) for c in cells)
+
+
+def _without_empty(cuts: Iterator[Cut]) -> list[Cut]:
+    kept = [cut for cut in cuts if not is_flat(cut.pixels)]
+    if not kept:
+        raise ValueError("every cell is empty; name other cells or remove the file")
+    return kept

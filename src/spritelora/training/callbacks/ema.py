@@ -1,0 +1,81 @@
+"""A running average of the adapter's weights, which is then what a run validates, draws with and exports."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from spritelora.errors import ResumeError
+from spritelora.training.callbacks.progress import StepCallback
+from spritelora.training.module import LoraModule
+from spritelora.training.optimizer import settled_weights
+
+
+def decay_at(step: int, decay: float) -> float:
+    """The share of the old average that step number `step`, from 1, keeps: min(decay, (1 + n) / (10 + n)).
+
+    n: the steps before it. So the first steps, whose weights are hardly trained, are soon forgotten. Source: the
+    `num_updates` of tf.train.ExponentialMovingAverage.
+    """
+    return min(decay, step / (9 + step))
+
+
+class Average(StepCallback):
+    """The exponential moving average of the weights that the optimizer has settled on, updated after every step.
+
+    To stand before all callbacks that use the result. The average lives on the training device, in the order of the
+    module's parameters.
+    """
+
+    def __init__(self, decay: float) -> None:
+        self.decay = decay
+        self.weights: dict[str, Tensor] = {}
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        trained = _trained(pl_module)
+        if self.weights and self.weights.keys() != trained.keys():
+            different = sorted(self.weights.keys() ^ trained.keys())
+            raise ResumeError(f"the checkpoint's average is of another adapter: {different[0]} and more differ")
+        source = self.weights or trained
+        self.weights = {name: source[name].detach().to(p.device, copy=True) for name, p in trained.items()}
+        pl_module.average = self
+
+    @torch.no_grad()
+    def on_optimizer_step(self, trainer: pl.Trainer, module: LoraModule, step: int) -> None:
+        with settled_weights(trainer.optimizers[0]):
+            now = [p.detach() for p in _trained(module).values()]
+            torch._foreach_lerp_(list(self.weights.values()), now, 1 - decay_at(step, self.decay))
+
+    @contextmanager
+    def in_place(self, module: LoraModule) -> Iterator[None]:
+        """Within it the module's weights are the average; afterwards they are to the bit what they were."""
+        trained = _trained(module)
+        kept = {name: p.detach().clone() for name, p in trained.items()}
+        _copy(self.weights, trained)
+        try:
+            yield
+        finally:
+            _copy(kept, trained)
+
+    def go_back_to(self, state: dict[str, Any]) -> None:
+        for name, weight in self.weights.items():
+            weight.copy_(state["weights"][name])
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"weights": self.weights}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.weights = state_dict["weights"]
+
+
+def _trained(module: nn.Module) -> dict[str, nn.Parameter]:
+    return {name: p for name, p in module.named_parameters() if p.requires_grad}
+
+
+@torch.no_grad()
+def _copy(source: dict[str, Tensor], target: dict[str, nn.Parameter]) -> None:
+    for name, parameter in target.items():
+        parameter.copy_(source[name])

@@ -1,0 +1,120 @@
+"""Sample images during training: the same prompts and start noise at every step, saved without loss."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from spritelora.sdxl.files.base import Sampler
+from spritelora.sdxl.sample import sample_latents, start_noise
+from spritelora.sdxl.text import TextEmbedding
+from spritelora.training.callbacks.contact_sheet import contact_sheet
+from spritelora.training.callbacks.progress import StepCallback, StepMeter
+from spritelora.training.logs.run_log import RunLog
+from spritelora.training.module import LoraModule
+
+SAMPLES, SHEET = "samples", "contact_sheet.png"
+
+
+@dataclass(frozen=True)
+class SamplePlan:
+    """What to sample: prompts with their embeddings, and how.
+
+    `references`: for each prompt a training image to show beside its samples, (side_px, side_px, 3).
+    """
+
+    prompts: Sequence[str]
+    texts: Sequence[TextEmbedding]
+    negative: TextEmbedding
+    references: Sequence[NDArray[np.uint8]]
+    steps: int
+    guidance: float
+    seed: int
+    side_px: int
+    scheduler: Sampler
+    decode: Callable[[Tensor], NDArray[np.uint8]]
+    batch_size: int
+
+    def draw(self, module: LoraModule) -> NDArray[np.uint8]:
+        """One image for each prompt, (N, side_px, side_px, 3)."""
+        *texts, negative = module.embed([*self.texts, self.negative])
+        noise = start_noise(self.seed, len(self.prompts), self.side_px)
+        starts = range(0, len(self.prompts), self.batch_size)
+        parts = [slice(i, i + self.batch_size) for i in starts]
+        latents = [
+            sample_latents(module.unet, self.scheduler, texts[p], negative, noise[p], self.steps, self.guidance)
+            for p in parts
+        ]
+        return self.decode(torch.cat(latents))
+
+
+Images = NDArray[np.uint8]
+
+
+class Samples(StepCallback):
+    """Draws the plan before the first step, every `every` steps and at the end; `every` = 0: never.
+
+    `remember`: how the images before the first step are come by, which are the base's, for a new adapter changes
+    nothing: another run may have drawn them.
+    """
+
+    def __init__(
+        self,
+        run_log: RunLog,
+        meter: StepMeter,
+        plan: SamplePlan,
+        every: int,
+        remember: Callable[[Callable[[], Images]], Images] = lambda draw: draw(),
+    ) -> None:
+        self.run_log, self.meter, self.plan, self.every = run_log, meter, plan, every
+        self.remember = remember
+        self.folder = run_log.run_dir / SAMPLES
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: LoraModule) -> None:  # pyright: ignore
+        if self.every and trainer.global_step == 0:
+            self.draw(trainer, pl_module, 0)
+
+    def on_optimizer_step(self, trainer: pl.Trainer, module: LoraModule, step: int) -> None:
+        if self.every and (step % self.every == 0 or step == trainer.max_steps):
+            self.draw(trainer, module, step)
+
+    def has(self, step: int) -> bool:
+        """Whether the images of a step are there, or none are asked for."""
+        return not self.every or any(self._folder(step).glob("*.png"))
+
+    def draw(self, trainer: pl.Trainer, module: LoraModule, step: int) -> None:
+        """Draw the plan with the weights as they are, as images of a step."""
+        paused = self.meter.pause()
+        images = self.remember(lambda: self._images(trainer, module)) if step == 0 else self._images(trainer, module)
+        folder = self._folder(step)
+        folder.mkdir(parents=True, exist_ok=True)
+        files = [folder / f"{i:02d}_{slug(p)}.png" for i, p in enumerate(self.plan.prompts)]
+        for image, file in zip(images, files, strict=True):
+            Image.fromarray(image).save(file)
+        contact_sheet(self.folder, self.plan.prompts, self.plan.references).save(self.folder / SHEET)
+        self.run_log.log_images(step, self.plan.prompts, files)
+        self.meter.go_on(paused)
+
+    def _folder(self, step: int) -> Path:
+        return self.folder / step_folder(step)
+
+    def _images(self, trainer: pl.Trainer, module: LoraModule) -> Images:
+        with module.as_result(), trainer.precision_plugin.forward_context():
+            return self.plan.draw(module)
+
+
+def step_folder(step: int) -> str:
+    """The folder of the images of a step."""
+    return f"step_{step:06d}"
+
+
+def slug(text: str) -> str:
+    """A short file name made of the words of a prompt."""
+    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:48] or "prompt"

@@ -1,0 +1,122 @@
+"""The run's numbers on disk and in its logger: a line per event, and a summary rewritten whole."""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
+
+from spritelora.files import without_nan, write_whole
+from spritelora.training.logs.sample_table import SampleTable
+from spritelora.training.logs.wandb_keys import SAMPLES
+from spritelora.training.logs.wandb_run import send
+
+LINES, SUMMARY = "metrics.jsonl", "training_metrics.json"
+
+
+class RunLog:
+    """Writes metrics to `metrics.jsonl`, to `training_metrics.json` and to a Lightning logger.
+
+    `resumed_at`: the step training goes on from; later lines of an earlier life of the run are dropped, for
+    those steps come again.
+    """
+
+    def __init__(self, run_dir: Path, logger: Logger | None, resumed_at: int) -> None:
+        self.run_dir = run_dir
+        self.logger = logger
+        self.summary: dict[str, Any] = {}
+        self.sample_table = SampleTable(resumed_at)
+        self.lines = [line for line in read_lines(run_dir / LINES) if line["step"] <= resumed_at]
+        write_whole(run_dir / LINES, "".join(json.dumps(line) + "\n" for line in self.lines))
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Record values of one step."""
+        line = {"step": step, **values}
+        self.lines.append(line)
+        with (self.run_dir / LINES).open("a", encoding="utf-8", newline="\n") as stream:
+            stream.write(json.dumps(line) + "\n")
+        self._tell(lambda logger: logger.log_metrics(dict(values), step))
+
+    def has(self, name: str) -> bool:
+        """Whether a value of that name was recorded."""
+        return any(name in line for line in self.lines)
+
+    def value_at(self, step: int, name: str) -> float | None:
+        """The value of that name recorded at a step, the newest first."""
+        return next((line[name] for line in reversed(self.lines) if line["step"] == step and name in line), None)
+
+    def log_images(self, step: int, captions: Sequence[str], files: Sequence[Path]) -> None:
+        """Send sample images with their captions to the logger."""
+
+        def tell(logger: Logger) -> None:
+            if isinstance(logger, WandbLogger):
+                logger.log_image(SAMPLES, [str(f) for f in files], step=step, caption=list(captions))
+                self.sample_table.log(logger, step, captions, files)
+            elif isinstance(logger, TensorBoardLogger):
+                import numpy as np
+
+                for caption, path in zip(captions, files, strict=True):
+                    with Image.open(path) as image:
+                        pixels = np.asarray(image)
+                    logger.experiment.add_image(caption, pixels, step, dataformats="HWC")
+
+        self._tell(tell)
+
+    def series(self) -> dict[str, list[list[float]]]:
+        """Every value as a list of [step, value]."""
+        found: dict[str, list[list[float]]] = defaultdict(list)
+        for line in self.lines:
+            for name, value in line.items():
+                if name != "step":
+                    found[name].append([line["step"], value])
+        return dict(found)
+
+    def write_summary(self, status: str, step: int) -> None:
+        """Rewrite `training_metrics.json`: status, summary values, first and last of each series, all series."""
+        series = self.series()
+        ends = {name: {"first": s[0][1], "last": s[-1][1]} for name, s in series.items()}
+        content = {"status": status, "step": step, **self.summary, "values": ends, "series": series}
+        write_whole(self.run_dir / SUMMARY, json.dumps(without_nan(content), indent=1) + "\n")
+        if isinstance(self.logger, WandbLogger) and status != "running":
+            told = {"status": status, **final_metrics(self.lines), **self.summary}
+            self._tell(lambda logger: logger.experiment.summary.update(told))
+
+    def _tell(self, action: Callable[[Any], None]) -> None:
+        """Tell the logger something; of W&B that has failed no more is asked."""
+        logger = self.logger
+        if isinstance(logger, WandbLogger):
+            self.logger = logger if send(lambda: action(logger)) else None
+        elif logger is not None:
+            action(logger)
+
+
+def final_metrics(lines: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """What a run comes down to: its best and last validation loss, the time of its steps, and its peak memory."""
+    losses = {line["step"]: line["validation_loss"] for line in lines if "validation_loss" in line}
+    timed = [line for line in lines if "step_time_s" in line]
+    steps = [line["step"] for line in timed]
+    found: dict[str, float] = {}
+    if losses:
+        best = min(losses, key=lambda step: losses[step])
+        found = {"best_validation_loss": losses[best], "best_step": best, "last_validation_loss": losses[max(losses)]}
+    if timed:
+        taken = (n - before for n, before in zip(steps, [0, *steps], strict=False))
+        found["training_time_s"] = sum(line["step_time_s"] * n for line, n in zip(timed, taken, strict=True))
+        found["max_peak_gb"] = max(line["peak_gb"] for line in timed)
+    return found
+
+
+def read_lines(file: Path) -> list[dict[str, Any]]:
+    """The complete lines of a metrics file; a kill can leave half a line at its end."""
+    if not file.exists():
+        return []
+    lines: list[dict[str, Any]] = []
+    for text in file.read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(text))
+        except ValueError:
+            break
+    return lines

@@ -1,0 +1,229 @@
+"""Prompts to sprites: native size, palette colours only, the same seed the same files; each mistake one message."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from spritelora.commands.generate.generate import Finishing, finish_images, generate
+from spritelora.config.commands.generate import BaseConfig, GenerateConfig, refuse_occupied
+from spritelora.config.invocation import Invocation
+from spritelora.errors import ConfigError, DatasetError, ResumeError, SpriteLoraError, WeightsError
+from spritelora.evaluation.grid import Grid
+from spritelora.sdxl.sample import start_noise
+from spritelora.sprites.folder.sprite_folder import read_folder
+from spritelora.sprites.pixels.image import apply_matte, read_sprite, scale_nearest, without_hidden_colour
+from spritelora.sprites.sheets.sheet import cut_image
+from tests.bounds import assert_same_pictures
+from tests.commands.generate.test_finish import MATTE, colours_of
+from tests.conftest import draw_sprite
+from tests.running import Ready, either_start, run_python
+
+PROMPTS = ["pixel art, red potion", "pixel art, yellow key"]
+
+
+def make(folder: Path, cache: Path, **settings: object) -> Path:
+    config = GenerateConfig(**{"prompts": list(PROMPTS), **settings})  # pyright: ignore
+    config.data.cache = str(cache)
+    config.sampler.steps = 3
+    folder.mkdir()
+    generate(config, Invocation(folder))
+    return folder
+
+
+def test_base_alone_native_size_given_palette_same_seed_same_files(tmp_path: Path, cache: Path) -> None:
+    (tmp_path / "p.hex").write_text("200020\nff4040\nffe060\n40a0ff\n")
+    settings = {"palette": str(tmp_path / "p.hex"), "native_size": "16", "count": 2}
+    first, second = (make(tmp_path / n, cache, **settings) for n in ("first", "second"))
+    names = [f"pixel-art-{n}_{i}.png" for n in ("red-potion", "yellow-key") for i in (0, 1)]
+    assert sorted(p.name for p in (first / "sprites").iterdir()) == names
+    for file in sorted(p for p in first.rglob("*") if p.is_file()):
+        assert file.read_bytes() == (second / file.relative_to(first)).read_bytes()
+    allowed = {(0x20, 0, 0x20), (255, 0x40, 0x40), (255, 0xE0, 0x60), (0x40, 0xA0, 255)}
+    for name in names:
+        sprite = read_sprite(first / "sprites" / name)
+        assert sprite.shape == (16, 16, 4)
+        assert {tuple(c) for c in colours_of(sprite).tolist()} <= allowed
+        assert Image.open(first / "sprites" / name).mode == "P"
+        assert Image.open(first / "raw" / name).size == (128, 128)
+    drawn = read_folder(first / "raw", 128)  # with their prompts they are a data set, such as one that regularises
+    assert [(s.name, s.caption) for s in drawn] == list(zip(names, [p for p in PROMPTS for _ in (0, 1)], strict=True))
+    cuts = cut_image(first / "sheet.png", None, all_frames=False, index=first / "sheet.json")
+    for cut, name in zip(cuts, names, strict=True):
+        assert (cut.pixels == read_sprite(first / "sprites" / name)).all()
+    assert (first / "contact_sheet.png").is_file()
+
+
+def test_a_run_brings_its_grid_palette_and_prompts(train_quickly, sprite_folder: Path, cache: Path) -> None:
+    run = train_quickly(f"data.path={sprite_folder}", "trainer.max_steps=1")
+    out = make(run.parent / "out", cache, run=str(run), prompts=[])
+    (file,) = (out / "sprites").iterdir()
+    assert file.name == "pixel-art-red-potion.png"
+    sprite = read_sprite(file)
+    known = np.concatenate([colours_of(read_sprite(f)) for f in sprite_folder.glob("*.png")])
+    assert sprite.shape == (16, 16, 4)
+    assert {tuple(c) for c in colours_of(sprite).tolist()} <= {tuple(c) for c in known.tolist()}
+
+
+@pytest.mark.numeric
+def test_loras_add_up_at_the_resolution_of_their_file(short_run: Path, cache: Path, tmp_path: Path, base) -> None:
+    """Two halves of one LoRA draw what a plain diffusers pipeline draws with the whole of it."""
+    from diffusers import StableDiffusionXLPipeline
+
+    tensors = load_file(short_run / "checkpoint_final" / "lora.safetensors")
+    file = tmp_path / "gems.safetensors"
+    save_file(tensors, file, metadata={"ss_resolution": "(96, 96)"})
+    halves = {"lora": [str(file)] * 2, "weights": [0.75, 0.25], "strength": 0.8, "native_size": "12", "count": 2}
+    out = make(tmp_path / "out", cache, **halves)
+    drawn = np.stack([np.asarray(Image.open(f)) for f in sorted((out / "raw").glob("*.png"))]).astype(int)
+    pipeline = StableDiffusionXLPipeline.from_pretrained(base.folder, torch_dtype=torch.float32)
+    pipeline.set_progress_bar_config(disable=True)
+
+    def theirs() -> np.ndarray:
+        noise = start_noise(0, 2, 96).repeat(2, 1, 1, 1)
+        prompts = [p for p in PROMPTS for _ in range(2)]
+        settings = {"num_inference_steps": 3, "guidance_scale": 3.0, "height": 96, "width": 96, "latents": noise}
+        return (pipeline(prompts, **settings, output_type="np").images * 255).round()  # pyright: ignore
+
+    assert np.abs(theirs() - drawn).max() > 8
+    pipeline.load_lora_weights(str(file), adapter_name="gems")
+    pipeline.set_adapters("gems", 0.8)
+    assert_same_pictures(theirs(), drawn)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_clean_enlargement_gives_back_the_native_sprite(seed: int) -> None:
+    sprite = without_hidden_colour(draw_sprite(seed))
+    image = scale_nearest(apply_matte(sprite, MATTE), 8)
+    for grid in (Grid(8), None):
+        plan = Finishing(grid, colours_of(sprite), MATTE, is_transparent=True, opens_holes=True)
+        (finished,) = finish_images([image], plan, ["a"])
+        assert (finished == sprite).all()
+
+
+def test_an_unknown_background_is_read_from_the_border_once_its_noise_is_locked_away() -> None:
+    sprite = without_hidden_colour(draw_sprite(2))
+    noise = np.random.default_rng(0).integers(-30, 31, (16, 16, 3))
+    drawn = np.clip(apply_matte(sprite, (200, 220, 60)).astype(int) + noise * (sprite[..., 3:] == 0), 0, 255)
+    palette = np.concatenate([colours_of(sprite)[:2] // 3, np.array([[200, 220, 60]], dtype=np.uint8)])
+    plan = Finishing(Grid(8), palette, None, is_transparent=True, opens_holes=True)
+    (finished,) = finish_images([scale_nearest(drawn.astype(np.uint8), 8)], plan, ["a"])
+    assert (finished[0] == 0).all()
+    assert (finished[:, -1] == 0).all()
+
+
+def test_a_number_of_colours_holds_for_all_sprites_together() -> None:
+    images = [scale_nearest(apply_matte(draw_sprite(seed), MATTE), 8) for seed in range(4)]
+    plan = Finishing(Grid(8), 6, MATTE, is_transparent=True, opens_holes=True)
+    finished = finish_images(images, plan, list("abcd"))
+    assert len(np.unique(np.concatenate([colours_of(s) for s in finished]), axis=0)) == 6
+
+
+def test_an_image_without_a_grid_is_named() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8)
+    with pytest.raises(DatasetError, match=r"raw/odd\.png: no grid of native pixels found"):
+        finish_images([noise], Finishing(None, None, None, True, False), ["odd"])
+
+
+def test_an_image_without_plain_background_stays_opaque_and_is_counted(caplog: pytest.LogCaptureFixture) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    (sprite,) = finish_images([scale_nearest(noise, 8)], Finishing(Grid(8), None, None, True, False), ["a"])
+    assert (sprite[..., 3] == 255).all()
+    assert "1 of 1 images have no plain background" in caplog.text
+
+
+MISTAKES: list[tuple[dict, type[SpriteLoraError], str]] = [
+    ({"prompts": []}, ConfigError, "nothing to draw"),
+    ({"prompts": ["a", " "]}, ConfigError, "1 of 2 are empty"),
+    ({"prompts": ["a", "a"]}, ConfigError, "'a' is there twice"),
+    ({"prompts_file": "x.txt"}, ConfigError, "both given"),
+    ({"prompts": [], "prompts_file": "/none.txt"}, ConfigError, "cannot be read"),
+    ({"run": "a", "lora": ["b"]}, ConfigError, "both given"),
+    ({"run": "/none"}, ConfigError, "run=/none: no such folder; give a run directory"),
+    ({"lora": ["pyproject.toml"], "weights": [1.0, 2.0]}, ConfigError, "weights has 2 numbers for 1 LoRAs"),
+    ({"lora": ["/none.safetensors"]}, WeightsError, "no such file"),
+    (
+        {"native_size": "15"},
+        ConfigError,
+        "does not divide the images' side of 128 px: native pixels would not be whole; 8 and 16 do",
+    ),
+    ({"native_size": "big"}, ConfigError, "give a number of native pixels"),
+    ({"palette": "0"}, ConfigError, "a number of colours is from 1 to 256"),
+    ({"palette": "training"}, ConfigError, "palette=training without run="),
+    ({"palette": "none.gpl"}, DatasetError, "no such palette file"),
+    ({"matte": "white"}, ConfigError, "matte: a colour is written #rrggbb"),
+]
+
+
+@pytest.mark.parametrize(("settings", "kind", "message"), MISTAKES, ids=lambda x: str(x) if isinstance(x, dict) else "")
+def test_each_mistake_has_one_message(tmp_path: Path, cache: Path, settings: dict, kind: type, message: str) -> None:
+    with pytest.raises(kind, match=message):
+        make(tmp_path / "out", cache, **settings)
+    assert not list((tmp_path / "out").iterdir())
+
+
+Q = "lora_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q"
+TEXT = "lora_te1_text_model_encoder_layers_0_self_attn_q_proj"
+FLUX = "lora_unet_double_blocks_0_img_attn_qkv"
+
+
+@pytest.mark.parametrize(
+    ("layers", "more", "kind", "message"),
+    [
+        ({FLUX: 64}, (), WeightsError, "a LoRA for FLUX, not for SDXL"),
+        ({Q: 640}, (), ConfigError, "model.path is not set, and .* does not say which model it was trained on"),
+        ({Q: 640}, ("model",), WeightsError, "a LoRA for SDXL, not for .*; set model.path to its base"),
+        ({Q: 96, TEXT: 768}, ("model",), WeightsError, "for an unknown model, not for SDXL"),
+        ({Q: 640}, ("mystery",), WeightsError, "1 unknown keys, such as mystery; what they do would be lost"),
+    ],
+)
+def test_a_lora_that_does_not_fit_is_named(
+    tmp_path: Path, cache: Path, base, layers: dict[str, int], more: tuple[str, ...], kind: type, message: str
+) -> None:
+    shapes = {f"{n}.lora_down.weight": (4, w) for n, w in layers.items()}
+    shapes |= {f"{n}.lora_up.weight": (w, 4) for n, w in layers.items()}
+    tensors = {name: torch.zeros(shape) for name, shape in shapes.items()}
+    save_file(tensors | ({"mystery": torch.zeros(1)} if "mystery" in more else {}), tmp_path / "gems.safetensors")
+    model = BaseConfig(path=str(base.folder)) if "model" in more else BaseConfig()
+    with pytest.raises(kind, match=message):
+        make(tmp_path / "out", cache, lora=[str(tmp_path / "gems.safetensors")], model=model)
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_run_without_checkpoint_and_a_broken_record_are_named(tmp_path: Path, cache: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    record = {"overrides": [], "settings": {}, "data": {"matte": "#ffffff"}}
+    (run / "run.json").write_text(json.dumps(record))
+    with pytest.raises(ConfigError, match="the run has no checkpoint yet, so there is no LoRA to take; go on with it"):
+        make(tmp_path / "a", cache, run=str(run))
+    (run / "run.json").write_text("{}")
+    with pytest.raises(ResumeError, match="not a run record"):
+        make(tmp_path / "b", cache, run=str(run))
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "kept.png").write_text("mine")
+    with pytest.raises(ConfigError, match="is not an empty folder, and nothing is overwritten"):
+        refuse_occupied([f"output='{tmp_path}'"], False)
+    result = run_python("scripts/generate.py", f"output={tmp_path}", "prompts=a, b", ready="door")
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert [p.name for p in tmp_path.iterdir()] == ["kept.png"]
+
+
+@either_start
+def test_the_command(short_run: Path, tmp_path: Path, cache: Path, ready: Ready) -> None:
+    script = ["scripts/generate.py", f"run={short_run}", f"output={tmp_path / 'out'}"]
+    quick = (f"data.cache={cache}", "sampler.steps=1", "strength=0.5")
+    done = run_python(*script, *quick, ready=ready)
+    assert done.returncode == 0, done.stderr
+    sprites, drawn, written = done.stderr.splitlines()
+    assert sprites.startswith("demo set: ")
+    assert re.fullmatch(r".*lora\.safetensors: \d+ layers, strength 0\.5", drawn)
+    assert written == f"1 sprites of 16x16 px in {tmp_path / 'out'}"
+    assert done.stdout == ""
