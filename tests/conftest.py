@@ -53,9 +53,15 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput["zygotes"] = running.addresses
 
 
+def trains(file: Path) -> bool:
+    """Whether whole commands run in a test file."""
+    tests = ROOT / "tests"
+    return file.parent in (tests, tests / "door", tests / "sweeps") or file.is_relative_to(tests / "commands")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the files that train first: with the short ones at the end two workers are done at the same time."""
-    items.sort(key=lambda item: item.path.parent not in (ROOT / "tests", ROOT / "tests" / "tasks"))
+    items.sort(key=lambda item: not trains(item.path))
 
 
 @pytest.hookimpl(wrapper=True)

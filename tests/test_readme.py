@@ -36,7 +36,7 @@ def test_every_command_passes_the_door(command: Command, tmp_path: Path) -> None
     write_sweep(sweep, SweepRecord([], ["lora=rank16,rank16"], None, "validation_loss", now()))
     words = command.words
     if "-m" in words:
-        words = [w.partition(",")[0] for w in words if w != "-m"]  # a sweep itself is run by tests/tasks
+        words = [w.partition(",")[0] for w in words if w != "-m"]  # a sweep itself is run by tests/sweeps
     outcome = run_in(tmp_path, [*words, *([] if "--cfg" in words else ["--cfg", "job"])])
     assert outcome.status == 0, outcome.printed
     if "resume=" in command.text and "resume=auto" not in command.text:

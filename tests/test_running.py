@@ -45,7 +45,8 @@ def test_it_is_given_what_a_new_process_is(kind: str, tmp_path: Path) -> None:
 
 
 def test_it_has_what_it_is_said_to_have() -> None:
-    code = "import sys; print('torch' in sys.modules, 'wandb' in sys.modules, 'spritelora.commands.train.fit' in sys.modules)"
+    names = ("torch", "wandb", "spritelora.commands.train.fit")
+    code = f"import sys; print(*(name in sys.modules for name in {names}))"
     assert run_python("-c", code, ready="door").stdout == "False False False\n"
     assert run_python("-c", code, ready="torch").stdout == "True False True\n"
 

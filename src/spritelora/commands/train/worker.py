@@ -1,4 +1,4 @@
-"""A further process of a run, started by the first: `python -m spritelora.commands.train.worker`, settings on standard input."""
+"""A further process of a run: the first starts it as `python -m` this module, with the settings on standard input."""
 
 import json
 import logging

@@ -36,8 +36,8 @@ image = pipeline("pixel art, red potion", **options).images[0]
 `python scripts/make_base.py` makes it from nothing: no picture, no text and no weights of anybody else's. The project's
 code draws {num_sprites} sprites and writes their captions anew at every step. UNet and text encoders are trained
 together for {num_steps} steps of {batch_size} sprites in fp32, with seed {seed}; the weights are a moving average, kept
-in fp16. The autoencoder is not trained but built: `embedded/model/tiny_vae.py` wires it to carry flat cells of 8 x 8 px exactly.
-Pictures whose pixels do not lie on that grid are blurred.
+in fp16. The autoencoder is not trained but built: `embedded/model/tiny_vae.py` wires it to carry flat cells of 8 x 8 px
+exactly. Pictures whose pixels do not lie on that grid are blurred.
 
 ## What it draws
 
