@@ -8,7 +8,7 @@ import torch
 from torch.optim import Optimizer
 
 from spritelora.adapters.layers.lora import is_up
-from spritelora.commands.train.assemble import find_optimizer, optimizer_settings, rate_factors
+from spritelora.commands.train.assemble import rate_factors
 from spritelora.config.command_line import list_groups
 from spritelora.config.train.hardware_keys import Precision
 from spritelora.config.train.loop_keys import OptimConfig
@@ -16,7 +16,9 @@ from spritelora.errors import ConfigError
 from spritelora.training.optimizer import (
     base_rate,
     build_optimizer,
+    find_optimizer,
     group_by_rate,
+    optimizer_settings,
     probe_optimizer,
     settled_weights,
 )

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 
 from spritelora.adapters.layers.lora import add_lora, match_targets
-from spritelora.commands.train.assemble import find_optimizer, optimizer_settings
 from spritelora.config.train.adapter_keys import AdapterKind
 from spritelora.config.train.hardware_keys import Device, Precision
 from spritelora.config.train.schema import Prediction
@@ -27,7 +26,7 @@ from spritelora.training.callbacks.progress import StepCallback, StepMeter
 from spritelora.training.hardware import choose_hardware
 from spritelora.training.logs.run_log import RunLog
 from spritelora.training.module import LoraModule, Objective
-from spritelora.training.optimizer import build_optimizer, group_by_rate
+from spritelora.training.optimizer import build_optimizer, find_optimizer, group_by_rate, optimizer_settings
 from spritelora.training.state_files import StateFiles
 from spritelora.training.trainer import make_trainer
 from tests.composing import compose

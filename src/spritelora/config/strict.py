@@ -178,10 +178,15 @@ def _declared_limits(value: ast.expr | None) -> dict[str, Any]:
     return {k.arg: ast.literal_eval(k.value) for k in value.keywords if k.arg is not None}
 
 
+def import_target(target: str) -> Any:
+    """The class or function that a `_target_` names. Raises ImportError or AttributeError where there is none."""
+    module, _, name = target.rpartition(".")
+    return getattr(import_module(module), name)
+
+
 def _import_parameters(target: str) -> dict[str, Parameter] | None:
     """The arguments of a class of a library besides the parameters to optimise; None where it takes any."""
-    module, _, name = target.rpartition(".")
-    parameters = inspect.signature(getattr(import_module(module), name)).parameters
+    parameters = inspect.signature(import_target(target)).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return None
     return {n: (getattr(p.annotation, "__name__", ""), {}) for n, p in parameters.items() if n != "params"}

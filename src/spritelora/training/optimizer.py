@@ -9,6 +9,9 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from spritelora.config.strict import import_target
+from spritelora.config.train.hardware_keys import Precision
+from spritelora.config.train.loop_keys import OptimConfig
 from spritelora.errors import ConfigError, TrainingError, first_line
 
 RateGroup = tuple[Sequence[nn.Parameter], float]
@@ -21,6 +24,23 @@ def group_by_rate(named: Iterable[tuple[str, nn.Parameter]], factor_of: Callable
     for name, parameter in named:
         groups.setdefault(factor_of(name), []).append(parameter)
     return [(groups[factor], factor) for factor in sorted(groups, key=lambda factor: factor != 1)]
+
+
+def find_optimizer(optim: OptimConfig) -> type[Optimizer]:
+    """The optimizer class that was picked. Raises ConfigError where there is none of that name."""
+    try:
+        kind = import_target(optim._target_)
+    except Exception as error:  # a library may raise anything while it is imported
+        raise ConfigError(f"optim._target_={optim._target_}: {first_line(error)}") from error
+    if not (isinstance(kind, type) and issubclass(kind, Optimizer)):
+        raise ConfigError(f"optim._target_={optim._target_} is not an optimizer class")
+    return kind
+
+
+def optimizer_settings(optim: OptimConfig, precision: Precision) -> dict[str, Any]:
+    """The arguments of `build_optimizer` besides class and parameters."""
+    arguments = with_fused_step(find_optimizer(optim), optim.args, is_loss_scaled=precision is Precision.fp16)
+    return {"lr": optim.lr, "weight_decay": optim.weight_decay, "betas": optim.betas, "arguments": arguments}
 
 
 def build_optimizer(

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from spritelora.commands.benchmark.benchmark import benchmark, spread
+from spritelora.commands.benchmark.benchmark import benchmark
+from spritelora.commands.benchmark.figures import spread
 from spritelora.commands.benchmark.whole_command import time_command, told_step_s
 from spritelora.config.commands.benchmark import BenchmarkConfig, BenchmarkMode
 from spritelora.errors import ConfigError, TrainingError

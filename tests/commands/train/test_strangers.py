@@ -10,12 +10,12 @@ import torch
 from safetensors.torch import save_file
 
 from spritelora.adapters.layers.earlier_files import read_earlier
+from spritelora.adapters.layers.layer_plan import plan_adapter
 from spritelora.adapters.layers.lora import match_targets
 from spritelora.commands.compare.compare import compare
 from spritelora.commands.export.export import export
 from spritelora.commands.generate.generate import generate
 from spritelora.commands.lora.lora import work_on_files
-from spritelora.commands.train.assemble import plan_adapter
 from spritelora.commands.validate.validate import validate
 from spritelora.config.commands.compare import CompareConfig
 from spritelora.config.commands.export import ExportConfig
@@ -47,7 +47,7 @@ def begin(key: str, file: Path) -> None:
     config, unet = training()
     targets = match_targets(unet, config.targets.modules)
     earlier = read_earlier(replace(config.adapter, **{key: str(file)}))
-    earlier.check(unet, "tiny-sdxl", plan_adapter(config, targets), targets)
+    earlier.check(unet, "tiny-sdxl", plan_adapter(config.lora, config.adapter, targets), targets)
 
 
 def export_with(file: Path, folder: Path) -> None:

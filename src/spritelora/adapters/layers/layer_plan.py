@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from spritelora.config.train.adapter_keys import AdapterKind
+from spritelora.config.train.adapter_keys import AdapterConfig, AdapterKind, LoraConfig
 from spritelora.errors import ConfigError
 
 Number = TypeVar("Number", bound=float)
@@ -66,3 +66,11 @@ def match_patterns(key: str, layers: Sequence[str], patterns: Mapping[str, Numbe
             )
         matched.update(dict.fromkeys(hits, number))
     return matched
+
+
+def plan_adapter(lora: LoraConfig, adapter: AdapterConfig, targets: list[str]) -> AdapterPlan:
+    """What goes on the target layers. Raises ConfigError for a pattern that matches none of them."""
+    plan = AdapterPlan(
+        adapter.kind, lora.rank, lora.alpha, lora.dropout, adapter.factor, adapter.decompose_both, adapter.tucker
+    )
+    return plan.for_layers(targets, lora.rank_pattern, lora.alpha_pattern)

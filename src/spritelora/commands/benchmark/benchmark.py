@@ -2,16 +2,14 @@
 
 import json
 import logging
-import platform
-import statistics
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from spritelora.commands.benchmark.figures import machine_figures
 from spritelora.config.commands.benchmark import BenchmarkConfig, BenchmarkMode
 from spritelora.errors import ConfigError, TrainingError
 from spritelora.files import write_whole
-from spritelora.process import package_versions, quick_imports
+from spritelora.process import quick_imports
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +34,7 @@ def benchmark(config: BenchmarkConfig) -> dict[str, Any]:
             from spritelora.commands.benchmark.sampling import measure_sampling as measure
         else:
             from spritelora.commands.benchmark.training import measure_training as measure
-    figures = {**_machine(), **measure(config)}
+    figures = {**machine_figures(), **measure(config)}
     text = json.dumps(figures, indent=1)
     if output is not None:
         try:
@@ -46,17 +44,3 @@ def benchmark(config: BenchmarkConfig) -> dict[str, Any]:
             raise TrainingError(f"output={output}: {error.strerror}; name another file") from error
     print(text)  # noqa: T201
     return figures
-
-
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median, least and most of repeated measurements, to four digits."""
-    told = {"median": statistics.median(values), "least": min(values), "most": max(values)}
-    return {name: float(f"{value:.4g}") for name, value in told.items()}
-
-
-def _machine() -> dict[str, Any]:
-    return {
-        "machine": platform.machine(),
-        "python": platform.python_version(),
-        "versions": package_versions(),
-    }

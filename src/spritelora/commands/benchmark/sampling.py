@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from spritelora.commands.benchmark.benchmark import spread
+from spritelora.commands.benchmark.figures import spread
 from spritelora.commands.benchmark.training import matrix_rate, open_unet, random_text, settle_side
 from spritelora.config.commands.benchmark import GEOMETRIES, BenchmarkConfig
 from spritelora.embedded.location import embedded_base

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from spritelora.adapters.layers.adapted_linear import use_peft_layers
 from spritelora.adapters.layers.lora import adapter_parameters, add_lora, match_targets
-from spritelora.commands.benchmark.benchmark import spread
+from spritelora.commands.benchmark.figures import spread
 from spritelora.config.commands.benchmark import GEOMETRIES, BenchmarkConfig, BenchmarkOptim
 from spritelora.config.train.hardware_keys import BaseFormat
 from spritelora.config.train.schema import Prediction

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spritelora.commands.benchmark.benchmark import spread
+from spritelora.commands.benchmark.figures import spread
 from spritelora.config.commands.benchmark import BenchmarkConfig
 from spritelora.errors import TrainingError
 from spritelora.program import child_command

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from spritelora.commands.doctor.findings import Disk, MachineFacts, RunNeed, failures, find_all, to_table
-from spritelora.commands.train.assemble import find_optimizer, optimizer_settings, rate_factors
+from spritelora.commands.train.assemble import rate_factors
 from spritelora.config.train.hardware_keys import BaseFormat
 from spritelora.config.train.schema import TrainConfig
 from spritelora.data.training_set import read_training_set
@@ -24,7 +24,7 @@ from spritelora.training.logs.wandb_run import has_wandb_key
 from spritelora.training.machine import read_device
 from spritelora.training.memory.need import FULL_SIZE, Geometry, choose_plan, read_geometry, run_shapes
 from spritelora.training.memory.prediction import SHARE, MemoryUse, Plan, plans, savings
-from spritelora.training.optimizer import probe_optimizer
+from spritelora.training.optimizer import find_optimizer, optimizer_settings, probe_optimizer
 
 HUB_GB = 7.0
 """SDXL in fp16 with its VAE in full, as it is fetched."""

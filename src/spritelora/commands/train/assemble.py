@@ -6,15 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from hydra.utils import get_class
 from torch import Tensor
-from torch.optim import Optimizer
 
 from spritelora.adapters.layers.earlier_files import Earlier
-from spritelora.adapters.layers.layer_plan import AdapterPlan
+from spritelora.adapters.layers.layer_plan import plan_adapter
 from spritelora.adapters.layers.lora import check_plan, is_up, match_targets, put_adapter
+from spritelora.config.strict import import_target
 from spritelora.config.train.hardware_keys import Precision
-from spritelora.config.train.loop_keys import OptimConfig, ValidationConfig
+from spritelora.config.train.loop_keys import ValidationConfig
 from spritelora.config.train.schema import Prediction, SamplerConfig, TrainConfig
 from spritelora.data.augment import vary_caption
 from spritelora.data.batch import Batch, EncodedSet, Recipe, validation_batches
@@ -23,7 +22,7 @@ from spritelora.data.regularisation import add_regularisation
 from spritelora.data.training_set import TrainingSet
 from spritelora.diffusion.bands import timestep_bands
 from spritelora.diffusion.noise import NoiseRecipe
-from spritelora.errors import ConfigError, first_line
+from spritelora.errors import ConfigError
 from spritelora.sdxl.files.base import (
     BaseModel,
     Unet,
@@ -45,7 +44,7 @@ from spritelora.training.callbacks.contact_sheet import similar_captions
 from spritelora.training.callbacks.samples import SamplePlan
 from spritelora.training.hardware import Hardware
 from spritelora.training.module import LoraModule, Objective
-from spritelora.training.optimizer import build_optimizer, group_by_rate, with_fused_step
+from spritelora.training.optimizer import build_optimizer, find_optimizer, group_by_rate, optimizer_settings
 from spritelora.training.text_training import rate_factor
 
 log = logging.getLogger(__name__)
@@ -121,26 +120,17 @@ def check_adapter(config: TrainConfig, base: BaseModel, earlier: Earlier) -> Non
     """
     unet = empty_unet(base)
     targets = match_targets(unet, config.targets.modules)
-    plan = plan_adapter(config, targets)
+    plan = plan_adapter(config.lora, config.adapter, targets)
     base_format = config.hardware.base
     check_plan(unet, targets, plan, quantised_layers(unet, base_format) if base_format in BYTES_PER_WEIGHT else ())
     earlier.check(unet, base.name, plan, targets)
-
-
-def plan_adapter(config: TrainConfig, targets: list[str]) -> AdapterPlan:
-    """What goes on the target layers. Raises ConfigError for a pattern that matches none of them."""
-    lora, adapter = config.lora, config.adapter
-    plan = AdapterPlan(
-        adapter.kind, lora.rank, lora.alpha, lora.dropout, adapter.factor, adapter.decompose_both, adapter.tucker
-    )
-    return plan.for_layers(targets, lora.rank_pattern, lora.alpha_pattern)
 
 
 def add_adapter(config: TrainConfig, unet: Unet, earlier: Earlier) -> Unet:
     """The frozen UNet with an adapter, ready to train."""
     earlier.lay(unet)
     targets = match_targets(unet, config.targets.modules)
-    put_adapter(unet, targets, plan_adapter(config, targets), config.seed)
+    put_adapter(unet, targets, plan_adapter(config.lora, config.adapter, targets), config.seed)
     earlier.begin(unet)
     recompute(unet, float(config.hardware.gradient_checkpointing or 0))
     if config.hardware.compile:
@@ -209,24 +199,7 @@ def rate_factors(config: TrainConfig) -> list[float]:
 
 def _build(component: dict[str, Any]) -> Any:
     arguments = {name: value for name, value in component.items() if name != "_target_"}
-    return get_class(component["_target_"])(**arguments)
-
-
-def find_optimizer(optim: OptimConfig) -> type[Optimizer]:
-    """The optimizer class that was picked. Raises ConfigError where there is none of that name."""
-    try:
-        kind = get_class(optim._target_)
-    except Exception as error:  # Hydra wraps every failing import in an error of its own
-        raise ConfigError(f"optim._target_={optim._target_}: {first_line(error)}") from error
-    if not issubclass(kind, Optimizer):
-        raise ConfigError(f"optim._target_={optim._target_} is not an optimizer class")
-    return kind
-
-
-def optimizer_settings(optim: OptimConfig, precision: Precision) -> dict[str, Any]:
-    """The arguments of `build_optimizer` besides class and parameters."""
-    arguments = with_fused_step(find_optimizer(optim), optim.args, is_loss_scaled=precision is Precision.fp16)
-    return {"lr": optim.lr, "weight_decay": optim.weight_decay, "betas": optim.betas, "arguments": arguments}
+    return import_target(component["_target_"])(**arguments)
 
 
 def build_validation(

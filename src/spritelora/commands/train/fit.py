@@ -72,7 +72,7 @@ from spritelora.training.machine import choose_products, map_large_blocks
 from spritelora.training.memory.need import settle_savings
 from spritelora.training.memory.out_of_memory import explain_out_of_memory
 from spritelora.training.module import LoraModule
-from spritelora.training.optimizer import eight_bit_share, probe_optimizer
+from spritelora.training.optimizer import eight_bit_share, find_optimizer, optimizer_settings, probe_optimizer
 from spritelora.training.probe import measure_step
 from spritelora.training.state_files import StateFiles
 from spritelora.training.text_training import add_text, announce_text, check_text
@@ -137,8 +137,8 @@ def _fit(
             assemble.check_adapter(config, base, earlier)
             check_text(config, base)
             objective, recipe = assemble.build_objective(config, base), assemble.build_recipe(config)
-            optimizer = assemble.find_optimizer(config.optim)
-            settings = assemble.optimizer_settings(config.optim, hardware.precision)
+            optimizer = find_optimizer(config.optim)
+            settings = optimizer_settings(config.optim, hardware.precision)
             factors = assemble.rate_factors(config)
             probe_optimizer(optimizer, hardware.device, factors, **settings)
             frozen.use_base(base, hardware)

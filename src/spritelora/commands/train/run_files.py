@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import get_method
 from pytorch_lightning.loggers import Logger
 
 from spritelora.commands.train.record import public_settings, to_json
 from spritelora.config.invocation import Invocation
+from spritelora.config.strict import import_target
 from spritelora.config.train.schema import TrainConfig
 from spritelora.files import write_whole
 from spritelora.runs.layout import RECORD
@@ -25,7 +25,7 @@ def open_log(config: TrainConfig, run_dir: Path, record: dict[str, Any], first_s
 
 def _open_logger(settings: dict[str, Any], identity: RunIdentity) -> Logger:
     arguments = {k: v for k, v in settings.items() if k != "_target_"}
-    return get_method(settings["_target_"])(identity, **arguments)
+    return import_target(settings["_target_"])(identity, **arguments)
 
 
 def close_logger(logger: Logger, lora: Path) -> None:

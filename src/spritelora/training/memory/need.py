@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from spritelora.adapters.layers.layer_plan import plan_adapter
 from spritelora.adapters.layers.lora import match_targets, put_adapter
-from spritelora.commands.train import assemble
 from spritelora.config.train.hardware_keys import BaseFormat
 from spritelora.config.train.schema import TrainConfig
 from spritelora.data.cache import Cache, content_key
@@ -36,7 +36,7 @@ from spritelora.training.hardware import Hardware
 from spritelora.training.machine import LARGE_BYTES, DeviceFacts, process_memory_bytes, read_device
 from spritelora.training.memory.prediction import LOOP_BYTES, SHARE, Plan, RunShapes, plans
 from spritelora.training.memory.tracing import HEAP, Arithmetic
-from spritelora.training.optimizer import build_optimizer
+from spritelora.training.optimizer import build_optimizer, find_optimizer, optimizer_settings
 from spritelora.training.text_training import adapt_text
 
 log = logging.getLogger(__name__)
@@ -71,13 +71,13 @@ def read_geometry(base: BaseModel) -> Geometry:
 def run_shapes(config: TrainConfig, geometry: Geometry, hardware: Hardware) -> RunShapes:
     """A run's shapes; what was traced of them before is kept in its cache."""
     arithmetic = Arithmetic(hardware.base_dtype, hardware.device.type == "cuda")
-    optimizer = assemble.find_optimizer(config.optim)
-    settings = assemble.optimizer_settings(config.optim, hardware.precision)
+    optimizer = find_optimizer(config.optim)
+    settings = optimizer_settings(config.optim, hardware.precision)
 
     def make_unet() -> Any:
         unet: Any = nn.Module.to(shapes_of(geometry.unet), hardware.base_dtype)  # diffusers' own warns of changes
         targets = match_targets(unet.requires_grad_(False), config.targets.modules)
-        put_adapter(unet, targets, assemble.plan_adapter(config, targets), config.seed)
+        put_adapter(unet, targets, plan_adapter(config.lora, config.adapter, targets), config.seed)
         return unet.train()
 
     def make_text() -> TextStack:
