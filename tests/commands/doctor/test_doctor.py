@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from spritelora.commands.doctor.ceiling import Ceiling
 from spritelora.commands.doctor.findings import (
     Disk,
     Finding,
@@ -113,6 +114,16 @@ def test_old_gpus_cpus_and_untried_parts_are_told() -> None:
     assert row(cpu, NEED, "device").verdict is Verdict.note
 
 
+def test_sprites_that_the_autoencoder_blurs_are_told_with_what_would_help() -> None:
+    assert [f for f in find_all(FACTS, NEED) if f.what == "VAE on the sprites"] == []
+    sharp = row(replace(FACTS, ceiling=Ceiling(8, 0.999, 0.001)), NEED, "VAE on the sprites")
+    assert (sharp.verdict, sharp.advice) == (Verdict.ok, "")
+    blurred = row(replace(FACTS, ceiling=Ceiling(4, 0.66, 0.1)), NEED, "VAE on the sprites")
+    assert blurred.verdict is Verdict.note
+    assert "66.0%" in blurred.found
+    assert "model.resolution" in blurred.advice
+
+
 def test_a_sweep_is_not_looked_at() -> None:
     with pytest.raises(ConfigError, match="the doctor looks at one run: leave out -m"):
         in_own_folder(["lora=rank8,rank16"], is_multirun=True)
@@ -126,6 +137,7 @@ def test_the_doctor_ends_with_a_verdict_and_leaves_nothing(tmp_path: Path) -> No
     outcome = doctor(tmp_path)
     assert outcome.status == 0, outcome.printed
     assert "this run can be trained here: the embedded base, 128 px, batch 8, rank 8" in outcome.printed
+    assert "gives back 100.0% of the sprites' pixels in their colour, 8 px to each" in outcome.printed
     assert {p.name for p in tmp_path.iterdir()} <= {"cache", "outputs"}
     assert not [p for p in (tmp_path / "outputs").rglob("*") if p.is_file()]
 

@@ -4,9 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
+from spritelora.commands.doctor.ceiling import Ceiling
 from spritelora.training.machine import DeviceFacts
 
 GB10_CAPABILITY = (12, 1)
+GOOD_CEILING = 0.99
+"""Share of native pixels that an autoencoder gives back where it does not limit what a LoRA can draw."""
 
 
 class Verdict(Enum):
@@ -42,7 +45,8 @@ class MachineFacts:
     """What was found. `cuda_build`: the CUDA that torch was built for. `probes`: what bitsandbytes says of each part
     that was tried, empty where it works. `disks`: by what is written. `base_problem`: empty where the base is at hand
     or can be fetched. `vae`: whether the autoencoder's latents are finite, by number format; empty: not tried, see
-    `vae_skipped`. `data`: what the data set is. `data_problem`: empty where it can be trained on.
+    `vae_skipped`. `ceiling`: what the autoencoder gives back of the set's sprites, None where it was not tried. `data`:
+    what the data set is. `data_problem`: empty where it can be trained on.
     """
 
     architecture: str
@@ -56,6 +60,7 @@ class MachineFacts:
     wandb: str
     vae: Mapping[str, bool] = field(default_factory=dict)
     vae_skipped: str = ""
+    ceiling: Ceiling | None = None
     data: str = ""
     data_problem: str = ""
 
@@ -86,6 +91,7 @@ def find_all(facts: MachineFacts, need: RunNeed) -> list[Finding]:
         *_bitsandbytes(facts, need),
         *_base(facts),
         Finding("data", facts.data, Verdict.fails if facts.data_problem else Verdict.ok, facts.data_problem),
+        *_ceiling(facts.ceiling),
         *_memory(facts.device, need),
         *_disks(facts.disks),
         Finding("W&B", facts.wandb),
@@ -157,6 +163,19 @@ def _base(facts: MachineFacts) -> Iterator[Finding]:
         yield Finding("VAE", told, Verdict.fails, "fetch the base again, or name a VAE with model.vae=")
     else:
         yield Finding("VAE", f"{told}; encodes in fp32 in any case")
+
+
+def _ceiling(ceiling: Ceiling | None) -> Iterator[Finding]:
+    if ceiling is None:
+        return
+    found = f"gives back {ceiling.exact:.1%} of the sprites' pixels in their colour, {ceiling.factor} px to each"
+    if ceiling.exact >= GOOD_CEILING:
+        yield Finding("VAE on the sprites", found)
+    else:
+        yield Finding(
+            "VAE on the sprites", found, Verdict.note,
+            "no LoRA draws them sharper; 8 px to a native pixel is safe: raise model.resolution, or take smaller sprites",
+        )  # fmt: skip
 
 
 def _memory(device: DeviceFacts, need: RunNeed) -> Iterator[Finding]:
