@@ -3,26 +3,23 @@
 import platform
 import shutil
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL
 
-from spritelora.commands.doctor.ceiling import Ceiling, measure_ceiling
+from spritelora.commands.doctor.ceiling import ceiling_of
 from spritelora.commands.doctor.findings import Disk, MachineFacts, RunNeed, failures, find_all, to_table
 from spritelora.commands.train.assemble import rate_factors
 from spritelora.config.train.hardware_keys import BaseFormat
 from spritelora.config.train.schema import TrainConfig
 from spritelora.data.training_set import TrainingSet, read_training_set
 from spritelora.embedded.location import embedded_base
-from spritelora.errors import SpriteLoraError, TrainingError, WeightsError, first_line
+from spritelora.errors import SpriteLoraError, TrainingError, first_line
 from spritelora.process import package_versions
 from spritelora.sdxl.files.base import BaseModel, cached_hub_folder, find_base, hub_answers, load_vae
-from spritelora.sdxl.latents import decode_latents, encode_image, finite_formats
+from spritelora.sdxl.latents import finite_formats
 from spritelora.sdxl.layers.quantised import BYTES_PER_WEIGHT, probe_quantised
-from spritelora.sprites.folder.sprite_folder import factors_text, native_sprite
-from spritelora.sprites.pixels.image import Pixels
+from spritelora.sprites.folder.sprite_folder import factors_text
 from spritelora.training.hardware import Hardware, choose_hardware
 from spritelora.training.logs.wandb_run import has_wandb_key
 from spritelora.training.machine import read_device
@@ -30,8 +27,6 @@ from spritelora.training.memory.need import FULL_SIZE, Geometry, choose_plan, re
 from spritelora.training.memory.prediction import SHARE, MemoryUse, Plan, plans, savings
 from spritelora.training.optimizer import find_optimizer, optimizer_settings, probe_optimizer
 
-SPRITES_TRIED = 4
-"""Sprites that go through the autoencoder; SDXL's takes seconds for each on a CPU."""
 HUB_GB = 7.0
 """SDXL in fp16 with its VAE in full, as it is fetched."""
 
@@ -161,23 +156,6 @@ def probe_bitsandbytes(config: TrainConfig, hardware: Hardware) -> dict[str, str
         except SpriteLoraError as error:
             found["optimizer"] = first_line(error)
     return found
-
-
-def round_trip(vae: AutoencoderKL, image: Pixels) -> Pixels:
-    """An image (H, W, 3) after the autoencoder."""
-    return decode_latents(vae, encode_image(vae, image, "a sprite of the training set")[None])[0]
-
-
-def ceiling_of(sprites: TrainingSet, vae: AutoencoderKL) -> Ceiling | None:
-    """The ceiling on a few sprites; None where they share no factor, or where the autoencoder overflows."""
-    if sprites.factor is None:
-        return None
-    chosen = sprites.training[:: -(-len(sprites.training) // SPRITES_TRIED)]
-    natives = [native_sprite(sprite).on_matte(sprites.matte) for sprite in chosen]
-    try:
-        return measure_ceiling(natives, sprites.factor, partial(round_trip, vae), sprites.matte)
-    except WeightsError:  # the finding on number formats says so
-        return None
 
 
 def read_data(config: TrainConfig) -> tuple[TrainingSet | None, int, str, str]:

@@ -174,7 +174,7 @@ def _ceiling(ceiling: Ceiling | None) -> Iterator[Finding]:
     else:
         yield Finding(
             "VAE on the sprites", found, Verdict.note,
-            "no LoRA draws them sharper; 8 px to a native pixel is safe: raise model.resolution, or take smaller sprites",
+            "no LoRA draws them sharper; 8 px to a native pixel is safe: raise model.resolution, or draw smaller",
         )  # fmt: skip
 
 
