@@ -51,6 +51,11 @@ def decode_latents(vae: AutoencoderKL, latents: Tensor) -> NDArray[np.uint8]:
     return ((decoded.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 
 
+def round_trip(vae: AutoencoderKL, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An image (H, W, 3) encoded and decoded. Raises WeightsError for values that are not finite."""
+    return decode_latents(vae, encode_image(vae, image, "an image")[None])[0]
+
+
 def time_ids(side_px: int) -> Tensor:
     """SDXL's size conditioning of a square image that was neither resized nor cropped, (6,) fp32.
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from spritelora.commands.doctor.ceiling import measure_ceiling, round_trip
+from spritelora.commands.doctor.ceiling import measure_ceiling
 from spritelora.errors import DatasetError
 from tests.evaluation.corruptions import draw_native
 
@@ -42,6 +42,7 @@ def test_an_offset_in_colour_is_locked_away_but_told() -> None:
 
 def test_the_embedded_autoencoder_carries_sprite_pixels_of_a_latent_cell(base) -> None:
     from spritelora.sdxl.files.base import load_vae
+    from spritelora.sdxl.latents import round_trip
 
     vae = load_vae(base, torch.device("cpu"))
     small, whole = (measure_ceiling(SPRITES[:3], factor, lambda image: round_trip(vae, image)) for factor in (4, 8))

@@ -2,17 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
-from diffusers import AutoencoderKL
 
 from spritelora.data.training_set import TrainingSet
 from spritelora.errors import DatasetError, WeightsError
 from spritelora.evaluation.colours import nearest_colours, palette_of
 from spritelora.evaluation.grid import Grid
 from spritelora.evaluation.measure import Reference, measure_image
-from spritelora.sdxl.latents import decode_latents, encode_image
 from spritelora.sprites.folder.sprite_folder import native_sprite
 from spritelora.sprites.pixels.image import LATENT_PX, Pixels, scale_nearest
 from spritelora.sprites.pixels.palette import count_colours, to_oklab
@@ -72,18 +69,13 @@ def lay_out(sprite: Pixels, factor: int, matte: tuple[int, int, int]) -> Pixels:
     return canvas
 
 
-def round_trip(vae: AutoencoderKL, image: Pixels) -> Pixels:
-    """An image (H, W, 3) after the autoencoder."""
-    return decode_latents(vae, encode_image(vae, image, "a sprite of the training set")[None])[0]
-
-
-def ceiling_of(sprites: TrainingSet, vae: AutoencoderKL) -> Ceiling | None:
+def ceiling_of(sprites: TrainingSet, round_trip: Callable[[Pixels], Pixels]) -> Ceiling | None:
     """The ceiling on a few sprites; None where they share no factor, or where the autoencoder overflows."""
     if sprites.factor is None:
         return None
     chosen = sprites.training[:: -(-len(sprites.training) // SPRITES_TRIED)]
     natives = [native_sprite(sprite).on_matte(sprites.matte) for sprite in chosen]
     try:
-        return measure_ceiling(natives, sprites.factor, partial(round_trip, vae), sprites.matte)
+        return measure_ceiling(natives, sprites.factor, round_trip, sprites.matte)
     except WeightsError:  # the finding on number formats says so
         return None

@@ -3,6 +3,7 @@
 import platform
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,7 +18,7 @@ from spritelora.embedded.location import embedded_base
 from spritelora.errors import SpriteLoraError, TrainingError, first_line
 from spritelora.process import package_versions
 from spritelora.sdxl.files.base import BaseModel, cached_hub_folder, find_base, hub_answers, load_vae
-from spritelora.sdxl.latents import finite_formats
+from spritelora.sdxl.latents import finite_formats, round_trip
 from spritelora.sdxl.layers.quantised import BYTES_PER_WEIGHT, probe_quantised
 from spritelora.sprites.folder.sprite_folder import factors_text
 from spritelora.training.hardware import Hardware, choose_hardware
@@ -119,7 +120,7 @@ def gather(config: TrainConfig, hardware: Hardware, base: BaseModel | None, foun
     formats, skipped, ceiling = {}, "the base is not here", None
     if base is not None:
         vae = load_vae(base, hardware.device)
-        ceiling = None if sprites is None else ceiling_of(sprites, vae)
+        ceiling = None if sprites is None else ceiling_of(sprites, partial(round_trip, vae))
         formats, skipped = finite_formats(vae), ""
     return MachineFacts(
         architecture=platform.machine(),
