@@ -13,7 +13,6 @@ from spritelora.config.resume import FINAL, RECORD, is_run, read_record
 from spritelora.config.schema import TrainConfig
 from spritelora.config.strict import load
 from spritelora.errors import ConfigError, ResumeError
-from spritelora.run_folder import claimed, remove_if_unused
 
 AUTO = "resume=auto"
 RUNS = Path("outputs/train")
@@ -44,9 +43,6 @@ def settle_auto(line: CommandLine, config_dir: Path, name: str, schema: type[Any
 
 def _of_folder(folder: Path, config: TrainConfig) -> Path | None:
     if not is_run(folder):
-        if folder.is_dir():
-            with claimed(folder):
-                remove_if_unused(folder, "train.log")  # a start that was killed before it had a record
         _tell(f"{folder} holds no run yet: training starts anew")
         return None
     if changes := _changes(read_record(folder), config):

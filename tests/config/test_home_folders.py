@@ -14,7 +14,7 @@ from spritelora.config.resume import read_record, replay_overrides
 from spritelora.config.sweep import SweepRecord, write_sweep
 from spritelora.config.sweep_resume import continue_sweep
 from spritelora.errors import ConfigError
-from spritelora.run_folder import folders_named
+from spritelora.run_folder import AskedFolder, asked_folder
 from tests.composing import DOORS
 
 
@@ -48,7 +48,8 @@ def test_a_run_in_the_home_folder_goes_on(home: Path, typed: str) -> None:
         replay_overrides([f"output={typed}"], is_multirun=False)
     with pytest.raises(ConfigError, match="is not an empty folder"):
         refuse_occupied([f"output={typed}"], is_multirun=False)
-    assert set(folders_named([f"output={typed}", "hydra.run.dir=~/sweep"])) == {home / "run", home / "sweep"}
+    config = OmegaConf.create({"hydra": {"run": {"dir": "~/sweep"}}})
+    assert asked_folder(config, "hydra.run.dir") == AskedFolder(home / "sweep", is_named=True)
 
 
 def test_recorded_paths_get_their_home_folder(home: Path) -> None:

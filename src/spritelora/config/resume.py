@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from spritelora.config.command_line import NUMBERS_OF_GROUPS
 from spritelora.config.fields import declared_path, place_keys
+from spritelora.config.output import is_occupied
 from spritelora.config.overrides import override_key, typed_place
 from spritelora.config.places import expand_known_home
 from spritelora.config.schema import TrainConfig
@@ -16,6 +17,7 @@ from spritelora.errors import ConfigError, ResumeError
 
 PLACES = place_keys(TrainConfig)
 RECORD = "run.json"
+LOG = "train.log"
 STATE_FOLDER = "training_state"
 FINAL = "checkpoint_final"
 BEST = "checkpoint_best"
@@ -30,7 +32,7 @@ def replay_overrides(overrides: Sequence[str], is_multirun: bool) -> list[str]:
     typed = {override_key(o): o for o in overrides}
     output, source = (typed_place(overrides, key) for key in ("output", "resume"))
     if source is None:
-        if output is not None and _is_occupied(output):
+        if output is not None and is_occupied(output, LOG):
             raise ConfigError(f"output={output} is not an empty folder: choose another, or go on with resume={output}")
         return list(overrides)
     record = read_record(source)
@@ -91,7 +93,3 @@ def _is_replaced(recorded: str, typed: Collection[str]) -> bool:
     groups = {key for key in typed if "." not in key}
     set_by_groups = {NUMBERS_OF_GROUPS[g] for g in groups if g in NUMBERS_OF_GROUPS}
     return recorded in ("output", "resume") or recorded.partition(".")[0] in groups or recorded in set_by_groups
-
-
-def _is_occupied(folder: Path) -> bool:
-    return folder.exists() and (not folder.is_dir() or any(folder.iterdir()))

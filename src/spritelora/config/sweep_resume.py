@@ -1,6 +1,7 @@
 """A sweep that goes on, by `resume=SWEEP` or by its command typed again: settled before Hydra composes."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from spritelora.config.command_line import CommandLine
 from spritelora.config.fields import text_keys
 from spritelora.config.free_text import quote, quote_free_text
+from spritelora.config.output import HYDRA
 from spritelora.config.overrides import override_key, typed_place
 from spritelora.config.schema import TrainConfig
 from spritelora.config.sweep import is_sweep, read_sweep
@@ -30,6 +32,11 @@ FREE = (
 """What may change when a sweep goes on; with all else its jobs would no longer compare."""
 
 
+PLACE = ("output", "hydra.sweep.dir", "hydra.output_subdir")
+"""What says where a sweep lies, and not what it is."""
+SUBFOLDER = "hydra.output_subdir="
+
+
 def continue_sweep(line: CommandLine) -> CommandLine:
     """The command line as it is, or of the sweep that `resume` or, with -m, `output` names, in that sweep's folder.
 
@@ -44,7 +51,7 @@ def continue_sweep(line: CommandLine) -> CommandLine:
     else:
         return line
     record = read_sweep(folder)
-    recorded = {override_key(o): o for o in record.overrides if override_key(o) not in ("output", "hydra.sweep.dir")}
+    recorded = _by_key(record.overrides)
     if is_whole:
         typed = {key: o for key, o in typed.items() if key != "output"}
         _check_same(folder, recorded, typed)
@@ -53,9 +60,26 @@ def continue_sweep(line: CommandLine) -> CommandLine:
         _check_free(folder, recorded, typed)
     flags = [f for f in line.flags if f not in ("-m", "--multirun")]
     flags += [] if is_whole else [f for f in record.flags if f not in ("-m", "--multirun", *flags)]
-    stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    place = [f"hydra.sweep.dir={quote(str(folder))}", f"hydra.output_subdir=.hydra/resumed_{stamp}"]
-    return CommandLine([*flags, "-m"], [*{**recorded, **typed}.values(), *place])
+    place = f"hydra.sweep.dir={quote(str(folder))}"
+    return in_own_subfolder(CommandLine([*flags, "-m"], [*{**recorded, **typed}.values(), place]))
+
+
+def in_own_subfolder(line: CommandLine) -> CommandLine:
+    """The command line of a start that is not a sweep's first: what Hydra writes of its jobs overwrites nothing."""
+    if any(o.startswith(SUBFOLDER) for o in line.overrides):
+        return line
+    stamp = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{os.getpid()}"
+    return CommandLine(line.flags, [*line.overrides, f"{SUBFOLDER}{HYDRA}/resumed_{stamp}"])
+
+
+def check_same_sweep(folder: Path, overrides: Sequence[str]) -> None:
+    """Raise ConfigError where a command line asks for another sweep than the one in `folder`."""
+    _check_same(folder, _by_key(read_sweep(folder).overrides), _by_key(overrides))
+
+
+def _by_key(overrides: Sequence[str]) -> dict[str, str]:
+    """Overrides by their keys, without those that say where the sweep lies."""
+    return {key: o for o in overrides if (key := override_key(o)) not in PLACE}
 
 
 def _check_free(folder: Path, recorded: Mapping[str, str], typed: Mapping[str, str]) -> None:
