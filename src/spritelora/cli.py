@@ -18,9 +18,10 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from spritelora.auto_resume import settle_auto
-from spritelora.compose import HYDRA_VERSION, compose_config, folders_in_home, without_hydra
+from spritelora.compose import HYDRA_VERSION, compose_config, folders_in_home, search_path, without_hydra
 from spritelora.config.command_line import CommandLine, check_group_options, list_groups, split, to_grammar
 from spritelora.config.help import render_help
 from spritelora.config.invocation import Invocation
@@ -30,7 +31,7 @@ from spritelora.config.strict import load, schema_paths
 from spritelora.config.sweep_resume import continue_sweep
 from spritelora.config.values import check_typed
 from spritelora.errors import ConfigError, SpriteLoraError
-from spritelora.explain import explain
+from spritelora.explain import explain, without_environment
 from spritelora.file_names import check_name, told_of_names
 from spritelora.files import is_same
 from spritelora.launchers import hold_gpu
@@ -98,10 +99,11 @@ class Command:
         try:
             with told_of_names():
                 _start(self)
-        except (SpriteLoraError, HydraException, OmegaConfBaseException) as error:
+        except (SpriteLoraError, HydraException, OmegaConfBaseException, YAMLError) as error:
             status = error.exit_status if isinstance(error, SpriteLoraError) else ConfigError.exit_status
             if self.check is accept_all or not _is_told_by_another(error):
-                print(f"error: {explain(error, self.schema, list_groups(self.config_dir))}", file=sys.stderr)  # noqa: T201
+                told = without_environment(explain(error, self.schema, list_groups(self.config_dir)))
+                print(f"error: {told}", file=sys.stderr)  # noqa: T201
             sys.exit(status)
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)  # noqa: T201
@@ -194,7 +196,8 @@ def _check_of_folder(command: Command, config: DictConfig, log_name: str) -> Cal
 
 def _hand_over(command: Command, line: CommandLine) -> None:
     """Let Hydra start the command."""
-    sys.argv[1:] = [*line.flags, *line.overrides]
+    more = [] if line.is_about_hydra else search_path(line.config_dirs)
+    sys.argv[1:] = [*line.other_flags, *line.overrides, *more]
     _run(command.task, command.config_dir, Path(command.options).name, command.schema)
 
 

@@ -1,7 +1,9 @@
 """An error of Hydra or OmegaConf in the user's terms."""
 
 import dataclasses
+import os
 import re
+import sys
 from collections.abc import Collection
 from typing import Any
 
@@ -9,10 +11,12 @@ from hydra.conf import HydraConf
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from yaml import YAMLError
 
 from hydra_plugins.spritelora_search.optuna_sweeper import OptunaSweeperConf
 from spritelora.config.fields import declared_path
 from spritelora.config.hardware_keys import NO_MPS
+from spritelora.config.own_options import yaml_problem
 from spritelora.config.strict import schema_paths, suggest
 from spritelora.config.values import empty_problem, keys_below, section_problem
 
@@ -24,6 +28,8 @@ SEARCH_KEYS = dataclasses.fields(OptunaSweeperConf)
 def explain(error: Exception, schema: type[Any], groups: Collection[str] = ()) -> str:
     """The error in the user's terms, without Hydra's advice to add '+', which would hide a typo."""
     cause = error.__cause__ or error.__context__ or error
+    if isinstance(error, YAMLError):
+        return yaml_problem(error)
     if isinstance(error, OverrideParseException):
         return (
             f"'{error.override.lstrip('+')}' cannot be read: put a text that has signs besides letters and digits into "
@@ -40,6 +46,14 @@ def explain(error: Exception, schema: type[Any], groups: Collection[str] = ()) -
     if isinstance(error, HydraException):
         return str(error).partition("\nSee ")[0].partition("\nConfig search path")[0].strip()
     return str(error)
+
+
+def without_environment(text: str) -> str:
+    """A message without the values of environment variables that `${oc.env:NAME}` on the command line asked for."""
+    for name, value in os.environ.items():
+        if value and any(re.search(rf"oc\.env:\s*{re.escape(name)}\b", word) for word in sys.argv):
+            text = text.replace(value, f"${{oc.env:{name}}}")
+    return text
 
 
 def _explain_key(cause: OmegaConfBaseException, where: str, schema: type[Any], groups: Collection[str]) -> str:

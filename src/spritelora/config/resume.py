@@ -12,6 +12,7 @@ from spritelora.config.fields import declared_path, place_keys
 from spritelora.config.output import is_occupied
 from spritelora.config.overrides import override_key, typed_place
 from spritelora.config.places import expand_known_home
+from spritelora.config.recorded import refused_settings
 from spritelora.config.schema import TrainConfig
 from spritelora.errors import ConfigError, ResumeError
 
@@ -37,6 +38,11 @@ def replay_overrides(overrides: Sequence[str], is_multirun: bool) -> list[str]:
         return list(overrides)
     record = read_record(source)
     recorded = {override_key(o): o for o in cast(list[str], record["overrides"])}
+    if refused := refused_settings(o for key, o in recorded.items() if key not in ("output", "resume", *typed)):
+        raise ResumeError(
+            f"resume={source}: {RECORD} records {', '.join(refused)}, which is no setting of a training as plain text, "
+            f'and nothing else is taken from a file; remove it from "overrides" there'
+        )
     recorded = {k: o for k, o in recorded.items() if not _is_replaced(k, typed)}
     settled = list({**recorded, **typed}.values())
     if not is_run(source):

@@ -12,8 +12,9 @@ from spritelora.config.fields import text_keys
 from spritelora.config.free_text import quote, quote_free_text
 from spritelora.config.output import HYDRA
 from spritelora.config.overrides import override_key, typed_place
+from spritelora.config.recorded import refused_of_sweep
 from spritelora.config.schema import TrainConfig
-from spritelora.config.sweep import is_sweep, read_sweep
+from spritelora.config.sweep import SWEEP, SweepRecord, is_sweep, read_sweep
 from spritelora.errors import ConfigError
 
 FREE = (
@@ -58,10 +59,33 @@ def continue_sweep(line: CommandLine) -> CommandLine:
     else:
         typed = {key: o for key, o in typed.items() if key != "resume"}
         _check_free(folder, recorded, typed)
+    if not is_whole:
+        _check_trusted(folder, recorded, typed)
     flags = [f for f in line.flags if f not in ("-m", "--multirun")]
-    flags += [] if is_whole else [f for f in record.flags if f not in ("-m", "--multirun", *flags)]
+    flags += [] if is_whole or line.config_dirs else [f"--config-dir={place}" for place in _config_dirs(folder, record)]
     place = f"hydra.sweep.dir={quote(str(folder))}"
     return in_own_subfolder(CommandLine([*flags, "-m"], [*{**recorded, **typed}.values(), place]))
+
+
+def _check_trusted(folder: Path, recorded: Mapping[str, str], typed: Mapping[str, str]) -> None:
+    """Raise ConfigError for what a stranger's record could do more than train, unless it is typed again."""
+    refused = refused_of_sweep((o for key, o in recorded.items() if key not in typed), folder)
+    if refused:
+        raise ConfigError(
+            f"resume={folder}: {SWEEP} records {', '.join(map(repr, refused))}, which is not taken from a file, for it "
+            f"could run code or write to other folders; type it again, or start a new sweep"
+        )
+
+
+def _config_dirs(folder: Path, record: SweepRecord) -> list[Path]:
+    """The folders with options that a sweep was started with. Raises ConfigError for one out of the sweep's folder."""
+    places = CommandLine(record.flags, []).config_dirs
+    if outside := [place for place in places if not place.resolve().is_relative_to(folder.resolve())]:
+        raise ConfigError(
+            f"resume={folder}: the sweep was started with options of its own in {str(outside[0])!r}; to take them, "
+            f"type --config-dir= with that folder again"
+        )
+    return places
 
 
 def in_own_subfolder(line: CommandLine) -> CommandLine:
