@@ -36,7 +36,15 @@ from spritelora.file_names import check_name, told_of_names
 from spritelora.files import is_same
 from spritelora.launchers import hold_gpu
 from spritelora.program import options_root, typed
-from spritelora.run_folder import asked_folder, check_unoccupied, claimed, opened, remove_if_unused, with_folder
+from spritelora.run_folder import (
+    asked_folder,
+    check_links,
+    check_unoccupied,
+    claimed,
+    opened,
+    remove_if_unused,
+    with_folder,
+)
 from spritelora.streams import lasting_streams
 from spritelora.sweep_choices import jobs_to_check, swept_by_files
 from spritelora.sweeps import check_objective, end_sweep, run_job, settle_sweep
@@ -188,7 +196,9 @@ def _check_of_folder(command: Command, config: DictConfig, log_name: str) -> Cal
 
     def check(folder: Path) -> None:
         resumed = config.get("resume")
-        if command.fills_folder and not (resumed and is_same(Path(resumed), folder)):
+        if resumed and is_same(Path(resumed), folder):
+            check_links(folder)
+        elif command.fills_folder:
             check_unoccupied(folder, log_name)
 
     return check

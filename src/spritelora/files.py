@@ -4,9 +4,9 @@ import math
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from spritelora.errors import ConfigError
@@ -64,6 +64,21 @@ def is_same(first: Path, second: Path) -> bool:
 def is_within(inner: Path, outer: Path) -> bool:
     """Whether a path is a folder or lies anywhere in it."""
     return any(is_same(place, outer) for place in (inner, *inner.resolve().parents))
+
+
+def linked_parts(folder: Path, names: Iterable[str]) -> list[str]:
+    """The parts of paths below a folder that are links, which lead elsewhere. `names`: with `/` between their parts."""
+    parts = {
+        PurePosixPath(*path.parts[:n]) for path in map(PurePosixPath, names) for n in range(1, len(path.parts) + 1)
+    }
+    return [str(part) for part in sorted(parts) if (folder / part).is_symlink()]
+
+
+def is_below(name: str) -> bool:
+    """Whether a recorded name, with `/` between its parts, leads below its folder, on any system."""
+    parts = PurePosixPath(name).parts
+    is_plain = bool(parts) and ".." not in parts and "\0" not in name and "\\" not in name
+    return is_plain and not PurePosixPath(name).is_absolute() and not PureWindowsPath(name).drive
 
 
 def is_hub_id(text: str) -> bool:

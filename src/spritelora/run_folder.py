@@ -151,6 +151,16 @@ def check_unoccupied(folder: Path, log_name: str) -> None:
         raise ConfigError(f"{folder} is not an empty folder, and nothing is overwritten: choose another with output=")
 
 
+def check_links(folder: Path) -> None:
+    """Raise ConfigError where a run that goes on holds links: what it writes would lie, or be replaced, elsewhere."""
+    links = [file.name for file in folder.iterdir() if file.is_symlink()] if folder.is_dir() else []
+    if links:
+        raise ConfigError(
+            f"{folder}: {', '.join(map(repr, sorted(links)[:5]))} is a link, and a run that goes on writes into its "
+            f"own folder; replace it by what it links to"
+        )
+
+
 def remove_if_unused(run_dir: Path, log_name: str) -> None:
     """Remove the folder of a run that ended before it wrote anything, so that bad input leaves nothing behind.
 

@@ -41,7 +41,15 @@ from spritelora.errors import ConfigError, SpriteLoraError, TrainingError, first
 from spritelora.evaluation.registry import COLOUR_DISTANCE, METRICS, Direction
 from spritelora.locks import held
 from spritelora.program import typed
-from spritelora.run_folder import AskedFolder, RunInUse, check_unoccupied, claimed, make_folder, with_folder
+from spritelora.run_folder import (
+    AskedFolder,
+    RunInUse,
+    check_links,
+    check_unoccupied,
+    claimed,
+    make_folder,
+    with_folder,
+)
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +94,8 @@ def settle_sweep(
     with held(folder / SETTLING, wait=True):
         if is_sweep(folder):
             check_same_sweep(folder, typed)
+            for place in (folder, *job_folders(folder).values()):
+                check_links(place)
             record = replace(read_sweep(folder), objective=objective, launched=now())
             jobs = [read_job(path) for path in job_folders(folder).values()]
             _tell_going_on(folder, sum(job is not None and job.status.is_over for job in jobs), record.jobs)

@@ -198,8 +198,11 @@ def checkpoint_step(folder: Path) -> int:
     try:
         with open_tensors(state / TENSORS):
             content: Any = json.loads((state / STRUCTURE).read_text(encoding="utf-8"))
-        return int(dict(content["dict"])["global_step"])
-    except (ValueError, KeyError, TypeError, WeightsError) as error:
+        step = dict(content["dict"])["global_step"]
+        if not isinstance(step, int) or step < 0:
+            raise ValueError(f"global_step is {step!r:.40}")
+        return step
+    except (ValueError, KeyError, TypeError, RecursionError, WeightsError) as error:
         raise ResumeError(f"{folder}: training state is damaged ({error}); resume from another checkpoint") from error
 
 
