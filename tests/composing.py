@@ -12,9 +12,9 @@ from omegaconf import DictConfig
 from spritelora.commands import COMMANDS
 from spritelora.compose import compose_config
 from spritelora.config.command_line import to_grammar
-from spritelora.config.resume import replay_overrides
 from spritelora.config.schema import TrainConfig
 from spritelora.config.strict import load
+from spritelora.runs.resume import replay_overrides
 from tests.conftest import ROOT
 
 

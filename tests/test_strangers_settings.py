@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import QUICK
 from tests.documents import Outcome, run_in
+from tests.records import write_record
 
 SPRUNG = "sprung.txt"
 SECRET = "s3cret-of-the-environment"
@@ -136,10 +137,7 @@ def refused(here: Path, outcome: Outcome) -> str:
 
 @pytest.mark.parametrize("kind", RECORDED)
 def test_a_runs_record_gives_settings_and_nothing_else(kind: str, here: Path) -> None:
-    run = here / "run"
-    run.mkdir()
-    overrides = [*QUICK, "trainer.max_steps=1", *RECORDED[kind]]
-    (run / "run.json").write_text(json.dumps({"overrides": overrides, "settings": {}}))
+    run = write_record(here / "run", *QUICK, "trainer.max_steps=1", *RECORDED[kind])
     told = refused(here, run_in(here, ["python", "train.py", "resume=run"]))
     assert "is no setting of a training as plain text" in told
     assert {p.name for p in run.iterdir()} == {"run.json"}

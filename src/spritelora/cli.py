@@ -227,7 +227,8 @@ def _run(task: Callable[[T, Invocation], Any], config_dir: Path, name: str, sche
         if is_sweep and settings.runtime.choices["hydra/launcher"] == "joblib":
             hold_gpu()
         run_dir = Path(settings.runtime.output_dir)
-        call = Invocation(run_dir, tuple(settings.overrides.task), Path(settings.sweep.dir).name if is_sweep else None)
+        sweep, storage = (Path(settings.sweep.dir).name, settings.sweeper.get("storage")) if is_sweep else (None, None)
+        call = Invocation(run_dir, tuple(settings.overrides.task), sweep, storage)
         prepare_libraries()
         if is_sweep and schema is TrainConfig:
             of_hydra = run_dir / (settings.output_subdir or ".hydra")

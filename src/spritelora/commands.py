@@ -15,10 +15,10 @@ from spritelora.config.invocation import Invocation
 from spritelora.config.lora_files import LoraFilesConfig
 from spritelora.config.make_base import MakeBaseConfig
 from spritelora.config.prepare import PrepareConfig
-from spritelora.config.resume import replay_overrides
 from spritelora.config.schema import TrainConfig
 from spritelora.config.validate import ValidateConfig
 from spritelora.config.workspace import WorkspaceConfig
+from spritelora.runs.resume import replay_overrides
 from spritelora.tasks.libraries import quick_imports
 
 

@@ -1,5 +1,6 @@
 """Files that appear whole or not at all, what goes into those of JSON, and where they are."""
 
+import json
 import math
 import os
 import re
@@ -11,6 +12,7 @@ from typing import Any
 
 from spritelora.errors import ConfigError
 
+MOST_JSON_BYTES, MOST_LEVELS = 256 * 1024 * 1024, 100
 WAITS_S = (0.01, 0.05, 0.1, 0.2, 0.4, 0.8)
 
 
@@ -91,6 +93,36 @@ def check_free(files: Sequence[Path], overwrite: bool) -> None:
     taken = [str(file) for file in files if file.exists()]
     if taken and not overwrite:
         raise ConfigError(f"{', '.join(taken)} exists: name another output=, or replace it with overwrite=true")
+
+
+def read_json(file: Path) -> Any:
+    """The content of a JSON file. Raises OSError, and ValueError that says what is wrong with it."""
+    content = file.read_bytes()
+    if len(content) > MOST_JSON_BYTES:
+        raise ValueError(f"it has over {MOST_JSON_BYTES:,} bytes")
+    return parse_json(content)
+
+
+def parse_json(content: bytes | str) -> Any:
+    """The value that a text of JSON stands for. Raises ValueError that says what is wrong with it."""
+    try:
+        value = json.loads(content)
+        level = [value]
+        for _ in range(MOST_LEVELS):
+            level = [part for whole in level if isinstance(whole, dict | list) for part in _parts(whole)]
+        if level:
+            raise ValueError(f"it has over {MOST_LEVELS} levels")
+        return value
+    except RecursionError as error:
+        raise ValueError(f"it has over {MOST_LEVELS} levels") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"it is no UTF-8 text ({error.reason} at byte {error.start})") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it is no JSON ({error.msg} in line {error.lineno}, column {error.colno})") from error
+
+
+def _parts(whole: dict[Any, Any] | list[Any]) -> Iterable[Any]:
+    return whole.values() if isinstance(whole, dict) else whole
 
 
 def without_nan(value: Any) -> Any:

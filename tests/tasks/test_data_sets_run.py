@@ -9,12 +9,12 @@ import torch
 from safetensors import safe_open
 
 from spritelora.config.data_keys import DataConfig, RegularisationConfig, SetConfig
-from spritelora.config.resume import read_record
 from spritelora.config.schema import SamplerConfig
 from spritelora.data.batch import training_batch
 from spritelora.data.cache import Cache
 from spritelora.data.encode import Encoder
 from spritelora.errors import ResumeError
+from spritelora.runs.record import RunRecord
 from spritelora.sdxl.base import BaseModel
 from spritelora.tasks.assemble import encode_all
 from spritelora.tasks.training_set import read_training_set
@@ -62,7 +62,7 @@ def test_a_mixed_run_resumes_exactly_and_says_what_it_was(
     )
     assert json.loads(facts["ss_dataset_dirs"])["mine"]["n_repeats"] == 2
     assert "photograph" not in facts["ss_tag_frequency"]
-    assert read_record(whole)["data"]["num_regularisation"] == 3
+    assert RunRecord.read(whole).data.num_regularisation == 3
     refused = {
         "data.regularisation.weight=1": r"data\.regularisation\.weight: 0\.3 -> 1\.0",
         "data.sets.theirs.weight=2": r"data\.sets\.theirs\.weight: 0\.5 -> 2\.0",

@@ -1,6 +1,5 @@
 """Prompts to sprites: native size, palette colours only, the same seed the same files; each mistake one message."""
 
-import json
 import re
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from spritelora.sprites.sheet import cut_image
 from spritelora.tasks.generate import Finishing, finish_images, generate
 from tests.bounds import assert_same_pictures
 from tests.conftest import draw_sprite
+from tests.records import write_record
 from tests.running import Ready, either_start, run_python
 from tests.sprites.test_finish import MATTE, colours_of
 
@@ -197,9 +197,7 @@ def test_a_lora_that_does_not_fit_is_named(
 
 def test_a_run_without_checkpoint_and_a_broken_record_are_named(tmp_path: Path, cache: Path) -> None:
     run = tmp_path / "run"
-    run.mkdir()
-    record = {"overrides": [], "settings": {}, "data": {"matte": "#ffffff"}}
-    (run / "run.json").write_text(json.dumps(record))
+    write_record(run)
     with pytest.raises(ConfigError, match="the run has no checkpoint yet, so there is no LoRA to take; go on with it"):
         make(tmp_path / "a", cache, run=str(run))
     (run / "run.json").write_text("{}")

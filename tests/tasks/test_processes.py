@@ -9,17 +9,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from spritelora.config.processes import Place
 from spritelora.errors import ConfigError, ResumeError
+from spritelora.runs.record import RunRecord
 from spritelora.tasks.processes import Others, free_port
 from spritelora.tasks.record import check_resumable
 from tests.bounds import assert_same_function, rounding
 from tests.conftest import QUICK, ROOT, assert_same_tensors, lora_of
+from tests.records import a_record
 from tests.running import Process
 from tests.tasks.test_resume import start_run, wait_for
 
@@ -60,12 +61,12 @@ def test_two_processes_train_what_one_trains_and_one_goes_on(
     assert numbers(one, "loss") == pytest.approx(numbers(parts, "loss"), rel=rounding(6))
 
 
-def as_recorded(batch_size: int, accumulate: int, devices: int, num_nodes: int) -> dict[str, Any]:
+def as_recorded(batch_size: int, accumulate: int, devices: int, num_nodes: int) -> RunRecord:
     settings = {
         "trainer": {"batch_size": batch_size, "accumulate": accumulate},
         "hardware": {"devices": devices, "num_nodes": num_nodes},
     }
-    return {"settings": settings, "data": {"hash": "same"}, "model": {"folder": "base", "weights": {}}}
+    return a_record(settings=settings)
 
 
 @pytest.mark.parametrize("now", [(8, 2, 1, 1), (2, 2, 4, 1), (1, 1, 8, 2), (16, 1, 1, 1)])

@@ -181,10 +181,13 @@ def is_plain_text(value: object) -> bool:
 def _is_storage_in(override: str, folder: Path) -> bool:
     """Whether an override names a study's storage in the sweep's own folder."""
     key, _, value = override.partition("=")
-    place = re.fullmatch(r"(?:sqlite:///|journal:)([^?#$]+)", unquote(value))
-    if key.lstrip("+") != STORAGE or place is None:
-        return False
-    return Path(place[1]).resolve().is_relative_to(folder.resolve())
+    return key.lstrip("+") == STORAGE and is_storage_in(unquote(value), folder)
+
+
+def is_storage_in(storage: str, folder: Path) -> bool:
+    """Whether a study's storage is a file in a folder."""
+    place = re.fullmatch(r"(?:sqlite:///|journal:)([^?#$]+)", storage)
+    return place is not None and Path(place[1]).resolve().is_relative_to(folder.resolve())
 
 
 def _shown(override: str) -> str:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from spritelora.config.adapter_keys import AdapterKind
 from spritelora.config.schema import TrainConfig
+from spritelora.runs.metrics import SUMMARY
 from spritelora.sprites.passes import USUAL_PASSES
 from spritelora.training.checkpoints import LORA_FILE
 from spritelora.training.hardware import Hardware
 from spritelora.training.probe import StepCost
-from spritelora.training.run_log import SUMMARY
 
 log = logging.getLogger(__name__)
 

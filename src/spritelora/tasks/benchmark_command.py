@@ -14,8 +14,8 @@ from typing import Any
 from spritelora.config.benchmark import BenchmarkConfig
 from spritelora.errors import TrainingError
 from spritelora.program import child_command
+from spritelora.runs.metrics import LINES, read_lines
 from spritelora.tasks.benchmark import spread
-from spritelora.training.run_log import LINES, read_lines
 
 QUIET = ("logger=csv", "trainer.sample_every=0", "trainer.log_every=1")
 

@@ -21,6 +21,7 @@ from spritelora.data.encode import Encoder
 from spritelora.data.module import SpriteData
 from spritelora.data.team import Team
 from spritelora.errors import DatasetError, Pruned, TrainingError
+from spritelora.runs.record import RunRecord
 from spritelora.sdxl.base import BaseModel, find_base
 from spritelora.sdxl.embedded import embedded_base
 from spritelora.tasks import assemble
@@ -198,7 +199,7 @@ def _train(
     config: TrainConfig,
     invocation: Invocation,
     prepared: Prepared,
-    record: dict[str, Any],
+    record: RunRecord,
     start: Start,
     stop: StopRequest,
 ) -> tuple[RunLog, int | None]:
@@ -219,7 +220,7 @@ def _train(
         captions = [s.caption for s in prepared.sprites.training]
         told = {**data_facts(config.data, prepared.sprites), **begun.facts}
         export = make_exporter(config, prepared.base, module, captions, title=run_dir.name, told=told)
-        pruning = Pruning(run_log, meter, join_trial(run_dir) if team.is_first else None, team)
+        pruning = Pruning(run_log, meter, join_trial(run_dir, invocation.storage) if team.is_first else None, team)
         guard = FiniteGuard(encoded.training.names, run_dir, settings.log_every, team)
         checkpoints = Checkpoints(
             run_log, meter, stop, to_json(record), export, settings.save_every, guard.check, settings.keep_last

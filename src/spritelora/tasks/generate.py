@@ -14,13 +14,14 @@ from PIL import Image
 from spritelora.config.data_keys import DataConfig
 from spritelora.config.generate import Background, GenerateConfig
 from spritelora.config.invocation import Invocation
-from spritelora.config.resume import is_run, read_record
+from spritelora.config.resume import is_run
 from spritelora.errors import ConfigError, DatasetError, WeightsError
 from spritelora.evaluation.cells import snap
 from spritelora.evaluation.colours import image_oklab
 from spritelora.evaluation.grid import Grid, find_edges, find_grid, find_pitch, step_strengths
 from spritelora.file_names import safe_name, tell_apart
 from spritelora.files import write_whole
+from spritelora.runs.record import RunRecord
 from spritelora.sprites import finish, pack
 from spritelora.sprites.folder import native_sprite
 from spritelora.sprites.image import Pixels, exact_scale, parse_colour
@@ -28,7 +29,6 @@ from spritelora.sprites.names import slug
 from spritelora.sprites.palette import count_colours
 from spritelora.sprites.palette_file import MAX_COLOURS, Colours, read_palette
 from spritelora.sprites.prepared import NativeSprite
-from spritelora.tasks.data_sets import recorded_sets
 from spritelora.tasks.libraries import quick_imports
 from spritelora.tasks.native_sprites import wanted_grid
 from spritelora.tasks.prompts_file import read_prompts_file
@@ -44,12 +44,11 @@ class Source:
     """Whose images are drawn. `record`: the run's, None without one."""
 
     loras: list[Path]
-    record: dict[str, Any] | None
+    record: RunRecord | None
 
     def recorded(self, section: str, name: str, default: Any) -> Any:
         """A setting of the run, else `default`."""
-        settings = {} if self.record is None else self.record["settings"]
-        return settings.get(section, {}).get(name, default)
+        return default if self.record is None else getattr(getattr(self.record.settings, section), name)
 
 
 @dataclass(frozen=True)
@@ -98,9 +97,9 @@ def find_source(config: GenerateConfig) -> Source:
         from spritelora.tasks.export import find_checkpoint
 
     run = Path(config.run)
-    record = read_record(run) if is_run(run) else None
+    record = RunRecord.read(run) if is_run(run) else None
     checkpoint = find_checkpoint(run)
-    return Source([checkpoint / LORA], record or read_record(checkpoint))
+    return Source([checkpoint / LORA], record or RunRecord.read(checkpoint))
 
 
 def read_prompts(config: GenerateConfig, source: Source) -> list[str]:
@@ -179,9 +178,9 @@ def _training_set(config: GenerateConfig, source: Source) -> TrainingSet:
         raise ConfigError("palette=training without run=: name the sprites with data.path=FOLDER")
     side_px = source.recorded("model", "resolution", config.model.resolution or 1024)
     limit = source.recorded("data", "limit", None) if config.data.path is None else None
-    sets = recorded_sets(source.record["settings"]["data"]) if source.record and config.data.path is None else {}
+    sets = source.record.settings.data.sets if source.record and config.data.path is None else {}
     data = DataConfig(path=folder, sets=sets, limit=limit, cache=config.data.cache)
-    return read_training_set(data, side_px, trained=source.record["data"] if source.record else None)
+    return read_training_set(data, side_px, trained=source.record.data if source.record else None)
 
 
 def training_palette(natives: Sequence[NativeSprite], matte: finish.Colour, with_matte: bool) -> Colours:

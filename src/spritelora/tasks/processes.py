@@ -25,6 +25,7 @@ from lightning_fabric.plugins.environments import ClusterEnvironment
 from pytorch_lightning.strategies import DDPStrategy
 
 from spritelora.config.invocation import Invocation
+from spritelora.config.plain import plain
 from spritelora.config.processes import Place, find_place
 from spritelora.config.resume import is_run
 from spritelora.config.schema import TrainConfig
@@ -32,7 +33,6 @@ from spritelora.data.rendezvous import Wait, join
 from spritelora.data.team import Team
 from spritelora.errors import SpriteLoraError, TrainingError
 from spritelora.program import typed
-from spritelora.tasks.record import plain
 
 log = logging.getLogger(__name__)
 

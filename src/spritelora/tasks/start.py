@@ -1,13 +1,13 @@
 """Where a run begins: at step 0, or from the checkpoint of another or of its own."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from spritelora.config.resume import is_run, read_record
+from spritelora.config.resume import is_run
 from spritelora.config.schema import TrainConfig
 from spritelora.errors import ResumeError
+from spritelora.runs.record import RunRecord
 from spritelora.tasks.record import check_resumable
 from spritelora.training.checkpoints import FINAL, checkpoint_step, newest_checkpoint, tidy_checkpoints
 
@@ -22,17 +22,17 @@ class Start:
     step: int
 
 
-def find_start(config: TrainConfig, record: dict[str, Any]) -> tuple[Start, dict[str, Any]]:
+def find_start(config: TrainConfig, record: RunRecord) -> tuple[Start, RunRecord]:
     """Where training begins, and the record with the identity of the run that goes on."""
     if config.resume is None:
         return Start(None, 0), record
     source = Path(config.resume)
-    recorded = read_record(source)
+    recorded = RunRecord.read(source)
     check_resumable(source, recorded, record)
     if is_run(source):
         tidy_checkpoints(source)
         checkpoint = newest_checkpoint(source)
-        record = {**record, **{key: recorded[key] for key in ("id", "name", "sweep")}}
+        record = replace(record, id=recorded.id, name=recorded.name, sweep=recorded.sweep)
     else:
         checkpoint = source
     if checkpoint is None:
@@ -51,8 +51,8 @@ def find_start(config: TrainConfig, record: dict[str, Any]) -> tuple[Start, dict
     return Start(checkpoint, step), record
 
 
-def _has_stopped_early(run: Path, step: int, recorded: dict[str, Any], config: TrainConfig) -> bool:
+def _has_stopped_early(run: Path, step: int, recorded: RunRecord, config: TrainConfig) -> bool:
     """Whether a run's end by its patience stands, for neither that nor anything of its length is changed."""
-    before = recorded["settings"]["trainer"]
-    is_same = before.get("patience", 0) == config.trainer.patience
-    return (run / FINAL).is_dir() and config.trainer.patience > 0 and is_same and step < before["max_steps"]
+    before = recorded.settings.trainer
+    is_same = before.patience == config.trainer.patience
+    return (run / FINAL).is_dir() and config.trainer.patience > 0 and is_same and step < before.max_steps

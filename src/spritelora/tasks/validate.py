@@ -80,10 +80,10 @@ def validate(config: ValidateConfig) -> Path:
     from_file = read_prompts_file(config.prompts_file) if config.prompts_file is not None else []
     base = find_base(drawing.model, drawing.vae, drawing.tokenizer)
     data = settle.settle_data(config, subject.record)
-    sprites = read_training_set(data, drawing.side_px, trained=subject.record["data"] if subject.record else None)
+    sprites = read_training_set(data, drawing.side_px, trained=subject.record.data if subject.record else None)
     if note := settle.changed_data(sprites, subject.record):
         log.warning("%s", note)
-    own = subject.record["settings"]["sampler"]["prompts"] if subject.record else []
+    own = subject.record.settings.sampler.prompts if subject.record else []
     seen, new = settle.choose_prompts(sprites, own, from_file, config.num_prompts)
     prompts = [p for p in (*seen, *new) for _ in range(config.images_per_prompt)]
     hardware = choose_hardware(config.hardware.device, config.hardware.precision)

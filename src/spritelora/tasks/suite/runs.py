@@ -18,12 +18,12 @@ from typing import Any
 from spritelora.config.hardware_keys import Device
 from spritelora.errors import TrainingError
 from spritelora.program import child_command
+from spritelora.runs.metrics import LINES, read_lines
 from spritelora.sdxl.embedded import embedded_base
 from spritelora.tasks.benchmark_command import told_step_s
 from spritelora.tasks.suite.parts import Figures, Setting
 from spritelora.tasks.training_set import demo_folder
 from spritelora.training.checkpoints import FINAL, LORA_FILE, step_name
-from spritelora.training.run_log import LINES, read_lines
 from spritelora.weight_files.container import read_tensors
 
 SHORT = (
