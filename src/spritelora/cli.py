@@ -30,10 +30,10 @@ from spritelora.config.schema import TrainConfig
 from spritelora.config.strict import load, schema_paths
 from spritelora.config.sweep_resume import continue_sweep
 from spritelora.config.values import check_typed
-from spritelora.errors import ConfigError, SpriteLoraError
+from spritelora.errors import ConfigError, SpriteLoraError, TrainingError
 from spritelora.explain import explain, without_environment
 from spritelora.file_names import check_name, told_of_names
-from spritelora.files import is_same
+from spritelora.files import is_same, is_told
 from spritelora.launchers import hold_gpu
 from spritelora.program import options_root, typed
 from spritelora.run_folder import (
@@ -105,6 +105,7 @@ class Command:
         """Run, and exit with the status that tells how it went."""
         signal.signal(signal.SIGTERM, _exit_on_sigterm)
         try:
+            _check_current_folder()
             with told_of_names():
                 _start(self)
         except (SpriteLoraError, HydraException, OmegaConfBaseException, YAMLError) as error:
@@ -113,6 +114,12 @@ class Command:
                 told = without_environment(explain(error, self.schema, list_groups(self.config_dir)))
                 print(f"error: {told}", file=sys.stderr)  # noqa: T201
             sys.exit(status)
+        except OSError as error:
+            if not is_told(error):
+                raise
+            place = error.filename or "the disk"
+            print(f"error: {place}: {error.strerror}; make room or give access, or name another", file=sys.stderr)  # noqa: T201
+            sys.exit(TrainingError.exit_status)
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)  # noqa: T201
             sys.exit(128 + signal.SIGINT)
@@ -206,9 +213,17 @@ def _check_of_folder(command: Command, config: DictConfig, log_name: str) -> Cal
 
 def _hand_over(command: Command, line: CommandLine) -> None:
     """Let Hydra start the command."""
+    logging.raiseExceptions = False  # a log on a full disk costs its lines, not the run
     more = [] if line.is_about_hydra else search_path(line.config_dirs)
     sys.argv[1:] = [*line.other_flags, *line.overrides, *more]
     _run(command.task, command.config_dir, Path(command.options).name, command.schema)
+
+
+def _check_current_folder() -> None:
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise ConfigError("the current folder has been removed: change to another (cd), and type it again") from error
 
 
 def _check_output(line: CommandLine) -> None:

@@ -1,5 +1,6 @@
 """Files that appear whole or not at all, what goes into those of JSON, and where they are."""
 
+import errno
 import json
 import math
 import os
@@ -29,6 +30,15 @@ def write_whole(file: Path, content: str | bytes) -> None:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
         raise
+
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a full disk, a quota and a limit of file sizes; of a file that is open already they name none."""
+
+
+def is_told(error: OSError) -> bool:
+    """Whether an error of the system is about a file or a disk, as it can come to anybody."""
+    return error.filename is not None or error.errno in NO_ROOM
 
 
 def replace(source: Path, target: Path) -> None:

@@ -1,6 +1,7 @@
 """From checked sprites and settings to a trained LoRA: the composition of one training run."""
 
 import logging
+import threading
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,7 +43,7 @@ from spritelora.tasks.processes import TeamEnvironment, TeamStrategy, choose_pla
 from spritelora.tasks.record import make_record, new_run_id, to_json
 from spritelora.tasks.run_files import close_logger, open_log
 from spritelora.tasks.sample_metrics import measure_samples
-from spritelora.tasks.start import Start, find_start
+from spritelora.tasks.start import Start, find_start, restoring
 from spritelora.tasks.text_training import add_text, announce_text, check_text
 from spritelora.tasks.training_set import TrainingSet
 from spritelora.training.callbacks import FixedNoiseValidation, StepMeter
@@ -227,12 +228,14 @@ def _train(
         )
         every = settings.sample_every
         samples = Samples(run_log, meter, plan, every, remember_images) if team.is_first else None
+        has_begun = threading.Event()
         best = BestCheckpoint(checkpoints, settings.patience, settings.min_improvement, samples, checkpoint)
         trainer = make_trainer(
             prepared.hardware,
             settings.max_steps,
             settings.clip_norm,
             callbacks=[  # in this order at each step
+                LambdaCallback(on_train_start=lambda *_: has_begun.set()),
                 stop,
                 guard,
                 meter,
@@ -252,7 +255,8 @@ def _train(
             plugins=[StateFiles(), TeamEnvironment(team.place)],
         )
         data = SpriteData(encoded.training, config.seed, settings.batch_size, num_timesteps, prepared.recipe)
-        trainer.fit(module, data, ckpt_path=str(checkpoint / STATE_FOLDER) if checkpoint else None)
+        with restoring(checkpoint, has_begun.is_set):
+            trainer.fit(module, data, ckpt_path=str(checkpoint / STATE_FOLDER) if checkpoint else None)
         is_finished = best.is_over(trainer)
         if is_finished:
             finish(trainer, run_log, best, lambda folder: _measure_samples(config, prepared, folder))

@@ -1,15 +1,18 @@
 """Where a run begins: at step 0, or from the checkpoint of another or of its own."""
 
 import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spritelora.config.resume import is_run
 from spritelora.config.schema import TrainConfig
-from spritelora.errors import ResumeError
+from spritelora.errors import ResumeError, first_line
 from spritelora.runs.record import RunRecord
 from spritelora.tasks.record import check_resumable
 from spritelora.training.checkpoints import FINAL, checkpoint_step, newest_checkpoint, tidy_checkpoints
+from spritelora.training.hardware import is_out_of_memory
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +52,20 @@ def find_start(config: TrainConfig, record: RunRecord) -> tuple[Start, RunRecord
         )
     log.info("going on from step %d of %s", step, checkpoint)
     return Start(checkpoint, step), record
+
+
+@contextmanager
+def restoring(checkpoint: Path | None, has_begun: Callable[[], bool]) -> Iterator[None]:
+    """Training, from a checkpoint or from nothing. Raises ResumeError where the checkpoint's state is not a run's."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        if checkpoint is None or has_begun() or is_out_of_memory(error):
+            raise
+        raise ResumeError(
+            f"{checkpoint}: its training state is not one of this run ({first_line(error)}); resume from an earlier "
+            f"checkpoint"
+        ) from error
 
 
 def _has_stopped_early(run: Path, step: int, recorded: RunRecord, config: TrainConfig) -> bool:
