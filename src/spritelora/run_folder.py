@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from spritelora.config.command_line import CommandLine
 from spritelora.config.free_text import quote
-from spritelora.config.output import LOCK, is_occupied
+from spritelora.config.output import LOCK, is_occupied, is_unused
 from spritelora.config.places import expand_home
 from spritelora.errors import ConfigError, TrainingError
 from spritelora.locks import LockedError, held
@@ -166,7 +166,7 @@ def remove_if_unused(run_dir: Path, log_name: str) -> None:
 
     To be called by who has claimed it. It goes in one step, for whoever claims that name next has another folder.
     """
-    if not run_dir.is_dir() or is_occupied(run_dir, log_name):
+    if not run_dir.is_dir() or not is_unused(run_dir, log_name):
         return
     logging.shutdown()
     going = run_dir.with_name(f".{run_dir.name}.{os.getpid()}.removed")

@@ -1,6 +1,7 @@
 """Prompts to sprites: native size, palette colours only, the same seed the same files; each mistake one message."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from spritelora.config.generate import BaseConfig, GenerateConfig, refuse_occupied
 from spritelora.config.invocation import Invocation
+from spritelora.config.output import begin, is_occupied
 from spritelora.errors import ConfigError, DatasetError, ResumeError, SpriteLoraError, WeightsError
 from spritelora.evaluation.grid import Grid
 from spritelora.sdxl.sample import start_noise
@@ -225,3 +227,26 @@ def test_the_command(short_run: Path, tmp_path: Path, cache: Path, ready: Ready)
     assert re.fullmatch(r".*lora\.safetensors: \d+ layers, strength 0\.5", drawn)
     assert written == f"1 sprites of 16x16 px in {tmp_path / 'out'}"
     assert done.stdout == ""
+
+
+def test_a_generate_that_was_killed_is_typed_again_and_nothing_else_goes_into_its_folder(
+    tmp_path: Path, cache: Path
+) -> None:
+    """What a kill among the raw images leaves: the same settings go on, others are refused, nothing is left of it."""
+    settings = {"prompts": ["a", "b"], "palette": "none", "native_size": "16"}
+    whole, out = contents(make(tmp_path / "whole", cache, **settings)), tmp_path / "out"
+    (out / "raw").mkdir(parents=True)
+    config = GenerateConfig(**settings)  # pyright: ignore
+    config.data.cache, config.sampler.steps = str(cache), 3
+    begin(out, "generate.log", config)
+    (out / "raw" / "a.png").write_bytes(whole["raw/a.png"])
+    assert (is_occupied(out, "generate.log"), is_occupied(out, "train.log")) == (False, True)
+    with pytest.raises(ConfigError, match="with other settings: type those again, or choose another folder"):
+        generate(replace(config, prompts=["c"]), Invocation(out))
+    generate(config, Invocation(out))
+    assert contents(out) == whole
+    assert is_occupied(out, "generate.log")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {f.relative_to(folder).as_posix(): f.read_bytes() for f in folder.rglob("*") if f.is_file()}

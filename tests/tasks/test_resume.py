@@ -282,3 +282,23 @@ def test_a_base_written_in_another_way_is_the_same_base(tmp_path: Path, monkeypa
     )
     assert changed_settings(recorded, same) == []
     assert changed_settings(recorded, other) == [f"model.path: {tmp_path / 'base'} -> another"]
+
+
+def test_a_run_goes_on_with_as_many_threads_as_it_began(trained_once, caplog: pytest.LogCaptureFixture) -> None:
+    """Other numbers add up in another order; where one is typed, the run says that it is not exact."""
+    from spritelora.tasks.start import settle_threads
+
+    run = trained_once("trainer.max_steps=1", "lora.rank=2", "hardware.threads=3")
+    assert json.loads((run / "run.json").read_text())["threads"] == 3
+    assert settle_threads(compose("hardware.threads=2")) == 2
+    assert settle_threads(compose(f"resume={run}")) == 3
+    record = json.loads((run / "run.json").read_text())
+    record["overrides"] = [o for o in record["overrides"] if not o.startswith("hardware")]
+    (run / "run.json").write_text(json.dumps(record))
+    assert settle_threads(compose(f"resume={run}")) == 3
+    assert not caplog.text
+    assert settle_threads(compose(f"resume={run}", "hardware.threads=1")) == 1
+    assert "hardware.threads=1, and the run began with 3: its weights are not exactly" in caplog.text
+    del record["threads"]
+    (run / "run.json").write_text(json.dumps(record))
+    assert settle_threads(compose(f"resume={run}")) is None

@@ -43,7 +43,7 @@ from spritelora.tasks.processes import TeamEnvironment, TeamStrategy, choose_pla
 from spritelora.tasks.record import make_record, new_run_id, to_json
 from spritelora.tasks.run_files import close_logger, open_log
 from spritelora.tasks.sample_metrics import measure_samples
-from spritelora.tasks.start import Start, find_start, restoring
+from spritelora.tasks.start import Start, find_start, restoring, settle_threads
 from spritelora.tasks.text_training import add_text, announce_text, check_text
 from spritelora.tasks.training_set import TrainingSet
 from spritelora.training.callbacks import FixedNoiseValidation, StepMeter
@@ -106,8 +106,9 @@ def fit(config: TrainConfig, invocation: Invocation, sprites: TrainingSet, froze
     place = choose_place(config)
     told, invocation = invocation.on_first_step, replace(invocation, on_first_step=tell_nobody)
     map_large_blocks()
-    with cpu_threads(config.hardware.threads):
-        share_threads(config.hardware.threads, place)
+    threads = settle_threads(config)
+    with cpu_threads(threads):
+        share_threads(threads, place)
         hardware = choose_hardware(config.hardware.device, config.hardware.precision, place)
         settled = settle_processes(config, place)
         with open_team(settled, invocation, hardware.place, hardware.device) as team:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from spritelora.config.data_keys import DataConfig
-from spritelora.config.generate import Background, GenerateConfig
+from spritelora.config.generate import LOG, Background, GenerateConfig
 from spritelora.config.invocation import Invocation
+from spritelora.config.output import begin, end
 from spritelora.config.resume import is_run
 from spritelora.errors import ConfigError, DatasetError, WeightsError
 from spritelora.evaluation.cells import snap
@@ -77,11 +77,13 @@ def generate(config: GenerateConfig, invocation: Invocation) -> None:
 
     images = draw_images(config, source, prompts, lambda side: _check_divides(config.native_size, side))
     folder = invocation.run_dir
+    begin(folder, LOG, config)
     labels = [(safe_name(slug(prompt) or "sprite"), i) for prompt in prompts for i in range(config.count)]
     names = tell_apart(name if config.count == 1 else f"{name}_{i}" for name, i in labels)
     _write_raw(folder / "raw", names, images, [prompt for prompt in prompts for _ in range(config.count)])
     sprites = finish_images(images, finishing, names)
     _write(folder, config, prompts, names, sprites)
+    end(folder, LOG)
 
 
 def find_source(config: GenerateConfig) -> Source:
@@ -259,7 +261,7 @@ def _write_raw(folder: Path, names: list[str], images: list[Pixels], prompts: li
     """The images as drawn, each with its prompt as its caption: a data set, such as one that regularises."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, image, prompt in zip(names, images, prompts, strict=True):
-        Image.fromarray(image).save(folder / f"{name}.png")
+        write_whole(folder / f"{name}.png", pack.encode_rgb(image))
         write_whole(folder / f"{name}.txt", prompt + "\n")
 
 
@@ -279,6 +281,6 @@ def _write(folder: Path, config: GenerateConfig, prompts: list[str], names: list
         write_whole(folder / "sheet.png", pack.encode_png(sheet)[0])
         write_whole(folder / "sheet.json", json.dumps(data, indent=1) + "\n")
     rows = [(p, sprites[i : i + config.count]) for p, i in zip(prompts, starts, strict=True)]
-    pack.contact_sheet(rows).save(folder / "contact_sheet.png")
+    write_whole(folder / "contact_sheet.png", pack.encode_rgb(np.asarray(pack.contact_sheet(rows))))
     sizes = sorted({f"{s.shape[1]}x{s.shape[0]}" for s in sprites})
     log.info("%d sprites of %s px in %s", len(sprites), ", ".join(sizes), folder)

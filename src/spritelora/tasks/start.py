@@ -54,6 +54,23 @@ def find_start(config: TrainConfig, record: RunRecord) -> tuple[Start, RunRecord
     return Start(checkpoint, step), record
 
 
+def settle_threads(config: TrainConfig) -> int | None:
+    """The number of CPU threads: as asked, of a run that goes on as it began, else None for torch's own choice.
+
+    Sums are added up in another order with another number, so that weights differ in their last bits.
+    """
+    asked = config.hardware.threads
+    begun = RunRecord.read(Path(config.resume)).threads if config.resume is not None else None
+    if begun is not None and asked is not None and asked != begun:
+        log.warning(
+            "going on with hardware.threads=%d, and the run began with %d: its weights are not exactly those of a run "
+            "in one go",
+            asked,
+            begun,
+        )
+    return begun if asked is None else asked
+
+
 @contextmanager
 def restoring(checkpoint: Path | None, has_begun: Callable[[], bool]) -> Iterator[None]:
     """Training, from a checkpoint or from nothing. Raises ResumeError where the checkpoint's state is not a run's."""
