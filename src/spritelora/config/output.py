@@ -38,6 +38,7 @@ def begin(folder: Path, log_name: str, settings: Any) -> None:
             f"{folder} holds what is left of the same command with other settings: type those again, or choose another "
             f"folder with output="
         )
+    folder.mkdir(parents=True, exist_ok=True)
     write_whole(file, asked)
 
 

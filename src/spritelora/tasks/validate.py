@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from spritelora.config.output import begin, end
 from spritelora.config.validate import ValidateConfig
 from spritelora.data.cache import Cache
 from spritelora.data.encode import Encoder
@@ -121,7 +122,9 @@ def validate(config: ValidateConfig) -> Path:
     told = _told(config, subject, drawing, base, sprites, hardware, note)
     told["elapsed_s"] = round(time.perf_counter() - started, 1)
     pages = PageSprites(natives, [s.caption for s in sprites.training], reference.palette)
+    begin(subject.output, settle.LOG, config)
     _write(subject.output, subject.title, validation, told, pages, config.overwrite)
+    end(subject.output, settle.LOG)
     if config.wandb:
         log_validation(config.project, subject, validation, told, pages)
     _announce(validation, subject.output, time.perf_counter() - started)

@@ -8,6 +8,7 @@ from pathlib import Path
 from spritelora.adapters.bases import require_sdxl
 from spritelora.adapters.lora_file import LoraFile, read_lora_file
 from spritelora.config.data_keys import DataConfig
+from spritelora.config.output import is_occupied
 from spritelora.config.resume import is_run
 from spritelora.config.schema import ModelConfig, SamplerConfig
 from spritelora.config.validate import ValidateConfig
@@ -28,7 +29,7 @@ from spritelora.training.checkpoints import LORA_FILE
 
 log = logging.getLogger(__name__)
 
-PAGE, IMAGES = "validation.html", "images"
+PAGE, IMAGES, LOG = "validation.html", "images", "validate.log"
 PROMPT_SEED = 0
 
 
@@ -70,7 +71,7 @@ def _settle_output(config: ValidateConfig, run_dir: Path | None) -> Path:
     output = Path(config.output) if config.output is not None else Path(str(run_dir)) / "validation"
     if output.exists() and not output.is_dir():
         raise ConfigError(f"output={output} is a file; name a folder")
-    if output.is_dir() and any(output.iterdir()) and not (output / VALIDATION).is_file():
+    if is_occupied(output, LOG) and not (output / VALIDATION).is_file():
         raise ConfigError(f"output={output} holds other files; name a new folder, or that of an earlier validation")
     if (output / VALIDATION).is_file() and not config.overwrite:
         raise ConfigError(f"output={output} holds a validation; name another folder, or replace it: overwrite=true")
