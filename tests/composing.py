@@ -14,7 +14,7 @@ from spritelora.config.strict import load
 from spritelora.config.train.schema import TrainConfig
 from spritelora.door.command_table import COMMANDS
 from spritelora.door.compose import compose_config
-from spritelora.runs.layout import replay_overrides
+from spritelora.runs.resume import replay_overrides
 from tests.conftest import ROOT
 
 

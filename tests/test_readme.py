@@ -9,6 +9,7 @@ import pytest
 from spritelora.runs.sweep_record import SweepRecord, now, write_sweep
 from tests.conftest import ROOT
 from tests.documents import Command, commands_of, keys_in, keys_of, run_in
+from tests.records import write_record
 
 FILE = ROOT / "README.md"
 README = FILE.read_text()
@@ -29,9 +30,8 @@ def test_every_command_passes_the_door(command: Command, tmp_path: Path) -> None
         return
     run = tmp_path / "outputs" / "train" / "<date>_<time>"
     checkpoint = run / "checkpoint_step_500" / "training_state"
-    checkpoint.mkdir(parents=True)
     for folder in (run, checkpoint):
-        (folder / "run.json").write_text('{"overrides": ["lora=rank16"], "settings": {}}')
+        write_record(folder, "lora=rank16")
     sweep = tmp_path / "multirun" / "train" / run.name
     write_sweep(sweep, SweepRecord([], ["lora=rank16,rank16"], None, "validation_loss", now()))
     words = command.words

@@ -1,6 +1,5 @@
 """A file from a stranger that is a pickle in truth: refused by every command that reads such a file, never executed."""
 
-import json
 import pickle
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pytest
 import torch
 
 from tests.documents import run_in
+from tests.records import write_record
 
 FORMS = (("evil.safetensors", True), ("evil.safetensors", False), ("evil.ckpt", True))
 """Name, and whether it is in torch's zip."""
@@ -65,9 +65,8 @@ def test_a_pickle_is_refused_by_name(command: str, tmp_path: Path) -> None:
 def test_a_pickle_as_a_checkpoints_state_is_refused(name: str, tmp_path: Path) -> None:
     checkpoint = tmp_path / "run" / "checkpoint_step_2"
     state = checkpoint / "training_state"
-    state.mkdir(parents=True)
     for folder in (tmp_path / "run", state):
-        (folder / "run.json").write_text(json.dumps({"overrides": ["logger=csv"], "settings": {}}))
+        write_record(folder, "logger=csv")
     (state / "state.json").write_text('{"dict": [["global_step", 2]]}')
     evil(tmp_path / "pickled", is_torch=False).rename(state / name)
     (state / "state.safetensors").touch()

@@ -1,16 +1,19 @@
 """Files that appear whole or not at all, what goes into those of JSON, and where they are."""
 
+import errno
+import json
 import math
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from spritelora.errors import ConfigError
 
+MOST_JSON_BYTES, MOST_LEVELS = 256 * 1024 * 1024, 100
 WAITS_S = (0.01, 0.05, 0.1, 0.2, 0.4, 0.8)
 
 
@@ -27,6 +30,15 @@ def write_whole(file: Path, content: str | bytes) -> None:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
         raise
+
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a full disk, a quota and a limit of file sizes; of a file that is open already they name none."""
+
+
+def is_told(error: OSError) -> bool:
+    """Whether an error of the system is about a file or a disk, as it can come to anybody."""
+    return error.filename is not None or error.errno in NO_ROOM
 
 
 def replace(source: Path, target: Path) -> None:
@@ -66,6 +78,21 @@ def is_within(inner: Path, outer: Path) -> bool:
     return any(is_same(place, outer) for place in (inner, *inner.resolve().parents))
 
 
+def linked_parts(folder: Path, names: Iterable[str]) -> list[str]:
+    """The parts of paths below a folder that are links, which lead elsewhere. `names`: with `/` between their parts."""
+    parts = {
+        PurePosixPath(*path.parts[:n]) for path in map(PurePosixPath, names) for n in range(1, len(path.parts) + 1)
+    }
+    return [str(part) for part in sorted(parts) if (folder / part).is_symlink()]
+
+
+def is_below(name: str) -> bool:
+    """Whether a recorded name, with `/` between its parts, leads below its folder, on any system."""
+    parts = PurePosixPath(name).parts
+    is_plain = bool(parts) and ".." not in parts and "\0" not in name and "\\" not in name
+    return is_plain and not PurePosixPath(name).is_absolute() and not PureWindowsPath(name).drive
+
+
 def is_hub_id(text: str) -> bool:
     """Whether a text may name a model on the hub, as `owner/name`: it is no path of any system."""
     return re.fullmatch(r"\w[\w.-]*/[\w.-]+", text) is not None
@@ -76,6 +103,36 @@ def check_free(files: Sequence[Path], overwrite: bool) -> None:
     taken = [str(file) for file in files if file.exists()]
     if taken and not overwrite:
         raise ConfigError(f"{', '.join(taken)} exists: name another output=, or replace it with overwrite=true")
+
+
+def read_json(file: Path) -> Any:
+    """The content of a JSON file. Raises OSError, and ValueError that says what is wrong with it."""
+    content = file.read_bytes()
+    if len(content) > MOST_JSON_BYTES:
+        raise ValueError(f"it has over {MOST_JSON_BYTES:,} bytes")
+    return parse_json(content)
+
+
+def parse_json(content: bytes | str) -> Any:
+    """The value that a text of JSON stands for. Raises ValueError that says what is wrong with it."""
+    try:
+        value = json.loads(content)
+        level = [value]
+        for _ in range(MOST_LEVELS):
+            level = [part for whole in level if isinstance(whole, dict | list) for part in _parts(whole)]
+        if level:
+            raise ValueError(f"it has over {MOST_LEVELS} levels")
+        return value
+    except RecursionError as error:
+        raise ValueError(f"it has over {MOST_LEVELS} levels") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"it is no UTF-8 text ({error.reason} at byte {error.start})") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it is no JSON ({error.msg} in line {error.lineno}, column {error.colno})") from error
+
+
+def _parts(whole: dict[Any, Any] | list[Any]) -> Iterable[Any]:
+    return whole.values() if isinstance(whole, dict) else whole
 
 
 def without_nan(value: Any) -> Any:

@@ -1,10 +1,14 @@
 """Locks between processes, the same on every system."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+NO_LOCKS = {getattr(errno, name, None) for name in ("ENOLCK", "ENOSYS", "EOPNOTSUPP", "ENOTSUP", "EROFS", "EACCES")}
+"""Errors of a file system that has no locks, or where nothing can be written."""
 
 
 class LockedError(Exception):
@@ -17,7 +21,8 @@ def held(file: Path, wait: bool = False) -> Iterator[None]:
 
     `file`: of the lock alone, for Windows lets nobody read or replace a file that is locked. Windows removes it
     afterwards; elsewhere it stays. Where the file system has no locks, nothing is held. Raises LockedError where
-    another process, or another block of this one, holds the lock and `wait` is false.
+    another process, or another block of this one, holds the lock and `wait` is false, OSError where there can be no
+    such file: its folder has gone, or its name is a link or a folder.
     """
     lock = _take(file, wait)
     try:
@@ -35,6 +40,8 @@ def is_held(file: Path) -> bool | None:
         lock = _take(file, wait=False)
     except LockedError:
         return True
+    except OSError:
+        return None
     if lock is None:
         return None
     lock.release()
@@ -47,6 +54,10 @@ def _take(file: Path, wait: bool) -> FileLock | None:
         lock.acquire(blocking=wait)
     except Timeout as error:
         raise LockedError(file) from error
-    except (OSError, NotImplementedError):  # both are ways in which filelock says that there are no locks here
+    except NotImplementedError:
+        return None
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
         return None
     return lock

@@ -20,7 +20,8 @@ from pathlib import Path
 from spritelora.config.invocation import Invocation
 from spritelora.config.train.schema import TrainConfig
 from spritelora.door.run_folder import claimed
-from spritelora.runs.layout import RECORD, is_run, read_record
+from spritelora.runs.layout import RECORD, is_run
+from spritelora.runs.record import RunRecord
 from spritelora.training.callbacks.checkpoints import checkpoint_step, newest_checkpoint
 from tests.composing import compose
 from tests.conftest import QUICK
@@ -93,7 +94,7 @@ def problems_of(run: Path) -> Iterator[str]:
     if (run / "failure.txt").exists():
         yield (run / "failure.txt").read_text()
     if (run / RECORD).exists():
-        read_record(run)
+        RunRecord.read(run)
     if (summary := run / "training_metrics.json").exists():
         json.loads(summary.read_text())
     for folder in run.glob("checkpoint_*"):

@@ -1,6 +1,5 @@
 """`~` in what is read before Hydra composes, and in the folders that Hydra makes itself."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -10,21 +9,22 @@ from spritelora.config.command_line import split
 from spritelora.config.commands.generate import refuse_occupied
 from spritelora.config.overrides import typed_place
 from spritelora.door.compose import folders_in_home
-from spritelora.door.run_folder import folders_named
+from spritelora.door.run_folder import AskedFolder, asked_folder
 from spritelora.door.sweep_resume import continue_sweep
 from spritelora.errors import ConfigError
-from spritelora.runs.layout import read_record, replay_overrides
+from spritelora.runs.record import RunRecord
+from spritelora.runs.resume import replay_overrides
 from spritelora.runs.sweep_record import SweepRecord, write_sweep
 from tests.composing import DOORS
+from tests.records import write_record
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home folder with a run, a sweep and options of the user's own."""
     home = tmp_path / "home"
-    (home / "run").mkdir(parents=True)
     settings = {"data": {"path": "~/art", "sets": {"mine": {"path": "~no-such-user-here/x"}}}, "optim": {"args": {}}}
-    (home / "run" / "run.json").write_text(json.dumps({"overrides": ["seed=3"], "settings": settings}))
+    write_record(home / "run", "seed=3", settings=settings)
     write_sweep(home / "sweep", SweepRecord(["-m"], ["seed=1,2", "data.cache=~/épée (1)"], None, "x", "then"))
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.chdir(tmp_path)
@@ -48,13 +48,14 @@ def test_a_run_in_the_home_folder_goes_on(home: Path, typed: str) -> None:
         replay_overrides([f"output={typed}"], is_multirun=False)
     with pytest.raises(ConfigError, match="is not an empty folder"):
         refuse_occupied([f"output={typed}"], is_multirun=False)
-    assert set(folders_named([f"output={typed}", "hydra.run.dir=~/sweep"])) == {home / "run", home / "sweep"}
+    config = OmegaConf.create({"hydra": {"run": {"dir": "~/sweep"}}})
+    assert asked_folder(config, "hydra.run.dir") == AskedFolder(home / "sweep", is_named=True)
 
 
 def test_recorded_paths_get_their_home_folder(home: Path) -> None:
     """One whose user is not known stays as it is, for what uses it to name."""
-    data = read_record(home / "run")["settings"]["data"]
-    assert data == {"path": str(home / "art"), "sets": {"mine": {"path": "~no-such-user-here/x"}}}
+    data = RunRecord.read(home / "run").settings.data
+    assert (data.path, data.sets["mine"].path) == (str(home / "art"), "~no-such-user-here/x")
 
 
 def test_a_sweep_in_the_home_folder_goes_on(home: Path) -> None:

@@ -273,7 +273,6 @@ def test_an_option_that_a_file_gives_as_a_value_says_where_it_stands(content: st
         ('optim: {lr: ""}', "optim.lr in conf/experiment/mine.yaml is empty"),
         ('hardware: {precision: ""}', "hardware.precision in conf/experiment/mine.yaml is empty"),
         ('data: {path: ""}', "data.path is empty"),
-        ("model: {path: '${oc.env:NO_SUCH_VARIABLE,\"\"}'}", "model.path is empty"),
         ("lora: {rank: null}", "lora.rank in conf/experiment/mine.yaml cannot be null"),
     ],
 )

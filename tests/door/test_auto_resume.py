@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -89,7 +90,8 @@ def test_the_folder_that_output_names_goes_on(recorded: dict, typed: list[str], 
     status, printed = auto(tmp_path, *typed, f"output={run}", *SHOWN)
     assert status == 0, printed
     assert f"{run} holds no run yet: training starts anew" in printed
-    assert not run.exists()
+    assert (run / "train.log").exists(), "nothing was run"
+    shutil.rmtree(run)
     write_run(run, recorded, 0)
     _, printed = auto(tmp_path, *typed, f"output={run}", *SHOWN)
     assert f"resume: {run}" in printed

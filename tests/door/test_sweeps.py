@@ -120,7 +120,7 @@ def run(sweep: Path) -> Callable[..., float]:
         folder.mkdir(exist_ok=True)
         raw = OmegaConf.create({"sweep": {"stop_on_failure": stop_on_failure}, "resume": None})
         call = Invocation(folder, ("lora=rank8", f"seed={number}"), "sweep")
-        return run_job(task, raw, call, number, str, folder / ".hydra")
+        return run_job(task, raw, call, number, str, folder / ".hydra" / "resumed")
 
     return run
 
@@ -185,9 +185,9 @@ def test_a_stop_ends_the_sweep_and_is_recorded(sweep: Path, run) -> None:
 def test_what_is_over_is_not_run_again(sweep: Path, run) -> None:
     """Finished, finished but killed before that was written, and run by another process."""
     run(succeed, 0)
-    (sweep / "0" / ".hydra").mkdir()
+    (sweep / "0" / ".hydra" / "resumed").mkdir(parents=True)
     run(fail(TrainingError("run twice")), 0)
-    assert not (sweep / "0" / ".hydra").exists()
+    assert [p.name for p in (sweep / "0").glob(".hydra/**")] == [".hydra"], "another start's files stay"
     (sweep / "1" / "checkpoint_final").mkdir(parents=True)
     run(fail(TrainingError("run twice")), 1)
     (sweep / "2").mkdir()

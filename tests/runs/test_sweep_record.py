@@ -25,14 +25,15 @@ ASKED = ["lora=rank8,rank16", "sampler.prompts=a, b", "hardware.threads=1,2", "l
 @pytest.fixture
 def sweep(tmp_path: Path) -> Path:
     folder = tmp_path / "a sweep, of friday"
-    write_sweep(folder, SweepRecord(["--config-dir=/mine"], ASKED, [[]] * 4, "validation_loss", now()))
+    mine = f"--config-dir={folder / 'mine'}"
+    write_sweep(folder, SweepRecord([mine], ASKED, [[]] * 4, "validation_loss", now()))
     return folder
 
 
 def test_a_sweep_that_goes_on_is_the_recorded_one_in_its_folder(sweep: Path) -> None:
     line = continue_sweep(CommandLine([], [f"resume={sweep}", "logger=wandb", "hydra/launcher=joblib"]))
     assert line.is_multirun
-    assert [str(d) for d in line.config_dirs] == ["/mine"]
+    assert line.config_dirs == [sweep / "mine"]
     settings, place = line.overrides[:-2], line.overrides[-2:]
     assert settings == [*ASKED[:3], "logger=wandb", "hydra/launcher=joblib"]
     assert place[0] == f"hydra.sweep.dir='{sweep}'"

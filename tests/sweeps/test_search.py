@@ -3,6 +3,7 @@
 import json
 import math
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -283,24 +284,35 @@ def study_of(folder: Path) -> optuna.Study:
     return optuna.create_study(study_name="spritelora", storage=storage, load_if_exists=True)
 
 
-def test_a_run_joins_its_trial_until_that_is_over(tmp_path: Path) -> None:
-    assert join_trial(tmp_path) is None, "a run that is no trial"
+def test_a_run_joins_its_trial_until_that_is_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A study outside the sweep's folder is opened only where the search itself names it."""
+    run = tmp_path / "0"
+    run.mkdir()
+    assert join_trial(run) is None, "a run that is no trial"
     study = study_of(tmp_path)
     plan = PruningPlan("hyperband", 5, 0, 1, 9)
     study.set_user_attr(PRUNER, asdict(plan))
     trial = study.ask()
     address = TrialAddress(f"sqlite:///{tmp_path}/study.db", "spritelora", trial.number)
-    (tmp_path / ADDRESS).write_text(address.to_json())
-    joined = join_trial(tmp_path)
+    (run / ADDRESS).write_text(address.to_json())
+    joined = join_trial(run)
     assert joined is not None
     joined.report(0.5, 3)
     assert study.get_trials()[0].intermediate_values == {3: 0.5}
     assert not joined.should_prune()
     study.tell(trial, 0.5)
-    assert join_trial(tmp_path) is None
-    (tmp_path / ADDRESS).write_text(replace(address, storage="sqlite:////nowhere/study.db").to_json())
+    assert join_trial(run) is None
+    elsewhere = f"sqlite:///{tmp_path / 'elsewhere' / 'study.db'}"
+    outside = Path(shutil.copytree(run, tmp_path / "theirs" / "0"))
+    (outside / ADDRESS).write_text(replace(address, storage=elsewhere).to_json())
+    assert join_trial(outside) is None
+    assert "trained as no part of it" in caplog.text
     with pytest.raises(TrainingError, match=r"trial\.json: the study it names cannot be read"):
-        join_trial(tmp_path)
+        join_trial(outside, elsewhere)
+    for damaged in ("[]", '{"storage": 3, "study": "x", "number": 0}'):
+        (outside / ADDRESS).write_text(damaged)
+        with pytest.raises(TrainingError, match=r"not the address of a trial .*; remove it"):
+            join_trial(outside)
 
 
 @pytest.mark.slow

@@ -17,11 +17,13 @@ HYDRA_SWITCHES = {
     "--help", "-h", "--hydra-help", "--version", "--resolve", "--run", "-r", "--multirun", "-m",
     "--shell-completion", "-sc",
 }  # fmt: skip
-HYDRA_OPTIONS = {
-    "--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd",
-    "--experimental-rerun",
-}  # fmt: skip
-HYDRA_PLACES = {"--config-path", "-cp", "--config-dir", "-cd", "--experimental-rerun"}
+HYDRA_OPTIONS = {"--cfg", "-c", "--package", "-p", "--config-dir", "-cd"}
+HYDRA_PLACES = {"--config-dir", "-cd"}
+NOT_TAKEN = {
+    **dict.fromkeys(("--config-path", "-cp", "--config-name", "-cn"), "options of your own: --config-dir=FOLDER"),
+    "--experimental-rerun": "it would run what a pickle says; to go on with a run: resume=RUN",
+}
+"""Options of Hydra that replace the checked configuration as a whole, with what to type."""
 HYDRA_ABOUT = {"--hydra-help", "--version", "--shell-completion", "-sc"}
 HYDRA_OPTIONAL = {"--info": "all", "-i": "all"}
 
@@ -61,6 +63,13 @@ class CommandLine:
         return [Path(joined or value) for name, _, joined, value in named if name in ("--config-dir", "-cd")]
 
     @property
+    def other_flags(self) -> list[str]:
+        """The flags without those that name `config_dirs`."""
+        pairs = zip(["", *self.flags], self.flags, strict=False)
+        names = ("--config-dir", "-cd")
+        return [flag for before, flag in pairs if before not in names and flag.partition("=")[0] not in names]
+
+    @property
     def shows_only(self) -> bool:
         """Whether Hydra is asked to show something, and runs nothing."""
         shown = {"--cfg", "-c", "--info", "-i", "--resolve", *HYDRA_ABOUT}
@@ -85,6 +94,8 @@ def split(arguments: Sequence[str], keys: Sequence[str], groups: Mapping[str, li
         name = argument.partition("=")[0]
         if not argument.startswith("-"):
             overrides.append(argument)
+        elif name in NOT_TAKEN:
+            raise ConfigError(f"{name} is not taken here: {NOT_TAKEN[name]}")
         elif name in HYDRA_SWITCHES:
             flags.append(argument)
         elif name in HYDRA_OPTIONS:

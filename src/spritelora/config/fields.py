@@ -128,6 +128,8 @@ def limit_problem(path: str, limits: Mapping[str, Any], value: Any) -> str | Non
         return f"{path} must have at least {shortest} entry" if is_short else None
     if not isinstance(value, int | float):
         return None
+    if isinstance(value, int) and abs(value) >= 2**63:
+        return f"{path} must be at most {2**63 - 1}, got {value}"
     kept: dict[str, Callable[[float], bool]] = {
         "at_least": lambda limit: value >= limit,
         "above": lambda limit: value > limit,

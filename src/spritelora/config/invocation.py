@@ -22,12 +22,14 @@ class Invocation:
     """One job: where it writes, what was typed, and the sweep it belongs to.
 
     `run_dir`: the job's own directory. `overrides`: as Hydra read them. `sweep`: name shared by all jobs of
-    a multirun, None for a single run. `on_first_step`: called when training begins.
+    a multirun, None for a single run. `storage`: of the study of a search, None for the one in the sweep's folder.
+    `on_first_step`: called when training begins.
     """
 
     run_dir: Path
     overrides: tuple[str, ...] = ()
     sweep: str | None = None
+    storage: str | None = None
     on_first_step: Callable[[], None] = tell_nobody
 
     @property

@@ -47,6 +47,8 @@ def check_typed(overrides: Sequence[str], schema: type[Any]) -> None:
         path, value = override_key(override), override.partition("=")[2]
         if path == "hydra":
             problems.append("'hydra' is a section: type one of its keys, such as hydra.run.dir=FOLDER")
+        elif path == "hydra.searchpath":
+            problems.append("hydra.searchpath is not taken here: name options of your own with --config-dir=FOLDER")
         elif path.startswith(("hydra.", "hydra/")) and not unquote(value).strip():
             problems.append(empty_problem(path, "leave it out"))
         elif (declared := declared_path(path, keys)) in keys:

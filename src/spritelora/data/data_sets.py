@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from spritelora.config.train.data_keys import DataConfig, RegularisationConfig, SetConfig
 from spritelora.errors import ConfigError, DatasetError
@@ -66,11 +65,6 @@ def warn_of_shared_captions(sprites: Sequence[CaptionedSprite], regularisation: 
             printable(shared[0].name),
             shared[0].caption[:60],
         )
-
-
-def recorded_sets(settings: Mapping[str, Any]) -> dict[str, SetConfig]:
-    """The sets in the recorded settings of `data`; runs before there were any have none."""
-    return {name: SetConfig(**of_set) for name, of_set in settings.get("sets", {}).items()}
 
 
 def _check(config: DataConfig) -> None:

@@ -5,11 +5,9 @@ import logging
 import math
 import os
 import shutil
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from spritelora.config.train.data_keys import AugmentConfig, DataConfig, Split
 from spritelora.data.augment import Augmentation, Variant, list_variants, names_direction, show_mask, vary_caption
@@ -17,6 +15,7 @@ from spritelora.data.data_sets import read_regularisation, read_sets, warn_of_sh
 from spritelora.embedded.drawn import draw_demo_set
 from spritelora.errors import ConfigError, DatasetError
 from spritelora.files import write_whole
+from spritelora.runs.record import RunData
 from spritelora.sprites.captions.made_captions import tag_orders
 from spritelora.sprites.folder.mask import Areas, cell_areas, sprite_alpha
 from spritelora.sprites.folder.sprite_folder import (
@@ -98,7 +97,7 @@ class TrainingSet:
 
 
 def read_training_set(
-    config: DataConfig, side_px: int, masked: bool = False, trained: Mapping[str, Any] | None = None
+    config: DataConfig, side_px: int, masked: bool = False, trained: RunData | None = None
 ) -> TrainingSet:
     """Read the sprites that `config` names; the demo set where it names none.
 
@@ -222,11 +221,11 @@ def _percent(shares: list[float]) -> tuple[float, float, float]:
     return 100 * sum(shares) / len(shares), 100 * min(shares), 100 * max(shares)
 
 
-def _matte(asked: str, sprites: list[CaptionedSprite], trained: Mapping[str, Any] | None) -> tuple[int, int, int]:
+def _matte(asked: str, sprites: list[CaptionedSprite], trained: RunData | None) -> tuple[int, int, int]:
     """The matte of a run's record where it knew of what is prepared; else as asked, as prepared, or a free colour."""
     is_prepared = any(sprite.prepared for sprite in sprites)
-    if trained is not None and ("sprites" in trained.get("views", ()) or not is_prepared):
-        return parse_colour(trained["matte"])
+    if trained is not None and ("sprites" in trained.views or not is_prepared):
+        return parse_colour(trained.matte)
     try:
         matte = set_matte(sprites) if asked == "auto" else parse_colour(asked)
     except ValueError as error:

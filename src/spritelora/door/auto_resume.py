@@ -1,19 +1,20 @@
 """`resume=auto`: the newest run of the same configuration goes on; where there is none, a new one starts."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from spritelora.config.command_line import CommandLine, to_grammar
 from spritelora.config.overrides import override_key, typed_place
+from spritelora.config.plain import flatten, plain
 from spritelora.config.strict import load
 from spritelora.config.train.processes import is_follower
 from spritelora.config.train.schema import TrainConfig
 from spritelora.door.compose import compose_config
-from spritelora.door.run_folder import claimed, remove_if_unused
 from spritelora.errors import ConfigError, ResumeError
-from spritelora.runs.layout import FINAL, RECORD, is_run, read_record
+from spritelora.runs.layout import FINAL, RECORD, is_run
+from spritelora.runs.record import RunRecord
 
 AUTO = "resume=auto"
 RUNS = Path("outputs/train")
@@ -44,12 +45,9 @@ def settle_auto(line: CommandLine, config_dir: Path, name: str, schema: type[Any
 
 def _of_folder(folder: Path, config: TrainConfig) -> Path | None:
     if not is_run(folder):
-        if folder.is_dir():
-            with claimed(folder):
-                remove_if_unused(folder, "train.log")  # a start that was killed before it had a record
         _tell(f"{folder} holds no run yet: training starts anew")
         return None
-    if changes := _changes(read_record(folder), config):
+    if changes := _changes(RunRecord.read(folder), config):
         listed = "\n  ".join(changes)
         raise ResumeError(
             f"{folder} holds a run of another configuration\n  {listed}\nleave these as they were, or name another "
@@ -62,7 +60,7 @@ def _newest(config: TrainConfig) -> Path | None:
     for run, record in _runs():
         if _changes(record, config):
             continue
-        if (run / FINAL).is_dir() and record["settings"]["trainer"]["max_steps"] >= config.trainer.max_steps:
+        if (run / FINAL).is_dir() and record.settings.trainer.max_steps >= config.trainer.max_steps:
             _tell(f"{run}, the newest run of this configuration, is finished: training starts anew")
             return None
         return run
@@ -70,20 +68,20 @@ def _newest(config: TrainConfig) -> Path | None:
     return None
 
 
-def _runs() -> Iterator[tuple[Path, Mapping[str, Any]]]:
+def _runs() -> Iterator[tuple[Path, RunRecord]]:
     """The runs whose record can be read, the one that was started or gone on with last first."""
     records = sorted(RUNS.glob(f"*/{RECORD}"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
     for file in records:
         try:
-            yield file.parent, read_record(file.parent)
+            yield file.parent, RunRecord.read(file.parent)
         except ResumeError as error:
             _tell(f"passed over: {error}")
 
 
-def _changes(record: Mapping[str, Any], config: TrainConfig) -> list[str]:
-    from spritelora.commands.train.record import changed_settings, plain  # torch is slow to import
+def _changes(record: RunRecord, config: TrainConfig) -> list[str]:
+    from spritelora.commands.train.record import changed_settings  # torch is slow to import
 
-    return changed_settings(record["settings"], plain(config))
+    return changed_settings(record.flat, dict(flatten(plain(config))))
 
 
 def _tell(text: str) -> None:

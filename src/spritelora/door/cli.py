@@ -1,47 +1,51 @@
 """The one way a command starts: Hydra composes, the strict loader checks, the task runs."""
 
-import dataclasses
 import logging
 import os
-import re
 import signal
 import sys
-from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
 
 import hydra
-from hydra.conf import HydraConf
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, OverrideParseException
+from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
-from hydra_plugins.spritelora_search.optuna_sweeper import OptunaSweeperConf
 from spritelora.config.command_line import CommandLine, check_group_options, list_groups, split, to_grammar
-from spritelora.config.fields import declared_path
 from spritelora.config.invocation import Invocation
-from spritelora.config.strict import load, schema_paths, suggest
-from spritelora.config.train.hardware_keys import NO_MPS
+from spritelora.config.strict import load, schema_paths
 from spritelora.config.train.processes import is_follower
 from spritelora.config.train.schema import TrainConfig
-from spritelora.config.values import check_typed, empty_problem, keys_below, section_problem
+from spritelora.config.values import check_typed
 from spritelora.door.auto_resume import settle_auto
-from spritelora.door.compose import HYDRA_VERSION, compose_config, folders_in_home, without_hydra
+from spritelora.door.compose import HYDRA_VERSION, compose_config, folders_in_home, search_path, without_hydra
+from spritelora.door.explain import explain, without_environment
 from spritelora.door.help import render_help
 from spritelora.door.launchers import hold_gpu
-from spritelora.door.run_folder import claimed, folders_named, remove_if_unused
+from spritelora.door.run_folder import (
+    asked_folder,
+    check_links,
+    check_unoccupied,
+    claimed,
+    opened,
+    remove_if_unused,
+    with_folder,
+)
 from spritelora.door.sweep_choices import jobs_to_check, swept_by_files
 from spritelora.door.sweep_launch import check_objective, end_sweep, run_job, settle_sweep
 from spritelora.door.sweep_resume import continue_sweep
-from spritelora.errors import ConfigError, SpriteLoraError
+from spritelora.errors import ConfigError, SpriteLoraError, TrainingError
 from spritelora.file_names import check_name, told_of_names
-from spritelora.files import is_same
+from spritelora.files import is_same, is_told
 from spritelora.process import prepare_libraries
 from spritelora.program import options_root, typed
 from spritelora.streams import lasting_streams
@@ -50,9 +54,7 @@ T = TypeVar("T")
 Rewrite = Callable[[Sequence[str], bool], list[str]]
 Check = Callable[[Any, CommandLine], None]
 
-TYPE_WORDS = {"bool": "true or false", "float": "a number with a point, as 0.5"}
-"""What may be typed for a key that takes several types."""
-SEARCH_KEYS = dataclasses.fields(OptunaSweeperConf)
+RUN_FOLDER, SWEEP_FOLDER = "hydra.run.dir", "hydra.sweep.dir"
 
 
 def keep_overrides(overrides: Sequence[str], is_multirun: bool) -> list[str]:  # noqa: ARG001
@@ -70,7 +72,8 @@ class Command:
 
     `example`: what may follow its name. `options`: its configuration below the folder of `options_root()`, without
     the end of the file's name. `rewrite` may change the overrides before they are checked. `check`, of a command that
-    may run in several processes, refuses settings for reasons of the whole command line.
+    may run in several processes, refuses settings for reasons of the whole command line. `fills_folder`: its results
+    lie in Hydra's folder, which must hold nothing when it starts.
     """
 
     summary: str
@@ -79,6 +82,7 @@ class Command:
     schema: type[Any]
     rewrite: Rewrite
     check: Check
+    fills_folder: bool
     task: Callable[[Any, Invocation], Any]
 
     @property
@@ -101,13 +105,21 @@ class Command:
         """Run, and exit with the status that tells how it went."""
         signal.signal(signal.SIGTERM, _exit_on_sigterm)
         try:
+            _check_current_folder()
             with told_of_names():
                 _start(self)
-        except (SpriteLoraError, HydraException, OmegaConfBaseException) as error:
+        except (SpriteLoraError, HydraException, OmegaConfBaseException, YAMLError) as error:
             status = error.exit_status if isinstance(error, SpriteLoraError) else ConfigError.exit_status
             if self.check is accept_all or not _is_told_by_another(error):
-                print(f"error: {explain(error, self.schema, list_groups(self.config_dir))}", file=sys.stderr)  # noqa: T201
+                told = without_environment(explain(error, self.schema, list_groups(self.config_dir)))
+                print(f"error: {told}", file=sys.stderr)  # noqa: T201
             sys.exit(status)
+        except OSError as error:
+            if not is_told(error):
+                raise
+            place = error.filename or "the disk"
+            print(f"error: {place}: {error.strerror}; make room or give access, or name another", file=sys.stderr)  # noqa: T201
+            sys.exit(TrainingError.exit_status)
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)  # noqa: T201
             sys.exit(128 + signal.SIGINT)
@@ -120,51 +132,10 @@ def command(
     schema: type[T],
     rewrite: Rewrite = keep_overrides,
     check: Check = accept_all,
+    fills_folder: bool = False,
 ) -> Callable[[Callable[[T, Invocation], Any]], Command]:
     """Make a command of a function of settings and invocation, which gives it its name."""
-    return lambda task: Command(summary, example, options, schema, rewrite, check, task)
-
-
-def explain(error: Exception, schema: type[Any], groups: Collection[str] = ()) -> str:
-    """The error in the user's terms, without Hydra's advice to add '+', which would hide a typo."""
-    cause = error.__cause__ or error.__context__ or error
-    if isinstance(error, OverrideParseException):
-        return (
-            f"'{error.override.lstrip('+')}' cannot be read: put a text that has signs besides letters and digits into "
-            f"quotes; in brackets and braces, each one"
-        )
-    file = re.match(r"In '(.*?)'", str(error))
-    where = f" in conf/{file[1]}.yaml" if file else ""
-    if isinstance(cause, OmegaConfBaseException) and cause.full_key:
-        return _explain_key(cause, where, schema, groups)
-    if merged := re.search(r"Merge error: \w+ is not a subclass of (\w+)\. value: (.*)", str(error)):
-        for path, kind in schema_paths(schema).items():
-            if getattr(kind, "__name__", "") == merged[1]:
-                return section_problem(path, merged[2], keys_below(path, _all_paths(schema)), path in groups, where)
-    if isinstance(error, HydraException):
-        return str(error).partition("\nSee ")[0].partition("\nConfig search path")[0].strip()
-    return str(error)
-
-
-def _explain_key(cause: OmegaConfBaseException, where: str, schema: type[Any], groups: Collection[str]) -> str:
-    """What is wrong with a key or its value. `where`: the file that has it, as the end of a name."""
-    name, kinds, said = str(cause.full_key), schema_paths(schema), str(cause).splitlines()[0]
-    if isinstance(cause, ConfigKeyError | ConfigAttributeError):
-        return f"unknown key '{name}'{where}: {suggest(name, _all_paths(schema))}"
-    keys = keys_below(name, _all_paths(schema))
-    if keys or str(kinds.get(declared_path(name, kinds))).startswith("dict"):
-        value = cause.value if cause.value is not None or "Optional" in said else "a list"
-        return section_problem(name, value, keys, name in groups, where)
-    if cause.value == "":
-        return empty_problem(f"{name}{where}")
-    if name.endswith("device") and "'mps'" in said:
-        return f"{name}=mps: {NO_MPS}"
-    if of_two_types := re.match(r"Value '(.*)' of type '\w+' is incompatible with type hint '.*Union\[(.*?)\]", said):
-        accepted = ", or ".join(TYPE_WORDS[kind] for kind in of_two_types[2].split(", "))
-        return f"{name} must be {accepted}, got '{of_two_types[1]}'"
-    if "is not Optional" in said or said.startswith("Incompatible value 'None'"):
-        return f"{name}{where} cannot be null: give it a value, or leave it out for its default"
-    return f"{name}: {said}"
+    return lambda task: Command(summary, example, options, schema, rewrite, check, fills_folder, task)
 
 
 def _is_told_by_another(error: Exception) -> bool:
@@ -194,7 +165,7 @@ def _start(command: Command) -> None:
     line = CommandLine(line.flags, to_grammar(rewrite(line.overrides, line.is_multirun), schema))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises; it does not print and exit
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent that nobody asked for
-    sweep, in_home = None, list[str]()
+    in_home, whole = list[str](), None
     if not line.is_about_hydra:
         jobs = jobs_to_check(line, swept_by_files(line, config_dir, name))
         for overrides in jobs:
@@ -215,13 +186,44 @@ def _start(command: Command) -> None:
         line = CommandLine(line.flags, [*line.overrides, *in_home])
         if line.is_multirun and line.shows_only:  # Hydra shows no sweep: its first job
             line = CommandLine([f for f in line.flags if f not in ("-m", "--multirun")], jobs[0])
-        elif line.is_multirun and schema is TrainConfig:
-            whole = compose_config(config_dir, name, [*jobs[0], *in_home], line.config_dirs, with_hydra=True)
-            line, sweep = settle_sweep(line, typed.overrides, whole)
-    sys.argv[1:] = [*line.flags, *line.overrides]
-    _run(task, config_dir, name, schema, folders_named(line.overrides))
-    if sweep is not None:
+    if whole is None or line.shows_only:
+        _hand_over(command, line)
+    elif line.is_multirun and schema is TrainConfig:
+        line, sweep = settle_sweep(line, typed.overrides, asked_folder(whole, SWEEP_FOLDER), whole)
+        _hand_over(command, line)
         end_sweep(sweep)
+    else:
+        key, log_name = SWEEP_FOLDER if line.is_multirun else RUN_FOLDER, f"{whole.hydra.job.name}.log"
+        with opened(asked_folder(whole, key), log_name, _check_of_folder(command, whole, log_name)) as folder:
+            _hand_over(command, with_folder(line, key, folder))
+
+
+def _check_of_folder(command: Command, config: DictConfig, log_name: str) -> Callable[[Path], None]:
+    """What refuses a folder that holds files, but of a run that goes on in its own."""
+
+    def check(folder: Path) -> None:
+        resumed = config.get("resume")
+        if resumed and is_same(Path(resumed), folder):
+            check_links(folder)
+        elif command.fills_folder:
+            check_unoccupied(folder, log_name)
+
+    return check
+
+
+def _hand_over(command: Command, line: CommandLine) -> None:
+    """Let Hydra start the command."""
+    logging.raiseExceptions = False  # a log on a full disk costs its lines, not the run
+    more = [] if line.is_about_hydra else search_path(line.config_dirs)
+    sys.argv[1:] = [*line.other_flags, *line.overrides, *more]
+    _run(command.task, command.config_dir, Path(command.options).name, command.schema)
+
+
+def _check_current_folder() -> None:
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise ConfigError("the current folder has been removed: change to another (cd), and type it again") from error
 
 
 def _check_output(line: CommandLine) -> None:
@@ -231,9 +233,7 @@ def _check_output(line: CommandLine) -> None:
             check_name(key, value.strip("'\""))
 
 
-def _run(
-    task: Callable[[T, Invocation], Any], config_dir: Path, name: str, schema: type[T], users_folders: list[Path]
-) -> None:
+def _run(task: Callable[[T, Invocation], Any], config_dir: Path, name: str, schema: type[T]) -> None:
     failures: list[SpriteLoraError] = []
 
     def job(raw: DictConfig) -> Any:
@@ -242,7 +242,8 @@ def _run(
         if is_sweep and settings.runtime.choices["hydra/launcher"] == "joblib":
             hold_gpu()
         run_dir = Path(settings.runtime.output_dir)
-        call = Invocation(run_dir, tuple(settings.overrides.task), Path(settings.sweep.dir).name if is_sweep else None)
+        sweep, storage = (Path(settings.sweep.dir).name, settings.sweeper.get("storage")) if is_sweep else (None, None)
+        call = Invocation(run_dir, tuple(settings.overrides.task), sweep, storage)
         prepare_libraries()
         if is_sweep and schema is TrainConfig:
             of_hydra = run_dir / (settings.output_subdir or ".hydra")
@@ -250,11 +251,11 @@ def _run(
                 lambda r, c: task(load(r, schema), c), raw, call, settings.job.num, _explained(schema), of_hydra
             )
         try:
-            with claimed(run_dir), told_of_names():
+            with claimed(run_dir) if is_sweep else nullcontext(), told_of_names():
                 try:
                     return task(load(raw, schema), call)
                 finally:
-                    if not any(is_same(run_dir, named) for named in users_folders):
+                    if is_sweep:
                         remove_if_unused(run_dir, f"{settings.job.name}.log")
         except SpriteLoraError as error:
             if is_sweep:
@@ -277,17 +278,3 @@ def _groups(config_dir: Path, line: CommandLine) -> dict[str, list[str]]:
         for group, options in list_groups(folder).items():
             groups[group] = [*groups.get(group, []), *options]
     return groups
-
-
-def _all_paths(schema: type[Any]) -> list[str]:
-    hydra_keys = [*_config_paths(OmegaConf.structured(HydraConf)), *(f"sweeper.{f.name}" for f in SEARCH_KEYS)]
-    return [*schema_paths(schema), *(f"hydra.{p}" for p in hydra_keys)]
-
-
-def _config_paths(node: DictConfig, prefix: str = "") -> list[str]:
-    paths: list[str] = []
-    for key in node:
-        paths.append(f"{prefix}{key}")
-        if not OmegaConf.is_missing(node, key) and isinstance(child := node._get_node(key), DictConfig):
-            paths += _config_paths(child, f"{prefix}{key}.") if child._content is not None else []
-    return paths

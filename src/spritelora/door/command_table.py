@@ -19,7 +19,7 @@ from spritelora.config.train.consistency import check_training
 from spritelora.config.train.schema import TrainConfig
 from spritelora.door.cli import command
 from spritelora.process import quick_imports
-from spritelora.runs.layout import replay_overrides
+from spritelora.runs.resume import replay_overrides
 
 
 @command(
@@ -52,6 +52,7 @@ def caption(config: CaptionConfig, _invocation: Invocation) -> None:
     TrainConfig,
     rewrite=replay_overrides,
     check=check_training,
+    fills_folder=True,
 )
 def train(config: TrainConfig, invocation: Invocation) -> float:
     """Return the value a sweep minimises."""
@@ -109,6 +110,7 @@ def compare(config: CompareConfig, invocation: Invocation) -> None:
     "scripts/conf/generate",
     GenerateConfig,
     rewrite=refuse_occupied,
+    fills_folder=True,
 )
 def generate(config: GenerateConfig, invocation: Invocation) -> None:
     """Draw, find the grid, lock the palette, clear the background, and write native sprites."""

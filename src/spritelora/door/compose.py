@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import hydra
 import omegaconf
+from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf, flag_override
@@ -17,6 +18,7 @@ from spritelora.config.places import expand_home
 from spritelora.config.values import empty_problem
 from spritelora.door.job_logging import JOB_LOGGING
 from spritelora.door.launchers import gpus_per_job, jobs_at_once
+from spritelora.door.own_options import OwnOptions, check_folder, check_hydra, choices_of
 from spritelora.errors import ConfigError
 
 IS_HYDRA_1_3 = hydra.__version__.startswith("1.3")
@@ -41,14 +43,33 @@ ConfigStore.instance().store(group="hydra/job_logging", name="plain", node=JOB_L
 def compose_config(
     config_dir: Path, name: str, overrides: list[str], more_dirs: Sequence[Path] = (), with_hydra: bool = False
 ) -> DictConfig:
-    """The configuration that overrides give, with options from `more_dirs` too; Hydra's state is left as it was."""
-    if more_dirs:
-        places = ",".join(quote(f"file://{folder.resolve()}") for folder in more_dirs)
-        overrides = [*overrides, f"hydra.searchpath=[{places}]"]
+    """The configuration that overrides give, with options from `more_dirs` too; Hydra's state is left as it was.
+
+    Raises ConfigError for files in `more_dirs` that do more than give settings.
+    """
     with hydra.initialize_config_dir(str(config_dir), **HYDRA_VERSION):
-        config = hydra.compose(name, overrides, return_hydra_config=with_hydra)
-    GlobalHydra.instance().clear()
-    return config
+        try:
+            if not more_dirs:
+                return hydra.compose(name, overrides, return_hydra_config=with_hydra)
+            whole = hydra.compose(name, [*overrides, *search_path(more_dirs)], return_hydra_config=True)
+            typed = [o for o in overrides if o.lstrip("+~").startswith("hydra")]
+            others = [o for o in typed if not o.startswith(("hydra/launcher=", "hydra/sweeper="))]
+            plain = hydra.compose(name, [*others, *choices_of(whole)], return_hydra_config=True)
+        finally:
+            GlobalHydra.instance().clear()
+    check_hydra(whole, plain)
+    return whole if with_hydra else without_hydra(whole)
+
+
+def search_path(folders: Sequence[Path]) -> list[str]:
+    """The override by which Hydra finds options of the user's own, read by `OwnOptions`; none without any."""
+    if not folders:
+        return []
+    for folder in folders:
+        check_folder(folder)
+    SourcesRegistry.instance().register(OwnOptions)
+    places = ",".join(quote(f"{OwnOptions.scheme()}://{folder.resolve()}") for folder in folders)
+    return [f"hydra.searchpath=[{places}]"]
 
 
 def without_hydra(config: DictConfig) -> DictConfig:

@@ -1,47 +1,187 @@
-"""The folder that a job writes into: claimed while it runs, removed where nothing came of it."""
+"""The folder that a command writes into: its own while it runs, removed where nothing came of it."""
 
+import errno
+import itertools
 import logging
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
-from spritelora.config.overrides import typed_place
-from spritelora.errors import TrainingError
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from spritelora.config.command_line import CommandLine
+from spritelora.config.free_text import quote
+from spritelora.config.places import expand_home
+from spritelora.errors import ConfigError, TrainingError
 from spritelora.locks import LockedError, held
+from spritelora.runs.output import LOCK, is_occupied, is_unused
 
-LOCK = ".lock"
+TRIES = 100
+"""How often a folder is made again that another process has removed at the same moment."""
 
 
 class RunInUse(TrainingError):
     """Another process is writing the run."""
 
 
+@dataclass(frozen=True)
+class AskedFolder:
+    """Where a command is to write. `is_named`: by the user, not by the time; then it may be there already."""
+
+    path: Path
+    is_named: bool
+
+
 @contextmanager
 def claimed(run_dir: Path) -> Iterator[None]:
-    """Hold a run directory against other processes; the claim ends with the process, however that ends."""
+    """Hold a run directory, which is made, against other processes; the claim ends with the process, however it ends.
+
+    Raises RunInUse where another process holds it, OSError where it cannot be made.
+    """
     with ExitStack() as stack:
-        try:
-            stack.enter_context(held(run_dir / LOCK))
-        except LockedError as error:
-            raise RunInUse(f"{run_dir}: another process is writing this run; wait for it, or stop it") from error
+        for attempt in itertools.count():
+            run_dir.mkdir(parents=True, exist_ok=True)
+            try:
+                stack.enter_context(held(run_dir / LOCK))
+                break
+            except LockedError as error:
+                raise RunInUse(f"{run_dir}: another process is writing this run; wait for it, or stop it") from error
+            except FileNotFoundError:  # the process that held it has just removed it
+                if attempt == TRIES:
+                    raise
         yield
 
 
-def folders_named(overrides: list[str]) -> list[Path]:
-    """Folders the user named to be written into that exist: they stay, whatever happens."""
-    named = [typed_place(overrides, key) for key in ("output", "hydra.run.dir")]
-    return [folder.resolve() for folder in named if folder is not None and folder.is_dir()]
+@contextmanager
+def opened(asked: AskedFolder, log_name: str, check: Callable[[Path], None]) -> Iterator[Path]:
+    """The folder of a command, made and held for the block; at its end removed if it was made and nothing came of it.
+
+    It has another name than the asked one where that was made of the time and another process has it. `check`: refuses
+    a folder for what lies in it, once no other process writes there. Raises RunInUse, ConfigError where there can be
+    no such folder.
+    """
+    with ExitStack() as stack:
+        is_new = not (asked.is_named and asked.path.is_dir())
+        folder = make_folder(asked)
+        try:
+            stack.enter_context(claimed(folder))
+        except OSError as error:
+            raise ConfigError(_cannot_be_made(folder, error)) from error
+        try:
+            check(folder)
+            yield folder
+        finally:
+            if is_new:
+                remove_if_unused(folder, log_name)
+
+
+def make_folder(asked: AskedFolder) -> Path:
+    """Make a command's folder where it is not there: under another name where another process has one made of the time.
+
+    Raises ConfigError where it cannot be made.
+    """
+    try:
+        if not asked.is_named:
+            return make_fresh(asked.path)
+        if not asked.path.is_dir():
+            asked.path.mkdir(parents=True, exist_ok=True)
+        return asked.path
+    except OSError as error:
+        raise ConfigError(_cannot_be_made(asked.path, error)) from error
+
+
+def make_fresh(folder: Path) -> Path:
+    """Make a folder that no other process has: of this name, or with a number at its end where that is taken.
+
+    Raises OSError.
+    """
+    for number in itertools.count(1):
+        fresh = folder if number == 1 else folder.with_name(f"{folder.name}_{number}")
+        with suppress(FileExistsError):
+            _make_once(fresh)
+            return fresh
+    raise AssertionError
+
+
+def _make_once(folder: Path) -> None:
+    """Make a folder and those above it. Raises FileExistsError where its own name is taken."""
+    for attempt in itertools.count():
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder.parent)) from error
+        try:
+            folder.mkdir()
+            return
+        except FileNotFoundError:  # another process has just removed the parent, for it was empty
+            if attempt == TRIES:
+                raise
+
+
+def asked_folder(config: DictConfig, key: str) -> AskedFolder:
+    """The folder that a configuration gives to `key`, one of Hydra's. `config`: with Hydra's own part.
+
+    Raises ConfigError where it is empty, or depends on what is known only when a job runs.
+    """
+    section, _, name = key.rpartition(".")
+    raw = str(cast(dict[str, Any], OmegaConf.to_container(OmegaConf.select(config, section), resolve=False))[name])
+    try:
+        path = str(OmegaConf.select(config, key))
+    except (OmegaConfBaseException, ValueError) as error:
+        raise ConfigError(f"{key}={raw}: {str(error).splitlines()[0]}; name a folder with output=") from error
+    output = config.get("output")
+    is_of_time = "${now:" in raw and not ("${output}" in raw and output is not None)
+    return AskedFolder(Path(expand_home(path)), is_named=not is_of_time)
+
+
+def with_folder(line: CommandLine, key: str, folder: Path) -> CommandLine:
+    """The command line that names a folder to Hydra."""
+    others = [o for o in line.overrides if not o.startswith(f"{key}=")]
+    return CommandLine(line.flags, [*others, f"{key}={quote(str(folder))}"])
+
+
+def check_unoccupied(folder: Path, log_name: str) -> None:
+    """Raise ConfigError where a folder holds anything: nothing is overwritten."""
+    if is_occupied(folder, log_name):
+        raise ConfigError(f"{folder} is not an empty folder, and nothing is overwritten: choose another with output=")
+
+
+def check_links(folder: Path) -> None:
+    """Raise ConfigError where a run that goes on holds links: what it writes would lie, or be replaced, elsewhere."""
+    links = [file.name for file in folder.iterdir() if file.is_symlink()] if folder.is_dir() else []
+    if links:
+        raise ConfigError(
+            f"{folder}: {', '.join(map(repr, sorted(links)[:5]))} is a link, and a run that goes on writes into its "
+            f"own folder; replace it by what it links to"
+        )
 
 
 def remove_if_unused(run_dir: Path, log_name: str) -> None:
     """Remove the folder of a run that ended before it wrote anything, so that bad input leaves nothing behind.
 
-    To be called by who has claimed it.
+    To be called by who has claimed it. It goes in one step, for whoever claims that name next has another folder.
     """
-    if run_dir.is_dir() and {p.name for p in run_dir.iterdir()} <= {".hydra", log_name, LOCK}:
-        logging.shutdown()
-        shutil.rmtree(run_dir, ignore_errors=True)
-        if run_dir.parent.parent.name in ("outputs", "multirun"):
-            with suppress(OSError):  # other runs are in it
-                run_dir.parent.rmdir()
+    if not run_dir.is_dir() or not is_unused(run_dir, log_name):
+        return
+    logging.shutdown()
+    going = run_dir.with_name(f".{run_dir.name}.{os.getpid()}.removed")
+    try:
+        run_dir.rename(going)
+    except OSError:  # Windows renames no folder in which a file is open
+        going = run_dir
+    shutil.rmtree(going, ignore_errors=True)
+    if run_dir.parent.parent.name in ("outputs", "multirun"):
+        with suppress(OSError):  # other runs are in it
+            run_dir.parent.rmdir()
+
+
+def _cannot_be_made(folder: Path, error: OSError) -> str:
+    return (
+        f"{folder}: this folder cannot be made or written ({error.strerror or error}); make room or give access, or "
+        f"name another with output="
+    )

@@ -19,15 +19,25 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from spritelora.config.command_line import CommandLine
-from spritelora.config.free_text import quote
 from spritelora.config.invocation import Invocation
 from spritelora.config.train.schema import TrainConfig
 from spritelora.diffusion.bands import timestep_bands
-from spritelora.door.run_folder import RunInUse, claimed
+from spritelora.door.run_folder import (
+    AskedFolder,
+    RunInUse,
+    check_links,
+    check_unoccupied,
+    claimed,
+    make_folder,
+    with_folder,
+)
+from spritelora.door.sweep_resume import check_same_sweep, in_own_subfolder
 from spritelora.errors import ConfigError, SpriteLoraError, TrainingError, first_line
 from spritelora.evaluation.registry import COLOUR_DISTANCE, METRICS, Direction
+from spritelora.locks import held
 from spritelora.program import typed
 from spritelora.runs.layout import FINAL, is_run
+from spritelora.runs.output import HYDRA
 from spritelora.runs.sweep_record import (
     JobRecord,
     JobStatus,
@@ -43,6 +53,8 @@ from spritelora.runs.sweep_record import (
 
 log = logging.getLogger(__name__)
 
+SETTLING = ".settling"
+"""A lock: one process at a time looks at a sweep's record and writes it."""
 BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 COSTS = ("time_s", "step_time_s", "peak_gb", "file_mb")
 OF_OTHER_IMAGES = ("clip", "copy_distance")
@@ -69,22 +81,31 @@ def check_objective(config: TrainConfig) -> None:
         raise ConfigError(f"sweep.objective={name}: the results have no such column: {hint}")
 
 
-def settle_sweep(line: CommandLine, typed: list[str], config: DictConfig) -> tuple[CommandLine, Path]:
-    """Write the sweep's record into its folder, and name that folder to Hydra.
+def settle_sweep(
+    line: CommandLine, typed: list[str], asked: AskedFolder, config: DictConfig
+) -> tuple[CommandLine, Path]:
+    """Make the sweep's folder, write its record there, and name the folder to Hydra.
 
-    `typed`: the overrides before they were rewritten. `config`: of one of the jobs, with Hydra's own part.
+    `typed`: the overrides before they were rewritten. `config`: of one of the jobs, with Hydra's own part. Raises
+    ConfigError where the folder holds another sweep or cannot be made: that may have come since the last look.
     """
-    folder, objective = Path(str(config.hydra.sweep.dir)), str(config.sweep.objective)
-    if is_sweep(folder):
-        record = replace(read_sweep(folder), objective=objective, launched=now())
-        jobs = [read_job(path) for path in job_folders(folder).values()]
-        _tell_going_on(folder, sum(job is not None and job.status.is_over for job in jobs), record.jobs)
-    else:
-        flags = [f"--config-dir={place.resolve()}" for place in line.config_dirs]
-        record = SweepRecord(flags, typed, list_jobs(line.overrides, config), objective, now())
-    write_sweep(folder, record)
-    others = [o for o in line.overrides if not o.startswith("hydra.sweep.dir=")]
-    return CommandLine(line.flags, [*others, f"hydra.sweep.dir={quote(str(folder))}"]), folder
+    objective = str(config.sweep.objective)
+    folder = make_folder(asked)
+    with held(folder / SETTLING, wait=True):
+        if is_sweep(folder):
+            check_same_sweep(folder, typed)
+            for place in (folder, *job_folders(folder).values()):
+                check_links(place)
+            record = replace(read_sweep(folder), objective=objective, launched=now())
+            jobs = [read_job(path) for path in job_folders(folder).values()]
+            _tell_going_on(folder, sum(job is not None and job.status.is_over for job in jobs), record.jobs)
+            line = in_own_subfolder(line)
+        else:
+            check_unoccupied(folder, SETTLING)
+            flags = [f"--config-dir={place.resolve()}" for place in line.config_dirs]
+            record = SweepRecord(flags, typed, list_jobs(line.overrides, config), objective, now())
+        write_sweep(folder, record)
+    return with_folder(line, "hydra.sweep.dir", folder), folder
 
 
 def _tell_going_on(folder: Path, num_over: int, jobs: Sequence[Sequence[str]] | None) -> None:
@@ -117,12 +138,12 @@ def run_job(
     """Run one job of a sweep, record how it went, and bring the results up to date. Returns the objective.
 
     A job that is over already is not run again, one that was stopped or killed goes on. NaN stands for a job without
-    an objective: it failed, or it is left out. `of_hydra`: the folder that Hydra wrote for this start, which goes where
-    nothing is run. Raises what ends the whole sweep: SystemExit and KeyboardInterrupt.
+    an objective: it failed, or it is left out. `of_hydra`: the folder that Hydra wrote for this start; one that no
+    other process has goes where nothing is run. Raises what ends the whole sweep: SystemExit and KeyboardInterrupt.
     """
     sweep, earlier = read_sweep(call.run_dir.parent), read_job(call.run_dir)
     if earlier is not None and earlier.status.is_over:
-        shutil.rmtree(of_hydra, ignore_errors=True)
+        _remove_own(of_hydra)
         return _as_float(earlier.objective)
     try:
         with claimed(call.run_dir):
@@ -140,7 +161,14 @@ def run_job(
             return _as_float(_close(call.run_dir, record, sweep).objective)
     except RunInUse:
         log.warning("job %d is run by another process", number)
+        _remove_own(of_hydra)
         return math.nan
+
+
+def _remove_own(of_hydra: Path) -> None:
+    """Remove what Hydra wrote for this start alone; the first start's folder holds those of all later ones."""
+    if of_hydra.name != HYDRA:
+        shutil.rmtree(of_hydra, ignore_errors=True)
 
 
 def _run(

@@ -1,6 +1,7 @@
 """A sweep that goes on, by `resume=SWEEP` or by its command typed again: settled before Hydra composes."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from spritelora.config.free_text import quote, quote_free_text
 from spritelora.config.overrides import override_key, typed_place
 from spritelora.config.train.schema import TrainConfig
 from spritelora.errors import ConfigError
-from spritelora.runs.sweep_record import is_sweep, read_sweep
+from spritelora.runs.output import HYDRA
+from spritelora.runs.recorded import refused_of_sweep
+from spritelora.runs.sweep_record import SWEEP, SweepRecord, is_sweep, read_sweep
 
 FREE = (
     "data.cache",
@@ -30,6 +33,11 @@ FREE = (
 """What may change when a sweep goes on; with all else its jobs would no longer compare."""
 
 
+PLACE = ("output", "hydra.sweep.dir", "hydra.output_subdir")
+"""What says where a sweep lies, and not what it is."""
+SUBFOLDER = "hydra.output_subdir="
+
+
 def continue_sweep(line: CommandLine) -> CommandLine:
     """The command line as it is, or of the sweep that `resume` or, with -m, `output` names, in that sweep's folder.
 
@@ -44,18 +52,58 @@ def continue_sweep(line: CommandLine) -> CommandLine:
     else:
         return line
     record = read_sweep(folder)
-    recorded = {override_key(o): o for o in record.overrides if override_key(o) not in ("output", "hydra.sweep.dir")}
+    recorded = _by_key(record.overrides)
     if is_whole:
         typed = {key: o for key, o in typed.items() if key != "output"}
         _check_same(folder, recorded, typed)
     else:
         typed = {key: o for key, o in typed.items() if key != "resume"}
         _check_free(folder, recorded, typed)
+    if not is_whole:
+        _check_trusted(folder, recorded, typed)
     flags = [f for f in line.flags if f not in ("-m", "--multirun")]
-    flags += [] if is_whole else [f for f in record.flags if f not in ("-m", "--multirun", *flags)]
-    stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    place = [f"hydra.sweep.dir={quote(str(folder))}", f"hydra.output_subdir=.hydra/resumed_{stamp}"]
-    return CommandLine([*flags, "-m"], [*{**recorded, **typed}.values(), *place])
+    flags += [] if is_whole or line.config_dirs else [f"--config-dir={place}" for place in _config_dirs(folder, record)]
+    place = f"hydra.sweep.dir={quote(str(folder))}"
+    return in_own_subfolder(CommandLine([*flags, "-m"], [*{**recorded, **typed}.values(), place]))
+
+
+def _check_trusted(folder: Path, recorded: Mapping[str, str], typed: Mapping[str, str]) -> None:
+    """Raise ConfigError for what a stranger's record could do more than train, unless it is typed again."""
+    refused = refused_of_sweep((o for key, o in recorded.items() if key not in typed), folder)
+    if refused:
+        raise ConfigError(
+            f"resume={folder}: {SWEEP} records {', '.join(map(repr, refused))}, which is not taken from a file, for it "
+            f"could run code or write to other folders; type it again, or start a new sweep"
+        )
+
+
+def _config_dirs(folder: Path, record: SweepRecord) -> list[Path]:
+    """The folders with options that a sweep was started with. Raises ConfigError for one out of the sweep's folder."""
+    places = CommandLine(record.flags, []).config_dirs
+    if outside := [place for place in places if not place.resolve().is_relative_to(folder.resolve())]:
+        raise ConfigError(
+            f"resume={folder}: the sweep was started with options of its own in {str(outside[0])!r}; to take them, "
+            f"type --config-dir= with that folder again"
+        )
+    return places
+
+
+def in_own_subfolder(line: CommandLine) -> CommandLine:
+    """The command line of a start that is not a sweep's first: what Hydra writes of its jobs overwrites nothing."""
+    if any(o.startswith(SUBFOLDER) for o in line.overrides):
+        return line
+    stamp = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{os.getpid()}"
+    return CommandLine(line.flags, [*line.overrides, f"{SUBFOLDER}{HYDRA}/resumed_{stamp}"])
+
+
+def check_same_sweep(folder: Path, overrides: Sequence[str]) -> None:
+    """Raise ConfigError where a command line asks for another sweep than the one in `folder`."""
+    _check_same(folder, _by_key(read_sweep(folder).overrides), _by_key(overrides))
+
+
+def _by_key(overrides: Sequence[str]) -> dict[str, str]:
+    """Overrides by their keys, without those that say where the sweep lies."""
+    return {key: o for o in overrides if (key := override_key(o)) not in PLACE}
 
 
 def _check_free(folder: Path, recorded: Mapping[str, str], typed: Mapping[str, str]) -> None:

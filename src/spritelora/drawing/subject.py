@@ -1,16 +1,16 @@
 """How images are drawn, and what a run's record and LoRA files say of it."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from spritelora.adapters.files.bases import EMBEDDED, base_of
 from spritelora.adapters.files.lora_file import LoraFile
 from spritelora.config.train.schema import Prediction
 from spritelora.embedded.location import embedded_base
 from spritelora.errors import ConfigError, WeightsError
+from spritelora.runs.record import RunRecord
 
 USUAL_STEPS, USUAL_GUIDANCE = 25, 8.0
 
@@ -38,10 +38,10 @@ def settle_weights(weights: Sequence[float], loras: Sequence[object]) -> list[fl
     return list(weights) or [1.0] * len(loras)
 
 
-def model_of(record: Mapping[str, Any] | None, loras: Sequence[LoraFile]) -> str:
+def model_of(record: RunRecord | None, loras: Sequence[LoraFile]) -> str:
     """The base of a run, else of a LoRA. Raises ConfigError where the file does not say."""
     if record is not None:
-        folder, path = record["model"]["folder"], record["settings"]["model"]["path"]
+        folder, path = record.model.folder, record.settings.model.path
         return folder if Path(folder).exists() else path or str(embedded_base())
     if base_of(loras[0]) == EMBEDDED.name:
         return str(embedded_base())

@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, cast
 
+from spritelora.config.plain import from_plain
 from spritelora.errors import ResumeError
-from spritelora.files import without_nan, write_whole
+from spritelora.files import read_json, without_nan, write_whole
 
 SWEEP, JOB = "sweep.json", "job.json"
 
@@ -75,10 +75,8 @@ def write_job(run_dir: Path, record: JobRecord) -> None:
 def read_job(run_dir: Path) -> JobRecord | None:
     """The record in a job's folder; None where there is none, or one that no job here wrote."""
     try:
-        content = cast(dict[str, Any], json.loads((run_dir / JOB).read_text(encoding="utf-8")))
-        status = JobStatus(content.pop("status"))
-        return JobRecord(status=status, **content)
-    except (OSError, ValueError, TypeError, KeyError):
+        return from_plain(JobRecord, read_json(run_dir / JOB))
+    except (OSError, ValueError):
         return None
 
 
@@ -97,8 +95,8 @@ def read_sweep(folder: Path) -> SweepRecord:
     """The record of a sweep. Raises ResumeError where it is damaged."""
     file = folder / SWEEP
     try:
-        return SweepRecord(**json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+        return from_plain(SweepRecord, read_json(file))
+    except (OSError, ValueError) as error:
         raise ResumeError(f"{file}: not a record of a sweep ({error}); resume its jobs one by one") from error
 
 

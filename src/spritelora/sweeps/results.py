@@ -18,11 +18,11 @@ from spritelora.files import without_nan, write_whole
 from spritelora.locks import held
 from spritelora.reports.comparison_page import Look, make_page
 from spritelora.runs.layout import is_run
+from spritelora.runs.metrics import read_sample_means
 from spritelora.runs.sweep_record import JobRecord, SweepRecord, job_folders, read_job, read_sweep
 from spritelora.sprites.pixels.image import Pixels
 from spritelora.sweeps.rows import Entry, read_row
 from spritelora.training.callbacks.samples import SAMPLES, SHEET
-from spritelora.training.logs.run_log import SUMMARY
 
 log = logging.getLogger(__name__)
 
@@ -117,10 +117,7 @@ def _row_of_run(run_dir: Path, job: JobRecord | None) -> Row:
 
 def _sample_means(run_dir: Path) -> dict[str, Cell]:
     """The metrics of the last samples, where the run drew any."""
-    try:
-        means: Mapping[str, Any] = json.loads((run_dir / SUMMARY).read_text(encoding="utf-8")).get("samples", {})
-    except (OSError, ValueError):
-        return {}
+    means = read_sample_means(run_dir)
     return {name: mean for name, mean in means.items() if name in METRICS or name == COLOUR_DISTANCE.name}
 
 

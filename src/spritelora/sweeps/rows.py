@@ -12,13 +12,16 @@ from spritelora.adapters.files.bases import EMBEDDED, base_of, require_sdxl
 from spritelora.adapters.files.lora_file import PEFT_WEIGHTS, LoraFile, read_lora_file
 from spritelora.commands.export.export import COLOURS, VALIDATION
 from spritelora.config.train.adapter_keys import AdapterKind
+from spritelora.config.train.schema import TrainConfig
 from spritelora.errors import ConfigError, ResumeError, SpriteLoraError, WeightsError
 from spritelora.evaluation.colour_distance import read_colours
 from spritelora.evaluation.comparison import Cell, Row, as_values
-from spritelora.runs.layout import RECORD, is_run, read_record
+from spritelora.files import read_json
+from spritelora.runs.layout import RECORD, is_run
+from spritelora.runs.metrics import LINES, read_lines
+from spritelora.runs.record import RunRecord
 from spritelora.runs.sweep_record import read_job
 from spritelora.training.callbacks.checkpoints import FINAL, LORA_FILE, checkpoint_step, newest_checkpoint
-from spritelora.training.logs.run_log import LINES
 
 SWEEP = "multirun.yaml"
 LOSS = "validation_loss"
@@ -89,7 +92,7 @@ def read_row(entry: Entry, validation: Path | None) -> Row:
         if entry.kind == "failed":
             return Row({"name": entry.name, "status": "failed", "problem": _last_error(entry.path)})
         row = _file_row(entry) if entry.kind == "file" else _run_row(entry)
-    except (SpriteLoraError, KeyError, TypeError) as error:
+    except SpriteLoraError as error:
         if entry.kind == "file":
             raise
         return Row({"name": entry.name, "status": "failed", "problem": f"record is damaged: {error}"})
@@ -112,11 +115,11 @@ def lora_of(entry: Entry) -> Path | None:
 
 
 def _run_row(entry: Entry) -> Row:
-    record, lines = read_record(entry.path), _read_lines(entry.path / LINES)
-    settings, lora = record["settings"], lora_of(entry)
-    rank, steps = settings["lora"]["rank"], settings["trainer"]["max_steps"]
+    record, lines = RunRecord.read(entry.path), read_lines(entry.path / LINES)
+    settings, lora = record.settings, lora_of(entry)
+    rank, steps = settings.lora.rank, settings.trainer.max_steps
     step = max((line["step"] for line in lines), default=0)
-    ends_at_best = bool(settings["trainer"].get("patience"))
+    ends_at_best = bool(settings.trainer.patience)
     is_finished = (entry.path / FINAL).is_dir() and (step >= steps or ends_at_best)
     result_step = checkpoint_step(entry.path / FINAL) if is_finished and ends_at_best else step
     last = {name: value for line in lines if line["step"] <= result_step for name, value in line.items()}
@@ -126,12 +129,12 @@ def _run_row(entry: Entry) -> Row:
         "base": _base_of_run(record),
         "rank": rank,
         "alpha_over_rank": _strength(settings),
-        "lr": settings["optim"]["lr"],
+        "lr": settings.optim.lr,
         "step": step,
         "max_steps": steps,
-        "optimizer": settings["optim"]["_target_"].rpartition(".")[2],
-        "weighting": settings["weighting"]["_target_"].rpartition(".")[2],
-        "batch_size": settings["trainer"]["batch_size"] * settings["trainer"]["accumulate"],
+        "optimizer": settings.optim._target_.rpartition(".")[2],
+        "weighting": settings.weighting["_target_"].rpartition(".")[2],
+        "batch_size": settings.trainer.batch_size * settings.trainer.accumulate,
         **{name: _finite(value) for name, value in last.items() if name.startswith(LOSS)},
         "time_s": _time_s(lines),
         "peak_gb": max((line["peak_gb"] for line in lines if "peak_gb" in line), default=None),
@@ -146,11 +149,10 @@ def _run_row(entry: Entry) -> Row:
     return Row(cells, losses)
 
 
-def _strength(settings: Mapping[str, Any]) -> float:
-    """What a run's deltas are scaled by: alpha/rank, with rsLoRA alpha/sqrt(rank). Older records name no kind."""
-    rank = settings["lora"]["rank"]
-    is_stabilised = settings.get("adapter", {}).get("kind") == AdapterKind.rslora.value
-    return (settings["lora"]["alpha"] or rank) / (rank**0.5 if is_stabilised else rank)
+def _strength(settings: TrainConfig) -> float:
+    """What a run's deltas are scaled by: alpha/rank, with rsLoRA alpha/sqrt(rank)."""
+    rank, is_stabilised = settings.lora.rank, settings.adapter.kind is AdapterKind.rslora
+    return (settings.lora.alpha or rank) / (rank**0.5 if is_stabilised else rank)
 
 
 def _file_row(entry: Entry) -> Row:
@@ -176,9 +178,9 @@ def _file_row(entry: Entry) -> Row:
     )
 
 
-def _base_of_run(record: Mapping[str, Any]) -> str:
+def _base_of_run(record: RunRecord) -> str:
     """What a LoRA file of the run calls its base."""
-    path, folder = record["settings"]["model"]["path"], Path(record["model"]["folder"])
+    path, folder = record.settings.model.path, Path(record.model.folder)
     return folder.name if path is None or Path(path).is_dir() or path.startswith(("/", ".", "~")) else path
 
 
@@ -192,7 +194,7 @@ def _with_validation(row: Row, folder: Path) -> Row:
     if not file.is_file():
         return row
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = read_json(file)
         key = f"{found['shown_strength']:g}"
         of_set = ("colour_distance", "usable", "copies_of_new_prompts")
         shares = {name: found["shares"][key].get(name) for name in of_set}
@@ -206,17 +208,6 @@ def _with_validation(row: Row, folder: Path) -> Row:
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise ConfigError(f"{file}: not a record of a validation ({error}); validate again: overwrite=true") from error
     return Row({**row.cells, **cells}, row.losses, values, drawn_as, colours)
-
-
-def _read_lines(file: Path) -> list[dict[str, Any]]:
-    """The whole lines of a run's metrics; a kill can leave half a one."""
-    lines: list[dict[str, Any]] = []
-    for text in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():
-        try:
-            lines.append(json.loads(text))
-        except ValueError:
-            break
-    return lines
 
 
 def _time_s(lines: Iterable[Mapping[str, Any]]) -> float | None:

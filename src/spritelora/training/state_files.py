@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from spritelora.errors import ResumeError, TrainingError, WeightsError
-from spritelora.files import sync
+from spritelora.files import read_json, sync
 from spritelora.weight_files.container import read_tensors
 
 TENSORS, STRUCTURE = "state.safetensors", "state.json"
@@ -60,13 +60,11 @@ def write_state(state: dict[str, Any], folder: Path) -> None:
 def read_state(folder: Path) -> dict[str, Any]:
     """Read a state back. Raises ResumeError where it is missing or damaged."""
     try:
-        state = join_tensors(
-            json.loads((folder / STRUCTURE).read_text(encoding="utf-8")), read_tensors(folder / TENSORS)
-        )
+        state = join_tensors(read_json(folder / STRUCTURE), read_tensors(folder / TENSORS))
         if not isinstance(state, dict):
             raise ValueError("not a dictionary")
         return state
-    except (OSError, ValueError, KeyError, TypeError, WeightsError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, WeightsError) as error:
         raise ResumeError(f"{folder}: damaged training state ({error}); resume from an earlier checkpoint") from error
 
 

@@ -28,6 +28,7 @@ from tests.adapters.layers.test_lora import call, call_in_float64
 from tests.bounds import assert_same_function, size_error
 from tests.composing import compose
 from tests.conftest import QUICK
+from tests.records import write_record
 from tests.running import Ready, either_start, run_python
 from tests.weight_files.strangers import plain
 
@@ -196,7 +197,7 @@ def test_a_lora_for_another_base_in_a_checkpoint(run: Path) -> None:
 
 
 def empty_run(folder: Path) -> None:
-    (folder / "run.json").write_text('{"overrides": [], "settings": {}}')
+    write_record(folder)
 
 
 @pytest.mark.parametrize(

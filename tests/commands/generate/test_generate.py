@@ -1,7 +1,7 @@
 """Prompts to sprites: native size, palette colours only, the same seed the same files; each mistake one message."""
 
-import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from spritelora.config.commands.generate import BaseConfig, GenerateConfig, refu
 from spritelora.config.invocation import Invocation
 from spritelora.errors import ConfigError, DatasetError, ResumeError, SpriteLoraError, WeightsError
 from spritelora.evaluation.grid import Grid
+from spritelora.runs.output import begin, is_occupied
 from spritelora.sdxl.sample import start_noise
 from spritelora.sprites.folder.sprite_folder import read_folder
 from spritelora.sprites.pixels.image import apply_matte, read_sprite, scale_nearest, without_hidden_colour
@@ -22,6 +23,7 @@ from spritelora.sprites.sheets.sheet import cut_image
 from tests.bounds import assert_same_pictures
 from tests.commands.generate.test_finish import MATTE, colours_of
 from tests.conftest import draw_sprite
+from tests.records import write_record
 from tests.running import Ready, either_start, run_python
 
 PROMPTS = ["pixel art, red potion", "pixel art, yellow key"]
@@ -197,9 +199,7 @@ def test_a_lora_that_does_not_fit_is_named(
 
 def test_a_run_without_checkpoint_and_a_broken_record_are_named(tmp_path: Path, cache: Path) -> None:
     run = tmp_path / "run"
-    run.mkdir()
-    record = {"overrides": [], "settings": {}, "data": {"matte": "#ffffff"}}
-    (run / "run.json").write_text(json.dumps(record))
+    write_record(run)
     with pytest.raises(ConfigError, match="the run has no checkpoint yet, so there is no LoRA to take; go on with it"):
         make(tmp_path / "a", cache, run=str(run))
     (run / "run.json").write_text("{}")
@@ -227,3 +227,26 @@ def test_the_command(short_run: Path, tmp_path: Path, cache: Path, ready: Ready)
     assert re.fullmatch(r".*lora\.safetensors: \d+ layers, strength 0\.5", drawn)
     assert written == f"1 sprites of 16x16 px in {tmp_path / 'out'}"
     assert done.stdout == ""
+
+
+def test_a_generate_that_was_killed_is_typed_again_and_nothing_else_goes_into_its_folder(
+    tmp_path: Path, cache: Path
+) -> None:
+    """What a kill among the raw images leaves: the same settings go on, others are refused, nothing is left of it."""
+    settings = {"prompts": ["a", "b"], "palette": "none", "native_size": "16"}
+    whole, out = contents(make(tmp_path / "whole", cache, **settings)), tmp_path / "out"
+    (out / "raw").mkdir(parents=True)
+    config = GenerateConfig(**settings)  # pyright: ignore
+    config.data.cache, config.sampler.steps = str(cache), 3
+    begin(out, "generate.log", config)
+    (out / "raw" / "a.png").write_bytes(whole["raw/a.png"])
+    assert (is_occupied(out, "generate.log"), is_occupied(out, "train.log")) == (False, True)
+    with pytest.raises(ConfigError, match="with other settings: type those again, or choose another folder"):
+        generate(replace(config, prompts=["c"]), Invocation(out))
+    generate(config, Invocation(out))
+    assert contents(out) == whole
+    assert is_occupied(out, "generate.log")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {f.relative_to(folder).as_posix(): f.read_bytes() for f in folder.rglob("*") if f.is_file()}

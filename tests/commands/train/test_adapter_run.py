@@ -20,7 +20,7 @@ from spritelora.commands.export.export import export
 from spritelora.config.commands.export import ExportConfig, LoraFormat
 from spritelora.config.train.adapter_keys import AdapterKind, SaveDtype
 from spritelora.errors import ConfigError, ResumeError, WeightsError
-from spritelora.runs.layout import read_record
+from spritelora.runs.record import RunRecord
 from spritelora.sdxl.files.base import load_unet
 from spritelora.sweeps.rows import find_entries, read_row
 from tests.adapters.layers.test_lora import call, call_in_float64
@@ -147,12 +147,12 @@ def test_a_run_over_another_and_one_that_goes_on_from_it(train_quickly, base, tm
         train_quickly(*longer, f"adapter.over={file}", "adapter.over_strength=0.5", name="over")
     train_quickly(*longer, f"adapter.over={file}", name="over")
 
-    record, drawn_over, on_top = read_record(over), load_unet(base, torch.float32), load_unet(base, torch.float32)
+    record, drawn_over, on_top = RunRecord.read(over), load_unet(base, torch.float32), load_unet(base, torch.float32)
     lay_recorded(drawn_over, record, base.name)
     set_strength(on_top, inject_loras(on_top, [read_lora_file(file)], base.name), [1.0])
     assert_same_function(call_in_float64(drawn_over), call_in_float64(on_top), torch.float32)
     for path, told in ((copy, "has changed"), (tmp_path / "gone.safetensors", "no such file")):
-        record["settings"]["adapter"]["over"] = str(path)
+        record.settings.adapter.over = str(path)
         with pytest.raises(WeightsError, match=f"{told}, and the run was trained over it; put it back"):
             lay_recorded(drawn_over, record, base.name)
 

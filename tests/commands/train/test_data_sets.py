@@ -2,14 +2,13 @@
 
 import logging
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from spritelora.commands.train.data_facts import data_facts
-from spritelora.commands.train.record import plain, public_settings
+from spritelora.commands.train.record import public_settings
 from spritelora.commands.validate.settings import settle_data
 from spritelora.config.commands.validate import ValidateConfig, ValidatedData
 from spritelora.config.train.data_keys import DataConfig, RegularisationConfig, SetConfig, Split
@@ -17,7 +16,9 @@ from spritelora.data.data_sets import read_regularisation, read_sets
 from spritelora.data.training_set import TrainingSet, read_training_set
 from spritelora.errors import ConfigError, DatasetError
 from spritelora.evaluation.native_sprites import native_sprites
+from spritelora.runs.record import RunRecord
 from tests.conftest import draw_sprite
+from tests.records import a_record
 
 
 def write_set(folder: Path, seeds: range, size: int = 16, caption: str = "pixel art, potion") -> Path:
@@ -158,9 +159,9 @@ def test_metadata_counts_sets_and_images(two: dict[str, SetConfig], images: Path
     assert data_facts(one, read_training_set(one, 128)) == {}
 
 
-def recorded(config: DataConfig, sprites: TrainingSet) -> dict[str, Any]:
+def recorded(config: DataConfig, sprites: TrainingSet) -> RunRecord:
     data = {"hash": sprites.hash, "matte": "#{:02x}{:02x}{:02x}".format(*sprites.matte)}
-    return {"settings": {"data": plain(config)}, "data": data, "versions": {}}
+    return a_record(settings={"data": config}, data=data)
 
 
 def test_validation_reads_the_sets_that_the_run_was_trained_on(two: dict[str, SetConfig], images: Path) -> None:

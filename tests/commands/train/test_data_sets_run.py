@@ -16,7 +16,7 @@ from spritelora.data.cache import Cache
 from spritelora.data.encode import Encoder
 from spritelora.data.training_set import read_training_set
 from spritelora.errors import ResumeError
-from spritelora.runs.layout import read_record
+from spritelora.runs.record import RunRecord
 from spritelora.sdxl.files.base import BaseModel
 from tests.commands.train.test_data_sets import images, two
 from tests.conftest import assert_same_tensors, lora_of
@@ -62,7 +62,7 @@ def test_a_mixed_run_resumes_exactly_and_says_what_it_was(
     )
     assert json.loads(facts["ss_dataset_dirs"])["mine"]["n_repeats"] == 2
     assert "photograph" not in facts["ss_tag_frequency"]
-    assert read_record(whole)["data"]["num_regularisation"] == 3
+    assert RunRecord.read(whole).data.num_regularisation == 3
     refused = {
         "data.regularisation.weight=1": r"data\.regularisation\.weight: 0\.3 -> 1\.0",
         "data.sets.theirs.weight=2": r"data\.sets\.theirs\.weight: 0\.5 -> 2\.0",

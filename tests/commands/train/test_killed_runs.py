@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from spritelora.runs.layout import read_record
+from spritelora.runs.record import RunRecord
 from tests.commands.killing import OVERRIDES
 from tests.conftest import assert_same_tensors, lora_of
 from tests.running import run_python
@@ -28,7 +28,7 @@ def test_a_run_killed_at_random_moments_is_the_run_that_never_was(
     assert_same_tensors(lora_of(whole), lora_of(run))
     assert not list(run.glob(".checkpoint_*"))
     assert len(list(run.glob("checkpoint_step_*"))) <= 3
-    assert read_record(run)["settings"]["trainer"]["keep_last"] == 3
+    assert RunRecord.read(run).settings.trainer.keep_last == 3
     steps = [
         line["step"] for line in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()) if "loss" in line
     ]

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -18,9 +17,11 @@ from spritelora.commands.train.launch import Others, free_port
 from spritelora.commands.train.record import check_resumable
 from spritelora.config.train.processes import Place
 from spritelora.errors import ConfigError, ResumeError
+from spritelora.runs.record import RunRecord
 from tests.bounds import assert_same_function, rounding
 from tests.commands.train.test_resume import start_run, wait_for
 from tests.conftest import QUICK, ROOT, assert_same_tensors, lora_of
+from tests.records import a_record
 from tests.running import Process
 
 ONE = ("hardware.threads=1", "trainer.batch_size=2", "trainer.accumulate=2", "lora.save_dtype=fp32", "lora.dropout=0.1")
@@ -60,12 +61,12 @@ def test_two_processes_train_what_one_trains_and_one_goes_on(
     assert numbers(one, "loss") == pytest.approx(numbers(parts, "loss"), rel=rounding(6))
 
 
-def as_recorded(batch_size: int, accumulate: int, devices: int, num_nodes: int) -> dict[str, Any]:
+def as_recorded(batch_size: int, accumulate: int, devices: int, num_nodes: int) -> RunRecord:
     settings = {
         "trainer": {"batch_size": batch_size, "accumulate": accumulate},
         "hardware": {"devices": devices, "num_nodes": num_nodes},
     }
-    return {"settings": settings, "data": {"hash": "same"}, "model": {"folder": "base", "weights": {}}}
+    return a_record(settings=settings)
 
 
 @pytest.mark.parametrize("now", [(8, 2, 1, 1), (2, 2, 4, 1), (1, 1, 8, 2), (16, 1, 1, 1)])

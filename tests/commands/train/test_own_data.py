@@ -34,11 +34,13 @@ from spritelora.evaluation.measure import OF_CELLS, Reference
 from spritelora.evaluation.memorisation import SpriteIndex
 from spritelora.evaluation.native_sprites import native_sprites, wanted_grid
 from spritelora.evaluation.validation import measure_set, usable
+from spritelora.runs.record import RunData
 from spritelora.sdxl.files.base import BaseModel
 from spritelora.sprites.folder.sprite_folder import native_sprite, training_image
 from spritelora.sprites.pixels.image import parse_colour
 from tests.composing import compose
 from tests.conftest import QUICK, draw_sprite
+from tests.records import a_record
 
 VARIED = AugmentConfig(flip=True, shift=2, turn=True, variants=6)
 SIDE = 128
@@ -197,14 +199,14 @@ def test_the_doctor_reads_the_set_as_training_does(prepared: Path, tmp_path: Pat
     assert "thing_a.png: changed since prepare wrote it" in problem
 
 
-def data_of(sprites: TrainingSet) -> dict[str, Any]:
+def data_of(sprites: TrainingSet) -> RunData:
     """What a run's record says of its data."""
-    views = {"views": sprites.views, "as_stored": sprites.is_as_stored} if sprites.views else {}
+    views = {"views": dict(sprites.views), "as_stored": sprites.is_as_stored} if sprites.views else {}
     matte = "#{:02x}{:02x}{:02x}".format(*sprites.matte)
-    return {"hash": sprites.hash, "matte": matte, "factor": sprites.factor, **views}
+    return RunData(sprites.hash, 11, 1, matte, sprites.factor, **views)
 
 
-BEFORE = {"matte": "#0000ff"}
+BEFORE = RunData("x", 11, 1, "#0000ff")
 """What a record from before manifests were read says of a prepared set: the matte is wrong, and there are no views."""
 
 
@@ -215,38 +217,33 @@ def test_a_run_from_before_manifests_were_read_goes_on_only_as_it_began(raw: Pat
     assert changed_views(BEFORE, data_of(read_training_set(DataConfig(path=str(raw)), SIDE))) is None
     for now in (read(prepared), read_training_set(DataConfig(path=str(prepared)), 2 * SIDE)):
         assert "move that file away for this run, or start a new one" in str(changed_views(BEFORE, data_of(now)))
-    recorded = {"settings": {"trainer": {}}, "data": {**data_of(plain)}}
-    assert "is gone; put it back" in str(changed_views(recorded["data"], BEFORE))
+    assert "is gone; put it back" in str(changed_views(data_of(plain), BEFORE))
     other = data_of(read_training_set(DataConfig(path=str(prepared)), 2 * SIDE))
-    assert "enlarged or placed in another way" in str(changed_views(recorded["data"], other))
+    assert "enlarged or placed in another way" in str(changed_views(data_of(plain), other))
 
 
 def test_resume_names_what_changed_about_the_views(prepared: Path) -> None:
-    settings = {"trainer": {"batch_size": 1, "accumulate": 1}}
     plain, varied = (data_of(s) for s in (read_training_set(DataConfig(path=str(prepared)), SIDE), read(prepared)))
-    model = {"model": {"weights": {}, "folder": ""}}
-    old = {"settings": settings, "data": {"hash": plain["hash"], **BEFORE}, **model}
-    check_resumable(prepared, old, {"settings": settings, "data": plain, **model})
+    old = replace(a_record(), data=replace(BEFORE, hash=plain.hash))
+    check_resumable(prepared, old, replace(old, data=plain))
     with pytest.raises(ResumeError, match=r"data\.path: the run was begun with the images as they lie in the folder"):
-        check_resumable(prepared, old, {"settings": settings, "data": varied, **model})
+        check_resumable(prepared, old, replace(old, data=varied))
 
 
 def test_validation_takes_the_matte_of_the_manifest_where_a_record_knows_of_none(raw: Path, prepared: Path) -> None:
-    settings = {"data": {"path": str(prepared), "limit": None, "holdout": 0.1, "cache": "x", "matte": "auto"}}
-    record = {"settings": {**settings, "model": {"resolution": SIDE}}}
+    record = a_record(settings={"data": {"path": str(prepared), "cache": "x"}, "model": {"resolution": SIDE}})
     plain = read_training_set(DataConfig(path=str(prepared)), SIDE)
     for data, matte, note in (
-        ({**BEFORE, "hash": plain.hash}, plain.matte, None),
+        (replace(BEFORE, hash=plain.hash), plain.matte, None),
         (data_of(plain), plain.matte, None),
-        ({**data_of(plain), "matte": "#010203"}, (1, 2, 3), None),
-        ({**data_of(plain), "views": {"sprites": "x"}}, plain.matte, "enlarged or placed in another way"),
+        (replace(data_of(plain), matte="#010203"), (1, 2, 3), None),
+        (replace(data_of(plain), views={"sprites": "x"}), plain.matte, "enlarged or placed in another way"),
     ):
-        found = {**record, "data": data}
+        found = replace(record, data=data)
         sprites = read_training_set(settle_data(ValidateConfig(), found), SIDE, trained=data)
         assert sprites.matte == matte
         assert (note or "None") in str(changed_data(sprites, found))
-    of_raw = {**BEFORE, "hash": "x"}
-    assert read_training_set(DataConfig(path=str(raw)), SIDE, trained=of_raw).matte == (0, 0, 255)
+    assert read_training_set(DataConfig(path=str(raw)), SIDE, trained=BEFORE).matte == (0, 0, 255)
 
 
 def test_a_matte_that_is_typed_is_laid_under_prepared_sprites_too(prepared: Path, caplog: Any) -> None:
@@ -259,18 +256,16 @@ def test_a_matte_that_is_typed_is_laid_under_prepared_sprites_too(prepared: Path
 
 
 def test_export_scales_by_the_factor_of_the_run(tmp_path: Path) -> None:
-    settings = compose(*QUICK)
-    sampler = {"prompts": ["a"], "negative_prompt": "", "seed": 0, "steps": 2, "guidance": 1.0}
-    record: dict[str, Any] = {"settings": {"sampler": sampler, "model": {"resolution": 128}}, "model": {"folder": "x"}}
-    assert settings.model.resolution == 128
+    record = a_record()
+    assert record.settings.model.resolution == 128
     shapes = {"lora_down.weight": (1, 2), "lora_up.weight": (2, 1)}
     factors = {f"lora_unet_middle_block_1_proj_in.{name}": torch.ones(shape) for name, shape in shapes.items()}
     lora, out = parse_lora(tmp_path / "a.safetensors", factors, {}, None), tmp_path / "a.safetensors"
-    for data, asked, factor in (({"factor": 16}, None, 16), ({}, None, 8), ({"factor": None}, None, 8), ({}, 32, 32)):
+    for recorded, asked, factor in ((16, None, 16), (None, None, 8), ([8, 16], None, 8), (None, 32, 32)):
         config = ExportConfig(run="x", factor=asked)
-        assert plan_drawing(config, lora, {**record, "data": data}, tmp_path, out, "").factor == factor
+        assert plan_drawing(config, lora, a_record(data={"factor": recorded}), tmp_path, out, "").factor == factor
     with pytest.raises(ConfigError, match="factor=48 does not divide the 128 pixels"):
-        plan_drawing(ExportConfig(run="x", factor=48), lora, {**record, "data": {}}, tmp_path, out, "")
+        plan_drawing(ExportConfig(run="x", factor=48), lora, record, tmp_path, out, "")
 
 
 def test_a_run_on_a_prepared_set_is_validated_by_its_grid(train_quickly, prepared: Path, tmp_path: Path) -> None:
@@ -282,7 +277,7 @@ def test_a_run_on_a_prepared_set_is_validated_by_its_grid(train_quickly, prepare
         run=str(run), strength=1.0, num_prompts=1, sampler=ValidationSampler(steps=1, guidance=1.0), batch_size=4
     )
     del record["data"]["views"], record["data"]["as_stored"], record["data"]["factor"]
-    record["data"] |= BEFORE
+    record["data"]["matte"] = BEFORE.matte
     for name in ("new", "from before"):
         found = json.loads((validate(replace(quick, output=str(tmp_path / name))) / "validation.json").read_text())
         assert found["settings"]["pixels_to_a_sprite_pixel"] == 8

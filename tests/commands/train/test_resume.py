@@ -12,9 +12,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from spritelora.errors import ConfigError, ResumeError
-from spritelora.runs.layout import replay_overrides
+from spritelora.runs.resume import replay_overrides
 from tests.composing import compose
 from tests.conftest import QUICK, assert_same_tensors, lora_of, run_train
+from tests.records import write_record
 from tests.running import Process, Ready, start_python
 
 RESUMABLE = (
@@ -156,14 +157,8 @@ def test_a_sweep_job_that_goes_on_stays_in_its_sweep(train_quickly, trained_once
     assert (again["id"], again["sweep"], again["name"]) == (record["id"], "friday", "rank 8")
 
 
-def recorded_run(folder: Path, *overrides: str) -> Path:
-    folder.mkdir()
-    (folder / "run.json").write_text(json.dumps({"overrides": overrides, "settings": {}}))
-    return folder
-
-
 def test_a_typed_group_replaces_the_recorded_keys_that_it_sets(tmp_path: Path) -> None:
-    run = recorded_run(tmp_path / "run", "trainer.max_steps=20", "optim.lr=1e-4", "logger.project=mine", "seed=7")
+    run = write_record(tmp_path / "run", "trainer.max_steps=20", "optim.lr=1e-4", "logger.project=mine", "seed=7")
     settled = replay_overrides([f"resume={run}", "steps=steps300", "lr=lr5e-5", "logger=csv"], is_multirun=False)
     assert settled[:1] == ["seed=7"]
     assert {"steps=steps300", "lr=lr5e-5", "logger=csv", f"output={run}"} <= set(settled)
@@ -171,7 +166,7 @@ def test_a_typed_group_replaces_the_recorded_keys_that_it_sets(tmp_path: Path) -
 
 
 def test_a_run_cannot_be_swept_over_or_sent_elsewhere(tmp_path: Path) -> None:
-    run = recorded_run(tmp_path / "run")
+    run = write_record(tmp_path / "run")
     with pytest.raises(ConfigError, match="cannot sweep over it"):
         replay_overrides([f"resume={run}"], is_multirun=True)
     with pytest.raises(ConfigError, match="continues in that run's own folder"):
@@ -277,12 +272,33 @@ def test_forty_steps_equal_twenty_and_twenty(
 
 
 def test_a_base_written_in_another_way_is_the_same_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from spritelora.commands.train.record import changed_settings, plain
+    from spritelora.commands.train.record import changed_settings
+    from spritelora.config.plain import flatten, plain
 
     (tmp_path / "base").mkdir()
     monkeypatch.chdir(tmp_path)
     recorded, same, other = (
-        plain(compose(f"model.path={path}")) for path in (tmp_path / "base", "./base/../base", "another")
+        dict(flatten(plain(compose(f"model.path={path}")))) for path in (tmp_path / "base", "./base/../base", "another")
     )
     assert changed_settings(recorded, same) == []
     assert changed_settings(recorded, other) == [f"model.path: {tmp_path / 'base'} -> another"]
+
+
+def test_a_run_goes_on_with_as_many_threads_as_it_began(trained_once, caplog: pytest.LogCaptureFixture) -> None:
+    """Other numbers add up in another order; where one is typed, the run says that it is not exact."""
+    from spritelora.commands.train.start import settle_threads
+
+    run = trained_once("trainer.max_steps=1", "lora.rank=2", "hardware.threads=3")
+    assert json.loads((run / "run.json").read_text())["threads"] == 3
+    assert settle_threads(compose("hardware.threads=2")) == 2
+    assert settle_threads(compose(f"resume={run}")) == 3
+    record = json.loads((run / "run.json").read_text())
+    record["overrides"] = [o for o in record["overrides"] if not o.startswith("hardware")]
+    (run / "run.json").write_text(json.dumps(record))
+    assert settle_threads(compose(f"resume={run}")) == 3
+    assert not caplog.text
+    assert settle_threads(compose(f"resume={run}", "hardware.threads=1")) == 1
+    assert "hardware.threads=1, and the run began with 3: its weights are not exactly" in caplog.text
+    del record["threads"]
+    (run / "run.json").write_text(json.dumps(record))
+    assert settle_threads(compose(f"resume={run}")) is None

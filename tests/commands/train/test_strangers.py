@@ -28,6 +28,7 @@ from spritelora.embedded.location import embedded_base
 from spritelora.errors import WeightsError
 from spritelora.sdxl.files.base import Unet, empty_unet, find_base
 from tests.composing import compose
+from tests.records import write_record
 from tests.weight_files.strangers import NOT_FINITE, OTHER_BASES, OTHER_WEIGHTS, STRANGERS, UNREAD, plain
 
 BYTES = {name: STRANGERS[name] for name in ("lfs", "page", "json", "torch", "empty", "half the numbers")}
@@ -53,8 +54,7 @@ def begin(key: str, file: Path) -> None:
 def export_with(file: Path, folder: Path) -> None:
     """A checkpoint whose LoRA is sound, and the file as a further one of its workflow."""
     checkpoint = folder / "checkpoint"
-    (checkpoint / "training_state").mkdir(parents=True)
-    (checkpoint / "training_state" / "run.json").write_text('{"overrides": [], "settings": {}}')
+    write_record(checkpoint / "training_state")
     save_file(plain(), checkpoint / "lora.safetensors")
     output = str(folder / "new.safetensors")
     export(ExportConfig(run=str(checkpoint), output=output, workflow=True, loras=[str(file)]))

@@ -15,7 +15,7 @@ from safetensors import safe_open
 from spritelora.commands.train.train import train
 from spritelora.config.invocation import Invocation
 from spritelora.errors import DatasetError
-from spritelora.runs.layout import read_record
+from spritelora.runs.record import RunRecord
 from tests.commands.conftest import train_short
 from tests.composing import compose
 from tests.conftest import QUICK, ROOT, assert_same_tensors, draw_sprite, lora_of, run_train
@@ -44,9 +44,9 @@ def test_a_run_directory_holds_what_the_contract_says(train_quickly) -> None:
         (image,) = (run / "samples" / f"step_{step:06d}").glob("*.png")
         assert Image.open(image).size == (128, 128)
     assert Image.open(run / "samples" / "contact_sheet.png").size == (96 + 3 * 128 + 12 + 128, 20 + 128)
-    record = read_record(run)
-    assert record["settings"]["lora"]["rank"] == 8
-    assert record["data"] == {**record["data"], "num_training": 11, "num_held_out": 1}
+    record = RunRecord.read(run)
+    assert record.settings.lora.rank == 8
+    assert (record.data.num_training, record.data.num_held_out) == (11, 1)
     assert not list(run.glob(".*partial"))
     assert any((run / "csv").iterdir())
     with safe_open(run / "checkpoint_final" / "lora.safetensors", framework="pt") as file:
@@ -110,8 +110,8 @@ def test_tensorboards_files_are_in_the_run(train_quickly) -> None:
 def test_real_sprites_train(train_quickly, kind: str) -> None:
     all_of_them = (f"data.path={DCSS / kind}", "data.limit=null")
     run = train_quickly(*all_of_them, "trainer.max_steps=6", "trainer.batch_size=4", "optim.lr=0.01")
-    record = read_record(run)
-    assert (record["data"]["num_training"], record["data"]["num_held_out"]) == (108, 12)
+    record = RunRecord.read(run)
+    assert (record.data.num_training, record.data.num_held_out) == (108, 12)
     series = json.loads((run / "training_metrics.json").read_text())["series"]["validation_loss"]
     assert series[-1][1] < series[0][1]
 
@@ -189,7 +189,7 @@ def test_few_sprites_train_without_a_hold_out(tmp_path: Path, cache: Path) -> No
     config = compose(*QUICK, f"data.cache={cache}", f"data.path={folder}", "data.limit=null", "trainer.max_steps=1")
     (tmp_path / "run").mkdir()
     train(config, Invocation(tmp_path / "run"))
-    assert read_record(tmp_path / "run")["data"]["num_held_out"] == 0
+    assert RunRecord.read(tmp_path / "run").data.num_held_out == 0
 
 
 @pytest.mark.slow
@@ -201,11 +201,11 @@ def test_a_sweep_gives_one_offline_run_for_each_job_in_one_group(tmp_path: Path,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     (sweep,) = (tmp_path / "multirun" / "train").iterdir()
-    records = [read_record(sweep / str(job)) for job in range(4)]
-    assert {(r["settings"]["lora"]["rank"], r["settings"]["optim"]["lr"]) for r in records} == {
+    records = [RunRecord.read(sweep / str(job)) for job in range(4)]
+    assert {(r.settings.lora.rank, r.settings.optim.lr) for r in records} == {
         (16, 1e-4), (16, 5e-5), (8, 1e-4), (8, 5e-5),
     }  # fmt: skip
-    assert {r["sweep"] for r in records} == {sweep.name}
+    assert {r.sweep for r in records} == {sweep.name}
     files: list[Path] = []
     for job, record in enumerate(records):
         (folder,) = (sweep / str(job) / "wandb").glob("offline-run-*")
@@ -213,7 +213,7 @@ def test_a_sweep_gives_one_offline_run_for_each_job_in_one_group(tmp_path: Path,
         files.append(file)
         logged = read_records(file)
         (started,) = [r.run for r in logged if r.HasField("run")]
-        assert (started.run_id, started.run_group) == (record["id"], sweep.name)
+        assert (started.run_id, started.run_group) == (record.id, sweep.name)
         assert not started.host
         for content in (c for r in logged for c in r.artifact.manifest.contents):
             content.ClearField("local_path")  # never sent

@@ -26,7 +26,7 @@ from spritelora.config.commands.validate import ValidateConfig, ValidationSample
 from spritelora.config.commands.workspace import WorkspaceConfig
 from spritelora.config.invocation import without_folders
 from spritelora.errors import ConfigError, TrainingError
-from spritelora.runs.layout import read_record
+from spritelora.runs.record import RunRecord
 from spritelora.training.loggers import TrainingLogger
 from spritelora.training.logs.run_log import RunLog
 from spritelora.training.logs.wandb_keys import SAMPLE_TABLE, SAMPLES, STRIPS
@@ -126,8 +126,8 @@ def offline(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_says_what_it_is_in_keys_that_wandb_filters(offline: Path) -> None:
     first, second = logged(offline)
-    record = read_record(offline)
-    assert {first.run.run_id, second.run.run_id} == {record["id"]}
+    record = RunRecord.read(offline)
+    assert {first.run.run_id, second.run.run_id} == {record.id}
     assert first.run.job_type == "train"
     assert {"mine", "rank16", "wide"} <= set(first.run.tags)
     assert "rank16" in first.run.display_name.split()
@@ -244,9 +244,9 @@ def validated(offline: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_validation_is_logged_with_its_tables_and_pictures(offline: Path, validated: Path) -> None:
     (run,) = logged(validated)
     found = json.loads((validated / "validation.json").read_text())
-    record = read_record(offline)
+    record = RunRecord.read(offline)
     assert (run.run.job_type, run.run.project) == ("validate", "spritelora")
-    assert (run.config["run_id"], run.config["lora/rank"], run.config["drawn/steps"]) == (record["id"], 16, 2)
+    assert (run.config["run_id"], run.config["lora/rank"], run.config["drawn/steps"]) == (record.id, 16, 2)
     points = {line["strength"]: line for line in run.history if "strength" in line}
     assert set(points) == {0.0, 0.5, 1.0}
     told = found["metrics"]["palette_distance"]
@@ -383,9 +383,9 @@ def test_an_agent_of_a_wandb_sweep_starts_a_run_under_the_id_it_was_given(tmp_pa
         capture_output=True, text=True,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    record = read_record(tmp_path / "run")
-    assert (record["id"], record["settings"]["lora"]["rank"]) == ("given1", 8)
-    assert record["settings"]["optim"]["lr"] == sweep["parameters"]["optim.lr"]["min"]
+    record = RunRecord.read(tmp_path / "run")
+    assert (record.id, record.settings.lora.rank) == ("given1", 8)
+    assert record.settings.optim.lr == sweep["parameters"]["optim.lr"]["min"]
     (run,) = logged(tmp_path / "run")
     assert run.run.run_id == "given1"
     assert sweep["metric"]["name"] in run.names

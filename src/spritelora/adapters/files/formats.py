@@ -171,7 +171,17 @@ def write_file(file: Path, tensors: dict[str, Tensor], metadata: Mapping[str, st
     """Write tensors and metadata with the hashes that model browsers know a file by."""
     digest = tensor_hash(tensors)
     hashes = {"sshs_model_hash": digest, "sshs_legacy_hash": digest[:8], "modelspec.hash_sha256": f"0x{digest}"}
-    write_whole(file, save(tensors, metadata={**metadata, **hashes}))
+    write_whole(file, in_order(save(tensors, metadata={**metadata, **hashes})))
+
+
+def in_order(content: bytes) -> bytes:
+    """The bytes of a safetensors file with its metadata sorted by name, which the library writes in a random order."""
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8 bytes
+    return len(text).to_bytes(8, "little") + text + content[8 + length :]
 
 
 def tensor_hash(tensors: Mapping[str, Tensor]) -> str:

@@ -5,7 +5,6 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from spritelora.adapters.files.lora_file import PEFT_CONFIG, PEFT_WEIGHTS, LoraFile, read_lora_file
 from spritelora.adapters.layers.earlier_adapters import check_start, lay_under, start_from
@@ -13,6 +12,7 @@ from spritelora.adapters.layers.inject import check_fits
 from spritelora.adapters.layers.layer_plan import AdapterPlan
 from spritelora.config.train.adapter_keys import AdapterConfig
 from spritelora.errors import WeightsError
+from spritelora.runs.record import RunRecord
 from spritelora.sdxl.files.base import Unet
 
 log = logging.getLogger(__name__)
@@ -71,24 +71,23 @@ def read_earlier(adapter: AdapterConfig) -> Earlier:
     return Earlier(files.get("start"), files.get("over"), adapter.over_strength, hashes)
 
 
-def lay_recorded(unet: Unet, record: Mapping[str, Any] | None, base_name: str) -> None:
+def lay_recorded(unet: Unet, record: RunRecord | None, base_name: str) -> None:
     """Make what a run was trained over a part of a UNet that is drawn with, as it was in training.
 
     Raises WeightsError where the file has gone, is another one, or does not fit the base.
     """
-    expected = (record or {}).get("earlier", {}).get("over")
-    if record is None or expected is None:
+    if record is None or (expected := record.earlier.get("over")) is None:
         return
-    adapter = record["settings"]["adapter"]
-    path = Path(adapter["over"])
+    adapter = record.settings.adapter
+    path = Path(adapter.over or "")
     if not path.exists() or file_hash((over := read_lora_file(path)).path) != expected:
         raise WeightsError(
             f"{path}: {'has changed' if path.exists() else 'no such file'}, and the run was trained over it; put it "
             f"back, or give the LoRA files themselves, lora=[A,B]"
         )
     check_fits(unet, over, base_name)
-    lay_under(unet, over, adapter["over_strength"])
-    log.info("drawing over %s at strength %g, as the run was trained", path, adapter["over_strength"])
+    lay_under(unet, over, adapter.over_strength)
+    log.info("drawing over %s at strength %g, as the run was trained", path, adapter.over_strength)
 
 
 def file_hash(file: Path) -> str:

@@ -15,7 +15,7 @@ from spritelora.commands.benchmark.figures import spread
 from spritelora.config.commands.benchmark import BenchmarkConfig
 from spritelora.errors import TrainingError
 from spritelora.program import child_command
-from spritelora.training.logs.run_log import LINES, read_lines
+from spritelora.runs.metrics import LINES, read_lines
 
 QUIET = ("logger=csv", "trainer.sample_every=0", "trainer.log_every=1")
 

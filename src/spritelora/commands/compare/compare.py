@@ -21,7 +21,7 @@ from spritelora.evaluation.comparison import Row, columns, sort_rows, to_csv
 from spritelora.file_names import safe_name, tell_apart
 from spritelora.files import write_whole
 from spritelora.reports.comparison_page import make_page
-from spritelora.runs.layout import read_record
+from spritelora.runs.record import RunRecord
 from spritelora.sprites.names import slug
 from spritelora.sprites.pixels.image import Pixels
 from spritelora.sweeps.rows import Entry, find_entries, lora_of, read_row, read_rows
@@ -91,8 +91,8 @@ def weights_note(entries: Sequence[Entry]) -> str | None:
     by_weights: dict[str, list[str]] = {}
     for entry in entries:
         try:
-            weights = read_record(entry.path)["model"].get("weights") if entry.kind == "run" else None
-        except (SpriteLoraError, KeyError, TypeError, AttributeError):  # the row says so
+            weights = RunRecord.read(entry.path).model.weights if entry.kind == "run" else None
+        except SpriteLoraError:  # the row says so
             continue
         if weights:
             by_weights.setdefault(json.dumps(weights, sort_keys=True), []).append(entry.name)

@@ -5,7 +5,6 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 from safetensors import SafetensorError
@@ -23,9 +22,10 @@ from spritelora.commands.lora.lora import check_free, common_dtype, name_output
 from spritelora.config.commands.export import ExportConfig, LoraFormat
 from spritelora.errors import ConfigError, WeightsError
 from spritelora.file_names import safe_name
-from spritelora.files import write_whole
+from spritelora.files import read_json, write_whole
 from spritelora.program import typed
-from spritelora.runs.layout import STATE_FOLDER, is_run, read_record
+from spritelora.runs.layout import STATE_FOLDER, is_run
+from spritelora.runs.record import RunRecord
 from spritelora.sdxl.files.base import BaseModel
 from spritelora.training.callbacks.checkpoints import FINAL, LORA_FILE, newest_checkpoint
 from spritelora.training.state_files import TENSORS
@@ -64,7 +64,9 @@ def export(config: ExportConfig) -> None:
         **({"modelspec.thumbnail": url} if (url := thumbnail(config.thumbnail, run_dir)) else {}),
     }
     others = read_others(config.loras) if config.workflow else {}
-    drawing = plan_drawing(config, lora, read_record(checkpoint), run_dir, output, trigger) if config.workflow else None
+    drawing = (
+        plan_drawing(config, lora, RunRecord.read(checkpoint), run_dir, output, trigger) if config.workflow else None
+    )
     dtype = SAVE_DTYPE[config.dtype] if config.dtype else common_dtype(lora)
     write_form(output, Form(config.format.value), unrounded(lora, checkpoint, config.format), dtype, metadata)
     log.info("%s: %s form of %s, %s", output, config.format.value, checkpoint, str(dtype).removeprefix("torch."))
@@ -163,20 +165,20 @@ def thumbnail(asked: str | None, run_dir: Path) -> str | None:
 
 
 def plan_drawing(
-    config: ExportConfig, lora: LoraFile, record: dict[str, Any], run_dir: Path, output: Path, trigger: str
+    config: ExportConfig, lora: LoraFile, record: RunRecord, run_dir: Path, output: Path, trigger: str
 ) -> Drawing:
     """What the workflow draws: as the run's samples, with its base and all the LoRAs.
 
     Raises ConfigError where settings do not fit together.
     """
-    sampler, side_px = record["settings"]["sampler"], record["settings"]["model"]["resolution"]
+    sampler, side_px = record.settings.sampler, record.settings.model.resolution
     strengths = config.strengths or [USUAL_STRENGTH] * len(config.loras)
     if len(strengths) != len(config.loras):
         raise ConfigError(f"strengths has {len(strengths)} numbers for {len(config.loras)} loras; give one for each")
     factor = config.factor or trained_factor(record, side_px)
     if side_px % factor:
         raise ConfigError(f"factor={factor} does not divide the {side_px} pixels of a side; 8 and 16 do")
-    prompt = config.prompt or sampler["prompts"][0]
+    prompt = config.prompt or sampler.prompts[0]
     missing = [word for word in trigger.split(", ") if word and word not in prompt]
     strength = config.strength or best_strength(run_dir) or USUAL_STRENGTH
     others = [(Path(name).name, s) for name, s in zip(config.loras, strengths, strict=True)]
@@ -184,26 +186,26 @@ def plan_drawing(
         checkpoint=config.checkpoint or checkpoint_of(lora, record),
         loras=[(output.name, strength), *others],
         prompt=", ".join([*missing, prompt]),
-        negative_prompt=sampler["negative_prompt"],
+        negative_prompt=sampler.negative_prompt,
         side_px=side_px,
         factor=factor,
-        seed=sampler["seed"],
-        steps=sampler["steps"],
-        guidance=sampler["guidance"],
-        spacing=timestep_spacing(Path(record["model"]["folder"])),
+        seed=sampler.seed,
+        steps=sampler.steps,
+        guidance=sampler.guidance,
+        spacing=timestep_spacing(Path(record.model.folder)),
         prefix=output.name.removesuffix(".safetensors"),
     )
 
 
-def trained_factor(record: dict[str, Any], side_px: int) -> int:
+def trained_factor(record: RunRecord, side_px: int) -> int:
     """What a run's sprites were enlarged by, where they share it and it divides the image; older records do not say."""
-    factor = record["data"].get("factor")
+    factor = record.data.factor
     return factor if isinstance(factor, int) and side_px % factor == 0 else USUAL_FACTOR
 
 
-def checkpoint_of(lora: LoraFile, record: Mapping[str, Any]) -> str:
+def checkpoint_of(lora: LoraFile, record: RunRecord) -> str:
     """The name of the single file that a run's base is; for a diffusers folder, words that say what to choose."""
-    base = lora.metadata.get("ss_sd_model_name") or Path(record["model"]["folder"]).name
+    base = lora.metadata.get("ss_sd_model_name") or Path(record.model.folder).name
     is_file = base.endswith((".safetensors", *PICKLES))
     return FILES_OF_REPOSITORIES.get(base) or (base if is_file else f"{CHOOSE}{base}")
 
@@ -215,7 +217,7 @@ def best_strength(run_dir: Path) -> float | None:
         return None
     newest = max(files, key=lambda file: file.stat().st_mtime)
     try:
-        value = json.loads(newest.read_text(encoding="utf-8")).get("best_strength")
+        value = read_json(newest).get("best_strength")
         return None if value is None else float(value)
     except (ValueError, TypeError, AttributeError) as error:
         raise WeightsError(

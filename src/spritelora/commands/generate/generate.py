@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from spritelora.commands.generate import finish, pack
 from spritelora.commands.generate.palette_file import MAX_COLOURS, Colours, read_palette
-from spritelora.config.commands.generate import Background, GenerateConfig
+from spritelora.config.commands.generate import LOG, Background, GenerateConfig
 from spritelora.config.invocation import Invocation
 from spritelora.config.train.data_keys import DataConfig
-from spritelora.data.data_sets import recorded_sets
 from spritelora.data.training_set import TrainingSet, read_training_set
 from spritelora.drawing.prompts_file import read_prompts_file
 from spritelora.errors import ConfigError, DatasetError, WeightsError
@@ -27,7 +25,9 @@ from spritelora.evaluation.native_sprites import wanted_grid
 from spritelora.file_names import safe_name, tell_apart
 from spritelora.files import write_whole
 from spritelora.process import quick_imports
-from spritelora.runs.layout import is_run, read_record
+from spritelora.runs.layout import is_run
+from spritelora.runs.output import begin, end
+from spritelora.runs.record import RunRecord
 from spritelora.sprites.folder.prepared import NativeSprite
 from spritelora.sprites.folder.sprite_folder import native_sprite
 from spritelora.sprites.names import slug
@@ -44,12 +44,11 @@ class Source:
     """Whose images are drawn. `record`: the run's, None without one."""
 
     loras: list[Path]
-    record: dict[str, Any] | None
+    record: RunRecord | None
 
     def recorded(self, section: str, name: str, default: Any) -> Any:
         """A setting of the run, else `default`."""
-        settings = {} if self.record is None else self.record["settings"]
-        return settings.get(section, {}).get(name, default)
+        return default if self.record is None else getattr(getattr(self.record.settings, section), name)
 
 
 @dataclass(frozen=True)
@@ -78,11 +77,13 @@ def generate(config: GenerateConfig, invocation: Invocation) -> None:
 
     images = draw_images(config, source, prompts, lambda side: _check_divides(config.native_size, side))
     folder = invocation.run_dir
+    begin(folder, LOG, config)
     labels = [(safe_name(slug(prompt) or "sprite"), i) for prompt in prompts for i in range(config.count)]
     names = tell_apart(name if config.count == 1 else f"{name}_{i}" for name, i in labels)
     _write_raw(folder / "raw", names, images, [prompt for prompt in prompts for _ in range(config.count)])
     sprites = finish_images(images, finishing, names)
     _write(folder, config, prompts, names, sprites)
+    end(folder, LOG)
 
 
 def find_source(config: GenerateConfig) -> Source:
@@ -98,9 +99,9 @@ def find_source(config: GenerateConfig) -> Source:
         from spritelora.commands.export.export import find_checkpoint
 
     run = Path(config.run)
-    record = read_record(run) if is_run(run) else None
+    record = RunRecord.read(run) if is_run(run) else None
     checkpoint = find_checkpoint(run)
-    return Source([checkpoint / LORA], record or read_record(checkpoint))
+    return Source([checkpoint / LORA], record or RunRecord.read(checkpoint))
 
 
 def read_prompts(config: GenerateConfig, source: Source) -> list[str]:
@@ -179,9 +180,9 @@ def _training_set(config: GenerateConfig, source: Source) -> TrainingSet:
         raise ConfigError("palette=training without run=: name the sprites with data.path=FOLDER")
     side_px = source.recorded("model", "resolution", config.model.resolution or 1024)
     limit = source.recorded("data", "limit", None) if config.data.path is None else None
-    sets = recorded_sets(source.record["settings"]["data"]) if source.record and config.data.path is None else {}
+    sets = source.record.settings.data.sets if source.record and config.data.path is None else {}
     data = DataConfig(path=folder, sets=sets, limit=limit, cache=config.data.cache)
-    return read_training_set(data, side_px, trained=source.record["data"] if source.record else None)
+    return read_training_set(data, side_px, trained=source.record.data if source.record else None)
 
 
 def training_palette(natives: Sequence[NativeSprite], matte: finish.Colour, with_matte: bool) -> Colours:
@@ -260,7 +261,7 @@ def _write_raw(folder: Path, names: list[str], images: list[Pixels], prompts: li
     """The images as drawn, each with its prompt as its caption: a data set, such as one that regularises."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, image, prompt in zip(names, images, prompts, strict=True):
-        Image.fromarray(image).save(folder / f"{name}.png")
+        write_whole(folder / f"{name}.png", pack.encode_rgb(image))
         write_whole(folder / f"{name}.txt", prompt + "\n")
 
 
@@ -280,6 +281,6 @@ def _write(folder: Path, config: GenerateConfig, prompts: list[str], names: list
         write_whole(folder / "sheet.png", pack.encode_png(sheet)[0])
         write_whole(folder / "sheet.json", json.dumps(data, indent=1) + "\n")
     rows = [(p, sprites[i : i + config.count]) for p, i in zip(prompts, starts, strict=True)]
-    pack.contact_sheet(rows).save(folder / "contact_sheet.png")
+    write_whole(folder / "contact_sheet.png", pack.encode_rgb(np.asarray(pack.contact_sheet(rows))))
     sizes = sorted({f"{s.shape[1]}x{s.shape[0]}" for s in sprites})
     log.info("%d sprites of %s px in %s", len(sprites), ", ".join(sizes), folder)

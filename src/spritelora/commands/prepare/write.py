@@ -13,6 +13,7 @@ from spritelora.sprites.folder.manifest import MANIFEST, METADATA, PreparedSprit
 from spritelora.sprites.prepare.output_folder import (
     PRIVATE,
     State,
+    check_own,
     claimed,
     finish,
     foreign_files,
@@ -90,6 +91,7 @@ def _refuse_foreign(output: Path, captions: Mapping[str, Caption], ledger: Mappi
     """Raise DatasetError if a file that would be written is there already and not from here."""
     names = [image_name(stem) for stem in captions] + [mask_name(stem) for stem in captions]
     names += [caption_name(stem) for stem, caption in captions.items() if caption.origin != "edited"]
+    check_own(output, [*names, *ledger])
     foreign = foreign_files(output, names, ledger)
     foreign += [n for n in OF_THE_SET if n not in ledger and os.path.lexists(output / n)]
     if foreign:

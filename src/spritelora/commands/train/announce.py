@@ -6,10 +6,10 @@ from pathlib import Path
 
 from spritelora.config.train.adapter_keys import AdapterKind
 from spritelora.config.train.schema import TrainConfig
+from spritelora.runs.metrics import SUMMARY
 from spritelora.sprites.passes import USUAL_PASSES
 from spritelora.training.callbacks.checkpoints import LORA_FILE
 from spritelora.training.hardware import Hardware
-from spritelora.training.logs.run_log import SUMMARY
 from spritelora.training.probe import StepCost
 
 log = logging.getLogger(__name__)

@@ -1,6 +1,7 @@
 """From checked sprites and settings to a trained LoRA: the composition of one training run."""
 
 import logging
+import threading
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +29,7 @@ from spritelora.commands.train.launch import TeamEnvironment, TeamStrategy, choo
 from spritelora.commands.train.record import make_record, new_run_id, to_json
 from spritelora.commands.train.run_files import close_logger, open_log
 from spritelora.commands.train.sample_metrics import measure_samples
-from spritelora.commands.train.start import Start, find_start
+from spritelora.commands.train.start import Start, find_start, restoring, settle_threads
 from spritelora.config.invocation import Invocation, tell_nobody
 from spritelora.config.train.processes import settle_processes
 from spritelora.config.train.schema import TrainConfig
@@ -41,6 +42,7 @@ from spritelora.data.training_set import TrainingSet
 from spritelora.embedded.location import embedded_base
 from spritelora.errors import DatasetError, Pruned, TrainingError
 from spritelora.runs.layout import STATE_FOLDER
+from spritelora.runs.record import RunRecord
 from spritelora.sdxl.files.base import BaseModel, find_base
 from spritelora.training.callbacks.checkpoints import (
     FINAL,
@@ -104,8 +106,9 @@ def fit(config: TrainConfig, invocation: Invocation, sprites: TrainingSet, froze
     place = choose_place(config)
     told, invocation = invocation.on_first_step, replace(invocation, on_first_step=tell_nobody)
     map_large_blocks()
-    with cpu_threads(config.hardware.threads):
-        share_threads(config.hardware.threads, place)
+    threads = settle_threads(config)
+    with cpu_threads(threads):
+        share_threads(threads, place)
         hardware = choose_hardware(config.hardware.device, config.hardware.precision, place)
         settled = settle_processes(config, place)
         with open_team(settled, invocation, hardware.place, hardware.device) as team:
@@ -198,7 +201,7 @@ def _train(
     config: TrainConfig,
     invocation: Invocation,
     prepared: Prepared,
-    record: dict[str, Any],
+    record: RunRecord,
     start: Start,
     stop: StopRequest,
 ) -> tuple[RunLog, int | None]:
@@ -219,19 +222,21 @@ def _train(
         captions = [s.caption for s in prepared.sprites.training]
         told = {**data_facts(config.data, prepared.sprites), **begun.facts}
         export = make_exporter(config, prepared.base, module, captions, title=run_dir.name, told=told)
-        pruning = Pruning(run_log, meter, join_trial(run_dir) if team.is_first else None, team)
+        pruning = Pruning(run_log, meter, join_trial(run_dir, invocation.storage) if team.is_first else None, team)
         guard = FiniteGuard(encoded.training.names, run_dir, settings.log_every, team)
         checkpoints = Checkpoints(
             run_log, meter, stop, to_json(record), export, settings.save_every, guard.check, settings.keep_last
         )
         every = settings.sample_every
         samples = Samples(run_log, meter, plan, every, remember_images) if team.is_first else None
+        has_begun = threading.Event()
         best = BestCheckpoint(checkpoints, settings.patience, settings.min_improvement, samples, checkpoint)
         trainer = make_trainer(
             prepared.hardware,
             settings.max_steps,
             settings.clip_norm,
             callbacks=[  # in this order at each step
+                LambdaCallback(on_train_start=lambda *_: has_begun.set()),
                 stop,
                 guard,
                 meter,
@@ -251,7 +256,8 @@ def _train(
             plugins=[StateFiles(), TeamEnvironment(team.place)],
         )
         data = SpriteData(encoded.training, config.seed, settings.batch_size, num_timesteps, prepared.recipe)
-        trainer.fit(module, data, ckpt_path=str(checkpoint / STATE_FOLDER) if checkpoint else None)
+        with restoring(checkpoint, has_begun.is_set):
+            trainer.fit(module, data, ckpt_path=str(checkpoint / STATE_FOLDER) if checkpoint else None)
         is_finished = best.is_over(trainer)
         if is_finished:
             finish(trainer, run_log, best, lambda folder: _measure_samples(config, prepared, folder))

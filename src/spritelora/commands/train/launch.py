@@ -24,8 +24,8 @@ import torch.distributed as dist
 from lightning_fabric.plugins.environments import ClusterEnvironment
 from pytorch_lightning.strategies import DDPStrategy
 
-from spritelora.commands.train.record import plain
 from spritelora.config.invocation import Invocation
+from spritelora.config.plain import plain
 from spritelora.config.train.processes import Place, find_place
 from spritelora.config.train.schema import TrainConfig
 from spritelora.data.rendezvous import Wait, join

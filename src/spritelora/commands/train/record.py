@@ -1,22 +1,20 @@
-"""A run's record: what resume, validation, comparison and export read."""
+"""A run's record as it begins, and whether one run may go on as another began."""
 
-import dataclasses
 import json
 import logging
 import math
 import os
 import platform
 import secrets
-from collections.abc import Iterator, Mapping
-from enum import Enum
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from omegaconf import MISSING
+import torch
 
 from spritelora.config.fields import declared_path, place_keys
 from spritelora.config.invocation import UNTOLD, Invocation
-from spritelora.config.train.data_keys import Split
+from spritelora.config.plain import flatten
 from spritelora.config.train.hardware_keys import BaseFormat
 from spritelora.config.train.schema import TrainConfig
 from spritelora.data.cache import Cache
@@ -24,6 +22,7 @@ from spritelora.data.training_set import TrainingSet
 from spritelora.errors import ResumeError
 from spritelora.files import is_same
 from spritelora.process import package_versions
+from spritelora.runs.record import RunData, RunHardware, RunModel, RunRecord, default_settings
 from spritelora.sdxl.files.base import BaseModel, fingerprints
 from spritelora.training.hardware import Hardware
 
@@ -61,9 +60,6 @@ FREE_ON_RESUME = (
 """What may change when a run goes on; all else would make it another run."""
 BATCH = ("trainer.batch_size", "trainer.accumulate", "processes")
 
-BEFORE_THE_KEY = {"data.split": Split.sprite.value, "hardware.base": BaseFormat.full.value}
-"""What runs did before a key existed, where that is not the key's default."""
-
 
 def make_record(
     config: TrainConfig,
@@ -73,42 +69,34 @@ def make_record(
     sprites: TrainingSet,
     run_id: str,
     earlier: Mapping[str, str],
-) -> dict[str, Any]:
-    """The record of a run as plain values. `earlier`: hashes of adapter files that it begins with."""
-    return {
-        "name": invocation.name,
-        "id": run_id,
-        "sweep": invocation.sweep,
-        "overrides": list(invocation.overrides),
-        "settings": plain(config),
-        "hardware": {
-            "device": str(hardware.device),
-            "name": hardware.name,
-            "precision": hardware.precision.value,
-            "base": hardware.base.value,
-            "chosen": hardware.chosen,
-        },
-        "versions": {"python": platform.python_version(), **package_versions()},
-        "model": {
-            "folder": str(base.folder.resolve()),
-            "weights": fingerprints(base, Cache(Path(config.data.cache)).hashes),
-        },
-        "earlier": dict(earlier),
-        "data": {
-            "hash": sprites.hash,
-            "num_training": len(sprites.training),
-            "num_held_out": len(sprites.held_out),
-            "matte": "#{:02x}{:02x}{:02x}".format(*sprites.matte),
-            "factor": sprites.factor,
-            **({"views": views, "as_stored": sprites.is_as_stored} if (views := sprites.views) else {}),
-            **({"masks": sprites.masks_hash} if sprites.masks else {}),
-            **(_regularisation(sprites) if sprites.regularisation else {}),
-        },
-    }
-
-
-def _regularisation(sprites: TrainingSet) -> dict[str, Any]:
-    return {"regularisation": sprites.regularisation_hash, "num_regularisation": len(sprites.regularisation)}
+) -> RunRecord:
+    """The record of a run. `earlier`: hashes of adapter files that it begins with."""
+    device, precision, base_format = str(hardware.device), hardware.precision.value, hardware.base.value
+    weights = dict(fingerprints(base, Cache(Path(config.data.cache)).hashes))
+    return RunRecord(
+        name=invocation.name,
+        id=run_id,
+        sweep=invocation.sweep,
+        overrides=list(invocation.overrides),
+        settings=config,
+        hardware=RunHardware(device, hardware.name, precision, base_format, hardware.chosen),
+        model=RunModel(str(base.folder.resolve()), weights),
+        data=RunData(
+            hash=sprites.hash,
+            num_training=len(sprites.training),
+            num_held_out=len(sprites.held_out),
+            matte="#{:02x}{:02x}{:02x}".format(*sprites.matte),
+            factor=sprites.factor,
+            views=dict(sprites.views),
+            as_stored=bool(sprites.views) and sprites.is_as_stored,
+            masks=sprites.masks_hash if sprites.masks else None,
+            regularisation=sprites.regularisation_hash if sprites.regularisation else None,
+            num_regularisation=len(sprites.regularisation) or None,
+        ),
+        versions={"python": platform.python_version(), **package_versions()},
+        earlier=dict(earlier),
+        threads=torch.get_num_threads() if hardware.device.type == "cpu" else None,
+    )
 
 
 def new_run_id() -> str:
@@ -117,30 +105,26 @@ def new_run_id() -> str:
     return given or secrets.token_hex(4)
 
 
-def check_resumable(source: Path, recorded: Mapping[str, Any], record: Mapping[str, Any]) -> None:
-    """Raise ResumeError, naming every difference, unless `record` continues the recorded run.
-
-    A key that a record lacks, for it is older than the key, has the key's default, or what was done before it.
-    """
-    changed = changed_settings(recorded["settings"], record["settings"])
-    if recorded["data"]["hash"] != record["data"]["hash"]:
+def check_resumable(source: Path, recorded: RunRecord, record: RunRecord) -> None:
+    """Raise ResumeError, naming every difference, unless `record` continues the recorded run."""
+    changed = changed_settings(recorded.flat, record.flat)
+    begun, begins = recorded.earlier, record.earlier
+    if recorded.data.hash != record.data.hash:
         changed.append("data.path: the sprites or captions are not those the run was trained on")
-    begun, begins = (r.get("earlier", {}) for r in (recorded, record))
     changed += [
         f"adapter.{name}: {'another file than' if name in begun and name in begins else 'not as'} the run began with"
         for name in ("start", "over")
         if begun.get(name) != begins.get(name)
     ]
-    if note := changed_views(recorded["data"], record["data"]):
+    if note := changed_views(recorded.data, record.data):
         changed.append(f"data.path: {note}")
-    masks = {r["data"].get("masks") for r in (recorded, record)} - {None}
-    if len(masks) > 1:
+    if len({recorded.data.masks, record.data.masks} - {None}) > 1:
         changed.append("data.path: the masks of the sprites are not those the run was trained on")
-    if recorded["data"].get("regularisation") != record["data"].get("regularisation"):
+    if recorded.data.regularisation != record.data.regularisation:
         changed.append("data.regularisation.path: the images or captions are not those the run was trained with")
-    if parts := changed_weights(recorded, record["model"]["weights"]):
+    if parts := changed_weights(recorded, record.model.weights or {}):
         changed.append(
-            f"model.path: the weights in {record['model']['folder']} are not those that the run began with "
+            f"model.path: the weights in {record.model.folder} are not those that the run began with "
             f"({', '.join(parts)}); name the base as it was"
         )
     if changed:
@@ -151,13 +135,13 @@ def check_resumable(source: Path, recorded: Mapping[str, Any], record: Mapping[s
         )
 
 
-def changed_views(recorded: Mapping[str, Any], data: Mapping[str, Any]) -> str | None:
+def changed_views(recorded: RunData, data: RunData) -> str | None:
     """What differs in what manifests say of the images, from what records tell of their data; None where nothing does.
 
     Before manifests were read, and where there is none, files are shown as they lie in their folder.
     """
-    before, now = (d.get("views", {}) for d in (recorded, data))
-    if before == now or (not before and data.get("as_stored")):
+    before, now = recorded.views, data.views
+    if before == now or (not before and data.as_stored):
         return None
     if not before:
         return (
@@ -170,8 +154,8 @@ def changed_views(recorded: Mapping[str, Any], data: Mapping[str, Any]) -> str |
 
 
 def changed_settings(recorded: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
-    """What differs between settings as plain values, of what may not change when a run goes on: keys with values."""
-    before, now = ({**_defaults(), **BEFORE_THE_KEY, **dict(flatten(s))} for s in (recorded, settings))
+    """What differs between flat settings, of what may not change when a run goes on: keys with values."""
+    before, now = ({**default_settings(), **s} for s in (recorded, settings))
     if now["hardware.base"] == BaseFormat.auto.value:  # left open, so a run that goes on keeps the format it has
         now["hardware.base"] = before["hardware.base"]
     return _batch_changes(before, now) + [
@@ -189,13 +173,13 @@ def _is_other(key: str, before: object, now: object) -> bool:
     return before != now
 
 
-def changed_weights(recorded: Mapping[str, Any], weights: Mapping[str, str]) -> list[str]:
+def changed_weights(recorded: RunRecord, weights: Mapping[str, str]) -> list[str]:
     """The parts of a base whose `weights`, as fingerprints, are not those of a record; none where it has none."""
-    before: Mapping[str, str] = recorded["model"].get("weights") or {}
+    before = recorded.model.weights or {}
     return [part for part in before if before[part] != weights.get(part)]
 
 
-def warn_of_base(base: BaseModel, recorded: Mapping[str, Any] | None, cache: Cache) -> None:
+def warn_of_base(base: BaseModel, recorded: RunRecord | None, cache: Cache) -> None:
     """Say so where a base is not the one, to the last weight, that a run was trained on."""
     if recorded is not None and (parts := changed_weights(recorded, fingerprints(base, cache.hashes))):
         log.warning(
@@ -223,47 +207,22 @@ def _batch(settings: Mapping[str, Any]) -> tuple[int, int, int]:
     return settings["trainer.batch_size"], settings["trainer.accumulate"], processes
 
 
-def plain(value: Any) -> Any:
-    """A dataclass as dictionaries, lists, numbers and text."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
-    return value.value if isinstance(value, Enum) else value
-
-
-def flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys and values of nested settings."""
-    for key, value in settings.items():
-        if isinstance(value, Mapping) and value:
-            yield from flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def public_settings(record: Mapping[str, Any]) -> dict[str, Any]:
+def public_settings(record: RunRecord) -> dict[str, Any]:
     """The flat settings that may leave this machine: no folders but their last names."""
-    flat, places = {k: v for k, v in flatten(record["settings"]) if not k.startswith(UNTOLD)}, place_keys(TrainConfig)
+    flat, places = {k: v for k, v in record.flat.items() if not k.startswith(UNTOLD)}, place_keys(TrainConfig)
     for key in flat:
         if declared_path(key, places) in places and flat[key] and Path(flat[key]).exists():
             flat[key] = Path(flat[key]).resolve().name
     return {
         **flat,
-        **{f"versions.{k}": v for k, v in record["versions"].items()},
-        **dict(flatten({"data_set": record["data"]})),
+        **{f"versions.{k}": v for k, v in record.versions.items()},
+        **dict(flatten({"data_set": record.data.facts})),
     }
 
 
-def to_json(record: Mapping[str, Any]) -> str:
+def to_json(record: RunRecord) -> str:
     """The record as it is written."""
-    return json.dumps(record, indent=1) + "\n"
-
-
-def _defaults() -> dict[str, Any]:
-    """The keys of a training that have a default, flat."""
-    return {name: value for name, value in flatten(plain(TrainConfig())) if value != MISSING}
+    return json.dumps(record.as_plain, indent=1) + "\n"
 
 
 def _is_free(key: str) -> bool:

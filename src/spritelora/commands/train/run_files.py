@@ -11,15 +11,16 @@ from spritelora.config.strict import import_target
 from spritelora.config.train.schema import TrainConfig
 from spritelora.files import write_whole
 from spritelora.runs.layout import RECORD
+from spritelora.runs.record import RunRecord
 from spritelora.training.loggers import RunIdentity, TrainingLogger
 from spritelora.training.logs.run_log import RunLog
 
 
-def open_log(config: TrainConfig, run_dir: Path, record: dict[str, Any], first_step: int) -> RunLog:
+def open_log(config: TrainConfig, run_dir: Path, record: RunRecord, first_step: int) -> RunLog:
     """Write the run's record and open its log."""
     write_whole(run_dir / RECORD, to_json(record))
-    options = Invocation(run_dir, tuple(record["overrides"])).options
-    identity = RunIdentity(run_dir, record["name"], record["id"], record["sweep"], public_settings(record), options)
+    options = Invocation(run_dir, tuple(record.overrides)).options
+    identity = RunIdentity(run_dir, record.name, record.id, record.sweep, public_settings(record), options)
     return RunLog(run_dir, _open_logger(config.logger, identity), first_step)
 
 

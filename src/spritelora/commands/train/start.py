@@ -1,15 +1,18 @@
 """Where a run begins: at step 0, or from the checkpoint of another or of its own."""
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from spritelora.commands.train.record import check_resumable
 from spritelora.config.train.schema import TrainConfig
-from spritelora.errors import ResumeError
-from spritelora.runs.layout import is_run, read_record
+from spritelora.errors import ResumeError, first_line
+from spritelora.runs.layout import is_run
+from spritelora.runs.record import RunRecord
 from spritelora.training.callbacks.checkpoints import FINAL, checkpoint_step, newest_checkpoint, tidy_checkpoints
+from spritelora.training.hardware import is_out_of_memory
 
 log = logging.getLogger(__name__)
 
@@ -22,17 +25,17 @@ class Start:
     step: int
 
 
-def find_start(config: TrainConfig, record: dict[str, Any]) -> tuple[Start, dict[str, Any]]:
+def find_start(config: TrainConfig, record: RunRecord) -> tuple[Start, RunRecord]:
     """Where training begins, and the record with the identity of the run that goes on."""
     if config.resume is None:
         return Start(None, 0), record
     source = Path(config.resume)
-    recorded = read_record(source)
+    recorded = RunRecord.read(source)
     check_resumable(source, recorded, record)
     if is_run(source):
         tidy_checkpoints(source)
         checkpoint = newest_checkpoint(source)
-        record = {**record, **{key: recorded[key] for key in ("id", "name", "sweep")}}
+        record = replace(record, id=recorded.id, name=recorded.name, sweep=recorded.sweep)
     else:
         checkpoint = source
     if checkpoint is None:
@@ -51,8 +54,39 @@ def find_start(config: TrainConfig, record: dict[str, Any]) -> tuple[Start, dict
     return Start(checkpoint, step), record
 
 
-def _has_stopped_early(run: Path, step: int, recorded: dict[str, Any], config: TrainConfig) -> bool:
+def settle_threads(config: TrainConfig) -> int | None:
+    """The number of CPU threads: as asked, of a run that goes on as it began, else None for torch's own choice.
+
+    Sums are added up in another order with another number, so that weights differ in their last bits.
+    """
+    asked = config.hardware.threads
+    begun = RunRecord.read(Path(config.resume)).threads if config.resume is not None else None
+    if begun is not None and asked is not None and asked != begun:
+        log.warning(
+            "going on with hardware.threads=%d, and the run began with %d: its weights are not exactly those of a run "
+            "in one go",
+            asked,
+            begun,
+        )
+    return begun if asked is None else asked
+
+
+@contextmanager
+def restoring(checkpoint: Path | None, has_begun: Callable[[], bool]) -> Iterator[None]:
+    """Training, from a checkpoint or from nothing. Raises ResumeError where the checkpoint's state is not a run's."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        if checkpoint is None or has_begun() or is_out_of_memory(error):
+            raise
+        raise ResumeError(
+            f"{checkpoint}: its training state is not one of this run ({first_line(error)}); resume from an earlier "
+            f"checkpoint"
+        ) from error
+
+
+def _has_stopped_early(run: Path, step: int, recorded: RunRecord, config: TrainConfig) -> bool:
     """Whether a run's end by its patience stands, for neither that nor anything of its length is changed."""
-    before = recorded["settings"]["trainer"]
-    is_same = before.get("patience", 0) == config.trainer.patience
-    return (run / FINAL).is_dir() and config.trainer.patience > 0 and is_same and step < before["max_steps"]
+    before = recorded.settings.trainer
+    is_same = before.patience == config.trainer.patience
+    return (run / FINAL).is_dir() and config.trainer.patience > 0 and is_same and step < before.max_steps

@@ -1,19 +1,19 @@
 """`train.py`: captioned sprites in, a LoRA out."""
 
-import errno
 import logging
+from pathlib import Path
 
 from spritelora.commands.train.inputs import inputs_line
 from spritelora.config.invocation import Invocation
 from spritelora.config.train.schema import TrainConfig
 from spritelora.data.training_set import read_training_set
 from spritelora.errors import TrainingError
+from spritelora.files import is_told
 from spritelora.process import import_bitsandbytes, quick_imports
+from spritelora.program import typed
+from spritelora.runs.layout import is_run
 
 log = logging.getLogger(__name__)
-
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Errors of a full disk, a quota and a limit of file sizes; of a file that is open already they name none."""
 
 
 def train(config: TrainConfig, invocation: Invocation) -> float:
@@ -29,9 +29,16 @@ def train(config: TrainConfig, invocation: Invocation) -> float:
         logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)  # importing it has set its own level
         return fit(config, invocation, sprites, KEPT if invocation.sweep else Frozen())
     except OSError as error:
-        if error.filename is None and error.errno not in NO_ROOM:
+        if not is_told(error):
             raise
         raise TrainingError(
             f"{error.filename or invocation.run_dir}: {error.strerror}; make room or give access, or name other "
-            f"folders with output= and data.cache=; a run that had begun goes on with resume="
+            f"folders with output= and data.cache=; {_way_on(invocation.run_dir)}"
         ) from error
+
+
+def _way_on(run_dir: Path) -> str:
+    """How a run goes on, which one without a record can only by its own command."""
+    return (
+        f"then go on with {typed('train', f'resume={run_dir}')}" if is_run(run_dir) else "then type the command again"
+    )

@@ -4,15 +4,13 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from spritelora.adapters.files.bases import require_sdxl
 from spritelora.adapters.files.lora_file import LoraFile, read_lora_file
 from spritelora.commands.export.export import VALIDATION, find_checkpoint
 from spritelora.config.commands.validate import ValidateConfig
-from spritelora.config.train.data_keys import DataConfig, Split
-from spritelora.config.train.schema import Prediction
-from spritelora.data.data_sets import recorded_sets
+from spritelora.config.train.data_keys import DataConfig
+from spritelora.config.train.schema import ModelConfig, SamplerConfig
 from spritelora.data.training_set import TrainingSet
 from spritelora.drawing.subject import (
     USUAL_GUIDANCE,
@@ -23,13 +21,15 @@ from spritelora.drawing.subject import (
     settle_weights,
 )
 from spritelora.errors import ConfigError
-from spritelora.runs.layout import is_run, read_record
+from spritelora.runs.layout import is_run
+from spritelora.runs.output import is_occupied
+from spritelora.runs.record import RunRecord
 from spritelora.sprites.split import choose_subset
 from spritelora.training.callbacks.checkpoints import LORA_FILE
 
 log = logging.getLogger(__name__)
 
-PAGE, IMAGES = "validation.html", "images"
+PAGE, IMAGES, LOG = "validation.html", "images", "validate.log"
 PROMPT_SEED = 0
 
 
@@ -39,7 +39,7 @@ class Subject:
 
     loras: list[LoraFile]
     weights: list[float]
-    record: dict[str, Any] | None
+    record: RunRecord | None
     output: Path
 
     @property
@@ -56,7 +56,7 @@ def find_subject(config: ValidateConfig) -> Subject:
         source = Path(config.run)
         checkpoint = find_checkpoint(source)
         run_dir = source if is_run(source) else source.parent
-        record = read_record(source if is_run(source) else checkpoint)
+        record = RunRecord.read(source if is_run(source) else checkpoint)
         files = files or [checkpoint / LORA_FILE]
     weights = settle_weights(config.weights, files)
     loras = [read_lora_file(file) for file in files]
@@ -71,7 +71,7 @@ def _settle_output(config: ValidateConfig, run_dir: Path | None) -> Path:
     output = Path(config.output) if config.output is not None else Path(str(run_dir)) / "validation"
     if output.exists() and not output.is_dir():
         raise ConfigError(f"output={output} is a file; name a folder")
-    if output.is_dir() and any(output.iterdir()) and not (output / VALIDATION).is_file():
+    if is_occupied(output, LOG) and not (output / VALIDATION).is_file():
         raise ConfigError(f"output={output} holds other files; name a new folder, or that of an earlier validation")
     if (output / VALIDATION).is_file() and not config.overwrite:
         raise ConfigError(f"output={output} holds a validation; name another folder, or replace it: overwrite=true")
@@ -88,20 +88,21 @@ def settle_strengths(config: ValidateConfig) -> list[float]:
 
 def settle_drawing(config: ValidateConfig, subject: Subject) -> Drawing:
     """Model and sampler: as typed, else the run's, else as the LoRA file says. Raises ConfigError where none does."""
-    settings: dict[str, Any] = subject.record["settings"] if subject.record else {}
-    sampler, model = settings.get("sampler", {}), settings.get("model", {})
+    trained = subject.record.settings if subject.record else None
+    model = trained.model if trained else ModelConfig(resolution=config.model.resolution or 0)
+    sampler = trained.sampler if trained else SamplerConfig(steps=USUAL_STEPS, guidance=USUAL_GUIDANCE)
     typed = config.sampler
     return Drawing(
         model=config.model.path or model_of(subject.record, subject.loras),
-        vae=config.model.vae or model.get("vae"),
-        tokenizer=config.model.tokenizer or model.get("tokenizer"),
-        side_px=config.model.resolution or model.get("resolution") or _resolution_of(subject.loras[0]),
-        prediction=Prediction(model.get("prediction", "auto")),
-        steps=typed.steps or sampler.get("steps", USUAL_STEPS),
-        guidance=typed.guidance or sampler.get("guidance", USUAL_GUIDANCE),
-        negative_prompt=sampler.get("negative_prompt", "") if typed.negative_prompt is None else typed.negative_prompt,
-        seed=sampler.get("seed", 0) if typed.seed is None else typed.seed,
-        zero_snr=model.get("zero_terminal_snr"),
+        vae=config.model.vae or model.vae,
+        tokenizer=config.model.tokenizer or model.tokenizer,
+        side_px=config.model.resolution or model.resolution or _resolution_of(subject.loras[0]),
+        prediction=model.prediction,
+        steps=typed.steps or sampler.steps,
+        guidance=typed.guidance or sampler.guidance,
+        negative_prompt=sampler.negative_prompt if typed.negative_prompt is None else typed.negative_prompt,
+        seed=sampler.seed if typed.seed is None else typed.seed,
+        zero_snr=model.zero_terminal_snr,
     )
 
 
@@ -112,33 +113,32 @@ def _resolution_of(lora: LoraFile) -> int:
     return side_px
 
 
-def settle_data(config: ValidateConfig, record: dict[str, Any] | None) -> DataConfig:
+def settle_data(config: ValidateConfig, record: RunRecord | None) -> DataConfig:
     """The sprites that the LoRA was trained on. Raises ConfigError where nothing says which."""
     typed = config.data
     if record is None:
         if typed.path is None:
             raise ConfigError("data.path is not set: name the folder of sprites that the LoRA was trained on")
         return DataConfig(path=typed.path, holdout=0, cache=typed.cache or DataConfig().cache)
-    settings = record["settings"]["data"]
+    trained = record.settings.data
     return DataConfig(
-        path=typed.path or settings["path"],
-        sets={} if typed.path else recorded_sets(settings),
-        limit=settings["limit"],
-        holdout=settings["holdout"],
-        split=Split(settings.get("split", Split.sprite.value)),  # runs before there were groups
-        cache=typed.cache or settings["cache"],
+        path=typed.path or trained.path,
+        sets={} if typed.path else trained.sets,
+        limit=trained.limit,
+        holdout=trained.holdout,
+        split=trained.split,
+        cache=typed.cache or trained.cache,
     )
 
 
-def changed_data(sprites: TrainingSet, record: dict[str, Any] | None) -> str | None:
+def changed_data(sprites: TrainingSet, record: RunRecord | None) -> str | None:
     """What to say where the sprites are not those of the run's record, or were shown to it in another way."""
     if record is None:
         return None
-    recorded = record["data"]
-    if recorded["hash"] != sprites.hash:
+    if record.data.hash != sprites.hash:
         return "the sprites or captions are not quite those the run was trained on: they were changed since"
-    before, now = recorded.get("views", {}).get("sprites"), sprites.views.get("sprites")
-    is_same_size = sprites.training[0].fit.canvas[0] == record["settings"]["model"]["resolution"]
+    before, now = record.data.views.get("sprites"), sprites.views.get("sprites")
+    is_same_size = sprites.training[0].fit.canvas[0] == record.settings.model.resolution
     if before == now or not is_same_size or (before is None and sprites.is_as_stored):
         return None
     return (

@@ -45,6 +45,7 @@ from spritelora.evaluation.validation_record import make_record
 from spritelora.file_names import safe_name
 from spritelora.files import write_whole
 from spritelora.reports.validation_page import PageSprites, make_page
+from spritelora.runs.output import begin, end
 from spritelora.sdxl.files.base import BaseModel, find_base
 from spritelora.sdxl.sample import start_noise
 from spritelora.sprites.names import slug
@@ -80,10 +81,10 @@ def validate(config: ValidateConfig) -> Path:
     from_file = read_prompts_file(config.prompts_file) if config.prompts_file is not None else []
     base = find_base(drawing.model, drawing.vae, drawing.tokenizer)
     data = settle.settle_data(config, subject.record)
-    sprites = read_training_set(data, drawing.side_px, trained=subject.record["data"] if subject.record else None)
+    sprites = read_training_set(data, drawing.side_px, trained=subject.record.data if subject.record else None)
     if note := settle.changed_data(sprites, subject.record):
         log.warning("%s", note)
-    own = subject.record["settings"]["sampler"]["prompts"] if subject.record else []
+    own = subject.record.settings.sampler.prompts if subject.record else []
     seen, new = settle.choose_prompts(sprites, own, from_file, config.num_prompts)
     prompts = [p for p in (*seen, *new) for _ in range(config.images_per_prompt)]
     hardware = choose_hardware(config.hardware.device, config.hardware.precision)
@@ -121,7 +122,9 @@ def validate(config: ValidateConfig) -> Path:
     told = _told(config, subject, drawing, base, sprites, hardware, note)
     told["elapsed_s"] = round(time.perf_counter() - started, 1)
     pages = PageSprites(natives, [s.caption for s in sprites.training], reference.palette)
+    begin(subject.output, settle.LOG, config)
     _write(subject.output, subject.title, validation, told, pages, config.overwrite)
+    end(subject.output, settle.LOG)
     if config.wandb:
         log_validation(config.project, subject, validation, told, pages)
     _announce(validation, subject.output, time.perf_counter() - started)

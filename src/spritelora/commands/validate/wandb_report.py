@@ -24,8 +24,9 @@ from spritelora.evaluation.validation_record import mean_with_interval
 from spritelora.files import without_nan
 from spritelora.reports.validation_page import PageSprites
 from spritelora.runs.layout import is_run
+from spritelora.runs.metrics import LINES, read_lines
 from spritelora.sprites.pixels.image import Pixels, scale_nearest
-from spritelora.training.logs.run_log import LINES, final_metrics, read_lines
+from spritelora.training.logs.run_log import final_metrics
 from spritelora.training.logs.wandb_keys import ANSWERS, BY_STRENGTH, METRICS_TABLE, PICTURES, STRENGTH, STRIPS, curve
 from spritelora.training.logs.wandb_run import PlannedRun, send, wandb_run
 
@@ -43,18 +44,18 @@ def log_validation(
     project: str | None, subject: Subject, validation: Validation, told: Mapping[str, Any], sprites: PageSprites
 ) -> None:
     """Log a validation. `project`: None for the one that the validated run was logged to."""
-    record = subject.record or {}
-    place, entity = settle_project(project, record.get("settings", {}).get("logger", {}))
+    record = subject.record
+    place, entity = settle_project(project, record.settings.logger if record else {})
     trained = public_settings(record) if record else {}
     drawn = {f"drawn.{key}": value for key, value in public(told).items()}
     planned = PlannedRun(
         folder=subject.output,
         project=place,
         entity=entity,
-        name=f"validate {record.get('name', subject.title)}"[:128],
+        name=f"validate {record.name if record else subject.title}"[:128],
         job_type="validate",
-        settings={**trained, **drawn, "lora": subject.title, "run_id": record.get("id")},
-        group=record.get("sweep"),
+        settings={**trained, **drawn, "lora": subject.title, "run_id": record and record.id},
+        group=record.sweep if record else None,
     )
     with wandb_run(planned) as run:
         send(lambda: _tell_validation(run, validation, sprites))

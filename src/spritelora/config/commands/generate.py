@@ -9,6 +9,9 @@ from spritelora.config.overrides import typed_place
 from spritelora.config.train.hardware_keys import Device
 from spritelora.config.train.schema import Prediction
 from spritelora.errors import ConfigError
+from spritelora.runs.output import is_occupied
+
+LOG = "generate.log"
 
 
 class Background(Enum):
@@ -101,6 +104,6 @@ class GenerateConfig:
 def refuse_occupied(overrides: Sequence[str], is_multirun: bool) -> list[str]:  # noqa: ARG001
     """The overrides as they are. Raises ConfigError where `output` names what holds files: nothing is overwritten."""
     output = typed_place(overrides, "output")
-    if output is not None and output.exists() and (not output.is_dir() or any(output.iterdir())):
+    if output is not None and is_occupied(output, LOG):
         raise ConfigError(f"output={output} is not an empty folder, and nothing is overwritten: choose another")
     return list(overrides)

@@ -6,18 +6,20 @@ import json
 import os
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Any, cast
 
-from spritelora.errors import DatasetError
-from spritelora.files import replace
+from spritelora.errors import DatasetError, first_line
+from spritelora.files import is_below, linked_parts, replace
 from spritelora.locks import LockedError, held
 from spritelora.sprites.findings import Finding, Severity
+from spritelora.sprites.names import printable
 
 PRIVATE = ".prepare"
 STATE = f"{PRIVATE}/state.json"
 JOURNAL = f"{PRIVATE}/journal"
 LOCK = f"{PRIVATE}/lock"
+MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -42,26 +44,67 @@ def sha256_of(file: Path) -> str | None:
 
 
 def read_state(folder: Path) -> State:
-    """The state of the last finished run; an empty one where there is none."""
+    """The state of the last finished run; an empty one where there is none. Raises DatasetError for a damaged one."""
+    check_own(folder, ())
     try:
-        data: dict[str, Any] = json.loads((folder / STATE).read_text(encoding="utf-8"))
-        findings = tuple(Finding(f[0], Severity(f[1]), f[2], f[3]) for f in data["findings"])
-        return State(data["fingerprint"], data["files"], data["kept"], findings)
+        data: object = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        state = _state(cast(dict[str, Any], data))
     except FileNotFoundError:
         return State()
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise DatasetError(f"{folder / STATE}: cannot be read ({error}); prepare into a new folder") from error
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
+        raise DatasetError(
+            f"{folder / STATE}: cannot be read ({first_line(error)}); prepare into a new folder"
+        ) from error
+    _check_names(folder / STATE, {**state.files, **state.kept})
+    return state
+
+
+def _state(data: Mapping[str, Any]) -> State:
+    """The state in a file. Raises TypeError and others where it has another form."""
+    findings = tuple(Finding(_text(f[0]), Severity(f[1]), _text(f[2]), _text(f[3])) for f in data["findings"])
+    files = {_text(name): _text(sha256) for name, sha256 in data["files"].items()}
+    kept = {_text(name): sha256 if sha256 is None else _text(sha256) for name, sha256 in data["kept"].items()}
+    return State(_text(data["fingerprint"]), files, kept, findings)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.40} is no text")
+    return value
 
 
 def read_ledger(folder: Path, state: State) -> dict[str, set[str]]:
-    """Every file that runs wrote here, finished or not, with the hashes of what they wrote."""
+    """Every file that runs wrote here, finished or not, with the hashes of what they wrote.
+
+    Raises DatasetError for names that lead out of the folder.
+    """
     ledger = {name: {sha256} for name, sha256 in state.files.items()}
     journal = folder / JOURNAL
     if journal.is_file():
         for line in filter(None, journal.read_text(encoding="utf-8", errors="replace").split("\n")):
-            sha256, _, name = line.partition(" ")
-            ledger.setdefault(name, set()).add(sha256)
+            sha256, is_whole, name = line.partition(" ")
+            if is_whole and name:
+                ledger.setdefault(name, set()).add(sha256)
+    _check_names(journal, ledger)
     return ledger
+
+
+def check_own(folder: Path, names: Iterable[str]) -> None:
+    """Raise DatasetError where something on the way to a file below the folder, or to what prepare keeps, is a link."""
+    ways = {PurePosixPath(name).parent.as_posix() for name in names}
+    if links := linked_parts(folder, [STATE, JOURNAL, LOCK, *ways]):
+        raise DatasetError(
+            f"{folder}: {', '.join(map(printable, links[:MOST_NAMED]))} is a link, and what prepare writes and removes "
+            f"stays in its folder; replace it by what it links to, or prepare into a new folder"
+        )
+
+
+def _check_names(file: Path, names: Iterable[str]) -> None:
+    if wrong := [name for name in names if not is_below(name)]:
+        raise DatasetError(
+            f"{file}: names {printable(wrong[0])}, which is no file below the folder; it was not written by prepare: "
+            f"prepare into a new folder"
+        )
 
 
 def is_complete(folder: Path, state: State) -> bool:
@@ -88,6 +131,7 @@ def claimed(folder: Path) -> Generator[None]:
     Raises DatasetError where it cannot be written, or another run holds it.
     """
     with contextlib.ExitStack() as stack:
+        check_own(folder, ())
         try:
             (folder / PRIVATE).mkdir(parents=True, exist_ok=True)
             stack.enter_context(held(folder / LOCK))

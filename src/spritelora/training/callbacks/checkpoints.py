@@ -1,6 +1,5 @@
 """Checkpoints: written whole or not at all, on optimizer steps; and the end of a run that was asked to stop."""
 
-import json
 import logging
 import shutil
 import signal
@@ -15,7 +14,7 @@ from safetensors import SafetensorError
 
 from spritelora.data.team import Team
 from spritelora.errors import ResumeError, TrainingError, WeightsError
-from spritelora.files import is_same, sync, write_whole
+from spritelora.files import is_same, read_json, sync, write_whole
 from spritelora.runs.layout import BEST, CHECKPOINT_PATTERN, FINAL, RECORD, STATE_FOLDER
 from spritelora.training.callbacks.progress import StepCallback, StepMeter
 from spritelora.training.logs.run_log import RunLog
@@ -197,9 +196,12 @@ def checkpoint_step(folder: Path) -> int:
             raise ResumeError(f"{folder}: {STATE_FOLDER}/{name} is missing; resume from another checkpoint")
     try:
         with open_tensors(state / TENSORS):
-            content: Any = json.loads((state / STRUCTURE).read_text(encoding="utf-8"))
-        return int(dict(content["dict"])["global_step"])
-    except (ValueError, KeyError, TypeError, WeightsError) as error:
+            content = read_json(state / STRUCTURE)
+        step = dict(content["dict"])["global_step"]
+        if not isinstance(step, int) or step < 0:
+            raise ValueError(f"global_step is {step!r:.40}")
+        return step
+    except (OSError, ValueError, KeyError, TypeError, WeightsError) as error:
         raise ResumeError(f"{folder}: training state is damaged ({error}); resume from another checkpoint") from error
 
 

@@ -1,14 +1,20 @@
 """The study that several processes share: its storage, its pruner, and the trial of one job. Optuna, without torch."""
 
 import json
+import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spritelora.config.plain import from_plain
 from spritelora.errors import TrainingError, first_line
+from spritelora.files import read_json
+from spritelora.runs.recorded import is_storage_in
 
 if TYPE_CHECKING:
     import optuna
+
+log = logging.getLogger(__name__)
 
 ADDRESS = "trial.json"
 """File in the folder of a search's job. It is no setting: a job alone with the same settings is the same run."""
@@ -68,18 +74,30 @@ def build_pruner(plan: PruningPlan) -> "optuna.pruners.BasePruner":
     return optuna.pruners.NopPruner()
 
 
-def join_trial(run_dir: Path) -> "optuna.trial.Trial | None":
+def join_trial(run_dir: Path, storage: str | None = None) -> "optuna.trial.Trial | None":
     """The trial that a run is for; None where it is for none, or for one that is over.
 
-    Raises TrainingError where the study cannot be read.
+    `storage`: of the search that this process has a part in. Another one that the run's folder names is opened only
+    where it lies in the sweep's folder, for runs are passed around. Raises TrainingError where the study cannot be
+    read.
     """
     file = run_dir / ADDRESS
     if not file.is_file():
         return None
+    try:
+        place = from_plain(TrialAddress, read_json(file))
+    except ValueError as error:
+        raise TrainingError(f"{file}: not the address of a trial ({error}); remove it to train without") from error
+    if place.storage != storage and not is_storage_in(place.storage, run_dir.parent):
+        log.warning(
+            "%s: its study lies outside the sweep's folder, so the run is trained as no part of it; to go on with the "
+            "search, type its command again",
+            file,
+        )
+        return None
     import optuna
 
     try:
-        place = TrialAddress(**json.loads(file.read_text(encoding="utf-8")))
         study = optuna.load_study(study_name=place.study, storage=open_storage(place.storage))
         study.pruner = build_pruner(PruningPlan(**study.user_attrs[PRUNER]))
         trial_id = study._storage.get_trial_id_from_study_id_trial_number(study._study_id, place.number)

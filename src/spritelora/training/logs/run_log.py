@@ -10,11 +10,10 @@ from PIL import Image
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 
 from spritelora.files import without_nan, write_whole
+from spritelora.runs.metrics import LINES, SUMMARY, read_lines
 from spritelora.training.logs.sample_table import SampleTable
 from spritelora.training.logs.wandb_keys import SAMPLES
 from spritelora.training.logs.wandb_run import send
-
-LINES, SUMMARY = "metrics.jsonl", "training_metrics.json"
 
 
 class RunLog:
@@ -107,16 +106,3 @@ def final_metrics(lines: Sequence[Mapping[str, float]]) -> dict[str, float]:
         found["training_time_s"] = sum(line["step_time_s"] * n for line, n in zip(timed, taken, strict=True))
         found["max_peak_gb"] = max(line["peak_gb"] for line in timed)
     return found
-
-
-def read_lines(file: Path) -> list[dict[str, Any]]:
-    """The complete lines of a metrics file; a kill can leave half a line at its end."""
-    if not file.exists():
-        return []
-    lines: list[dict[str, Any]] = []
-    for text in file.read_text(encoding="utf-8").splitlines():
-        try:
-            lines.append(json.loads(text))
-        except ValueError:
-            break
-    return lines

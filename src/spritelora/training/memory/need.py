@@ -19,7 +19,7 @@ from spritelora.data.cache import Cache, content_key
 from spritelora.data.team import Team
 from spritelora.errors import ConfigError
 from spritelora.process import package_versions
-from spritelora.runs.layout import read_record
+from spritelora.runs.record import RunRecord
 from spritelora.sdxl.files.base import BaseModel
 from spritelora.sdxl.files.geometry import (
     SDXL_TEXT,
@@ -126,8 +126,7 @@ def settle_savings(
     """
     asked = config.hardware
     if config.resume is not None and asked.base is BaseFormat.auto:
-        recorded = read_record(Path(config.resume))["settings"].get("hardware", {})
-        asked = replace(asked, base=BaseFormat(recorded.get("base", BaseFormat.full.value)))
+        asked = replace(asked, base=RunRecord.read(Path(config.resume)).settings.hardware.base)
     config = replace(config, hardware=asked)
     plan, reason = team.share(choose_plan(config, read_geometry(base), hardware) if team.is_first else (FIRST, ""))
     if BaseFormat.auto is asked.base or asked.gradient_checkpointing is None:

@@ -1,0 +1,186 @@
+"""A run's record, `run.json`: what resume, validation, comparison and export read, and nobody else of its file."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import MISSING
+
+from spritelora.config.fields import declared_path, place_keys
+from spritelora.config.places import expand_known_home
+from spritelora.config.plain import flatten, from_plain, plain
+from spritelora.config.train.data_keys import Split
+from spritelora.config.train.hardware_keys import BaseFormat
+from spritelora.config.train.schema import TrainConfig
+from spritelora.errors import ResumeError
+from spritelora.files import read_json
+from spritelora.runs.layout import RECORD, STATE_FOLDER, is_run
+
+PLACES = place_keys(TrainConfig)
+BEFORE_THE_KEY: Mapping[str, Any] = {
+    "data.split": Split.sprite.value,
+    "hardware.base": BaseFormat.full.value,
+    "loss": {"_target_": "spritelora.diffusion.losses.MeanSquared"},
+    "timesteps": {"_target_": "spritelora.diffusion.timesteps.Uniform"},
+}
+"""What runs did before a key existed, where that is not the key's default."""
+RUN_ID = re.compile(r"[\w.-]{1,128}")
+
+
+@dataclass(frozen=True)
+class RunHardware:
+    """What a run was trained on. `base`: the format of the base model; `chosen`: why."""
+
+    device: str
+    name: str
+    precision: str
+    base: str = BaseFormat.full.value
+    chosen: str | None = None
+
+
+@dataclass(frozen=True)
+class RunModel:
+    """The base of a run: its folder, and a fingerprint of each part, which runs of the first versions lack."""
+
+    folder: str
+    weights: dict[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class RunData:
+    """The data of a run.
+
+    `hash`: of the sprites and captions. `factor`: what all were enlarged by. `views`: of what manifests say, by part.
+    `as_stored`: images are shown as they lie in their folder. `masks`, `regularisation`: hashes, None without any.
+    """
+
+    hash: str
+    num_training: int
+    num_held_out: int
+    matte: str
+    factor: int | list[int] | None = None
+    views: dict[str, str] = field(default_factory=dict[str, str])
+    as_stored: bool = False
+    masks: str | None = None
+    regularisation: str | None = None
+    num_regularisation: int | None = None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What is known, as plain values."""
+        without = () if self.views else ("views", "as_stored")
+        values = {key: value for key, value in plain(self).items() if key not in without}
+        return {key: value for key, value in values.items() if value is not None or key == "factor"}
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a run tells of itself.
+
+    `id`: of the run, its W&B run's too. `sweep`: the name of the one that it is a job of. `overrides`: as Hydra read
+    them. `settings`: as composed. `earlier`: hashes of the adapter files that it began with. `threads`: of the CPU,
+    None where it did not say.
+    """
+
+    name: str
+    id: str
+    sweep: str | None
+    overrides: list[str]
+    settings: TrainConfig
+    hardware: RunHardware
+    model: RunModel
+    data: RunData
+    versions: dict[str, str] = field(default_factory=dict[str, str])
+    earlier: dict[str, str] = field(default_factory=dict[str, str])
+    threads: int | None = None
+    unknown: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Settings that this version does not know, flat."""
+
+    @staticmethod
+    def read(source: Path) -> "RunRecord":
+        """The record of a run directory, or the copy kept in a checkpoint; paths in its settings have no `~`.
+
+        Raises ResumeError where `source` is neither, or its record is damaged.
+        """
+        file = _file_of(source)
+        try:
+            return from_json(read_json(file))
+        except OSError as error:
+            raise ResumeError(f"{file}: cannot be read ({error.strerror}); check its permissions") from error
+        except ValueError as error:
+            copy = "another copy of it" if file.parent.name == STATE_FOLDER else "one of the run's checkpoints"
+            raise ResumeError(f"{file}: not a run record ({error}); resume from {copy}") from error
+
+    @property
+    def flat(self) -> dict[str, Any]:
+        """The settings by their dotted keys, those that are unknown here too."""
+        return {**dict(flatten(plain(self.settings))), **self.unknown}
+
+    @property
+    def as_plain(self) -> dict[str, Any]:
+        """The record as it is written."""
+        values = {key: value for key, value in plain(self).items() if key != "unknown"}
+        order = ("name", "id", "sweep", "overrides", "settings", "hardware", "threads", "versions", "model", "earlier")
+        return {**{key: values[key] for key in order}, "data": self.data.facts}
+
+
+def from_json(content: object) -> RunRecord:
+    """The record in a file's content, with what older ones lack filled in.
+
+    Raises ValueError that says what is wrong.
+    """
+    if not isinstance(content, dict):
+        raise ValueError("it is no section of keys")
+    given = cast(dict[str, Any], content)
+    settings = given.get("settings")
+    if isinstance(settings, dict):
+        _fill_in(cast(dict[str, Any], settings))
+        _find_homes(cast(dict[str, Any], settings))
+    record = from_plain(RunRecord, {**given, "unknown": {}})
+    if RUN_ID.fullmatch(record.id) is None:
+        raise ValueError(f"id must be a word of letters and digits, got {record.id!r:.40}")
+    known = dict(flatten(plain(record.settings)))
+    own = dict(flatten(cast(dict[str, Any], settings)))
+    record.unknown.update({key: value for key, value in own.items() if key not in known and not _is_open(key, known)})
+    return record
+
+
+def default_settings() -> dict[str, Any]:
+    """The keys of a training that have a default, flat."""
+    return {name: value for name, value in flatten(plain(TrainConfig())) if value != MISSING}
+
+
+def _file_of(source: Path) -> Path:
+    if not source.is_dir():
+        raise ResumeError(f"resume={source}: no such folder; give a run directory or one of its checkpoints")
+    file = source / RECORD if is_run(source) else source / STATE_FOLDER / RECORD
+    if file.is_file():
+        return file
+    raise ResumeError(
+        f"resume={source}: neither a run directory ({RECORD}) nor a checkpoint ({STATE_FOLDER}/); a run that ended "
+        f"before its first record has nothing to go on from: type its command again"
+    )
+
+
+def _fill_in(settings: dict[str, Any]) -> None:
+    for key, value in BEFORE_THE_KEY.items():
+        section, _, name = key.rpartition(".")
+        place = settings.setdefault(section, {}) if section else settings
+        if isinstance(place, dict):
+            cast(dict[str, Any], place).setdefault(name, value)
+
+
+def _find_homes(settings: dict[str, Any], prefix: str = "") -> None:
+    """Give recorded paths the home folder of a `~`: earlier versions kept them as typed."""
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            _find_homes(cast(dict[str, Any], value), f"{prefix}{key}.")
+        elif isinstance(value, str) and declared_path(prefix + key, PLACES) in PLACES:
+            settings[key] = expand_known_home(value)
+
+
+def _is_open(key: str, known: Mapping[str, Any]) -> bool:
+    """Whether a key is the empty beginning of others that are known."""
+    return any(name.startswith(f"{key}.") for name in known)

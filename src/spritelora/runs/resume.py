@@ -1,0 +1,53 @@
+"""Which settings `resume=` brings back, and where a run writes, settled before Hydra composes."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from spritelora.config.command_line import NUMBERS_OF_GROUPS
+from spritelora.config.overrides import override_key, typed_place
+from spritelora.errors import ConfigError, ResumeError
+from spritelora.runs.layout import LOG, RECORD, is_run
+from spritelora.runs.output import is_occupied
+from spritelora.runs.record import RunRecord
+from spritelora.runs.recorded import refused_settings
+
+
+def replay_overrides(overrides: Sequence[str], is_multirun: bool) -> list[str]:
+    """Put the recorded overrides of the resumed run before those typed now, and settle the run directory.
+
+    Raises ConfigError for an `output` that holds files, ResumeError for a `resume` that is no run.
+    """
+    typed = {override_key(o): o for o in overrides}
+    output, source = (typed_place(overrides, key) for key in ("output", "resume"))
+    if source is None:
+        if output is not None and is_occupied(output, LOG):
+            raise ConfigError(f"output={output} is not an empty folder: choose another, or go on with resume={output}")
+        return list(overrides)
+    recorded = {override_key(o): o for o in RunRecord.read(source).overrides}
+    if refused := refused_settings(o for key, o in recorded.items() if key not in ("output", "resume", *typed)):
+        raise ResumeError(
+            f"resume={source}: {RECORD} records {', '.join(refused)}, which is no setting of a training as plain text, "
+            f'and nothing else is taken from a file; remove it from "overrides" there'
+        )
+    recorded = {k: o for k, o in recorded.items() if not _is_replaced(k, typed)}
+    settled = list({**recorded, **typed}.values())
+    if not is_run(source):
+        return settled
+    if is_multirun:
+        raise ConfigError(
+            f"resume={source} goes on in one folder, so -m cannot sweep over it; name a checkpoint instead"
+        )
+    if output is not None:
+        raise ConfigError(
+            f"resume={source} continues in that run's own folder: leave out output=, "
+            f"or name one of its checkpoints to start a new run"
+        )
+    stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    return [*settled, f"output={source}", f"hydra.output_subdir=.hydra/resumed_{stamp}"]
+
+
+def _is_replaced(recorded: str, typed: Collection[str]) -> bool:
+    """Whether a recorded override gives way to what was typed: a typed group replaces the keys that it sets too."""
+    groups = {key for key in typed if "." not in key}
+    set_by_groups = {NUMBERS_OF_GROUPS[g] for g in groups if g in NUMBERS_OF_GROUPS}
+    return recorded in ("output", "resume") or recorded.partition(".")[0] in groups or recorded in set_by_groups
