@@ -6,12 +6,12 @@ import pytest
 from omegaconf import OmegaConf
 
 from spritelora.config.command_line import split
-from spritelora.config.commands.generate import refuse_occupied
 from spritelora.config.overrides import typed_place
 from spritelora.door.compose import folders_in_home
 from spritelora.door.run_folder import AskedFolder, asked_folder
 from spritelora.door.sweep_resume import continue_sweep
 from spritelora.errors import ConfigError
+from spritelora.runs.output import refuse_occupied
 from spritelora.runs.record import RunRecord
 from spritelora.runs.resume import replay_overrides
 from spritelora.runs.sweep_record import SweepRecord, write_sweep

@@ -8,7 +8,7 @@ from spritelora.config.commands.caption import CaptionConfig
 from spritelora.config.commands.compare import CompareConfig
 from spritelora.config.commands.doctor import in_own_folder
 from spritelora.config.commands.export import ExportConfig
-from spritelora.config.commands.generate import GenerateConfig, refuse_occupied
+from spritelora.config.commands.generate import GenerateConfig
 from spritelora.config.commands.lora import LoraFilesConfig
 from spritelora.config.commands.make_base import MakeBaseConfig
 from spritelora.config.commands.prepare import PrepareConfig
@@ -19,6 +19,7 @@ from spritelora.config.train.consistency import check_training
 from spritelora.config.train.schema import TrainConfig
 from spritelora.door.cli import command
 from spritelora.process import quick_imports
+from spritelora.runs.output import refuse_occupied
 from spritelora.runs.resume import replay_overrides
 
 

@@ -13,8 +13,8 @@ from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
 
+from spritelora.config.recorded import PARAMS, PLAIN_KEYS, is_param, is_plain_text
 from spritelora.errors import ConfigError
-from spritelora.runs.recorded import PARAMS, PLAIN_KEYS, is_param, is_plain_text
 
 _yaml: Any = yaml  # its annotations are partial
 RESOLVERS = ("place", "run_dir", "temp_dir", "share", "jobs_at_once", "gpus_per_job", "now")

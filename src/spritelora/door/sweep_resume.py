@@ -11,10 +11,10 @@ from spritelora.config.command_line import CommandLine
 from spritelora.config.fields import text_keys
 from spritelora.config.free_text import quote, quote_free_text
 from spritelora.config.overrides import override_key, typed_place
+from spritelora.config.recorded import refused_of_sweep
 from spritelora.config.train.schema import TrainConfig
 from spritelora.errors import ConfigError
 from spritelora.runs.output import HYDRA
-from spritelora.runs.recorded import refused_of_sweep
 from spritelora.runs.sweep_record import SWEEP, SweepRecord, is_sweep, read_sweep
 
 FREE = (

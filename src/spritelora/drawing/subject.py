@@ -10,7 +10,10 @@ from spritelora.adapters.files.lora_file import LoraFile
 from spritelora.config.train.schema import Prediction
 from spritelora.embedded.location import embedded_base
 from spritelora.errors import ConfigError, WeightsError
+from spritelora.program import typed
+from spritelora.runs.layout import FINAL, LORA_FILE, is_run
 from spritelora.runs.record import RunRecord
+from spritelora.training.callbacks.checkpoints import newest_checkpoint
 
 USUAL_STEPS, USUAL_GUIDANCE = 25, 8.0
 
@@ -60,3 +63,20 @@ def resolution_of(lora: LoraFile) -> int | None:
     if side_px < 32 or side_px % 32:
         raise WeightsError(f"{lora.path}: trained at {side_px} px, it says; set model.resolution")
     return side_px
+
+
+def find_checkpoint(source: Path) -> Path:
+    """A run's final checkpoint, else its newest, or `source` where that is one. Raises ConfigError where none is."""
+    if not source.is_dir():
+        raise ConfigError(f"run={source}: no such folder; give a run directory or one of its checkpoints")
+    if (source / LORA_FILE).is_file() and not is_run(source):
+        return source
+    if not is_run(source):
+        raise ConfigError(f"run={source}: neither a run directory (run.json) nor a checkpoint ({LORA_FILE})")
+    checkpoint = source / FINAL if (source / FINAL).is_dir() else newest_checkpoint(source)
+    if checkpoint is None:
+        raise ConfigError(
+            f"run={source}: the run has no checkpoint yet, so there is no LoRA to take; go on with it: "
+            f"{typed('train', f'resume={source}')}"
+        )
+    return checkpoint

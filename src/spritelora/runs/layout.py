@@ -1,4 +1,4 @@
-"""What a run's files are called, by which the command line finds it."""
+"""Names of the files and folders that a run and its validation leave on disk."""
 
 import re
 from pathlib import Path
@@ -8,6 +8,8 @@ LOG = "train.log"
 STATE_FOLDER = "training_state"
 FINAL = "checkpoint_final"
 BEST = "checkpoint_best"
+LORA_FILE = "lora.safetensors"
+VALIDATION, COLOUR_PROFILES = "validation.json", "colours.npz"
 CHECKPOINT_PATTERN = re.compile(r"checkpoint_(step_(\d+)|final|best)$")
 
 

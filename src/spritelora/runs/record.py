@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from omegaconf import MISSING
-
 from spritelora.config.fields import declared_path, place_keys
 from spritelora.config.places import expand_known_home
 from spritelora.config.plain import flatten, from_plain, plain
@@ -145,11 +143,6 @@ def from_json(content: object) -> RunRecord:
     own = dict(flatten(cast(dict[str, Any], settings)))
     record.unknown.update({key: value for key, value in own.items() if key not in known and not _is_open(key, known)})
     return record
-
-
-def default_settings() -> dict[str, Any]:
-    """The keys of a training that have a default, flat."""
-    return {name: value for name, value in flatten(plain(TrainConfig())) if value != MISSING}
 
 
 def _file_of(source: Path) -> Path:

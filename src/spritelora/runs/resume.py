@@ -5,11 +5,11 @@ from datetime import datetime
 
 from spritelora.config.command_line import NUMBERS_OF_GROUPS
 from spritelora.config.overrides import override_key, typed_place
+from spritelora.config.recorded import refused_settings
 from spritelora.errors import ConfigError, ResumeError
 from spritelora.runs.layout import LOG, RECORD, is_run
 from spritelora.runs.output import is_occupied
 from spritelora.runs.record import RunRecord
-from spritelora.runs.recorded import refused_settings
 
 
 def replay_overrides(overrides: Sequence[str], is_multirun: bool) -> list[str]:

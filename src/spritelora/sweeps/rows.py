@@ -10,18 +10,17 @@ from typing import Any
 
 from spritelora.adapters.files.bases import EMBEDDED, base_of, require_sdxl
 from spritelora.adapters.files.lora_file import PEFT_WEIGHTS, LoraFile, read_lora_file
-from spritelora.commands.export.export import COLOURS, VALIDATION
 from spritelora.config.train.adapter_keys import AdapterKind
 from spritelora.config.train.schema import TrainConfig
 from spritelora.errors import ConfigError, ResumeError, SpriteLoraError, WeightsError
 from spritelora.evaluation.colour_distance import read_colours
 from spritelora.evaluation.comparison import Cell, Row, as_values
 from spritelora.files import read_json
-from spritelora.runs.layout import RECORD, is_run
+from spritelora.runs.layout import COLOUR_PROFILES, FINAL, LORA_FILE, RECORD, VALIDATION, is_run
 from spritelora.runs.metrics import LINES, read_lines
 from spritelora.runs.record import RunRecord
 from spritelora.runs.sweep_record import read_job
-from spritelora.training.callbacks.checkpoints import FINAL, LORA_FILE, checkpoint_step, newest_checkpoint
+from spritelora.training.callbacks.checkpoints import checkpoint_step, newest_checkpoint
 
 SWEEP = "multirun.yaml"
 LOSS = "validation_loss"
@@ -204,7 +203,7 @@ def _with_validation(row: Row, folder: Path) -> Row:
         told = found["settings"]
         same = ("resolution", "steps", "guidance", "negative_prompt", "seed", "images_per_prompt")
         drawn_as = json.dumps([{k: told[k] for k in same}, [p["prompt"] for p in found["prompts"]]])
-        colours = read_colours(folder / COLOURS, found["shown_strength"])
+        colours = read_colours(folder / COLOUR_PROFILES, found["shown_strength"])
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise ConfigError(f"{file}: not a record of a validation ({error}); validate again: overwrite=true") from error
     return Row({**row.cells, **cells}, row.losses, values, drawn_as, colours)

@@ -11,11 +11,11 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from spritelora.commands.generate.generate import Finishing, finish_images, generate
-from spritelora.config.commands.generate import BaseConfig, GenerateConfig, refuse_occupied
+from spritelora.config.commands.generate import BaseConfig, GenerateConfig
 from spritelora.config.invocation import Invocation
 from spritelora.errors import ConfigError, DatasetError, ResumeError, SpriteLoraError, WeightsError
 from spritelora.evaluation.grid import Grid
-from spritelora.runs.output import begin, is_occupied
+from spritelora.runs.output import begin, is_occupied, refuse_occupied
 from spritelora.sdxl.sample import start_noise
 from spritelora.sprites.folder.sprite_folder import read_folder
 from spritelora.sprites.pixels.image import apply_matte, read_sprite, scale_nearest, without_hidden_colour

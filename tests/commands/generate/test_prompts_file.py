@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from spritelora.commands.generate.generate import Source, read_prompts
+from spritelora.commands.generate.generate import read_prompts
+from spritelora.commands.generate.source import Source
 from spritelora.config.commands.generate import GenerateConfig
 from spritelora.drawing.prompts_file import read_prompts_file
 from spritelora.errors import ConfigError

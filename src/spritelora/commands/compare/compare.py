@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from spritelora.commands.export.export import VALIDATION
 from spritelora.commands.lora.lora import check_free
 from spritelora.commands.validate.settings import IMAGES
 from spritelora.commands.validate.wandb_report import log_comparison
@@ -21,6 +20,7 @@ from spritelora.evaluation.comparison import Row, columns, sort_rows, to_csv
 from spritelora.file_names import safe_name, tell_apart
 from spritelora.files import write_whole
 from spritelora.reports.comparison_page import make_page
+from spritelora.runs.layout import VALIDATION
 from spritelora.runs.record import RunRecord
 from spritelora.sprites.names import slug
 from spritelora.sprites.pixels.image import Pixels

@@ -20,21 +20,19 @@ from spritelora.adapters.files.metadata import shared_tags, thumbnail_url
 from spritelora.adapters.files.workflow import Drawing, api_form, build_nodes, ui_form
 from spritelora.commands.lora.lora import check_free, common_dtype, name_output
 from spritelora.config.commands.export import ExportConfig, LoraFormat
+from spritelora.drawing.subject import find_checkpoint
 from spritelora.errors import ConfigError, WeightsError
 from spritelora.file_names import safe_name
 from spritelora.files import read_json, write_whole
-from spritelora.program import typed
-from spritelora.runs.layout import STATE_FOLDER, is_run
+from spritelora.runs.layout import LORA_FILE, STATE_FOLDER, VALIDATION, is_run
 from spritelora.runs.record import RunRecord
 from spritelora.sdxl.files.base import BaseModel
-from spritelora.training.callbacks.checkpoints import FINAL, LORA_FILE, newest_checkpoint
 from spritelora.training.state_files import TENSORS
 from spritelora.weight_files.container import PICKLES, open_tensors
 
 log = logging.getLogger(__name__)
 
 USUAL_STRENGTH, USUAL_FACTOR = 0.8, 8
-VALIDATION, COLOURS = "validation.json", "colours.npz"
 FILES_OF_REPOSITORIES = {"stabilityai/stable-diffusion-xl-base-1.0": "sd_xl_base_1.0.safetensors"}
 """The single file that is the model of a hub repository, as people have it for ComfyUI."""
 CHOOSE = "choose the file of "
@@ -84,23 +82,6 @@ def read_others(names: list[str]) -> dict[Path, LoraFile]:
     for lora in others.values():
         require_sdxl(lora)
     return others
-
-
-def find_checkpoint(source: Path) -> Path:
-    """A run's final checkpoint, else its newest, or `source` where that is one. Raises ConfigError where none is."""
-    if not source.is_dir():
-        raise ConfigError(f"run={source}: no such folder; give a run directory or one of its checkpoints")
-    if (source / LORA_FILE).is_file() and not is_run(source):
-        return source
-    if not is_run(source):
-        raise ConfigError(f"run={source}: neither a run directory (run.json) nor a checkpoint ({LORA_FILE})")
-    checkpoint = source / FINAL if (source / FINAL).is_dir() else newest_checkpoint(source)
-    if checkpoint is None:
-        raise ConfigError(
-            f"run={source}: the run has no checkpoint yet, so there is no LoRA to take; go on with it: "
-            f"{typed('train', f'resume={source}')}"
-        )
-    return checkpoint
 
 
 def settle_output(config: ExportConfig, run_dir: Path, title: str) -> Path:

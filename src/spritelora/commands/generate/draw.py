@@ -3,13 +3,13 @@
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from spritelora.adapters.files.bases import require_sdxl
 from spritelora.adapters.files.lora_file import LoraFile, read_lora_file
 from spritelora.adapters.layers.earlier_files import lay_recorded
+from spritelora.commands.generate.source import Source
 from spritelora.commands.train.record import warn_of_base
 from spritelora.config.commands.generate import GenerateConfig
 from spritelora.config.train.hardware_keys import Precision
@@ -32,16 +32,13 @@ from spritelora.sdxl.sample import start_noise
 from spritelora.sprites.pixels.image import Pixels
 from spritelora.training.hardware import choose_hardware
 
-if TYPE_CHECKING:
-    from spritelora.commands.generate.generate import Source
-
 log = logging.getLogger(__name__)
 
 EMBEDDED_GUIDANCE = 3.0
 
 
 def draw_images(
-    config: GenerateConfig, source: "Source", prompts: list[str], check_side: Callable[[int], None]
+    config: GenerateConfig, source: Source, prompts: list[str], check_side: Callable[[int], None]
 ) -> list[Pixels]:
     """`count` images for each prompt, prompt by prompt, RGB. `check_side`: raises for a side that does not do."""
     hardware = choose_hardware(config.device, Precision.auto)
@@ -73,7 +70,7 @@ def draw_images(
         return studio.draw(strengths, bar.update)
 
 
-def settle_drawing(config: GenerateConfig, source: "Source", loras: list[LoraFile], base: BaseModel) -> Drawing:
+def settle_drawing(config: GenerateConfig, source: Source, loras: list[LoraFile], base: BaseModel) -> Drawing:
     """As typed, else as the run drew its samples, else as the LoRA file or the base says."""
     typed, is_embedded = config.sampler, is_same(base.folder, embedded_base())
     negative = typed.negative_prompt

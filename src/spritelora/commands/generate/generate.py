@@ -6,18 +6,18 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from spritelora.commands.generate import finish, pack
 from spritelora.commands.generate.palette_file import MAX_COLOURS, Colours, read_palette
+from spritelora.commands.generate.source import Source, find_source
 from spritelora.config.commands.generate import LOG, Background, GenerateConfig
 from spritelora.config.invocation import Invocation
 from spritelora.config.train.data_keys import DataConfig
 from spritelora.data.training_set import TrainingSet, read_training_set
 from spritelora.drawing.prompts_file import read_prompts_file
-from spritelora.errors import ConfigError, DatasetError, WeightsError
+from spritelora.errors import ConfigError, DatasetError
 from spritelora.evaluation.cell_colours import snap
 from spritelora.evaluation.colours import image_oklab
 from spritelora.evaluation.grid import Grid, find_edges, find_grid, find_pitch, step_strengths
@@ -25,9 +25,7 @@ from spritelora.evaluation.native_sprites import wanted_grid
 from spritelora.file_names import safe_name, tell_apart
 from spritelora.files import write_whole
 from spritelora.process import quick_imports
-from spritelora.runs.layout import is_run
 from spritelora.runs.output import begin, end
-from spritelora.runs.record import RunRecord
 from spritelora.sprites.folder.prepared import NativeSprite
 from spritelora.sprites.folder.sprite_folder import native_sprite
 from spritelora.sprites.names import slug
@@ -35,20 +33,6 @@ from spritelora.sprites.pixels.image import Pixels, exact_scale, parse_colour
 from spritelora.sprites.pixels.palette import count_colours
 
 log = logging.getLogger(__name__)
-
-LORA = "lora.safetensors"
-
-
-@dataclass(frozen=True)
-class Source:
-    """Whose images are drawn. `record`: the run's, None without one."""
-
-    loras: list[Path]
-    record: RunRecord | None
-
-    def recorded(self, section: str, name: str, default: Any) -> Any:
-        """A setting of the run, else `default`."""
-        return default if self.record is None else getattr(getattr(self.record.settings, section), name)
 
 
 @dataclass(frozen=True)
@@ -84,24 +68,6 @@ def generate(config: GenerateConfig, invocation: Invocation) -> None:
     sprites = finish_images(images, finishing, names)
     _write(folder, config, prompts, names, sprites)
     end(folder, LOG)
-
-
-def find_source(config: GenerateConfig) -> Source:
-    """The LoRAs to draw with. Raises ConfigError for two origins of them or a run without, WeightsError for no file."""
-    if config.run is not None and config.lora:
-        raise ConfigError("run= and lora= are both given: leave one out")
-    files = [Path(name) for name in config.lora]
-    if missing := [str(file) for file in files if not file.exists()]:
-        raise WeightsError(f"lora={', '.join(missing)}: no such file; give LoRA files, or run=RUN for a run's newest")
-    if config.run is None:
-        return Source(files, None)
-    with quick_imports():  # torch is slow to import
-        from spritelora.commands.export.export import find_checkpoint
-
-    run = Path(config.run)
-    record = RunRecord.read(run) if is_run(run) else None
-    checkpoint = find_checkpoint(run)
-    return Source([checkpoint / LORA], record or RunRecord.read(checkpoint))
 
 
 def read_prompts(config: GenerateConfig, source: Source) -> list[str]:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from spritelora.config.train.adapter_keys import AdapterKind
 from spritelora.config.train.schema import TrainConfig
+from spritelora.runs.layout import LORA_FILE
 from spritelora.runs.metrics import SUMMARY
 from spritelora.sprites.passes import USUAL_PASSES
-from spritelora.training.callbacks.checkpoints import LORA_FILE
 from spritelora.training.hardware import Hardware
 from spritelora.training.probe import StepCost
 

@@ -15,7 +15,8 @@ from spritelora.config.invocation import Invocation
 from spritelora.config.train.schema import TrainConfig
 from spritelora.errors import TimeUp
 from spritelora.program import typed
-from spritelora.training.callbacks.checkpoints import FINAL, TIME_UP
+from spritelora.runs.layout import FINAL
+from spritelora.training.callbacks.checkpoints import TIME_UP
 from spritelora.training.callbacks.samples import SAMPLES, step_folder
 from spritelora.training.callbacks.stopping import BestCheckpoint
 from spritelora.training.hardware import Hardware

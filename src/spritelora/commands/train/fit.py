@@ -41,17 +41,10 @@ from spritelora.data.team import Team
 from spritelora.data.training_set import TrainingSet
 from spritelora.embedded.location import embedded_base
 from spritelora.errors import DatasetError, Pruned, TrainingError
-from spritelora.runs.layout import STATE_FOLDER
+from spritelora.runs.layout import FINAL, LORA_FILE, STATE_FOLDER
 from spritelora.runs.record import RunRecord
 from spritelora.sdxl.files.base import BaseModel, find_base
-from spritelora.training.callbacks.checkpoints import (
-    FINAL,
-    LORA_FILE,
-    TIME_UP,
-    Checkpoints,
-    StopRequest,
-    reopen_run,
-)
+from spritelora.training.callbacks.checkpoints import TIME_UP, Checkpoints, StopRequest, reopen_run
 from spritelora.training.callbacks.ema import Average
 from spritelora.training.callbacks.finite import FiniteGuard
 from spritelora.training.callbacks.max_norm import MaxNorm

@@ -16,13 +16,13 @@ from spritelora.config.fields import declared_path, place_keys
 from spritelora.config.invocation import UNTOLD, Invocation
 from spritelora.config.plain import flatten
 from spritelora.config.train.hardware_keys import BaseFormat
-from spritelora.config.train.schema import TrainConfig
+from spritelora.config.train.schema import TrainConfig, default_settings
 from spritelora.data.cache import Cache
 from spritelora.data.training_set import TrainingSet
 from spritelora.errors import ResumeError
 from spritelora.files import is_same
 from spritelora.process import package_versions
-from spritelora.runs.record import RunData, RunHardware, RunModel, RunRecord, default_settings
+from spritelora.runs.record import RunData, RunHardware, RunModel, RunRecord
 from spritelora.sdxl.files.base import BaseModel, fingerprints
 from spritelora.training.hardware import Hardware
 

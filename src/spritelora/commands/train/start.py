@@ -9,9 +9,9 @@ from pathlib import Path
 from spritelora.commands.train.record import check_resumable
 from spritelora.config.train.schema import TrainConfig
 from spritelora.errors import ResumeError, first_line
-from spritelora.runs.layout import is_run
+from spritelora.runs.layout import FINAL, is_run
 from spritelora.runs.record import RunRecord
-from spritelora.training.callbacks.checkpoints import FINAL, checkpoint_step, newest_checkpoint, tidy_checkpoints
+from spritelora.training.callbacks.checkpoints import checkpoint_step, newest_checkpoint, tidy_checkpoints
 from spritelora.training.hardware import is_out_of_memory
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from spritelora.adapters.files.bases import require_sdxl
 from spritelora.adapters.files.lora_file import LoraFile, read_lora_file
-from spritelora.commands.export.export import VALIDATION, find_checkpoint
 from spritelora.config.commands.validate import ValidateConfig
 from spritelora.config.train.data_keys import DataConfig
 from spritelora.config.train.schema import ModelConfig, SamplerConfig
@@ -16,16 +15,16 @@ from spritelora.drawing.subject import (
     USUAL_GUIDANCE,
     USUAL_STEPS,
     Drawing,
+    find_checkpoint,
     model_of,
     resolution_of,
     settle_weights,
 )
 from spritelora.errors import ConfigError
-from spritelora.runs.layout import is_run
+from spritelora.runs.layout import LORA_FILE, VALIDATION, is_run
 from spritelora.runs.output import is_occupied
 from spritelora.runs.record import RunRecord
 from spritelora.sprites.split import choose_subset
-from spritelora.training.callbacks.checkpoints import LORA_FILE
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,6 @@ import numpy as np
 from PIL import Image
 
 from spritelora.adapters.layers.earlier_files import lay_recorded
-from spritelora.commands.export.export import COLOURS, VALIDATION
 from spritelora.commands.train.announce import duration
 from spritelora.commands.train.record import warn_of_base
 from spritelora.commands.validate import settings as settle
@@ -45,6 +44,7 @@ from spritelora.evaluation.validation_record import make_record
 from spritelora.file_names import safe_name
 from spritelora.files import write_whole
 from spritelora.reports.validation_page import PageSprites, make_page
+from spritelora.runs.layout import COLOUR_PROFILES, VALIDATION
 from spritelora.runs.output import begin, end
 from spritelora.sdxl.files.base import BaseModel, find_base
 from spritelora.sdxl.sample import start_noise
@@ -191,7 +191,7 @@ def _write(
                 for number, (image, prompt) in enumerate(zip(drawn.images, validation.prompts, strict=True)):
                     Image.fromarray(image).save(folder / f"{number:02d}_{safe_name(slug(prompt) or 'prompt')}.png")
         profiles = {strength: drawn.profiles for strength, drawn in validation.by_strength.items()}
-        write_whole(output / COLOURS, pack_colours(profiles, validation.target))
+        write_whole(output / COLOUR_PROFILES, pack_colours(profiles, validation.target))
         record = make_record(validation, told)
         write_whole(output / VALIDATION, json.dumps(record, indent=1) + "\n")
         write_whole(output / settle.PAGE, make_page(title, validation, told, sprites))

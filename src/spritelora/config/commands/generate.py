@@ -1,15 +1,11 @@
 """Configuration of `scripts/generate.py`."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from spritelora.config.fields import key, section
-from spritelora.config.overrides import typed_place
 from spritelora.config.train.hardware_keys import Device
 from spritelora.config.train.schema import Prediction
-from spritelora.errors import ConfigError
-from spritelora.runs.output import is_occupied
 
 LOG = "generate.log"
 
@@ -99,11 +95,3 @@ class GenerateConfig:
     model: BaseConfig = section(BaseConfig)
     data: PaletteSource = section(PaletteSource)
     sampler: DrawConfig = section(DrawConfig)
-
-
-def refuse_occupied(overrides: Sequence[str], is_multirun: bool) -> list[str]:  # noqa: ARG001
-    """The overrides as they are. Raises ConfigError where `output` names what holds files: nothing is overwritten."""
-    output = typed_place(overrides, "output")
-    if output is not None and is_occupied(output, LOG):
-        raise ConfigError(f"output={output} is not an empty folder, and nothing is overwritten: choose another")
-    return list(overrides)

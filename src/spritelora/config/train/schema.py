@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from spritelora.config.fields import key, section
+from spritelora.config.plain import flatten, plain
 from spritelora.config.train.adapter_keys import (
     AdapterConfig,
     AdapterKind,
@@ -120,3 +121,8 @@ class TrainConfig:
         """The global batch: sprites of one optimizer step, over all processes."""
         num_processes = self.hardware.devices * self.hardware.num_nodes
         return self.trainer.batch_size * self.trainer.accumulate * num_processes
+
+
+def default_settings() -> dict[str, Any]:
+    """The keys of a training that have a default, flat."""
+    return {name: value for name, value in flatten(plain(TrainConfig())) if value != MISSING}

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from spritelora.data.team import Team
 from spritelora.errors import ResumeError, TrainingError, WeightsError
 from spritelora.files import is_same, read_json, sync, write_whole
-from spritelora.runs.layout import BEST, CHECKPOINT_PATTERN, FINAL, RECORD, STATE_FOLDER
+from spritelora.runs.layout import BEST, CHECKPOINT_PATTERN, FINAL, LORA_FILE, RECORD, STATE_FOLDER
 from spritelora.training.callbacks.progress import StepCallback, StepMeter
 from spritelora.training.logs.run_log import RunLog
 from spritelora.training.module import LoraModule
@@ -24,7 +24,6 @@ from spritelora.weight_files.container import open_tensors
 
 log = logging.getLogger(__name__)
 
-LORA_FILE = "lora.safetensors"
 PARTIAL, REPLACED, REMOVED = ".partial", ".replaced", ".removed"
 """Ends of the hidden names under which a checkpoint is written, makes room for its successor, and is removed."""
 

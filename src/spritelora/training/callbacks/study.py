@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spritelora.config.plain import from_plain
+from spritelora.config.recorded import is_storage_in
 from spritelora.errors import TrainingError, first_line
 from spritelora.files import read_json
-from spritelora.runs.recorded import is_storage_in
 
 if TYPE_CHECKING:
     import optuna

@@ -22,8 +22,9 @@ from spritelora.data.training_set import demo_folder
 from spritelora.embedded.location import embedded_base
 from spritelora.errors import TrainingError
 from spritelora.program import child_command
+from spritelora.runs.layout import FINAL, LORA_FILE
 from spritelora.runs.metrics import LINES, read_lines
-from spritelora.training.callbacks.checkpoints import FINAL, LORA_FILE, step_name
+from spritelora.training.callbacks.checkpoints import step_name
 from spritelora.weight_files.container import read_tensors
 
 SHORT = (
