@@ -3,6 +3,7 @@
 import math
 import os
 import re
+import stat
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,11 +18,13 @@ WAITS_S = (0.01, 0.05, 0.1, 0.2, 0.4, 0.8)
 def write_whole(file: Path, content: str | bytes) -> None:
     """Replace a file's content; a reader, and whoever comes after a kill, sees the old or the new, never a part.
 
-    Text is written as UTF-8. Raises OSError, and leaves the old file and nothing else.
+    Text is written as UTF-8; the rights on an old file stay. Raises OSError, and leaves the old file and nothing else.
     """
     partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
     try:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
+        with suppress(FileNotFoundError):
+            partial.chmod(stat.S_IMODE(file.stat().st_mode))
         replace(partial, file)
     except OSError:
         with suppress(OSError):

@@ -83,7 +83,7 @@ def test_what_is_no_lora_is_named(name: str, tmp_path: Path) -> None:
     [
         ({f"{Q}.alpha": torch.ones(2)}, "its alpha is 2 numbers and must be one"),
         ({f"{Q}.lora_up.weight": torch.ones(640, 4, dtype=torch.int8)}, "its weights are torch.int8; give the LoRA in"),
-        ({f"{Q}.lora_down.weight": torch.ones(0, 640), f"{Q}.lora_up.weight": torch.ones(640, 0)}, "do not fit toget"),
+        ({f"{Q}.lora_down.weight": torch.ones(0, 640), f"{Q}.lora_up.weight": torch.ones(640, 0)}, "is empty, as of rank 0"),
         ({"bundle_emb.gem.clip_l": torch.ones(4)}, "1 unknown keys, such as bundle_emb.gem.clip_l"),
         (named("alpha", "lora_up.weight", "magic"), "1 unknown keys, such as .*magic"),
     ],

@@ -99,7 +99,7 @@ def test_a_caption_of_another_kind_of_file_is_read_only(sprite_folder: Path) -> 
     image = sprite_folder / "sprite_02.png"
     image.with_suffix(".txt").unlink()
     found = [Source(image, image.name, "pixel art, told by metadata.jsonl", 1, ".")]
-    client = make_app(CaptionBook(sprite_folder, lint, lambda _folder: found)).test_client()
+    client = make_app(CaptionBook(sprite_folder, lint, lambda _folder: (found, {}))).test_client()
     assert entry_of(client, image.name)["writable"] is False
     answer = put(client, image.name, "mine", "")
     assert answer.status_code == 422

@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
+from spritelora import limits
 from spritelora.errors import DatasetError
 from spritelora.file_names import UNSAFE
 from spritelora.sprites.fit import Fit, Pair
-from spritelora.sprites.image import MAX_PIXELS, MAX_SIDE_PX, parse_colour
+from spritelora.sprites.image import parse_colour
 from spritelora.sprites.names import printable
 from spritelora.sprites.sidecars import Row, path_below, read_table
 
 MANIFEST = "manifest.jsonl"
 METADATA = "metadata.jsonl"
 MAX_TEXT, MAX_PATH = 64 * 1024, 1024
+MAX_PIXELS, MAX_SIDE_PX = limits.SPRITE_PIXELS.most, limits.SIDE_PX.most
 MAX_LISTED = 10
 
 

@@ -1,5 +1,6 @@
 """What the image files of a set hold, learned before anything is written: sprites, scales, sizes, colours."""
 
+import copy
 import dataclasses
 import hashlib
 from collections import Counter, defaultdict
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spritelora import limits
 from spritelora.errors import DatasetError
 from spritelora.sprites.findings import Finding, Severity
 from spritelora.sprites.image import Pixels, exact_scale, visible_colours, without_hidden_colour
@@ -198,6 +200,19 @@ class NativeSprites(Mapping[str, Pixels]):
         self._reading = reading
         self._kept: dict[str, Pixels] = {}
         self._room = KEPT_BYTES
+
+    def comparable(self) -> tuple["NativeSprites", list[Finding]]:
+        """Those that are small enough to be compared with one another, and a note on each of the others."""
+        small, findings = copy.copy(self), list[Finding]()
+        small._places = dict(self._places)
+        for name, (_, sprite) in self._places.items():
+            width, height = sprite.native_size
+            try:
+                limits.COMPARED_PIXELS.check(width * height, found=f"{width}x{height}")
+            except ValueError as error:
+                findings.append(Finding("uncompared", Severity.note, name, str(error)))
+                del small._places[name]
+        return small, findings
 
     def __getitem__(self, name: str) -> Pixels:
         if name in self._kept:

@@ -21,12 +21,13 @@ from spritelora.evaluation.colours import image_oklab
 from spritelora.evaluation.grid import Grid, find_edges, find_grid, find_pitch, step_strengths
 from spritelora.file_names import safe_name, tell_apart
 from spritelora.files import write_whole
+from spritelora.limits import PALETTE_COLOURS
 from spritelora.sprites import finish, pack
 from spritelora.sprites.folder import native_sprite
 from spritelora.sprites.image import Pixels, exact_scale, parse_colour
 from spritelora.sprites.names import slug
 from spritelora.sprites.palette import count_colours
-from spritelora.sprites.palette_file import MAX_COLOURS, Colours, read_palette
+from spritelora.sprites.palette_file import Colours, read_palette
 from spritelora.sprites.prepared import NativeSprite
 from spritelora.tasks.data_sets import recorded_sets
 from spritelora.tasks.libraries import quick_imports
@@ -168,8 +169,8 @@ def _given_palette(text: str) -> Colours | int | None:
         return None
     if not re.fullmatch(r"\d+", text):
         return read_palette(Path(text))
-    if not 1 <= int(text) <= MAX_COLOURS:
-        raise ConfigError(f"palette={text}: a number of colours is from 1 to {MAX_COLOURS}")
+    if not 1 <= int(text) <= PALETTE_COLOURS.most:
+        raise ConfigError(f"palette={text}: a number of colours is from 1 to {PALETTE_COLOURS.most}")
     return int(text)
 
 
