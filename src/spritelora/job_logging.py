@@ -19,7 +19,7 @@ class BarSafeHandler(logging.StreamHandler[Any]):
 class Lines(logging.Formatter):
     """Formats a message so that no text in it, whoever wrote that, speaks to the terminal or begins a line."""
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's name)
+    def formatMessage(self, record: logging.LogRecord) -> str:
         record.message = paragraph(record.message)
         return super().formatMessage(record)
 

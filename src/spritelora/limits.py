@@ -50,7 +50,9 @@ CELLS = Limit(65_536, "{found}, over the limit of {most}")
 
 CAPTION_BYTES = Limit(64 * 1024, "is over {most} bytes; replace or remove it")
 TABLE_BYTES = Limit(_binary(64), "is over {most} bytes; replace or remove it")
-TABLE_ROWS = Limit(200_000, "has {found} lines, over the limit of {most}; part the set into folders with tables of their own")
+TABLE_ROWS = Limit(
+    200_000, "has {found} lines, over the limit of {most}; part the set into folders with tables of their own"
+)
 PROMPT_BYTES = Limit(_binary(1), "is over {most} bytes; part it into several files")
 PALETTE_BYTES = Limit(_binary(1), "is over {most} bytes; replace or remove it")
 PALETTE_COLOURS = Limit(256, "holds {found} colours, over the {most} of a palette; reduce it")
@@ -59,6 +61,7 @@ INDEX_BYTES = Limit(_binary(32), "is over {most} bytes; replace or remove it")
 SHEET_FRAMES = Limit(65_536, "{found} frames are over the limit of {most}")
 SHEET_FRAME_PIXELS = Limit(_binary(64), "its frames are over the limit of {most} pixels in all")
 SHEET_TAGS = Limit(1024, "{found} tags are over the limit of {most}")
+TAG_PLACES = Limit(250_000, "its tags hold {found} frames in all, over the limit of {most}; export fewer tags")
 TAGGED_FRAMES = Limit(4_000_000, "{found} frames times tags are over the limit of {most}; part the file into several")
 
 HEADER_BYTES = Limit(
@@ -72,6 +75,7 @@ LAYER_NUMBERS = Limit(
 FORMED_NUMBERS = Limit(
     4_000_000_000, "its LoHa layers make {found} numbers in all, over the limit of {most}, and SDXL has 3.5 billion"
 )
+MODEL_SETTINGS_BYTES = Limit(_binary(64), "is over {most} bytes; fetch the model again")
 SETTINGS_BYTES = Limit(_binary(8), "is over {most} bytes; get the adapter again")
 PATTERNS = Limit(16, "alpha_pattern has {found} patterns that are no names of layers, over the limit of {most}")
 PATTERN_LETTERS = Limit(4096, "a pattern of alpha_pattern has {found} letters, over the limit of {most}")

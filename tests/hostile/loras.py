@@ -14,7 +14,12 @@ from tests.hostile.trial import Kind
 from tests.weight_files.strangers import NOT_FINITE, OTHER_BASES, OTHER_WEIGHTS, STRANGERS, UNREAD, Q, plain
 
 INSPECT = ("scripts/lora.py", "mode=inspect", "loras={given}/gems.safetensors", "every_layer=true")
-MERGE = ("scripts/lora.py", "mode=merge", "loras=[{given}/gems.safetensors,{given}/gems.safetensors]", "output={out}/m.safetensors")
+MERGE = (
+    "scripts/lora.py",
+    "mode=merge",
+    "loras=[{given}/gems.safetensors,{given}/gems.safetensors]",
+    "output={out}/m.safetensors",
+)
 RESIZE = ("scripts/lora.py", "mode=resize", "loras={given}/gems.safetensors", "rank=2", "output={out}/r.safetensors")
 ADAPTER = ("scripts/lora.py", "mode=inspect", "loras={given}")
 
@@ -248,4 +253,3 @@ def kinds() -> Iterator[Kind]:
         yield Kind("adapter_config.json", name, _adapter(content), ADAPTER)
     for name, content in CONFIGS_TAKEN.items():
         yield Kind("adapter_config.json", name, _adapter(content), ADAPTER, may="either")
-

@@ -17,11 +17,12 @@ PALETTE = ("tests/hostile/read_file.py", "palette", "{given}")
 PROMPTS = ("tests/hostile/read_file.py", "prompts", "{given}/prompts.txt")
 
 Plant = Callable[[Path], object]
+Content = bytes | Callable[[], bytes]
 
 MB = 1 << 20
 DEEP = b'{"a":' * 100_000
 
-TEXTS: dict[str, bytes] = {
+TEXTS: dict[str, Content] = {
     "empty": b"",
     "blank": b" \n\t\n",
     "not UTF-8": b"a caf\xe9 gem",
@@ -32,10 +33,10 @@ TEXTS: dict[str, bytes] = {
     "C1": "a \x9b31m gem".encode(),
     "half a surrogate": b"a \xed\xa0\x80 gem",
     "70 KB": b"a gem " * 12_000,
-    "90 MB": b"a gem " * (15 * MB),
+    "90 MB": lambda: b"a gem " * (15 * MB),
     "zeros": bytes(5000),
 }
-TEXTS_TAKEN: dict[str, bytes] = {
+TEXTS_TAKEN: dict[str, Content] = {
     "with a mark of order": b"\xef\xbb\xbfa gem, red\n",
     "a forged line": b"a gem\nFORGED error: all is lost",
     "U+2028": "a gem\u2028FORGED".encode(),
@@ -50,10 +51,14 @@ TEXTS_TAKEN: dict[str, bytes] = {
 }
 
 
-def _with_text(content: bytes, suffix: str = ".txt") -> Plant:
+def _bytes(content: Content) -> bytes:
+    return content if isinstance(content, bytes) else content()
+
+
+def _with_text(content: Content, suffix: str = ".txt") -> Plant:
     def plant(given: Path) -> None:
         (given / "a.png").write_bytes(sprite_png())
-        (given / f"a{suffix}").write_bytes(content)
+        (given / f"a{suffix}").write_bytes(_bytes(content))
 
     return plant
 
@@ -62,7 +67,7 @@ def row(**values: Any) -> bytes:
     return json.dumps(values).encode() + b"\n"
 
 
-JSONL: dict[str, bytes] = {
+JSONL: dict[str, Content] = {
     "not JSON": b"{\n",
     "a list": b"[1]\n",
     "null": b"null\n",
@@ -81,16 +86,16 @@ JSONL: dict[str, bytes] = {
     "a name with escapes": row(file_name=f"{ESCAPES}.png", text="a gem"),
     "a name that is not there": row(file_name="b.png", text="a gem"),
     "two captions": row(file_name="a.png", text="a gem") + row(file_name="a.png", text="a key"),
-    "a caption of 64 MB": row(file_name="a.png", text="a gem " * (10 * MB)),
+    "a caption of 64 MB": lambda: row(file_name="a.png", text="a gem " * (10 * MB)),
     "escapes": row(file_name="a.png", text=ESCAPES),
     "half a surrogate": b'{"file_name": "a.png", "text": "\\ud800"}\n',
     "not UTF-8": b'{"file_name": "a.png", "text": "caf\xe9"}\n',
-    "90 MB of one line": b'{"file_name": "' + b"x" * (90 * MB) + b'"}\n',
-    "10,000,000 lines": b"{}\n" * 10_000_000,
-    "100,000 rows of nothing": b'{"file_name": "x.png", "text": "a"}\n' * 100_000,
-    "a line of 1,000,000 keys": b'{"a":1' + b',"b":1' * 1_000_000 + b"}\n",
+    "90 MB of one line": lambda: b'{"file_name": "' + b"x" * (90 * MB) + b'"}\n',
+    "10,000,000 lines": lambda: b"{}\n" * 10_000_000,
+    "100,000 rows of nothing": lambda: b'{"file_name": "x.png", "text": "a"}\n' * 100_000,
+    "a line of 1,000,000 keys": lambda: b'{"a":1' + b',"b":1' * 1_000_000 + b"}\n",
 }
-CSV: dict[str, bytes] = {
+CSV: dict[str, Content] = {
     "an open quote": b'file_name,text\na.png,"a gem\n',
     "an open quote before a row": b'file_name,text\na.png,"a gem\nb.png,a key"\n',
     "an open quote before a row, text first": b'text,file_name\n"a gem\na key",b.png\n"a\nc,b.png",a.png\n',
@@ -99,20 +104,20 @@ CSV: dict[str, bytes] = {
     "a NUL": b"file_name,text\na.png,a\0gem\n",
     "no columns": b"\n\n",
     "another column": b"name,words\na.png,a gem\n",
-    "a field of 1 MB": b'file_name,text\na.png,"' + b"a " * (MB // 2) + b'"\n',
-    "90 MB": b"file_name,text\n" + b"a.png,a gem\n" * (90 * MB // 12),
-    "1,000,000 columns": b"file_name,text" + b",x" * 1_000_000 + b"\na.png,a gem\n",
+    "a field of 1 MB": lambda: b'file_name,text\na.png,"' + b"a " * (MB // 2) + b'"\n',
+    "90 MB": lambda: b"file_name,text\n" + b"a.png,a gem\n" * (90 * MB // 12),
+    "1,000,000 columns": lambda: b"file_name,text" + b",x" * 1_000_000 + b"\na.png,a gem\n",
     "not UTF-8": b"file_name,text\na.png,caf\xe9\n",
     "a formula": b"file_name,text\n=cmd|' /C calc'!A0,a gem\n",
     "carriage returns": b"file_name,text\ra.png,a gem\r",
 }  # fmt: skip
 
 
-def _with_table(name: str, content: bytes) -> Plant:
+def _with_table(name: str, content: Content) -> Plant:
     def plant(given: Path) -> None:
         for image in ("a.png", "b.png"):
             (given / image).write_bytes(sprite_png(image == "a.png"))
-        (given / name).write_bytes(content)
+        (given / name).write_bytes(_bytes(content))
 
     return plant
 
@@ -127,8 +132,8 @@ def _index(frames: Any = None, tags: Any = None, **meta: Any) -> Plant:
     return lambda given: write_json(_sheet(given), good if frames is None else frames, tags, **meta)
 
 
-def _index_text(content: bytes, suffix: str = ".json") -> Plant:
-    return lambda given: _sheet(given).with_suffix(suffix).write_bytes(content)
+def _index_text(content: Content, suffix: str = ".json") -> Plant:
+    return lambda given: _sheet(given).with_suffix(suffix).write_bytes(_bytes(content))
 
 
 def many_frames(number: int, name: str = "hero {}") -> list[dict[str, Any]]:
@@ -143,8 +148,8 @@ INDEXES: dict[str, Plant] = {
     "frames a number": _index(7),
     "frames of null": _index([None]),
     "no frames": _index([]),
-    "70,000 frames": _index(many_frames(70_000)),
-    "20,000 tags": _index(None, [tag(f"t{i}", 0, 5) for i in range(20_000)]),
+    "70,000 frames": lambda given: _index(many_frames(70_000))(given),
+    "20,000 tags": lambda given: _index(None, [tag(f"t{i}", 0, 5) for i in range(20_000)])(given),
     "tags a number": _index(None, 5),  # pyright: ignore
     "a tag that ends before it begins": _index(None, [tag("walk", 5, 0)]),
     "a tag of 2^63": _index(None, [tag("walk", 0, 2**63)]),
@@ -173,8 +178,8 @@ INDEXES_TAKEN: dict[str, Plant] = {
     "3,000 frames in 1,000 tags": _index(many_frames(3000), [tag(f"t{i}", 0, 2999) for i in range(1000)]),
     "an image out of the folder": _index(None, None, image="../victim/treasure.txt"),
     "an image that is a number": _index(None, None, image=5),
-    "32 MB of another kind": _index_text(b'{"x": [' + b"0," * (15 * MB) + b"0]}"),
-    "31 MB of rectangles that are none": _index_text(b"[" + b'{"x":1},' * (3 * MB) + b"0]"),
+    "32 MB of another kind": _index_text(lambda: b'{"x": [' + b"0," * (15 * MB) + b"0]}"),
+    "31 MB of rectangles that are none": _index_text(lambda: b"[" + b'{"x":1},' * (3 * MB) + b"0]"),
     "layers that are deep": _index(None, None, layers=[[[[[]]]]]),
     "a Unity file": _index_text(b"sprites:\n  - name: !!python/object/apply:os.system ['touch sprung']\n", ".png.meta"),
     "a property list": _index_text(b"<!DOCTYPE plist SYSTEM 'http://127.0.0.1:9/x.dtd'><plist/>", ".plist"),
@@ -190,14 +195,14 @@ LAYOUTS: dict[str, tuple[Callable[[], bytes], str]] = {
     "a cell of words": (lambda: sprite_png(), "sheet=$(touch sprung)"),
 }
 
-PALETTES: dict[str, tuple[str, bytes]] = {
+PALETTES: dict[str, tuple[str, Content]] = {
     "GPL of nothing": ("p.gpl", b""),
     "GPL without its head": ("p.gpl", b"1 2 3\n"),
     "GPL of words": ("p.gpl", b"GIMP Palette\na b c\n"),
     "GPL over 255": ("p.gpl", b"GIMP Palette\n256 0 0\n"),
     "GPL of negative numbers": ("p.gpl", b"GIMP Palette\n-1 0 0\n"),
     "GPL of 300 colours": ("p.gpl", b"GIMP Palette\n" + b"".join(b"%d %d 0\n" % (i % 256, i // 256) for i in range(300))),
-    "GPL of 40 MB": ("p.gpl", b"GIMP Palette\n" + b"0 0 0\n" * (7 * MB)),
+    "GPL of 40 MB": ("p.gpl", lambda: b"GIMP Palette\n" + b"0 0 0\n" * (7 * MB)),
     "GPL of other digits": ("p.gpl", "GIMP Palette\n\u0661 \u0662 \u0663 \u0664\n".encode()),
     "hex of words": ("p.hex", b"zzzzzz\n"),
     "hex of 7 digits": ("p.hex", b"1234567\n"),
@@ -215,21 +220,21 @@ PALETTES: dict[str, tuple[str, bytes]] = {
     "a pickle": ("p.gpl", b"cos\nsystem\n(S'touch sprung'\ntR."),
 }  # fmt: skip
 
-PROMPT_FILES: dict[str, bytes] = {
+PROMPT_FILES: dict[str, Content] = {
     "empty": b"",
     "comments alone": b"# a\n#b\n",
     "not UTF-8": b"caf\xe9\n",
     "UTF-16": "a gem\n".encode("utf-16"),
     "options": b"a gem --n blurry --w 5000\n",
     "a prompt twice": b"a gem\na gem\n",
-    "50 MB": b"a gem %d\n" * 6_000_000,
+    "50 MB": lambda: b"a gem %d\n" * 6_000_000,
     "200,000 prompts": b"".join(b"a gem %d\n" % i for i in range(200_000)),
     "a prompt of 900 KB": b"a " * 450_000,
     "escapes": f"a {ESCAPES}\n".encode() * 2,
     "a forged line": b"a gem\rFORGED --n x\n",
     "a NUL": b"a \0 gem\n",
 }
-PROMPT_FILES_TAKEN: dict[str, bytes] = {
+PROMPT_FILES_TAKEN: dict[str, Content] = {
     "code": b"__import__('os').system('touch sprung')\n${oc.env:HOME}\n{0}\n",
     "paths": b"../../victim/treasure.txt\n/etc/passwd\n",
 }
@@ -256,14 +261,12 @@ def kinds() -> Iterator[Kind]:
         plant = lambda given, content=content: (given / "a.png").write_bytes(content())  # noqa: E731
         yield Kind("sheet", name, plant, (*CHECK, layout))
     for name, (file, content) in PALETTES.items():
-        plant = lambda given, file=file, content=content: (given / file).write_bytes(content)  # noqa: E731
+        plant = lambda given, file=file, content=content: (given / file).write_bytes(_bytes(content))  # noqa: E731
         yield Kind("palette", name, plant, PALETTE)
     for name, content in PROMPT_FILES.items():
-        plant = lambda given, content=content: (given / "prompts.txt").write_bytes(content)  # noqa: E731
+        plant = lambda given, content=content: (given / "prompts.txt").write_bytes(_bytes(content))  # noqa: E731
         may = "either" if name in ("a NUL", "a forged line") else "refused"
         yield Kind("prompts file", name, plant, PROMPTS, may=may)
     for name, content in PROMPT_FILES_TAKEN.items():
-        plant = lambda given, content=content: (given / "prompts.txt").write_bytes(content)  # noqa: E731
+        plant = lambda given, content=content: (given / "prompts.txt").write_bytes(_bytes(content))  # noqa: E731
         yield Kind("prompts file", name, plant, PROMPTS, may="taken")
-
-

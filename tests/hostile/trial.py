@@ -42,6 +42,7 @@ class Kind:
     `reader`: what reads it, and `name`: what it is. `words`: of the command, `{given}`, `{out}` and `{shared}` stand
     for folders. `may`: how it may end: refused, taken, or either. `of`: a pattern that the error must have. `ready`:
     see tests/running.py. `edits`: whether the command is to write into the given folder.
+    `shows`: a shared file whose content must be shown where it is taken.
     """
 
     reader: str
@@ -52,6 +53,7 @@ class Kind:
     of: str = ""
     ready: Ready = "torch"
     edits: bool = False
+    shows: str = ""
 
     @property
     def title(self) -> str:
@@ -93,8 +95,9 @@ def run_kind(kind: Kind, folder: Path, shared: Path) -> Trial:
         )
     except subprocess.TimeoutExpired:
         return Trial(kind, Outcome.limits, "180 s went by")
+    wanted = (shared / kind.shows).read_text() if kind.shows else ""
     changed = sorted(before.items() ^ _tree(folder, [*writable, home, report]).items())
-    trial = _judge(kind, done, [json.loads(line) for line in report.read_text().splitlines()], changed, folder)
+    trial = _judge(kind, done, [json.loads(line) for line in report.read_text().splitlines()], changed, folder, wanted)
     _make_removable(folder)
     shutil.rmtree(folder)
     return trial
@@ -106,6 +109,7 @@ def _judge(
     deeds: list[list[str]],
     changed: list[tuple[str, str]],
     folder: Path,
+    wanted: str,
 ) -> Trial:
     printed = f"{done.stdout}\n{done.stderr}"
     used = next((json.loads(what) for deed, what in deeds if deed == "used"), {"bytes": 0, "cpu_s": 0.0})
@@ -128,7 +132,7 @@ def _judge(
         return trial(Outcome.unclear, f"shows a stranger's signs raw: {printed!r}")
     errors = re.findall(r"(?m)^error: .+", done.stderr)
     if done.returncode == 0:
-        return trial(Outcome.taken if kind.may != "refused" else Outcome.unclear, printed)
+        return trial(Outcome.taken if kind.may != "refused" and wanted in printed else Outcome.unclear, printed)
     is_clear = done.returncode in (1, 2) and len(errors) == 1
     is_meant = re.search(kind.of, done.stderr) is not None
     return trial(Outcome.error if is_clear and is_meant and kind.may != "taken" else Outcome.unclear, printed)

@@ -177,7 +177,7 @@ def _check_part(where: str, part: Part) -> None:
 
 
 def _check_formed(file: Path, changes: Iterable[Change]) -> None:
-    """Raise WeightsError for a change larger than any layer, or for more of LoHa, which is multiplied out, than SDXL."""
+    """Raise WeightsError for a change larger than any layer, or for more LoHa, which is multiplied out, than SDXL."""
     formed = 0
     try:
         for change in changes:
@@ -199,7 +199,8 @@ def _change(file: Path, name: str, part: Part, configs: Configs) -> Change:
     if kind != DORA:
         return change
     if (num_lengths := part[DORA].numel()) != change.up.shape[0]:
-        raise WeightsError(f"{file}: {name}: {num_lengths} lengths for {change.up.shape[0]} outputs; get the file again")
+        told = f"{num_lengths} lengths for {change.up.shape[0]} outputs"
+        raise WeightsError(f"{file}: {name}: {told}; get the file again")
     return Decomposed(change, part[DORA].flatten(), "magnitude" in part)
 
 
@@ -233,7 +234,7 @@ def _configs(file: Path, metadata: Mapping[str, str], peft_config: Mapping[str, 
     if settings is None:
         return {}
     by_part = {"unet": settings} if settings is peft_config or "r" in settings else _by_part(settings)
-    return {part: settle_alphas(where, own, "alpha" if "alpha" in own else "lora_alpha") for part, own in by_part.items()}
+    return {part: settle_alphas(where, own) for part, own in by_part.items()}
 
 
 def _by_part(settings: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

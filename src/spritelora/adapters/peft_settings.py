@@ -56,8 +56,9 @@ def read_settings(where: Path | str, text: str | bytes) -> dict[str, Any]:
     return cast(dict[str, Any], value)
 
 
-def settle_alphas(where: Path | str, settings: Mapping[str, Any], key: str) -> AlphaSettings:
-    """The alphas of a configuration whose common one is called `key`. Raises WeightsError that says `where`."""
+def settle_alphas(where: Path | str, settings: Mapping[str, Any]) -> AlphaSettings:
+    """The alphas of a LoRA's configuration, or of a LoKr's or LoHa's. Raises WeightsError that says `where`."""
+    key = "alpha" if "alpha" in settings else "lora_alpha"
     try:
         common = None if settings.get(key) is None else _number(key, settings[key])
         names: dict[str, tuple[int, float]] = {}

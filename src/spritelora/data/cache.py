@@ -86,7 +86,8 @@ class Cache:
 
 def _check_names(names: Sequence[str], shapes: Shapes) -> None:
     if sorted(names) != sorted(shapes):
-        raise ValueError(f"it holds {', '.join(sorted(names)[:3]) or 'nothing'} and not {', '.join(shapes) or 'nothing'}")
+        held, wanted = (", ".join(sorted(some)[:3]) or "nothing" for some in (names, shapes))
+        raise ValueError(f"it holds {held} and not {wanted}")
 
 
 def _check_tensors(tensors: Mapping[str, Tensor], shapes: Shapes) -> None:

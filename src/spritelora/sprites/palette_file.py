@@ -28,7 +28,11 @@ def read_palette(file: Path) -> Colours:
     if not file.is_file():
         raise DatasetError(f"{printable(file)}: no such palette file; give a .gpl, .hex, .pal or .png file that exists")
     try:
-        found = _image_colours(file) if kind == ".png" else READERS[kind](read_text(file, limits.PALETTE_BYTES).splitlines())
+        found = (
+            _image_colours(file)
+            if kind == ".png"
+            else READERS[kind](read_text(file, limits.PALETTE_BYTES).splitlines())
+        )
         distinct = list(dict.fromkeys(found))
         if not distinct:
             raise ValueError("holds no colour; choose another palette")
@@ -82,7 +86,7 @@ def _read_jasc(lines: list[str]) -> list[Colour]:
 
 def _colour_of(words: list[str], number: int, num_channels: int) -> list[Colour]:
     """The colour of a line; none where it is wholly transparent."""
-    values = [int(w) for w in words if re.fullmatch(r"\d{1,3}", w)]
+    values = [int(w) for w in words if re.fullmatch(r"[0-9]{1,3}", w)]
     if len(values) != num_channels or len(words) != num_channels or max(values) > 255:
         raise ValueError(f"line {number} does not begin with {num_channels} numbers from 0 to 255; correct it")
     if num_channels == 4 and values[3] not in (0, 255):

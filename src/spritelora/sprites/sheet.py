@@ -59,11 +59,8 @@ def cut_image(file: Path, layout: SheetLayout | None, all_frames: bool, index: P
     data = read_index(index, file.name) if index else None
     try:
         if data is not None:
-            names = name_frames(data, file.stem)
-            return _without_empty(
-                Cut(tag, pixels, words)
-                for (tag, words), pixels in zip(names, cut_frames(read_sprite(file, limits.SHEET_PIXELS), data), strict=True)
-            )
+            names, frames = name_frames(data, file.stem), cut_frames(read_sprite(file, limits.SHEET_PIXELS), data)
+            return _without_empty(Cut(tag, pixels, words) for (tag, words), pixels in zip(names, frames, strict=True))
         if layout is None and not all_frames:
             return [Cut("", read_sprite(file), ())]
         num_frames = count_frames(file)

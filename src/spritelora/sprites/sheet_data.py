@@ -55,6 +55,7 @@ def make_sheet(
     limits.SHEET_FRAME_PIXELS.check(sum(f.canvas[0] * f.canvas[1] for f in frames))
     limits.SHEET_TAGS.check(len(tags))
     limits.TAGGED_FRAMES.check(len(frames) * len(tags))
+    limits.TAG_PLACES.check(sum(max(0, min(tag.last + 1, len(frames)) - tag.first) for tag in tags))
     for frame in frames:
         if any(o < 0 or o + n > c for o, n, c in zip(frame.offset, frame.size, frame.canvas, strict=True)):
             width, height = frame.canvas

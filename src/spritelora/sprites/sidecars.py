@@ -116,7 +116,7 @@ def _read_csv(text: str, name: str) -> tuple[list[tuple[int, Row]], list[Finding
 
 
 def _swallowed(values: Iterable[str], delimiter: str) -> str | None:
-    """The name of an image that stands in a row of its own within a value of several lines; None where there is none."""
+    """The name of an image that stands in a row of its own within a value of several lines; None for no such row."""
     for line in (line for value in values for line in value.split("\n")[1:]):
         for cell in line.split(delimiter) if delimiter in line else ():
             if IMAGE_CELL.fullmatch(cell.strip().strip('"')):

@@ -203,8 +203,8 @@ def check_own(folder: Path) -> None:
     own, its = run_identity(folder.parent), run_identity(folder / STATE_FOLDER)
     if own is not None and its is not None and own != its:
         raise ResumeError(
-            f"{folder}: a checkpoint of another run (id {its}, and this run is {own}); move it away, or start a new run "
-            f"from it with resume="
+            f"{folder}: a checkpoint of another run (id {its}, and this run is {own}); move it away, or start a new "
+            f"run from it with resume="
         )
 
 
