@@ -14,7 +14,7 @@ ALL = {name: value for name, value in vars(limits).items() if isinstance(value, 
 @pytest.mark.parametrize("name", ALL)
 def test_a_limit_lets_pass_what_it_says_and_names_what_is_over(name: str) -> None:
     limit = ALL[name]
-    facts = {"shape": "1 x 2", "begin": "abc", "pattern": "a+"}
+    facts = {"shape": "1 x 2", "begin": "abc", "pattern": "a+", "key": "x"}
     limit.check(limit.most, **facts)
     with pytest.raises(ValueError, match=re.escape(f"{limit.most:,}")) as error:
         limit.check(limit.most + 1, **facts)

@@ -46,7 +46,7 @@ def test_a_line_of_the_log_is_one_message() -> None:
 
 
 def test_standard_output_says_nothing_to_a_terminal_and_bars_can_still_be_drawn() -> None:
-    bar = "\r 50% \x1b[A\x1b[K\x1b[32mblue\x1b[0m"
+    bar = "\r 50% \x1b[A\x1b[K"
     for ends_command, expected in ((True, harmless(bar)), (False, bar)):
         stream = io.StringIO()
         told = LastingStream(stream, ends_command).write(bar)
@@ -54,3 +54,5 @@ def test_standard_output_says_nothing_to_a_terminal_and_bars_can_still_be_drawn(
     stream = io.StringIO()
     LastingStream(stream, ends_command=False).write(EVIL)
     assert OBEYED.search(stream.getvalue().replace("\r", "")) is None
+    LastingStream(stream, ends_command=False).write(f"error: {bar} {EVIL}")
+    assert OBEYED.search(stream.getvalue().partition("error: ")[2]) is None

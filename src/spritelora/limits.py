@@ -53,6 +53,9 @@ TABLE_BYTES = Limit(_binary(64), "is over {most} bytes; replace or remove it")
 TABLE_ROWS = Limit(
     200_000, "has {found} lines, over the limit of {most}; part the set into folders with tables of their own"
 )
+TYPED_ENTRIES = Limit(
+    1000, "{key} has {found} entries, over the limit of {most} that can be typed; name files or folders that hold them"
+)
 PROMPT_BYTES = Limit(_binary(1), "is over {most} bytes; part it into several files")
 PALETTE_BYTES = Limit(_binary(1), "is over {most} bytes; replace or remove it")
 PALETTE_COLOURS = Limit(256, "holds {found} colours, over the {most} of a palette; reduce it")

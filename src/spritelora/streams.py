@@ -11,6 +11,10 @@ from typing import Any, TextIO, cast
 from spritelora.shown import harmless
 
 
+ERROR = "error: "
+"""How a message of a command's end begins: no progress bar is drawn in it."""
+
+
 class LastingStream:
     """A text stream that writes what its encoding has not, and what a terminal would obey, as escapes.
 
@@ -27,7 +31,8 @@ class LastingStream:
 
     def write(self, text: str) -> int:
         try:
-            self._stream.write(harmless(text, is_drawn_on=not self._ends_command))
+            is_drawn_on = not self._ends_command and not text.startswith(ERROR)
+            self._stream.write(harmless(text, is_drawn_on))
         except OSError as error:
             self._lose_reader(error)
         return len(text)

@@ -189,6 +189,13 @@ def test_an_empty_value_within_another_is_named(typed: str, named: str) -> None:
         load(OF_TRAIN.compose(typed), TrainConfig)
 
 
+def test_a_list_that_would_take_minutes_to_part_is_refused_before_that() -> None:
+    fits = ",".join(["x"] * 1000)
+    check_typed([f"sampler.prompts=[{fits}]", f"sampler.negative_prompt={fits},{fits}"], TrainConfig)
+    with pytest.raises(ConfigError, match=r"^sampler\.prompts has 1,001 entries, over the limit of 1,000"):
+        check_typed([f"sampler.prompts=[{fits},x,x]"], TrainConfig)
+
+
 def test_an_empty_name_in_a_file_is_named() -> None:
     config = OmegaConf.structured(load(OF_TRAIN.compose(), TrainConfig))
     config.lora.rank_pattern[""] = 4

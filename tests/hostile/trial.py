@@ -85,7 +85,7 @@ def run_kind(kind: Kind, folder: Path, shared: Path) -> Trial:
     places = {"given": str(given), "out": str(out), "shared": str(shared), "victim": str(folder / "victim")}
     words = [_fill(word, places) for word in kind.words]
     writable = [out, here, *([given] if kind.edits else [])]
-    order = {"words": [str(ROOT / words[0]), *words[1:]], "write": [str(w) for w in writable], "home": str(home),
+    order = {"words": [str(ROOT / words[0]), *words[1:]], "write": [*map(str, writable), str(shared / "of_runs")], "home": str(home),
              "report": str(report), "root": str(ROOT)}  # fmt: skip
     (home / "order.json").write_text(json.dumps(order))
     before = _tree(folder, [*writable, home, report])

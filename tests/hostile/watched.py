@@ -32,7 +32,7 @@ DEEDS = {
 }  # fmt: skip
 """Events of code, processes and connections that no file of a stranger may lead to."""
 
-OWN = ("['uname', '-p']", "['/bin/sh', '-c', 'uname -p 2> /dev/null']", "lscpu", "['git', ")
+OWN = ("['uname', '-p']", "['/bin/sh', '-c', 'uname -p 2> /dev/null']", "lscpu", "['git', ", "/sbin/ldconfig")
 """Beginnings of what libraries ask of the machine, whatever the input: none of it comes from a file."""
 
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND

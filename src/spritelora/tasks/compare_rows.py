@@ -213,7 +213,7 @@ def _with_validation(row: Row, folder: Path) -> Row:
         same = ("resolution", "steps", "guidance", "negative_prompt", "seed", "images_per_prompt")
         drawn_as = json.dumps([{k: told[k] for k in same}, [p["prompt"] for p in found["prompts"]]])
         colours = read_colours(folder / COLOURS, found["shown_strength"])
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError) as error:
         raise ConfigError(f"{file}: not a record of a validation ({error}); validate again: overwrite=true") from error
     return Row({**row.cells, **cells}, row.losses, values, drawn_as, colours)
 
