@@ -10,7 +10,6 @@ from typing import Any, TextIO, cast
 
 from spritelora.shown import harmless
 
-
 ERROR = "error: "
 """How a message of a command's end begins: no progress bar is drawn in it."""
 

@@ -16,7 +16,7 @@ from spritelora.streams import lasting_streams
 @lasting_streams()
 def main(folder: str, text: str) -> None:
     request = json.loads(text)
-    book = CaptionBook(Path(folder), lambda captions: [])
+    book = CaptionBook(Path(folder), lambda _captions: [])
     client = make_app(book).test_client()
     client.get("/sprites", headers={"Host": "127.0.0.1"})  # as the page does when it opens
     body = request.get("json")

@@ -91,4 +91,4 @@ def kinds() -> Iterator[Kind]:
         yield Kind("YAML (--cfg)", name, plant(content), TRAIN, may="either", ready="door")
         yield Kind("YAML (train)", name, plant(content), RUN, ready="door")
     for name, words in TYPED.items():
-        yield Kind("command line", name, lambda given: None, words, ready="door")
+        yield Kind("command line", name, lambda _given: None, words, ready="door")

@@ -234,6 +234,20 @@ def kinds() -> Iterator[Kind]:
     for name, make in TAKEN.items():
         yield Kind("LoRA (inspect)", name, _save(make), INSPECT, may="taken")
         yield Kind("LoRA (merge)", name, _save(make), MERGE, may="either")
+    yield from _strangers()
+    for name, content in HEADERS.items():
+        yield Kind("LoRA header", name, _write(content), INSPECT)
+    for name, metadata in METADATA.items():
+        whole = _save(plain, metadata)
+        yield Kind("LoRA metadata (inspect)", name, whole, INSPECT, may="either")
+        yield Kind("LoRA metadata (merge)", name, whole, MERGE, may="either")
+    for name, content in {**CONFIGS, **CONFIGS_TAKEN}.items():
+        may = "either" if name in CONFIGS_TAKEN else "refused"
+        yield Kind("adapter_config.json", name, _adapter(content), ADAPTER, may=may)
+
+
+def _strangers() -> Iterator[Kind]:
+    """Those of tests/weight_files, as commands meet them."""
     for name, (make, _) in NOT_FINITE.items():
         yield Kind("LoRA (inspect)", f"not finite: {name}", _save(make), INSPECT)
     for name, (make, _) in {**UNREAD, **OTHER_BASES}.items():
@@ -243,13 +257,3 @@ def kinds() -> Iterator[Kind]:
         yield Kind("LoRA (inspect)", f"not a LoRA: {name}", _save(make), INSPECT)
     for name, (content, _) in STRANGERS.items():
         yield Kind("LoRA (inspect)", f"not a file of weights: {name}", _write(lambda content=content: content), INSPECT)
-    for name, content in HEADERS.items():
-        yield Kind("LoRA header", name, _write(content), INSPECT)
-    for name, metadata in METADATA.items():
-        whole = _save(plain, metadata)
-        yield Kind("LoRA metadata (inspect)", name, whole, INSPECT, may="either")
-        yield Kind("LoRA metadata (merge)", name, whole, MERGE, may="either")
-    for name, content in CONFIGS.items():
-        yield Kind("adapter_config.json", name, _adapter(content), ADAPTER)
-    for name, content in CONFIGS_TAKEN.items():
-        yield Kind("adapter_config.json", name, _adapter(content), ADAPTER, may="either")

@@ -242,6 +242,25 @@ PROMPT_FILES_TAKEN: dict[str, Content] = {
 
 def kinds() -> Iterator[Kind]:
     """All kinds about texts and tables."""
+    yield from _captions()
+    for name, content in JSONL.items():
+        yield Kind("metadata.jsonl", name, _with_table("metadata.jsonl", content), READ)
+    for name, content in CSV.items():
+        yield Kind("metadata.csv", name, _with_table("metadata.csv", content), READ)
+    yield from _sheets()
+    for name, (file, content) in PALETTES.items():
+        yield Kind("palette", name, _file(file, content), PALETTE)
+    for name, content in {**PROMPT_FILES, **PROMPT_FILES_TAKEN}.items():
+        is_odd = name == "a NUL"
+        may = "taken" if name in PROMPT_FILES_TAKEN else "either" if is_odd else "refused"
+        yield Kind("prompts file", name, _file("prompts.txt", content), PROMPTS, may=may)
+
+
+def _file(name: str, content: Content) -> Plant:
+    return lambda given: (given / name).write_bytes(_bytes(content))
+
+
+def _captions() -> Iterator[Kind]:
     for name, content in TEXTS.items():
         for suffix in (".txt", ".caption"):
             may = "either" if name in ("empty", "blank") else "refused"
@@ -249,24 +268,12 @@ def kinds() -> Iterator[Kind]:
     for name, content in TEXTS_TAKEN.items():
         yield Kind("caption (prepare)", name, _with_text(content), PREPARE, may="either")
         yield Kind("caption (validate)", name, _with_text(content), CAPTIONS, may="either")
-    for name, content in JSONL.items():
-        yield Kind("metadata.jsonl", name, _with_table("metadata.jsonl", content), READ)
-    for name, content in CSV.items():
-        yield Kind("metadata.csv", name, _with_table("metadata.csv", content), READ)
+
+
+def _sheets() -> Iterator[Kind]:
     for name, plant in INDEXES.items():
         yield Kind("sheet's data file", name, plant, CHECK, may="either" if "laughs" in name else "refused")
     for name, plant in INDEXES_TAKEN.items():
         yield Kind("sheet's data file", name, plant, (*PREPARE, "create_captions=true", "resolution=64"), may="either")
     for name, (content, layout) in LAYOUTS.items():
-        plant = lambda given, content=content: (given / "a.png").write_bytes(content())  # noqa: E731
-        yield Kind("sheet", name, plant, (*CHECK, layout))
-    for name, (file, content) in PALETTES.items():
-        plant = lambda given, file=file, content=content: (given / file).write_bytes(_bytes(content))  # noqa: E731
-        yield Kind("palette", name, plant, PALETTE)
-    for name, content in PROMPT_FILES.items():
-        plant = lambda given, content=content: (given / "prompts.txt").write_bytes(_bytes(content))  # noqa: E731
-        may = "either" if name in ("a NUL", "a forged line") else "refused"
-        yield Kind("prompts file", name, plant, PROMPTS, may=may)
-    for name, content in PROMPT_FILES_TAKEN.items():
-        plant = lambda given, content=content: (given / "prompts.txt").write_bytes(_bytes(content))  # noqa: E731
-        yield Kind("prompts file", name, plant, PROMPTS, may="taken")
+        yield Kind("sheet", name, _file("a.png", content), (*CHECK, layout))

@@ -156,7 +156,7 @@ def _tree(folder: Path, without: list[Path]) -> dict[str, str]:
             if stat.S_ISDIR(status.st_mode):
                 waiting.append(path)
             elif stat.S_ISLNK(status.st_mode):
-                facts += os.readlink(path)
+                facts += str(path.readlink())
             elif stat.S_ISREG(status.st_mode):
                 facts += (
                     hashlib.sha256(path.read_bytes()).hexdigest()

@@ -65,8 +65,8 @@ class Watch:
 
     def check_path(self, event: str, path: Any) -> None:
         """Write down a change of a file that lies in none of the folders; its own name may be a link."""
-        folder, name = os.path.split(os.path.abspath(os.fsdecode(path)))
-        whole = os.path.join(os.path.realpath(folder), name)
+        typed = Path(os.fsdecode(path)).absolute()
+        whole = str(typed.parent.resolve() / typed.name)
         if not any(whole == place or whole.startswith(f"{place}/") for place in self.allowed):
             self.tell("wrote", f"{event} {whole}")
 
