@@ -49,9 +49,10 @@ SEARCHED_PIXELS = Limit(
 CELLS = Limit(65_536, "{found}, over the limit of {most}")
 
 CAPTION_BYTES = Limit(64 * 1024, "is over {most} bytes; replace or remove it")
-TABLE_BYTES = Limit(_binary(64), "is over {most} bytes; replace or remove it")
+TABLE_BYTES = Limit(_binary(256), "is over {most} bytes; replace or remove it")
+SEARCHED_TABLE_BYTES = Limit(_binary(32), "is over {most} bytes; replace or remove it")
 TABLE_ROWS = Limit(
-    200_000, "has {found} lines, over the limit of {most}; part the set into folders with tables of their own"
+    500_000, "has {found} lines, over the limit of {most}; part the set into folders with tables of their own"
 )
 TYPED_ENTRIES = Limit(
     1000, "{key} has {found} entries, over the limit of {most} that can be typed; name files or folders that hold them"

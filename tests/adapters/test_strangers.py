@@ -204,7 +204,7 @@ def peft(folder: Path, config: str | bytes) -> Path:
         ('{"alpha_pattern": {"(?=a)": 1}}', "may be matched for ever"),
         (
             f'{{"alpha_pattern": {{{", ".join(f""" "a{i}|b": 1""" for i in range(17))}}}}}',
-            "has 17 patterns that are no",
+            "patterns that are no",
         ),
     ],
 )

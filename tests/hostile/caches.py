@@ -37,7 +37,7 @@ def _read(file: Path) -> tuple[Tensors, dict[str, str]]:
         return {n: opened.get_tensor(n) for n in opened.keys()}, dict(opened.metadata() or {})  # noqa: SIM118
 
 
-def _each(kind: str, change: Callable[[Tensors, dict[str, str]], None]) -> Callable[[Path], object]:
+def _each(kind: str, change: Callable[[Tensors, dict[str, str]], object]) -> Callable[[Path], object]:
     def spoil(cache: Path) -> None:
         for file in sorted(cache.glob(f"{kind}/*/*.safetensors")):
             tensors, notes = _read(file)
@@ -74,7 +74,7 @@ def _links(cache: Path) -> None:
         file.symlink_to(cache.parent.parent / "victim" / "treasure.txt")
 
 
-def _set(name: str, change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Tensors, dict[str, str]], None]:
+def _set(name: str, change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Tensors, dict[str, str]], object]:
     def spoil(tensors: Tensors, _notes: dict[str, str]) -> None:
         tensors[name] = change(tensors[name]).contiguous()
 

@@ -221,7 +221,7 @@ def _told_alpha(configs: Configs, name: str, otherwise: float, rank: int = 1) ->
     """The alpha that a module's configuration says, as alpha over rank counts it."""
     model, _, path = name.partition(".")
     config = configs.get(model, AlphaSettings())
-    alpha = config.alpha_of(path)
+    alpha = config.alpha_of(path, name in kohya_by_module())
     return (otherwise if alpha is None else alpha) * (rank**0.5 if config.is_stabilised else 1)
 
 

@@ -16,9 +16,9 @@ from spritelora.errors import WeightsError
 from spritelora.weight_files.container import stand_in
 
 NAME = re.compile(r"[\w.-]+")
-REPEATS = re.compile(r"[*+{]")
-NESTED = re.compile(r"\)[*+?{]|\(\?|\\\d")
-"""What makes the time of a match grow without bound, and what names of layers never need."""
+REPEATS = re.compile(r"[*+{?]")
+NESTED = re.compile(r"[()]|\\\d")
+"""What can make the time of a match grow without bound, and names of layers do not need."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,16 @@ class AlphaSettings:
     patterns: Sequence[tuple[int, re.Pattern[str], float]] = ()
     is_stabilised: bool = False
 
-    def alpha_of(self, path: str) -> float | None:
-        """The alpha of a layer as written; None where nothing is said of it."""
-        words = path.split(".")
-        ends = [".".join(words[first:]) for first in range(len(words))]
-        found = [self.names[end] for end in ends if end in self.names]
-        found += [(place, a) for place, pattern, a in self.patterns if any(map(pattern.fullmatch, ends))]
+    def alpha_of(self, path: str, is_known: bool = True) -> float | None:
+        """The alpha of a layer as written; None where nothing is said of it.
+
+        `is_known`: whether SDXL has the layer; of another, whose name may be of any length, names alone are looked up.
+        """
+        starts = [0, *(place + 1 for place, letter in enumerate(path) if letter == ".")]
+        found = [self.names[path[start:]] for start in starts if path[start:] in self.names]
+        for place, pattern, alpha in self.patterns if is_known else ():
+            if any(pattern.fullmatch(path, start) for start in starts):
+                found.append((place, alpha))
         return min(found)[1] if found else self.common
 
 
@@ -71,21 +75,26 @@ def settle_alphas(where: Path | str, settings: Mapping[str, Any]) -> AlphaSettin
             if NAME.fullmatch(pattern):
                 names.setdefault(pattern, (place, alpha))
             else:
-                patterns.append((place, _pattern(pattern), alpha))
+                patterns += [(place, either, alpha) for either in _patterns(pattern)]
                 limits.PATTERNS.check(len(patterns))
         return AlphaSettings(common, names, patterns, settings.get("use_rslora") is True)
     except ValueError as error:
         raise WeightsError(f"{where}: {error}; get the adapter again") from error
 
 
-def _pattern(text: str) -> re.Pattern[str]:
-    """A pattern that is matched in a time that the length of a path bounds. Raises ValueError for any other."""
+def _patterns(text: str) -> list[re.Pattern[str]]:
+    """The alternatives of a pattern, each matched in a time that the length of a path bounds.
+
+    Raises ValueError for a pattern with groups, and for one that repeats much.
+    """
     limits.PATTERN_LETTERS.check(len(text))
-    limits.PATTERN_REPEATS.check(len(REPEATS.findall(text)), pattern=text[:80])
     if NESTED.search(text):
-        raise ValueError(f"alpha_pattern: '{text[:80]}' may be matched for ever; names of layers need no such pattern")
+        raise ValueError(f"alpha_pattern: '{text[:80]}' may be matched for ever; write names of layers, without groups")
+    alternatives = text.split("|")
+    for one in alternatives:
+        limits.PATTERN_REPEATS.check(len(REPEATS.findall(one)), pattern=one[:80])
     try:
-        return re.compile(text)
+        return [re.compile(one) for one in alternatives]
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"alpha_pattern: '{text[:80]}' is no pattern ({error})") from error
 

@@ -14,6 +14,7 @@ from spritelora import limits
 from spritelora.errors import DatasetError
 from spritelora.sprites.findings import Finding, Severity
 from spritelora.sprites.image import Pixels, exact_scale, visible_colours, without_hidden_colour
+from spritelora.sprites.names import printable
 from spritelora.sprites.native import NativeScale, detect_scale, to_native
 from spritelora.sprites.pixel_lint import lint_image
 from spritelora.sprites.prepared import NativeSprite, Prepared, check_bytes, restore
@@ -89,7 +90,7 @@ def survey_file(source: Source, reading: Reading, prepared: Prepared | None) -> 
             sprites = tuple(_survey_image(source, tag, words, image, reading, findings)
                             for tag, (words, image) in _images(source, reading).items())  # fmt: skip
     except (DatasetError, OSError) as error:
-        text = str(error).removeprefix(f"{source.file}: ")
+        text = str(error).removeprefix(f"{printable(source.file)}: ")
         return SurveyedFile(source, "", (), (Finding("unreadable", Severity.error, source.name, text),))
     return SurveyedFile(source, sha256, sprites, tuple(findings))
 

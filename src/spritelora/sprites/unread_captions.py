@@ -77,7 +77,7 @@ def _names_in(file: Path) -> Iterator[str]:
     if BINARY_TABLE.fullmatch(file.name):
         return
     try:
-        text = composed(read_text(file, limits.TABLE_BYTES)).casefold()
+        text = composed(read_text(file, limits.SEARCHED_TABLE_BYTES)).casefold()
         if file.suffix.lower() == ".json":
             yield from _names_in_json(file, json.loads(text))
             return
