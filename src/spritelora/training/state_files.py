@@ -66,7 +66,7 @@ def read_state(folder: Path) -> dict[str, Any]:
         if not isinstance(state, dict):
             raise ValueError("not a dictionary")
         return state
-    except (OSError, ValueError, KeyError, TypeError, WeightsError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, WeightsError) as error:
         raise ResumeError(f"{folder}: damaged training state ({error}); resume from an earlier checkpoint") from error
 
 

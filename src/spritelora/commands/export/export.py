@@ -27,7 +27,7 @@ from spritelora.files import write_whole
 from spritelora.program import typed
 from spritelora.runs.layout import STATE_FOLDER, is_run, read_record
 from spritelora.sdxl.files.base import BaseModel
-from spritelora.training.callbacks.checkpoints import FINAL, LORA_FILE, newest_checkpoint
+from spritelora.training.callbacks.checkpoints import FINAL, LORA_FILE, check_own, newest_checkpoint
 from spritelora.training.state_files import TENSORS
 from spritelora.weight_files.container import PICKLES, open_tensors
 
@@ -93,7 +93,9 @@ def find_checkpoint(source: Path) -> Path:
     if not is_run(source):
         raise ConfigError(f"run={source}: neither a run directory (run.json) nor a checkpoint ({LORA_FILE})")
     checkpoint = source / FINAL if (source / FINAL).is_dir() else newest_checkpoint(source)
-    if checkpoint is None:
+    if checkpoint is not None:
+        check_own(checkpoint)
+    else:
         raise ConfigError(
             f"run={source}: the run has no checkpoint yet, so there is no LoRA to take; go on with it: "
             f"{typed('train', f'resume={source}')}"
@@ -217,7 +219,7 @@ def best_strength(run_dir: Path) -> float | None:
     try:
         value = json.loads(newest.read_text(encoding="utf-8")).get("best_strength")
         return None if value is None else float(value)
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError, OSError) as error:
         raise WeightsError(
             f"{newest}: not a record of a validation ({error}); validate again, or set strength="
         ) from error

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from spritelora.commands.generate import finish, pack
-from spritelora.commands.generate.palette_file import MAX_COLOURS, Colours, read_palette
+from spritelora.commands.generate.palette_file import Colours, read_palette
 from spritelora.config.commands.generate import Background, GenerateConfig
 from spritelora.config.invocation import Invocation
 from spritelora.config.train.data_keys import DataConfig
@@ -26,6 +26,7 @@ from spritelora.evaluation.grid import Grid, find_edges, find_grid, find_pitch, 
 from spritelora.evaluation.native_sprites import wanted_grid
 from spritelora.file_names import safe_name, tell_apart
 from spritelora.files import write_whole
+from spritelora.limits import PALETTE_COLOURS
 from spritelora.process import quick_imports
 from spritelora.runs.layout import is_run, read_record
 from spritelora.sprites.folder.prepared import NativeSprite
@@ -168,8 +169,8 @@ def _given_palette(text: str) -> Colours | int | None:
         return None
     if not re.fullmatch(r"\d+", text):
         return read_palette(Path(text))
-    if not 1 <= int(text) <= MAX_COLOURS:
-        raise ConfigError(f"palette={text}: a number of colours is from 1 to {MAX_COLOURS}")
+    if not 1 <= int(text) <= PALETTE_COLOURS.most:
+        raise ConfigError(f"palette={text}: a number of colours is from 1 to {PALETTE_COLOURS.most}")
     return int(text)
 
 
