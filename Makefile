@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 # A test is one thread's work, most of it waiting for libraries to load: two at a time on two cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup setup-dev demo test check slow processors resolve clean
+.PHONY: setup setup-dev demo test check slow hostile processors resolve clean
 
 # What users need, and in the same environment what developers need besides.
 setup: $(VENV)/.core
@@ -28,6 +28,10 @@ test: setup-dev
 
 slow: setup-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
+
+# Over a thousand kinds of hostile file, each in a process that is watched, and a table of what became of them.
+hostile: setup-dev
+	$(BIN)/python -m tests.hostile
 
 # Numbers as older processors and two threads compute them: half an hour on two cores.
 processors: setup-dev

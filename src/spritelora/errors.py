@@ -1,11 +1,19 @@
 """Every error a user can cause. The message says what was found, where, and what to do."""
 
+from spritelora.shown import paragraph
+
 
 class SpriteLoraError(Exception):
-    """Base of all errors that end a command with one `error: ...` line and no traceback."""
+    """Base of all errors that end a command with one `error: ...` line and no traceback.
+
+    Its text is fit for a terminal, whatever stranger's words it quotes.
+    """
 
     exit_status = 1
     job_status = "failed"  # of the job of a sweep that it ends
+
+    def __str__(self) -> str:
+        return paragraph(super().__str__())
 
 
 class ConfigError(SpriteLoraError):

@@ -41,12 +41,14 @@ def safe_name(text: str) -> str:
 def tell_apart(names: Iterable[str]) -> list[str]:
     """The same names with `-2`, `-3` and so on after those that came before, whatever the case of letters."""
     taken: set[str] = set()
+    numbers: dict[str, int] = {}  # so that many equal names take no time that grows with the square of their number
     distinct: list[str] = []
     for name in names:
-        candidate, number = name, 1
+        candidate, number = name, numbers.get(name.casefold(), 1)
         while candidate.casefold() in taken:
             number += 1
             candidate = f"{name}-{number}"
+        numbers[name.casefold()] = number
         taken.add(candidate.casefold())
         distinct.append(candidate)
     return distinct

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import stat
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -20,11 +21,13 @@ WAITS_S = (0.01, 0.05, 0.1, 0.2, 0.4, 0.8)
 def write_whole(file: Path, content: str | bytes) -> None:
     """Replace a file's content; a reader, and whoever comes after a kill, sees the old or the new, never a part.
 
-    Text is written as UTF-8. Raises OSError, and leaves the old file and nothing else.
+    Text is written as UTF-8; the rights on an old file stay. Raises OSError, and leaves the old file and nothing else.
     """
     partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
     try:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
+        with suppress(FileNotFoundError):
+            partial.chmod(stat.S_IMODE(file.stat().st_mode))
         replace(partial, file)
     except OSError:
         with suppress(OSError):
@@ -91,6 +94,16 @@ def is_below(name: str) -> bool:
     parts = PurePosixPath(name).parts
     is_plain = bool(parts) and ".." not in parts and "\0" not in name and "\\" not in name
     return is_plain and not PurePosixPath(name).is_absolute() and not PureWindowsPath(name).drive
+
+
+def public_name(text: str, within: Path | None = None) -> str:
+    """A name that was a path, by its last part, or from a folder that it is passed on with; a hub id as it is."""
+    if within is not None and is_within(Path(text), within):
+        return Path(text).resolve().relative_to(within.resolve()).as_posix()
+    if PureWindowsPath(text).is_absolute() or text.startswith((".\\", "..\\", "~\\")):
+        return PureWindowsPath(text).name
+    is_local = text.startswith(("/", ".", "~")) or text.count("/") > 1 or Path(text).exists()
+    return Path(text).name if is_local else text
 
 
 def is_hub_id(text: str) -> bool:

@@ -8,9 +8,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO, cast
 
+from spritelora.shown import harmless
+
+ERROR = "error: "
+"""How a message of a command's end begins: no progress bar is drawn in it."""
+
 
 class LastingStream:
-    """A text stream that writes what its encoding has not as escapes, and outlives its reader.
+    """A text stream that writes what its encoding has not, and what a terminal would obey, as escapes.
+
+    It outlives its reader.
 
     `ends_command`: whether the command ends with its reader. What is said on standard output is what was asked for, so
     that without a reader (`| head`) there is nothing left to do; standard error only goes along with the work.
@@ -23,7 +30,8 @@ class LastingStream:
 
     def write(self, text: str) -> int:
         try:
-            return self._stream.write(text)
+            is_drawn_on = not self._ends_command and not text.startswith(ERROR)
+            self._stream.write(harmless(text, is_drawn_on))
         except OSError as error:
             self._lose_reader(error)
         return len(text)

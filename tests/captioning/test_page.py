@@ -99,7 +99,7 @@ def test_a_caption_of_another_kind_of_file_is_read_only(sprite_folder: Path) -> 
     image = sprite_folder / "sprite_02.png"
     image.with_suffix(".txt").unlink()
     found = [Source(image, image.name, "pixel art, told by metadata.jsonl", 1, ".")]
-    client = make_app(CaptionBook(sprite_folder, lint, lambda _folder: found)).test_client()
+    client = make_app(CaptionBook(sprite_folder, lint, lambda _folder: (found, {}))).test_client()
     assert entry_of(client, image.name)["writable"] is False
     answer = put(client, image.name, "mine", "")
     assert answer.status_code == 422
@@ -275,3 +275,42 @@ def test_the_page_fits_a_phone(browser: Any, address: str) -> None:
     browser.get(address)
     WebDriverWait(browser, 15).until(lambda b: b.execute_script("return document.querySelectorAll('article').length"))
     assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
+
+
+def test_a_caption_that_is_no_text_is_shown_and_can_be_mended(sprite_folder: Path) -> None:
+    from spritelora.captioning.server import make_app
+
+    file = sprite_folder / "sprite_00.txt"
+    file.write_bytes(b"a caf\xe9 \x07gem")
+    client = make_app(CaptionBook(sprite_folder, lint)).test_client()
+    old = entry_of(client, "sprite_00.png")
+    assert (old["caption"], old["writable"]) == ("a caf\N{REPLACEMENT CHARACTER} gem", True)
+    assert old["findings"][0]["message"].startswith("sprite_00.txt: cannot be read as UTF-8 text")
+    answer = put(client, "sprite_00.png", "pixel art, a caf\u00e9 gem", old["version"])
+    assert answer.status_code == 200
+    assert file.read_text(encoding="utf-8") == "pixel art, a caf\u00e9 gem\n"
+    assert not [f for f in entry_of(client, "sprite_00.png")["findings"] if f["severity"] == "error"]
+
+
+@pytest.mark.parametrize("caption", ["a \x07 gem", "a \x1b[31m gem", "a \x00 gem", "a \x9b gem"])
+def test_a_caption_that_nothing_could_read_is_not_saved(caption: str, client: Any, sprite_folder: Path) -> None:
+    before = (sprite_folder / "sprite_00.txt").read_bytes()
+    answer = put(client, "sprite_00.png", caption, entry_of(client, "sprite_00.png")["version"])
+    assert answer.status_code == 422
+    assert "holds the control character U+00" in answer.json["problem"]
+    assert (sprite_folder / "sprite_00.txt").read_bytes() == before
+
+
+def test_a_read_only_caption_is_shown_as_that_and_stays(client: Any, sprite_folder: Path) -> None:
+    file = sprite_folder / "sprite_00.txt"
+    file.chmod(0o444)
+    entry = entry_of(client, "sprite_00.png")
+    assert not entry["writable"]
+    answer = put(client, "sprite_00.png", "pixel art, another gem", entry["version"])
+    assert (answer.status_code, "read-only, and left so" in answer.json["problem"]) == (422, True)
+    assert (file.read_text(), file.stat().st_mode & 0o777) == ("pixel art, potion number 0\n", 0o444)
+
+
+def test_json_of_too_many_levels_is_refused(client: Any) -> None:
+    headers = {"Origin": "http://localhost", "Content-Type": "application/json"}
+    assert client.put("/caption", data="[" * 60_000, headers=headers).status_code == 400

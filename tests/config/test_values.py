@@ -149,7 +149,7 @@ def test_the_remedy_is_what_the_key_takes() -> None:
 def test_all_empty_values_are_named_at_once() -> None:
     with pytest.raises(ConfigError) as refused:
         check_typed(["data.path=", "lora.rank=8", "++model.path=''", "data.sets.mine.path=", "nothing="], TrainConfig)
-    keys = [line.partition(" ")[0] for line in str(refused.value).splitlines()]
+    keys = [line.split()[0] for line in str(refused.value).splitlines()]
     assert keys == ["data.path", "model.path", "data.sets.mine.path"]
 
 
@@ -187,6 +187,13 @@ def test_values_that_are_there_are_no_mistake(override: str) -> None:
 def test_an_empty_value_within_another_is_named(typed: str, named: str) -> None:
     with pytest.raises(ConfigError, match=rf"^{re.escape(named)} is empty, as when a shell variable is unset"):
         load(OF_TRAIN.compose(typed), TrainConfig)
+
+
+def test_a_list_that_would_take_minutes_to_part_is_refused_before_that() -> None:
+    fits = ",".join(["x"] * 1000)
+    check_typed([f"sampler.prompts=[{fits}]", f"sampler.negative_prompt={fits},{fits}"], TrainConfig)
+    with pytest.raises(ConfigError, match=r"^sampler\.prompts has 1,001 entries, over the limit of 1,000"):
+        check_typed([f"sampler.prompts=[{fits},x,x]"], TrainConfig)
 
 
 def test_an_empty_name_in_a_file_is_named() -> None:

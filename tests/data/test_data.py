@@ -1,11 +1,15 @@
 """What is frozen is computed once, and every batch is a pure function of seed and position."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
 
 from spritelora.data.batch import EncodedSet, training_batch, validation_batches
 from spritelora.data.cache import Cache, content_key
@@ -64,6 +68,59 @@ def test_a_damaged_entry_is_reported_and_made_again(encoder: Encoder, caplog: py
     again = encoder.texts(["pixel art, key"])["pixel art, key"]
     assert f"{file} is damaged" in caplog.text
     assert torch.equal(text.states, again.states)
+
+
+SPOILT: dict[str, Callable[[dict[str, Tensor], dict[str, str]], object]] = {
+    "another shape": lambda tensors, _: tensors.update(latents=tensors["latents"][:, :8, :8].contiguous()),
+    "another number format": lambda tensors, _: tensors.update(latents=tensors["latents"].half()),
+    "nan": lambda tensors, _: tensors["latents"].fill_(float("nan")),
+    "inf in one place": lambda tensors, _: tensors["latents"][0, 0].fill_(float("inf")),
+    "another name": lambda tensors, _: tensors.update(x=tensors.pop("latents")),
+    "more than is wanted": lambda tensors, _: tensors.update(x=torch.ones(1)),
+    "of another key": lambda _, notes: notes.update(of="latents/0"),
+    "of another kind": lambda _, notes: notes.update(of=notes["of"].replace("latents", "texts")),
+    "an earlier version": lambda _, notes: notes.pop("of"),
+}
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_an_entry_that_is_not_what_its_name_says_is_made_again(
+    name: str, encoder: Encoder, sprite_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sprites = read_folder(sprite_folder, 128)[:1]
+    (sound,) = encoder.latents(sprites, WHITE)
+    (file,) = encoder.cache.folder.glob("latents/*/*.safetensors")
+    with safe_open(file, "pt") as opened:
+        tensors, notes = {n: opened.get_tensor(n) for n in opened.keys()}, dict(opened.metadata())  # noqa: SIM118
+    SPOILT[name](tensors, notes)
+    file.unlink()
+    save_file(tensors, file, notes)
+    (again,) = encoder.latents(sprites, WHITE)
+    assert torch.equal(sound, again)
+    assert ("and is made again" in caplog.text) == (name != "an earlier version")
+    caplog.clear()
+    assert torch.equal(sound, encoder.latents(sprites, WHITE)[0])
+    assert not caplog.text, "it is sound now"
+
+
+def test_entries_that_changed_places_are_made_again(encoder: Encoder, sprite_folder: Path) -> None:
+    sprites = read_folder(sprite_folder, 128)[:2]
+    sound = encoder.latents(sprites, WHITE)
+    first, second = encoder.cache.folder.glob("latents/*/*.safetensors")
+    content = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(content)
+    assert all(torch.equal(a, b) for a, b in zip(sound, encoder.latents(sprites, WHITE), strict=True))
+
+
+def test_text_of_another_width_is_encoded_again(encoder: Encoder) -> None:
+    text = encoder.texts(["pixel art, key"])["pixel art, key"]
+    (file,) = encoder.cache.folder.glob("texts/*/*.safetensors")
+    with safe_open(file, "pt") as opened:
+        notes = dict(opened.metadata())
+    file.unlink()
+    save_file({"states": text.states[:, :9].contiguous(), "pooled": text.pooled}, file, notes)
+    assert torch.equal(text.states, encoder.texts(["pixel art, key"])["pixel art, key"].states)
 
 
 def test_a_pickle_named_as_an_entry_is_not_executed(encoder: Encoder, tmp_path: Path) -> None:

@@ -1,7 +1,10 @@
 """What a sweep's table says of each job's settings."""
 
+from pathlib import Path
+
 from spritelora.evaluation.comparison import Row
-from spritelora.sweeps.results import differing, to_text
+from spritelora.runs.sweep_record import JobRecord, JobStatus, SweepRecord, now, write_job, write_sweep
+from spritelora.sweeps.results import differing, to_text, write_results
 
 
 def test_the_folder_that_only_the_first_jobs_were_told_is_no_column():
@@ -14,3 +17,16 @@ def test_a_swept_group_named_like_a_column_of_comparisons_is_on_the_terminal():
     head, *lines = to_text(rows, "validation_loss").splitlines()
     assert head.split() == ["name", "lr", "status"]
     assert [line.split()[1] for line in lines] == ["lr1e-4", "lr5e-5"]
+
+
+def test_results_tell_no_folder_of_this_machine(tmp_path: Path) -> None:
+    job = tmp_path / "sweep" / "0"
+    job.mkdir(parents=True)
+    write_sweep(job.parent, SweepRecord(["-m"], ["seed=0,1"], [["seed=0"], ["seed=1"]], "validation_loss", now()))
+    error = f"{job}/checkpoint_final: cannot be written (No space left); free space"
+    write_job(job, JobRecord(0, ["seed=0"], JobStatus.failed, now(), error=error))
+    (row, _) = write_results(job.parent)
+    assert row.cells["path"] == "0"
+    assert row.cells["problem"] == "checkpoint_final: cannot be written (No space left); free space"
+    for name in ("results.csv", "results.json", "results.html"):
+        assert str(tmp_path) not in (job.parent / name).read_text(encoding="utf-8")

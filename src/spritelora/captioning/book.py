@@ -9,15 +9,17 @@ from spritelora.errors import DatasetError
 from spritelora.sprites.findings import Finding
 from spritelora.sprites.folder.caption_files import (
     caption_version,
+    is_read_only,
     one_line,
     read_caption,
-    read_set,
+    read_set_to_mend,
     side_car,
     write_caption,
 )
 from spritelora.sprites.folder.sources import Source
 
 Lint = Callable[[Mapping[str, str | None]], list[Finding]]
+Find = Callable[[Path], tuple[list[Source], dict[str, Finding]]]
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Entry:
     """A sprite's caption as it is on disk.
 
     `version`: fingerprint of its file, to be given back when it is saved. `writable`: false where the caption comes
-    from a file of another kind, such as `metadata.jsonl`.
+    from a file of another kind, such as `metadata.jsonl`, and where its own is read-only.
     """
 
     name: str
@@ -53,12 +55,13 @@ class Conflict:
 class CaptionBook:
     """All captions of a folder, for one editor; calls from several threads wait for each other.
 
-    `find`: what finds the sprites of a folder.
+    `find`: what finds the sprites of a folder, and what is wrong with text files of theirs.
     """
 
-    def __init__(self, folder: Path, lint: Lint, find: Callable[[Path], list[Source]] = read_set) -> None:
+    def __init__(self, folder: Path, lint: Lint, find: Find = read_set_to_mend) -> None:
         self.folder = folder
         self._find = find
+        self._problems: dict[str, Finding] = {}
         self._lint = lint
         self._lock = threading.Lock()
         self._sources: dict[str, Source] = {}
@@ -66,11 +69,13 @@ class CaptionBook:
         self._findings: dict[str, tuple[Finding, ...]] = {}
 
     def read(self) -> list[Entry]:
-        """Every sprite as it is on disk now. Raises DatasetError as `read_set`."""
+        """Every sprite as it is on disk now. Raises DatasetError as `read_set_to_mend`."""
         with self._lock:
-            sources = self._find(self.folder)
+            sources, self._problems = self._find(self.folder)
             self._sources = {source.name: source for source in sources}
             self._captions = {source.name: source.caption for source in sources}
+            for name in self._problems:
+                self._captions[name] = read_caption(self._writable_file(name))
             self._findings = self._check()
             return [self._entry(name) for name in self._sources]
 
@@ -93,6 +98,7 @@ class CaptionBook:
             write_caption(file, caption)
             before = self._findings
             self._captions[name] = one_line(caption)
+            self._problems.pop(name, None)
             self._findings = self._check()
             others = [n for n in self._sources if n != name and self._findings.get(n) != before.get(n)]
             return Saved(self._entry(name), tuple(self._entry(n) for n in others))
@@ -110,11 +116,12 @@ class CaptionBook:
 
     def _check(self) -> dict[str, tuple[Finding, ...]]:
         grouped: dict[str, list[Finding]] = {}
-        for finding in self._lint(self._captions):
+        for finding in [*self._problems.values(), *self._lint(self._captions)]:
             grouped.setdefault(finding.file, []).append(finding)
         return {name: tuple(found) for name, found in grouped.items()}
 
     def _entry(self, name: str) -> Entry:
         file = side_car(self._sources[name])
         version = caption_version(file) if file else ""
-        return Entry(name, self._captions[name], version, file is not None, self._findings.get(name, ()))
+        is_writable = file is not None and not is_read_only(file)
+        return Entry(name, self._captions[name], version, is_writable, self._findings.get(name, ()))

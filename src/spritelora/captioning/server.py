@@ -38,6 +38,7 @@ def make_app(book: CaptionBook) -> Flask:
     app.config.update(TRUSTED_HOSTS=[HOST, "localhost"], MAX_CONTENT_LENGTH=LONGEST_REQUEST)
     app.before_request(refuse_strangers)
     app.after_request(add_headers)
+    app.register_error_handler(RecursionError, lambda _: (jsonify(problem="JSON of too many levels"), 400))
     app.register_error_handler(DatasetError, lambda error: (jsonify(problem=str(error)), 422))
     answers = Answers(book)
     app.add_url_rule("/", view_func=lambda: app.send_static_file("page.html"), endpoint="page")

@@ -8,6 +8,7 @@ from typing import Any, cast, get_args, get_type_hints
 
 from omegaconf import MISSING
 
+from spritelora import limits
 from spritelora.config.fields import ENTRY, declared_path, entry_kind, limit_problem, walk_schema
 from spritelora.config.free_text import QUOTED, unquote
 from spritelora.config.overrides import override_key
@@ -45,6 +46,7 @@ def check_typed(overrides: Sequence[str], schema: type[Any]) -> None:
     problems: list[str] = []
     for override in (o for o in overrides if "=" in o and not o.startswith("~")):
         path, value = override_key(override), override.partition("=")[2]
+        problems += _too_many(path, value)
         if path == "hydra":
             problems.append("'hydra' is a section: type one of its keys, such as hydra.run.dir=FOLDER")
         elif path == "hydra.searchpath":
@@ -58,6 +60,15 @@ def check_typed(overrides: Sequence[str], schema: type[Any]) -> None:
                 problems += empty if empty or field.metadata.get("text", False) else _gaps(path, value)
     if problems:
         raise ConfigError("\n".join(problems))
+
+
+def _too_many(path: str, value: str) -> list[str]:
+    """What is wrong with a list that Hydra would take minutes to part: its time grows with the square of the length."""
+    try:
+        limits.TYPED_ENTRIES.check(value.count(",") if value.startswith("[") else 0, key=path)
+    except ValueError as error:
+        return [str(error)]
+    return []
 
 
 def check_swept(overrides: Sequence[str]) -> None:

@@ -9,17 +9,21 @@ from torch import Tensor
 from tqdm import tqdm
 
 from spritelora.data.augment import Variant, show_variant
-from spritelora.data.cache import Cache, Entry, content_key
+from spritelora.data.cache import Cache, Entry, Shapes, content_key
 from spritelora.data.team import Team
 from spritelora.sdxl.files.base import PARTS, BaseModel, fingerprint, load_vae
 from spritelora.sdxl.latents import encode_image
 from spritelora.sdxl.text import TextEmbedding, TextEncoders, cut_text, load_tokenizers, token_ids
 from spritelora.sprites.folder.sprite_folder import CaptionedSprite, training_image
+from spritelora.sprites.pixels.image import LATENT_PX
 
 log = logging.getLogger(__name__)
 
 ENCODING_VERSION = 1
 """Raised whenever the same input would be encoded to other numbers."""
+
+
+LATENT_CHANNELS, NUM_TOKENS = 4, 77
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,12 @@ class Encoder:
 
             return encode
 
+        def shapes(item: tuple[CaptionedSprite, Variant]) -> Shapes:
+            width, height = item[0].fit.canvas
+            return {"latents": (LATENT_CHANNELS, height // LATENT_PX, width // LATENT_PX)}
+
         items = list(zip(sprites, shown, strict=True))
-        return [e.tensors["latents"] for e in self._entries("latents", items, key, compute)]
+        return [e.tensors["latents"] for e in self._entries("latents", items, key, shapes, compute)]
 
     def texts(self, prompts: Sequence[str]) -> dict[str, TextEmbedding]:
         """The embedding of each prompt; prompts longer than the model reads are named in a warning."""
@@ -84,8 +92,13 @@ class Encoder:
 
             return encode
 
+        first, second = (self.base.config(part) for part in PARTS if part.startswith("text"))
+        shapes: Shapes = {
+            "states": (NUM_TOKENS, first["hidden_size"] + second["hidden_size"]),
+            "pooled": (second["projection_dim"],),
+        }
         distinct = list(dict.fromkeys(prompts))
-        entries = dict(zip(distinct, self._entries("texts", distinct, key, compute), strict=True))
+        entries = dict(zip(distinct, self._entries("texts", distinct, key, lambda _: shapes, compute), strict=True))
         _warn_of_cuts({prompt: e.notes["cut"] for prompt, e in entries.items() if "cut" in e.notes})
         return {p: TextEmbedding(e.tensors["states"], e.tensors["pooled"]) for p, e in entries.items()}
 
@@ -102,6 +115,7 @@ class Encoder:
         kind: str,
         items: list,
         key: Callable[..., str],
+        shapes: Callable[..., Shapes],
         compute: Callable[[list], Callable[..., Entry]],
     ) -> list[Entry]:
         """The entry of each item, of which each process has encoded a share where they were missing."""
@@ -110,7 +124,7 @@ class Encoder:
         # A share of all; where machines have caches of their own, a share of what is missing on this one; the rest.
         for part, num_parts in dict.fromkeys([(place.rank, place.size), (place.local_rank, place.local_size), (0, 1)]):
             share = [i for i in range(part, len(items), num_parts) if i not in entries]
-            found = self._encode_missing(kind, [items[i] for i in share], key, compute)
+            found = self._encode_missing(kind, [items[i] for i in share], key, shapes, compute)
             entries.update(zip(share, found, strict=True))
             self.team.meet(None)
         return [entries[i] for i in range(len(items))]
@@ -120,10 +134,11 @@ class Encoder:
         kind: str,
         items: list,
         key: Callable[..., str],
+        shapes: Callable[..., Shapes],
         compute: Callable[[list], Callable[..., Entry]],
     ) -> list[Entry]:
         """The entry of each item; `compute` is called once, with the items that are missing, where any are."""
-        found = [self.cache.find(kind, key(item)) for item in items]
+        found = [self.cache.find(kind, key(item), shapes(item)) for item in items]
         missing = [item for item, entry in zip(items, found, strict=True) if entry is None]
         if not missing:
             return [e for e in found if e is not None]

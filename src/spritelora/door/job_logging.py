@@ -4,6 +4,8 @@ import logging
 import sys
 from typing import Any
 
+from spritelora.shown import paragraph
+
 
 class BarSafeHandler(logging.StreamHandler[Any]):
     """Writes log lines above a progress bar instead of through it."""
@@ -14,9 +16,21 @@ class BarSafeHandler(logging.StreamHandler[Any]):
         tqdm.write(self.format(record), file=sys.stderr)
 
 
+class Lines(logging.Formatter):
+    """Formats a message so that no text in it, whoever wrote that, speaks to the terminal or begins a line."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = paragraph(record.message)
+        return super().formatMessage(record)
+
+
+LINES = "spritelora.door.job_logging.Lines"
 JOB_LOGGING = {
     "version": 1,
-    "formatters": {"plain": {"format": "%(message)s"}, "dated": {"format": "%(asctime)s %(levelname)s %(message)s"}},
+    "formatters": {
+        "plain": {"class": LINES, "format": "%(message)s"},
+        "dated": {"class": LINES, "format": "%(asctime)s %(levelname)s %(message)s"},
+    },
     "handlers": {
         "console": {"class": "spritelora.door.job_logging.BarSafeHandler", "formatter": "plain"},
         "file": {

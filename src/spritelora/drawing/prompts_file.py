@@ -3,7 +3,9 @@
 import re
 from pathlib import Path
 
+from spritelora import limits
 from spritelora.errors import ConfigError
+from spritelora.sprites.captions.sidecars import read_text
 
 OPTION = re.compile(r"(?:^|\s)--([A-Za-z][\w-]*)")
 """An option within a line, as kohya's and A1111's files have them."""
@@ -25,12 +27,9 @@ def read_prompts_file(name: str) -> list[str]:
     options in lines, which would be drawn as words.
     """
     try:
-        text = Path(name).expanduser().read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigError(
-            f"prompts_file={name}: cannot be read ({reason}); give a text file in UTF-8, a prompt a line"
-        ) from error
+        text = read_text(Path(name).expanduser(), limits.PROMPT_BYTES).replace("\r\n", "\n").replace("\r", "\n")
+    except ValueError as error:
+        raise ConfigError(f"prompts_file={name}: {error}; give a text file in UTF-8, a prompt a line") from error
     stripped = {number: line.strip() for number, line in enumerate(text.split("\n"), 1)}
     lines = {number: line for number, line in stripped.items() if line and not line.startswith("#")}
     if not lines:

@@ -13,7 +13,7 @@ from spritelora.errors import ConfigError, WeightsError
 from spritelora.program import typed
 from spritelora.runs.layout import FINAL, LORA_FILE, is_run
 from spritelora.runs.record import RunRecord
-from spritelora.training.callbacks.checkpoints import newest_checkpoint
+from spritelora.training.callbacks.checkpoints import check_own, newest_checkpoint
 
 USUAL_STEPS, USUAL_GUIDANCE = 25, 8.0
 
@@ -74,7 +74,9 @@ def find_checkpoint(source: Path) -> Path:
     if not is_run(source):
         raise ConfigError(f"run={source}: neither a run directory (run.json) nor a checkpoint ({LORA_FILE})")
     checkpoint = source / FINAL if (source / FINAL).is_dir() else newest_checkpoint(source)
-    if checkpoint is None:
+    if checkpoint is not None:
+        check_own(checkpoint)
+    else:
         raise ConfigError(
             f"run={source}: the run has no checkpoint yet, so there is no LoRA to take; go on with it: "
             f"{typed('train', f'resume={source}')}"

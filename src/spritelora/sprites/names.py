@@ -2,12 +2,11 @@
 
 import unicodedata
 
+from spritelora.shown import printable
+
+__all__ = ["printable", "slug"]
+
 LONGEST_SLUG = 40
-
-
-def printable(name: object) -> str:
-    """A name as it may stand in a message: line breaks and other invisible characters are escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(name))
 
 
 def slug(text: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from spritelora.config.invocation import without_folders
 from spritelora.config.overrides import override_key
 from spritelora.evaluation.comparison import Cell, Row, columns, format_cell, sort_rows, title_of, to_csv
 from spritelora.evaluation.registry import COLOUR_DISTANCE, METRICS
@@ -103,14 +104,15 @@ def _row_of_run(run_dir: Path, job: JobRecord | None) -> Row:
     row = read_row(Entry(run_dir, "run", run_dir.name), None) if is_run(run_dir) else Row({})
     cells = {k: v for k, v in row.cells.items() if k not in OF_SETTINGS}
     steps, trained_s = cells.get("step"), cells.get("time_s")
+    problem = job.error or cells.get("problem")
     told: dict[str, Cell] = {
         "status": job.status.value,
         **_sample_means(run_dir),
         "step_time_s": trained_s / steps if isinstance(steps, int) and steps and isinstance(trained_s, float) else None,
         "time_s": job.elapsed_s or None,
         "first_step_s": job.first_step_s,
-        "path": str(run_dir),
-        "problem": job.error or cells.get("problem"),
+        "path": run_dir.name,
+        "problem": without_folders(str(problem)) if problem else None,
     }
     return replace(row, cells={**cells, **told})
 

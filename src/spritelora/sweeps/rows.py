@@ -2,7 +2,9 @@
 
 import json
 import math
+import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ from spritelora.config.train.schema import TrainConfig
 from spritelora.errors import ConfigError, ResumeError, SpriteLoraError, WeightsError
 from spritelora.evaluation.colour_distance import read_colours
 from spritelora.evaluation.comparison import Cell, Row, as_values
+from spritelora.file_names import tell_apart
 from spritelora.files import read_json
 from spritelora.runs.layout import COLOUR_PROFILES, FINAL, LORA_FILE, RECORD, VALIDATION, is_run
 from spritelora.runs.metrics import LINES, read_lines
@@ -63,9 +66,16 @@ def _expand(path: Path) -> Iterator[Entry]:
 
 
 def _named_apart(entries: Sequence[Entry]) -> list[Entry]:
-    """Entries of one name by their whole paths."""
-    names = [e.name for e in entries]
-    return [e if names.count(e.name) == 1 else Entry(e.path, e.kind, str(e.path)) for e in entries]
+    """Entries of one name by their paths from the folder that all of them lie in."""
+    names = Counter(e.name for e in entries)
+    alike = [e.path.resolve() for e in entries if names[e.name] > 1]
+    shared = Path(os.path.commonpath(alike)) if len({*alike}) > 1 else None
+    apart = [
+        Entry(e.path, e.kind, e.path.resolve().relative_to(shared).as_posix()) if shared and names[e.name] > 1 else e
+        for e in entries
+    ]
+    told = tell_apart(e.name for e in apart)
+    return [Entry(e.path, e.kind, name) for e, name in zip(apart, told, strict=True)]
 
 
 def read_rows(entries: Sequence[Entry], validations: Mapping[str, Path]) -> list[Row]:
@@ -204,7 +214,7 @@ def _with_validation(row: Row, folder: Path) -> Row:
         same = ("resolution", "steps", "guidance", "negative_prompt", "seed", "images_per_prompt")
         drawn_as = json.dumps([{k: told[k] for k in same}, [p["prompt"] for p in found["prompts"]]])
         colours = read_colours(folder / COLOUR_PROFILES, found["shown_strength"])
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError) as error:
         raise ConfigError(f"{file}: not a record of a validation ({error}); validate again: overwrite=true") from error
     return Row({**row.cells, **cells}, row.losses, values, drawn_as, colours)
 

@@ -2,13 +2,14 @@
 
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 
+from spritelora import limits
 from spritelora.errors import WeightsError, first_line
 
 if TYPE_CHECKING:
@@ -75,15 +76,29 @@ SIGNATURES = (
 def open_tensors(file: Path) -> Any:
     """An open safetensors file, a context. Raises WeightsError, naming what it is instead, for anything else."""
     try:
-        return safe_open(file, framework="pt")
+        _check_header_size(file)
+        opened = safe_open(file, framework="pt")
+        _check_names(opened.keys())
+        return opened
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{file}: {_explain(file, error)}") from error
+    except ValueError as error:
+        raise WeightsError(f"{file}: {error}; {WANTED}") from error
 
 
 def read_tensors(file: Path) -> "dict[str, Tensor]":
     """All tensors of a safetensors file, in memory. Raises WeightsError, naming what it is instead."""
+    return read_tensors_and_metadata(file)[0]
+
+
+def read_tensors_and_metadata(file: Path) -> "tuple[dict[str, Tensor], dict[str, str]]":
+    """All tensors of a safetensors file, and what its header tells besides. Raises WeightsError as `open_tensors`."""
     with open_tensors(file) as opened:
-        return {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        try:
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+            return tensors, dict(opened.metadata() or {})
+        except (SafetensorError, KeyError, AttributeError, TypeError, ValueError, RuntimeError) as error:
+            raise WeightsError(f"{file}: a tensor in it cannot be read ({first_line(error)}); {AGAIN}") from error
 
 
 def recognise(file: Path) -> Stranger | None:
@@ -140,6 +155,20 @@ def _header_size(start: bytes) -> int | None:
     return size if start[LENGTH_BYTES:][:1] == b"{" and size <= LONGEST_HEADER else None
 
 
+def _check_header_size(file: Path) -> None:
+    """Raise ValueError for a header of a size that takes long to read. Raises OSError."""
+    with file.open("rb") as stream:
+        size = _header_size(stream.read(LENGTH_BYTES + 1))
+    if size is not None:
+        limits.HEADER_BYTES.check(size)
+
+
+def _check_names(names: Sequence[str]) -> None:
+    limits.TENSORS.check(len(names))
+    longest = max(names, key=len, default="")
+    limits.TENSOR_NAME.check(len(longest), begin=longest[:40])
+
+
 def _damage(file: Path, error: Exception) -> Stranger:
     size = file.stat().st_size
     with file.open("rb") as stream:
@@ -161,7 +190,7 @@ def _tensor_bytes(header: bytes) -> int:
     try:
         entries: Mapping[str, Any] = json.loads(header)
         return max((entry["data_offsets"][1] for entry in entries.values() if "data_offsets" in entry), default=0)
-    except (ValueError, AttributeError, TypeError, LookupError):
+    except (ValueError, AttributeError, TypeError, LookupError, RecursionError):
         return 0
 
 

@@ -28,6 +28,12 @@ def test_sizes_and_distances_are_the_full_matrices(inputs: tuple[int, ...]) -> N
     assert distance(one, one) <= size_error(one, one)
 
 
+@pytest.mark.parametrize("rank", [23, 24, 25, 90])
+def test_the_size_of_factors_that_are_not_thin_is_the_full_matrix_too(rank: int) -> None:
+    one = change(0, rank, 3)
+    assert size(one) == pytest.approx(float(exact_delta(one).norm()), rel=half_the_digits(torch.float64))
+
+
 @SHAPES
 def test_the_full_matrix_is_the_product_over_the_rank(inputs: tuple[int, ...]) -> None:
     one = change(0, 4, 3, inputs)

@@ -12,6 +12,7 @@ from spritelora.adapters.files.bases import require_plain_sdxl, require_sdxl
 from spritelora.adapters.files.inspect import block_sizes, describe_file
 from spritelora.adapters.files.lora_file import read_lora_file
 from spritelora.errors import WeightsError
+from spritelora.shown import OBEYED
 from tests.weight_files.strangers import (
     LFS,
     NOT_FINITE,
@@ -83,7 +84,10 @@ def test_what_is_no_lora_is_named(name: str, tmp_path: Path) -> None:
     [
         ({f"{Q}.alpha": torch.ones(2)}, "its alpha is 2 numbers and must be one"),
         ({f"{Q}.lora_up.weight": torch.ones(640, 4, dtype=torch.int8)}, "its weights are torch.int8; give the LoRA in"),
-        ({f"{Q}.lora_down.weight": torch.ones(0, 640), f"{Q}.lora_up.weight": torch.ones(640, 0)}, "do not fit toget"),
+        (
+            {f"{Q}.lora_down.weight": torch.ones(0, 640), f"{Q}.lora_up.weight": torch.ones(640, 0)},
+            "is empty, as of rank 0",
+        ),
         ({"bundle_emb.gem.clip_l": torch.ones(4)}, "1 unknown keys, such as bundle_emb.gem.clip_l"),
         (named("alpha", "lora_up.weight", "magic"), "1 unknown keys, such as .*magic"),
     ],
@@ -121,3 +125,113 @@ def test_a_peft_adapter_that_is_a_pickle_is_said(tmp_path: Path) -> None:
     (tmp_path / "adapter_model.bin").touch()
     with pytest.raises(WeightsError, match=r"no such file; adapter_model\.bin there is a pickle, which is not read"):
         read_lora_file(tmp_path)
+
+
+def lycoris(alpha: float | None = None, **tensors: torch.Tensor) -> dict[str, torch.Tensor]:
+    """A layer of LoKr of two full matrices, or with others in their place."""
+    whole = {"lokr_w1": torch.ones(20, 20), "lokr_w2": torch.ones(32, 32), **tensors}
+    return {f"{Q}.{n}": t for n, t in {**whole, **({} if alpha is None else {"alpha": torch.tensor(alpha)})}.items()}
+
+
+HUGE = {"hada_w1_a": (200_000, 1), "hada_w1_b": (1, 200_000), "hada_w2_a": (200_000, 1), "hada_w2_b": (1, 200_000)}
+UNLIKE = {"hada_w1_a": (640, 4), "hada_w1_b": (4, 640), "hada_w2_a": (1, 4), "hada_w2_b": (4, 1)}
+
+
+@pytest.mark.parametrize(
+    ("tensors", "told"),
+    [
+        ({**plain(), f"{Q}.alpha": torch.ones(0)}, "its alpha is 0 numbers and must be one"),
+        ({**plain(), f"{Q}.alpha": torch.tensor(1j)}, "its alpha is 1 numbers and must be one"),
+        ({**plain(), f"{Q}.lora_down.weight": torch.tensor(4.0)}, "do not fit together"),
+        ({**plain(), f"{Q}.lora_up.weight": torch.ones(640, 4, 3, 3)}, "do not fit together"),
+        ({**plain(), f"{Q}.lora_down.weight": torch.ones(4, 0)}, r"a tensor of \(4, 0\) is empty, as of rank 0"),
+        (lycoris(0.0), "its LoKr is of rank 0"),
+        (lycoris(lokr_w1=torch.ones(2, 20, 20)), "parts of its LoKr are missing or do not fit together"),
+        (lycoris(lokr_w1=torch.tensor(1.0)), "parts of its LoKr are missing or do not fit together"),
+        (lycoris(1.0, lokr_w1=torch.ones(4000, 1), lokr_w2=torch.ones(1, 400_000)), "1,600,000,000 numbers .*limit"),
+        ({f"{Q}.{n}": torch.ones(s) for n, s in HUGE.items()}, "40,000,000,000 numbers .*over the limit"),
+        ({f"{Q}.{n}": torch.ones(s) for n, s in UNLIKE.items()}, "parts of its LoHa are missing or do not fit"),
+        ({**plain(), "x" * 600: torch.ones(1)}, "a name of a tensor has 600 letters, over the limit of 512"),
+        ({f"lora_unet_{i}.alpha": torch.ones(()) for i in range(20_001)}, "20,001 tensors are over the limit"),
+    ],
+)
+def test_what_no_program_wrote_is_refused_before_work_is_done(
+    tensors: dict[str, torch.Tensor], told: str, tmp_path: Path
+) -> None:
+    with pytest.raises(WeightsError, match=rf"lora\.safetensors: .*{told}"):
+        read_lora_file(saved(tmp_path, tensors))
+
+
+@pytest.mark.parametrize("alpha", [float("nan"), float("inf")])
+def test_a_lokr_whose_alpha_is_no_number_is_told_as_that(alpha: float, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"1 of 1 layers hold nan or inf.*alpha: 1 of 1"):
+        require_sdxl(read_lora_file(saved(tmp_path, lycoris(alpha))))
+
+
+def test_a_rank_that_is_larger_than_its_layer_takes_no_more_memory_than_the_layer(tmp_path: Path) -> None:
+    halves = {"down": torch.ones(20_000, 64, dtype=torch.float16), "up": torch.ones(64, 20_000, dtype=torch.float16)}
+    lora = read_lora_file(saved(tmp_path, {f"{Q}.lora_{n}.weight": t for n, t in halves.items()}))
+    (whole,) = block_sizes(lora, lambda _: None, lambda _: "all")
+    assert whole.relative == pytest.approx(20_000 * 64 / 8, rel=1e-9)
+
+
+def test_a_header_that_takes_long_to_read_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "lora.safetensors").write_bytes((17 << 20).to_bytes(8, "little") + b"{" + bytes(100))
+    with pytest.raises(WeightsError, match=r"its header has 17,825,792 bytes, over the limit of 16,777,216"):
+        read_lora_file(tmp_path / "lora.safetensors")
+
+
+def peft(folder: Path, config: str | bytes) -> Path:
+    names = {f"base_model.model.conv_in.lora_{end}.weight": shape for end, shape in (("A", (4, 36)), ("B", (320, 4)))}
+    save_file({name: torch.ones(shape) for name, shape in names.items()}, folder / "adapter_model.safetensors")
+    (folder / "adapter_config.json").write_bytes(config if isinstance(config, bytes) else config.encode())
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ('{"a":' * 100_000, "not JSON .*recursion"),
+        ('{"lora_alpha": "16"}', "lora_alpha is '16', not a number"),
+        ('{"lora_alpha": true}', "lora_alpha is 'True', not a number"),
+        ('{"lora_alpha": NaN}', "lora_alpha is nan, not a number"),
+        (f'{{"lora_alpha": 1{"0" * 399}}}', "lora_alpha is a number of 400 digits"),
+        ('{"alpha_pattern": ["a"]}', "alpha_pattern is no JSON object"),
+        ('{"alpha_pattern": {"conv_in": null}}', "alpha_pattern: conv_in is 'None', not a number"),
+        ('{"alpha_pattern": {"(a+)+$": 1}}', r"'\(a\+\)\+\$' may be matched for ever"),
+        ('{"alpha_pattern": {".*.*.*x": 1}}', "repeats 3 times, over the limit of 2"),
+        ('{"alpha_pattern": {"[": 1}}', r"'\[' is no pattern"),
+        ('{"alpha_pattern": {"(?=a)": 1}}', "may be matched for ever"),
+        (
+            f'{{"alpha_pattern": {{{", ".join(f""" "a{i}|b": 1""" for i in range(17))}}}}}',
+            "patterns that are no",
+        ),
+    ],
+)
+def test_settings_that_are_none_or_take_for_ever_are_named(config: str, told: str, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=rf"adapter_config\.json: .*{told}.*get the adapter again"):
+        read_lora_file(peft(tmp_path, config))
+
+
+@pytest.mark.parametrize(
+    ("config", "alpha"),
+    [
+        ('{"lora_alpha": 6}', 6.0),
+        ('{"lora_alpha": null}', 4.0),
+        ('{"lora_alpha": 6, "use_rslora": true}', 12.0),
+        ('{"lora_alpha": 6, "alpha_pattern": {"conv_in": 3, "conv.*": 2}}', 3.0),
+        ('{"lora_alpha": 6, "alpha_pattern": {"conv.*": 2, "conv_in": 3}}', 2.0),
+        ('{"lora_alpha": 6, "alpha_pattern": {"onv_in": 2, "v_in|conv_ix": 3}}', 6.0),
+    ],
+)
+def test_an_alpha_is_that_of_the_first_pattern_that_a_path_ends_in(config: str, alpha: float, tmp_path: Path) -> None:
+    (change,) = read_lora_file(peft(tmp_path, config)).modules.values()
+    assert change.alpha == alpha
+
+
+def test_what_a_file_says_of_itself_speaks_to_no_terminal(tmp_path: Path) -> None:
+    save_file(plain(), tmp_path / "lora.safetensors", {"ss_x": "\x1b[31m\nFORGED \u2028", "ss_\x07": "\u202e"})
+    lora = read_lora_file(tmp_path / "lora.safetensors")
+    report = describe_file(lora, block_sizes(lora, lambda _: None), "usual weights")
+    assert OBEYED.search(report) is None
+    assert "ss_x = \\x1b[31m\\nFORGED \\u2028\n" in report

@@ -223,7 +223,7 @@ def test_a_lokr_that_lacks_a_part_is_named(unet: Unet, tmp_path: Path) -> None:
         read_lora_file(tmp_path / "half.safetensors")
     parts = {key: tensors[key][:, :0].clone(), key[:-1] + "b": tensors[key[:-1] + "b"][:0].clone()}
     save_file({**tensors, **parts}, tmp_path / "empty.safetensors")
-    with pytest.raises(WeightsError, match="its LoKr is of rank 0; get the file again"):
+    with pytest.raises(WeightsError, match="is empty, as of rank 0; get the file again"):
         read_lora_file(tmp_path / "empty.safetensors")
 
 

@@ -46,7 +46,7 @@ def test_comments_and_blank_lines_are_no_prompts(tmp_path: Path) -> None:
         ("a cat\nb\na cat", "lines 1 and 3 are the same: 'a cat'; leave one out, .*count .*images_per_prompt"),
         ("", "holds no prompt; write one a line"),
         ("\n # a\n\n", "holds no prompt; write one a line"),
-        (b"\xff\xfea\0", r"cannot be read \(not UTF-8 text\); give a text file in UTF-8"),
+        (b"\xff\xfea\0", r"cannot be read as UTF-8 text .*; give a text file in UTF-8"),
     ],
 )
 def test_what_is_not_a_prompt_is_named_by_its_line(tmp_path: Path, text: str | bytes, told: str) -> None:

@@ -21,6 +21,7 @@ from PIL import Image
 from spritelora.commands.prepare.prepare import prepare
 from spritelora.config.commands.prepare import PrepareConfig
 from spritelora.errors import ConfigError, DatasetError, SpriteLoraError
+from spritelora.limits import Limit
 from spritelora.sprites.folder.manifest import read_manifest
 from spritelora.sprites.folder.sprite_folder import read_folder, set_matte, training_image
 from spritelora.sprites.pixels.image import Pixels, apply_matte, parse_colour, read_sprite
@@ -486,9 +487,9 @@ def test_a_name_with_a_separator_of_unicode_is_one_line_of_the_journal(tmp_path:
 def test_a_sheet_is_decoded_once_for_all_its_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded: list[Path] = []
 
-    def read_and_count(file: Path) -> Pixels:
+    def read_and_count(file: Path, most: Limit) -> Pixels:
         decoded.append(file)
-        return read_sprite(file)
+        return read_sprite(file, most)
 
     monkeypatch.setattr(sheet, "read_sprite", read_and_count)
     save(lay_out([*draw_cutouts(20)], 5), tmp_path / "art" / "potions.png")

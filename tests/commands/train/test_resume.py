@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from spritelora.commands.export.export import find_checkpoint
 from spritelora.errors import ConfigError, ResumeError
 from spritelora.runs.resume import replay_overrides
 from tests.composing import compose
@@ -130,6 +131,30 @@ def test_a_damaged_newest_checkpoint_is_passed_over(
     assert "passed over" in caplog.text
     assert "checkpoint_step_3" in caplog.text
     assert_same_tensors(lora_of(whole), lora_of(run))
+
+
+@pytest.mark.parametrize("is_final", [False, True])
+def test_a_checkpoint_of_another_run_is_not_gone_on_from(
+    is_final: bool, train_quickly, trained_once, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole, run = trained_once(*THREE_STEPS, name="whole"), trained_once(*THREE_STEPS)
+    foreign = run / ("checkpoint_final" if is_final else "checkpoint_step_9")
+    shutil.copytree(run / "checkpoint_step_2", foreign, dirs_exist_ok=True)
+    record = foreign / "training_state" / "run.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "id": "another"}))
+    state = foreign / "training_state" / "state.json"
+    state.write_text(state.read_text().replace('["global_step", 2]', '["global_step", 9]'))
+    shutil.rmtree(run / "checkpoint_step_3", ignore_errors=True)
+    if is_final:
+        with pytest.raises(ResumeError, match=r"checkpoint_final: a checkpoint of another run \(id another"):
+            find_checkpoint(run)
+    else:
+        shutil.rmtree(run / "checkpoint_final")
+    train_quickly(f"resume={run}", *THREE_STEPS, name="run")
+    assert f"passed over: {foreign}: a checkpoint of another run (id another, and this run is " in caplog.text
+    assert_same_tensors(lora_of(whole), lora_of(run))
+    kept = run / ("damaged_checkpoint_final" if is_final else foreign.name)
+    assert json.loads((kept / "training_state" / "run.json").read_text())["id"] == "another"
 
 
 def test_a_run_without_its_last_act_is_finished(train_quickly, trained_once) -> None:

@@ -26,6 +26,7 @@ from spritelora.evaluation.registry import METRICS
 from spritelora.sdxl.sample import start_noise
 from tests.bounds import assert_same_pictures
 from tests.commands.conftest import train_short
+from tests.conftest import ROOT
 from tests.running import Ready, either_start, run_python
 
 QUICK = ValidateConfig(
@@ -44,6 +45,16 @@ def images_of(folder: Path, name: str) -> list[np.ndarray]:
 @pytest.fixture(scope="module")
 def validated(short_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return validate(replace(QUICK, run=str(short_run), output=str(tmp_path_factory.mktemp("validated") / "greens")))
+
+
+def test_what_it_writes_tells_no_folder_of_this_machine(validated: Path, short_run: Path) -> None:
+    settings = record_of(validated)["settings"]
+    assert settings["run"] == short_run.name
+    assert settings["lora"] == ["checkpoint_final/lora.safetensors"]
+    assert settings["model"] == "tiny-sdxl"
+    for name in ("validation.json", "validation.html"):
+        text = (validated / name).read_text(encoding="utf-8")
+        assert not [place for place in (ROOT, short_run.parent, validated.parent) if str(place) in text]
 
 
 def test_it_writes_a_record_images_and_a_page(validated: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionXLPipeline
+from safetensors.torch import load_file, save_file
 
 from spritelora.config.train.schema import Prediction
 from spritelora.diffusion.schedule import cumulative_alphas
@@ -25,7 +26,7 @@ from spritelora.sdxl.files.base import (
 )
 from spritelora.sdxl.latents import decode_latents, encode_image
 from spritelora.sdxl.sample import sample_latents, start_noise
-from spritelora.sdxl.text import TextEncoders, cut_text, load_tokenizers
+from spritelora.sdxl.text import TextEncoders, cut_text, load_text_stack, load_tokenizers
 from tests.bounds import assert_same_function
 from tests.weight_files.strangers import LFS
 
@@ -130,6 +131,7 @@ def test_a_fingerprint_changes_with_the_weights_alone(base: BaseModel, tmp_path:
     [
         (lambda f: (f / "model_index.json").unlink(), "no model_index.json"),
         (lambda f: (f / "model_index.json").write_text("{"), "not a JSON file"),
+        (lambda f: (f / "model_index.json").write_text('{"a":' * 100_000), "not a JSON file .*recursion"),
         (lambda f: edit(f / "model_index.json", _class_name="StableDiffusionPipeline"), "holds a StableDiffusionPi"),
         (lambda f: shutil.rmtree(f / "text_encoder_2"), "SDXL parts are missing: text_encoder_2"),
         (lambda f: edit(f / "unet" / "config.json", addition_embed_type=None), "not SDXL's UNet"),
@@ -142,6 +144,36 @@ def test_a_folder_that_is_not_sdxl_is_named_for_what_it_is(base: BaseModel, tmp_
     with pytest.raises(WeightsError, match=message) as error:
         find_base(str(folder))
     assert str(folder) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_train_timesteps": "x"}, "num_train_timesteps is x, not a whole number from 1"),
+        ({"num_train_timesteps": 10**12}, "num_train_timesteps is 1000000000000, not a whole number"),
+        ({"beta_start": 5}, r"beta_start and beta_end are \[5, .*not numbers between 0 and 1"),
+        ({"beta_end": None}, "beta_start and beta_end are"),
+        ({"prediction_type": "x"}, "prediction_type is x, and epsilon and v_prediction are known"),
+    ],
+)
+def test_a_noise_schedule_that_is_none_is_named(base: BaseModel, tmp_path: Path, changes: dict, message: str) -> None:
+    folder = copy_of(base, tmp_path).folder
+    edit(folder / "scheduler" / "scheduler_config.json", **changes)
+    with pytest.raises(WeightsError, match=rf"scheduler_config\.json: .*{message}.*; fetch the model again"):
+        read_alphas(find_base(str(folder)))
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
+def test_weights_that_are_not_there_are_never_drawn_at_random(base: BaseModel, tmp_path: Path, part: str) -> None:
+    other = copy_of(base, tmp_path)
+    file = other.weights(part)
+    tensors = load_file(file)
+    lost = next(name for name in sorted(tensors) if name.endswith("weight") and "position" not in name)
+    del tensors[lost]
+    save_file(tensors, file, {"format": "pt"})
+    load = {"unet": lambda: load_unet(other, torch.float32), "vae": lambda: load_vae(other, torch.device("cpu"))}
+    with pytest.raises(WeightsError, match=r"1 of its tensors are not there, the first .*; fetch the model again"):
+        load.get(part, lambda: load_text_stack(other, torch.float32))()
 
 
 def test_pickled_weights_are_not_read(base: BaseModel, tmp_path: Path) -> None:

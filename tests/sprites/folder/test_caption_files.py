@@ -36,15 +36,39 @@ def test_what_cannot_be_written_is_named_and_leaves_nothing(tmp_path: Path) -> N
     (tmp_path / "a.txt").mkdir()
     with pytest.raises(DatasetError, match=r"a\.txt: the caption cannot be written .*run again"):
         write_caption(tmp_path / "a.txt", "pixel art")
-    with pytest.raises(DatasetError, match=r"b\.txt: the caption cannot be written"):
-        write_caption(tmp_path / "b.txt", "\udcff")
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 
-def test_what_is_no_text_is_named(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_bytes(b"\xff\xfe\x80")
-    with pytest.raises(DatasetError, match=r"a\.txt: cannot be read as UTF-8 text .*save it again"):
-        read_caption(tmp_path / "a.txt")
+def test_of_what_is_no_text_is_read_what_can_be(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"a \xff\x07 gem")
+    assert read_caption(tmp_path / "a.txt") == "a \N{REPLACEMENT CHARACTER} gem"
+    (tmp_path / "b.txt").mkdir()
+    with pytest.raises(DatasetError, match=r"b\.txt: cannot be read .*check its permissions"):
+        read_caption(tmp_path / "b.txt")
+
+
+def test_a_read_only_caption_stays_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    file.write_text("mine")
+    file.chmod(0o444)
+    with pytest.raises(DatasetError, match=r"a\.txt: read-only, and left so; make it writable"):
+        write_caption(file, "yours")
+    assert (file.read_text(), file.stat().st_mode & 0o777) == ("mine", 0o444)
+
+
+def test_a_caption_keeps_the_rights_of_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    file.write_text("mine")
+    file.chmod(0o640)
+    write_caption(file, "mine too")
+    assert (file.read_text(), file.stat().st_mode & 0o777) == ("mine too\n", 0o640)
+
+
+@pytest.mark.parametrize("text", ["a\x07b", "a\x1bb", "a\x9bb", "a\x7fb", "a\ud800b"])
+def test_what_would_not_be_read_back_is_not_written(text: str, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"a\.txt: not written: the caption holds the control character U\+"):
+        write_caption(tmp_path / "a.txt", text)
+    assert not list(tmp_path.iterdir())
 
 
 def test_only_captions_of_text_files_are_changed(sprite_folder: Path) -> None:

@@ -68,6 +68,17 @@ def by_source(sprites: list[CaptionedSprite]) -> dict[str, CaptionedSprite]:
     return {sprite.prepared.record.source if sprite.prepared else sprite.name: sprite for sprite in sprites}
 
 
+@pytest.mark.parametrize("end", ["\u2028", "\u2029", "\x85"])
+def test_each_record_is_one_line_for_every_reader(end: str, tmp_path: Path) -> None:
+    add(tmp_path / "art", f"a{end}b.png", draw_sprite(1))
+    made = prepare_at(tmp_path / "art", tmp_path / "set")
+    for name in ("manifest.jsonl", "metadata.jsonl"):
+        (line,) = (made / name).read_text(encoding="utf-8").splitlines()
+        assert json.loads(line).get("file", json.loads(line).get("file_name")) == f"a{end}b.png"
+    (sprite,) = read_folder(made, SIDE)
+    assert sprite.prepared is not None
+
+
 @pytest.mark.parametrize("side_px", [SIDE, 64, 256, 200])
 def test_a_prepared_set_is_trained_as_its_originals_are(originals: Path, made: Path, side_px: int) -> None:
     raw, ours = read_folder(originals, side_px), read_folder(made, side_px)

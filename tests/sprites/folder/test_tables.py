@@ -74,6 +74,8 @@ def test_a_csv_says_its_delimiter_as_excel_does(folder: Path) -> None:
     [
         ('a.png,"red\nb.png,"blue potion"\n', "is not CSV (',' expected after '\"' in the row from line 2 on)"),
         ('a.png,red\nb.png,"blue\n', "is not CSV (unexpected end of data in the row from line 3 on); repair"),
+        ('a.png,"red\nb.png,blue potion"\n', "line 2 has a quote that is not closed before the row of b.png; close it"),
+        ('b.png,blue\na.png,"red\n\nb.png,"\n', "line 3 has a quote that is not closed before the row of b.png"),
         ("a.png,red, with a cork\n", "line 2 has 3 values, and the first line names 2; put a text with ',' in it into"),
         ('a.png,"red\ngreen"\nb.png\n', "line 4 has no \"text\" (only 'file_name'); name the caption so"),
         ('a.png,"red\ngreen"\ngone.png,x\n', "line 4 names gone.png, and there is no such image; correct"),

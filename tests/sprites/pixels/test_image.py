@@ -177,7 +177,7 @@ def truncated_png(tmp_path: Path) -> bytes:
         (lambda _: b"this is text\n", "corrupt or not an image"),
         (truncated_png, "corrupt or not an image"),
         (lambda _: png_of_size(100_000, 100_000), "image bomb|over the limit"),
-        (lambda _: png_of_size(100_000, 1_000), "over the limit of 67,108,864 pixels"),
+        (lambda _: png_of_size(100_000, 1_000), "over the limit of 16,777,216 pixels for one sprite"),
         (lambda _: png_of_size(64, 64)[:40], "corrupt or not an image"),
         (lambda _: png_of_size(100_000, 1), "100000x1 px has a side over the limit of 16,384 px"),
         (lambda _: png_with((b"zTXt", b"Comment\0\0" + packed(20_000_000))), "unpacks to over 1 MB; remove it"),

@@ -1,8 +1,16 @@
 """A frame gets the tags it had in its file, or none: never those of another frame or file."""
 
+import random
+import re
+
 import pytest
 
 from spritelora.sprites.sheets.frame_tags import FrameName, FrameTag, TagPlace, parse_name, place_frames
+
+PATTERN = re.compile(
+    r"(?P<title>.*?)(?: \((?P<layer>[^()]*)\))?(?: ?#(?P<tag>.*?))?(?:[ _.-]*(?P<number>\d+))?", re.DOTALL
+)
+"""What a name is, as a pattern whose time grows with the cube of a name's length."""
 
 IDLE, RUN = FrameTag("idle", 0, 3), FrameTag("run", 4, 7)
 
@@ -16,6 +24,16 @@ def told(frame_names: list[str], tags: list[FrameTag]) -> list[str]:
     places, note = place_frames(frame_names, tags)
     assert note == ""
     return [f"{p[0].tag}_{p[0].number}" if p else "" for p in places]
+
+
+def test_a_name_is_parted_as_the_pattern_says() -> None:
+    draw = random.Random(0)
+    for _ in range(5000):
+        name = "".join(draw.choice("ab #()12._- ") for _ in range(draw.randrange(14)))
+        match = PATTERN.fullmatch(name)
+        assert match is not None
+        number = None if match["number"] is None else int(match["number"])
+        assert parse_name(name) == FrameName(match["title"], match["layer"] or "", match["tag"] or "", number), name
 
 
 def left_off(frame_names: list[str], tags: list[FrameTag]) -> str:

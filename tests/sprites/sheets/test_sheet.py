@@ -281,7 +281,7 @@ GOOD = [{"filename": "a", **frame_at(0, 0)}]
         ([{"filename": "a", **frame_at(0, 0, frame=rect(0, 0, 0, 16))}], [], {}, "w is 0, not a whole number from 1"),
         ([{"filename": "a", **frame_at(0, 0, frame=rect(0, 0, 9, 16))}], [], {}, "9x16 px on the sheet and 16x16 px"),
         ([{"filename": "a", **frame_at(0, 0, sourceSize={"w": 8, "h": 8})}], [], {}, "does not lie within its own"),
-        ([{"filename": "a", **frame_at(0, 0, sourceSize=HUGE)}], [], {}, "over 65,536 in number or 67,108,864 pixels"),
+        ([{"filename": "a", **frame_at(0, 0, sourceSize=HUGE)}], [], {}, "frames are over the limit of 67,108,864"),
         (GOOD, [tag("walk", 9, 0)], {}, "tag 'walk' covers frames 9 to 0, and ends before it begins"),
         (GOOD, [{"from": 0, "to": 0}], {}, "a tag has no name"),
         (GOOD, [tag("walk", 0, 0)] * 1025, {}, "1,025 tags are over the limit of 1,024"),

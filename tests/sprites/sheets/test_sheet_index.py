@@ -124,7 +124,7 @@ def test_bad_atlases_are_named(text: str, message: str, folder: Path) -> None:
 
 
 def test_an_atlas_of_too_many_parts_is_refused_while_it_is_read() -> None:
-    with pytest.raises(ValueError, match="describes over 65,536 frames"):
+    with pytest.raises(ValueError, match="65,537 frames are over the limit of 65,536"):
         parse_atlas(f"<TextureAtlas>{'<SubTexture/>' * 65_537}")
 
 

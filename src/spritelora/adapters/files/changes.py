@@ -7,6 +7,7 @@ those of the changed rows. A file in kohya's form is what ComfyUI reads, so its 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from math import isfinite
 
 import torch
 from torch import Tensor
@@ -31,7 +32,9 @@ class Lycoris:
     def rank(self) -> int:
         """That of the inner products; where a LoKr is two full matrices, what its alpha says, for then it is unused."""
         inner = next((t for name, t in self.tensors.items() if name.endswith("_b")), None)
-        return round(self.alpha) if inner is None else inner.shape[0]
+        if inner is not None:
+            return inner.shape[0]
+        return round(self.alpha) if isfinite(self.alpha) else 1
 
     @property
     def scale(self) -> float:
@@ -59,12 +62,24 @@ class Lycoris:
         return torch.kron(w1[..., None, None] if w2.ndim == 4 else w1, w2.contiguous()) * self.scale
 
     def factor_shapes(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        """The shapes of its two matrices. Raises KeyError, RuntimeError or IndexError where parts are missing."""
+        """The shapes of its two matrices. Raises KeyError, RuntimeError, IndexError or ValueError for other parts."""
         t = {name: torch.empty(tensor.shape, device="meta") for name, tensor in self.tensors.items()}
         begin, cores = ("hada_w", ("hada_t1", "hada_t2")) if self.kind == LOHA else ("lokr_w", ("", "lokr_t2"))
         products = [_product(t, f"{begin}{i}", core) for i, core in zip((1, 2), cores, strict=True)]
+        if {p.ndim for p in products} - {2, 4} or (self.kind == LOKR and products[0].ndim != 2):
+            raise ValueError("no matrices")
         first, second = ((p.shape[0], p[0].numel()) for p in products)
+        if self.kind == LOHA and products[0].shape != products[1].shape:
+            raise ValueError(f"{first} and {second} are not of one shape")
         return first, second
+
+    def size(self) -> float:
+        """The Frobenius norm of the change: of a Kronecker product, that of its factors multiplied."""
+        if self.kind == LOHA:
+            return float(self.matrix().norm())
+        t = {name: tensor.float() for name, tensor in self.tensors.items()}
+        first, second = _product(t, "lokr_w1", ""), _product(t, "lokr_w2", "lokr_t2")
+        return float(first.norm()) * float(second.norm()) * abs(self.scale)
 
 
 @dataclass(frozen=True)
@@ -128,7 +143,7 @@ def change_size(change: Change) -> float:
     """The Frobenius norm of a change; of a DoRA that of its directions' alone, for lengths are relative to the base."""
     if isinstance(change, LowRank):
         return size(change)
-    return size(change.change) if isinstance(change, Decomposed) else float(change.matrix().norm())
+    return size(change.change) if isinstance(change, Decomposed) else change.size()
 
 
 def parts_of(change: Change) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ from spritelora.adapters.files.changes import change_size, parts_of
 from spritelora.adapters.files.layer_names import block_of, kohya_by_module
 from spritelora.adapters.files.lora_file import Form, LoraFile
 from spritelora.program import typed
+from spritelora.shown import printable
 
 NEAR_ZERO = 1e-4
 """Relative change below which a block draws what the base draws: a LoRA that shows has 1e-2 and more."""
@@ -126,7 +127,7 @@ def describe_file(lora: LoraFile, sizes: list[BlockSize], against: str) -> str:
     warnings += [f"{unread_kinds(lora)}, which cannot be read here"] if lora.unread else []
     warnings += [f"{len(lora.stray_keys)} keys of no adapter, such as {lora.stray_keys[0]}"] if lora.stray_keys else []
     lines += ["", *(f"warning: {w}" for w in warnings)] if warnings else ["", "ComfyUI loads every layer of it."]
-    return "\n".join(lines) + "\n"
+    return "".join(f"{printable(line)}\n" for line in lines)
 
 
 def _facts(lora: LoraFile) -> Iterator[str]:

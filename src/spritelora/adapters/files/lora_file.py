@@ -1,6 +1,6 @@
 """Any LoRA file, in kohya's, diffusers' or PEFT's form, read into one: each module's factors under diffusers' name."""
 
-import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -12,14 +12,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spritelora.adapters.files.changes import DORA, LOHA, LOKR, Change, Decomposed, read_parts
+from spritelora import limits
+from spritelora.adapters.files.changes import DORA, LOHA, LOKR, Change, Decomposed, Lycoris, read_parts
 from spritelora.adapters.files.keys import OTHER_KINDS, Part, group_keys, kind_of, kinds_of
 from spritelora.adapters.files.layer_names import kohya_by_module, module_by_kohya, whole_path
 from spritelora.adapters.files.lowrank import LowRank
+from spritelora.adapters.files.peft_settings import AlphaSettings, read_settings, settle_alphas
 from spritelora.errors import WeightsError
-from spritelora.weight_files.container import open_tensors, stand_in
+from spritelora.weight_files.container import read_tensors_and_metadata
 from spritelora.weight_files.contents import TRAINING_STATE, contents_of
 
+Configs = Mapping[str, AlphaSettings]
+"""What configurations say of alphas, by the part of the model."""
+
+FLOATS = {
+    *(torch.float64, torch.float32, torch.float16, torch.bfloat16),
+    *(torch.float8_e4m3fn, torch.float8_e5m2),
+}  # fmt: skip
+LYCORIS_ALPHA = 8.0
+"""Of PEFT's LoKr and LoHa, where their configuration says nothing."""
 PEFT_WEIGHTS, PEFT_CONFIG = "adapter_model.safetensors", "adapter_config.json"
 PEFT_PICKLE = "adapter_model.bin"
 ADAPTER_METADATA = "lora_adapter_metadata"
@@ -75,9 +86,7 @@ def read_lora_file(path: Path) -> LoraFile:
     if not file.is_file():
         pickled = f"; {PEFT_PICKLE} there is a pickle, which is not read" if (path / PEFT_PICKLE).is_file() else ""
         raise WeightsError(f"{file}: no such file{pickled}; give a .safetensors file, or the folder of a PEFT adapter")
-    with open_tensors(file) as opened:
-        tensors: dict[str, Tensor] = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-        metadata: dict[str, str] = opened.metadata() or {}
+    tensors, metadata = read_tensors_and_metadata(file)
     beside = file.with_name(PEFT_CONFIG)
     has_config = file.name == PEFT_WEIGHTS and beside.is_file()
     return parse_lora(file, tensors, metadata, read_settings(beside, beside.read_bytes()) if has_config else None)
@@ -106,6 +115,7 @@ def parse_lora(
             raise WeightsError(f"{file}: {raw_names[name]} and {raw} are the same layer; one of them must go")
         _check_part(f"{file}: {raw}", part)
         found[name], raw_names[name] = _change(file, name, part, configs), raw
+    _check_formed(file, found.values())
     modules = {name: change for name, change in found.items() if isinstance(change, LowRank)}
     more = {name: change for name, change in found.items() if not isinstance(change, LowRank)}
     unknown = frozenset(name for name in found if name not in kohya_by_module())
@@ -153,45 +163,78 @@ def _form_of(raw_names: Iterable[str]) -> Form:
 
 
 def _check_part(where: str, part: Part) -> None:
-    """Raise WeightsError for an alpha that is no number, and for tensors of whole numbers, such as quantised ones."""
-    if "alpha" in part and part["alpha"].numel() != 1:
-        raise WeightsError(f"{where}: its alpha is {part['alpha'].numel()} numbers and must be one; get the file again")
-    whole = {str(t.dtype) for name, t in part.items() if name != "alpha" and not t.is_floating_point()}
-    if whole:
-        raise WeightsError(f"{where}: its weights are {', '.join(sorted(whole))}; give the LoRA in fp16, bf16 or fp32")
+    """Raise WeightsError for an alpha that is no number, and for tensors that are empty or of no plain numbers."""
+    alpha = part.get("alpha")
+    if alpha is not None and (alpha.numel() != 1 or alpha.is_complex()):
+        raise WeightsError(f"{where}: its alpha is {alpha.numel()} numbers and must be one; get the file again")
+    weights = [t for name, t in part.items() if name != "alpha"]
+    strange = {str(t.dtype) for t in weights if t.dtype not in FLOATS}
+    if strange:
+        told = ", ".join(sorted(strange))
+        raise WeightsError(f"{where}: its weights are {told}; give the LoRA in fp16, bf16 or fp32")
+    if shapes := [tuple(t.shape) for t in weights if not t.numel()]:
+        raise WeightsError(f"{where}: a tensor of {shapes[0]} is empty, as of rank 0; get the file again")
 
 
-def _change(file: Path, name: str, part: Part, configs: Mapping[str, Mapping[str, Any]]) -> Change:
+def _check_formed(file: Path, changes: Iterable[Change]) -> None:
+    """Raise WeightsError for a change larger than any layer, or for more LoHa, which is multiplied out, than SDXL."""
+    formed = 0
+    try:
+        for change in changes:
+            number = math.prod(change.shape)
+            limits.LAYER_NUMBERS.check(number, shape=" x ".join(map(str, change.shape)))
+            formed += number if isinstance(change, Lycoris) and change.kind == LOHA else 0
+        limits.FORMED_NUMBERS.check(formed)
+    except ValueError as error:
+        raise WeightsError(f"{file}: {error}; get the file again") from error
+
+
+def _change(file: Path, name: str, part: Part, configs: Configs) -> Change:
     kind = kind_of(part)
     if kind in (LOKR, LOHA):
-        model, _, path = name.partition(".")
-        alpha = {} if "alpha" in part or model not in configs else {"alpha": _lycoris_alpha(configs[model], path)}
+        is_told = "alpha" in part or name.partition(".")[0] not in configs
+        alpha = {} if is_told else {"alpha": torch.tensor(_told_alpha(configs, name, LYCORIS_ALPHA))}
         return read_parts(f"{file}: {name}", kind, {**part, **alpha})
     change = _factors(file, name, part, configs)
-    return Decomposed(change, part[DORA].flatten(), "magnitude" in part) if kind == DORA else change
+    if kind != DORA:
+        return change
+    if (num_lengths := part[DORA].numel()) != change.up.shape[0]:
+        told = f"{num_lengths} lengths for {change.up.shape[0]} outputs"
+        raise WeightsError(f"{file}: {name}: {told}; get the file again")
+    return Decomposed(change, part[DORA].flatten(), "magnitude" in part)
 
 
-def _factors(file: Path, name: str, part: Part, configs: Mapping[str, Mapping[str, Any]]) -> LowRank:
+def _factors(file: Path, name: str, part: Part, configs: Configs) -> LowRank:
     """A module's factors; alpha is what the file says, else the configuration, else equal to the rank."""
     down, up = part.get("down"), part.get("up")
     if down is None or up is None:
         raise WeightsError(f"{file}: {name} has only its {'up' if down is None else 'down'} half; get the file again")
-    if down.ndim not in (2, 4) or up.ndim not in (2, 4) or up.shape[1] != down.shape[0] or not down.shape[0]:
+    is_two_sided = {up.ndim, down.ndim} <= {2, 4}
+    if not is_two_sided or up.shape[1:].numel() != down.shape[0]:
         raise WeightsError(f"{file}: {name}: down {tuple(down.shape)} and up {tuple(up.shape)} do not fit together")
     if "alpha" in part:
         return LowRank(down, up, float(part["alpha"]))
+    return LowRank(down, up, _told_alpha(configs, name, float(down.shape[0]), down.shape[0]))
+
+
+def _told_alpha(configs: Configs, name: str, otherwise: float, rank: int = 1) -> float:
+    """The alpha that a module's configuration says, as alpha over rank counts it."""
     model, _, path = name.partition(".")
-    return LowRank(down, up, _alpha(configs.get(model, {}), path, down.shape[0]))
+    config = configs.get(model, AlphaSettings())
+    alpha = config.alpha_of(path, name in kohya_by_module())
+    return (otherwise if alpha is None else alpha) * (rank**0.5 if config.is_stabilised else 1)
 
 
-def _configs(
-    file: Path, metadata: Mapping[str, str], peft_config: Mapping[str, Any] | None
-) -> dict[str, Mapping[str, Any]]:
+def _configs(file: Path, metadata: Mapping[str, str], peft_config: Mapping[str, Any] | None) -> Configs:
     """PEFT's configuration of each part of the model that has one."""
-    if ADAPTER_METADATA not in metadata:
-        return {} if peft_config is None else {"unet": peft_config}
-    settings = read_settings(f"{file}: {ADAPTER_METADATA}", metadata[ADAPTER_METADATA])
-    return {"unet": settings} if "r" in settings else _by_part(settings)
+    where, settings = f"{file.with_name(PEFT_CONFIG)}", peft_config
+    if ADAPTER_METADATA in metadata:
+        where = f"{file}: {ADAPTER_METADATA}"
+        settings = read_settings(where, metadata[ADAPTER_METADATA])
+    if settings is None:
+        return {}
+    by_part = {"unet": settings} if settings is peft_config or "r" in settings else _by_part(settings)
+    return {part: settle_alphas(where, own) for part, own in by_part.items()}
 
 
 def _by_part(settings: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -201,31 +244,3 @@ def _by_part(settings: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
         part, _, name = key.partition(".")
         configs.setdefault(part, {})[name] = value
     return {**configs}
-
-
-def _alpha(config: Mapping[str, Any], path: str, rank: int) -> float:
-    """Alpha as PEFT finds it."""
-    alpha = float(_by_pattern(config, "alpha_pattern", path, config.get("lora_alpha", rank)))
-    return alpha * rank**0.5 if config.get("use_rslora") else alpha
-
-
-def _lycoris_alpha(config: Mapping[str, Any], path: str) -> Tensor:
-    return torch.tensor(float(_by_pattern(config, "alpha_pattern", path, config.get("alpha", 8))))
-
-
-def _by_pattern(config: Mapping[str, Any], key: str, path: str, common: Any) -> Any:
-    """The value of the first pattern that a path ends in, else the common one."""
-    patterns: Mapping[str, Any] = config.get(key) or {}
-    return next((v for pattern, v in patterns.items() if re.match(rf"(.*\.)?({pattern})$", path)), common)
-
-
-def read_settings(where: Path | str, text: str | bytes) -> dict[str, Any]:
-    """A JSON object that belongs to an adapter. Raises WeightsError that says `where`."""
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        instead = stand_in(where) if isinstance(where, Path) else None
-        raise WeightsError(f"{where}: {instead or f'not JSON ({error}); get the adapter again'}") from error
-    if not isinstance(value, dict):
-        raise WeightsError(f"{where}: not a JSON object; get the adapter again")
-    return value

@@ -47,10 +47,16 @@ def full_delta(change: LowRank) -> Tensor:
 
 
 def size(change: LowRank) -> float:
-    """The Frobenius norm of the change, from the factors' Gram matrices in float64: right to 1e-8 of the factors."""
+    """The Frobenius norm of the change, from the factors' Gram matrices in float64: right to 1e-8 of the factors.
+
+    Of factors that are not thin, from their product, which is then the smaller.
+    """
     up, down = change.up.double().flatten(1), change.down.double().flatten(1)
-    square = ((up.T @ up) * (down @ down.T)).sum().clamp(min=0)
-    return float(square.sqrt()) * abs(change.alpha) / change.rank
+    if change.rank > min(up.shape[0], down.shape[1]):
+        norm = float((up @ down).norm())
+    else:
+        norm = float(((up.T @ up) * (down @ down.T)).sum().clamp(min=0).sqrt())
+    return norm * abs(change.alpha) / change.rank
 
 
 def distance(one: LowRank, other: LowRank) -> float:

@@ -73,7 +73,7 @@ class Card {
     this.seen = oneLine(entry.caption ?? "");
     if (untouched && this.dirty) this.area.value = this.seen;
     this.area.readOnly = !entry.writable;
-    if (!entry.writable) this.state("caption of a file of another kind: read only");
+    if (!entry.writable) this.state("read only: its file is, or it is in a file of another kind");
     this.area.placeholder = entry.caption === null ? "no caption yet" : "";
     this.find("ul").replaceChildren(...entry.findings.map((finding) => {
       const item = document.createElement("li");

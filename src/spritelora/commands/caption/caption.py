@@ -15,7 +15,7 @@ from spritelora.process import quick_imports
 from spritelora.sprites.checks.caption_lint import lint_captions
 from spritelora.sprites.checks.caption_terms import VARIANTS
 from spritelora.sprites.findings import Finding, Severity
-from spritelora.sprites.folder.caption_files import read_set, side_car
+from spritelora.sprites.folder.caption_files import read_set, read_set_to_mend, side_car
 from spritelora.sprites.folder.sources import Source, refuse
 from spritelora.sprites.names import printable
 
@@ -31,18 +31,18 @@ def caption(config: CaptionConfig) -> None:
     """Write, check or edit captions, as the mode says."""
     folder = Path(config.dataset)
     variants = [*VARIANTS, *(_variant_group(text) for text in config.variants)]
-    sources = read_set(folder)
     if config.mode is CaptionMode.caption:
-        write_missing(config, folder, sources)
+        write_missing(config, folder, read_set(folder))
     elif config.mode is CaptionMode.validate:
-        check(folder, sources, make_lint(config, variants))
+        check(folder, read_set(folder), make_lint(config, variants))
     elif config.editor:
         from spritelora.commands.caption.edit_captions import edit_as_text
 
-        edit_as_text(folder, sources)
+        edit_as_text(folder, read_set(folder))
     else:
         from spritelora.commands.caption.edit_captions import edit_on_page
 
+        read_set_to_mend(folder)  # what is wrong with it is said before the page opens
         edit_on_page(folder, make_lint(config, variants), config.port, config.browser)
 
 
@@ -108,8 +108,8 @@ def report(findings: list[Finding], num_sprites: int) -> str:
     """Findings under the name of their file, then how many there are of each kind."""
     lines: list[str] = []
     for file, group in groupby(findings, key=lambda finding: finding.file):
-        lines.append(repr(file)[1:-1])
-        lines += [f"  {f.severity.value}: {f.message} [{f.kind}]" for f in group]
+        lines.append(printable(file))
+        lines += [f"  {f.severity.value}: {printable(f.message)} [{f.kind}]" for f in group]
     counts = Counter(finding.kind for finding in findings)
     clean = num_sprites - len({finding.file for finding in findings})
     lines.append(f"{num_sprites} sprites, {clean} of them without a finding")

@@ -200,7 +200,7 @@ def best_strength(run_dir: Path) -> float | None:
     try:
         value = read_json(newest).get("best_strength")
         return None if value is None else float(value)
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError, OSError) as error:
         raise WeightsError(
             f"{newest}: not a record of a validation ({error}); validate again, or set strength="
         ) from error

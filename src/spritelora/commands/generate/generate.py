@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from spritelora.commands.generate import finish, pack
-from spritelora.commands.generate.palette_file import MAX_COLOURS, Colours, read_palette
+from spritelora.commands.generate.palette_file import Colours, read_palette
 from spritelora.commands.generate.source import Source, find_source
 from spritelora.config.commands.generate import LOG, Background, GenerateConfig
 from spritelora.config.invocation import Invocation
@@ -24,6 +24,7 @@ from spritelora.evaluation.grid import Grid, find_edges, find_grid, find_pitch, 
 from spritelora.evaluation.native_sprites import wanted_grid
 from spritelora.file_names import safe_name, tell_apart
 from spritelora.files import write_whole
+from spritelora.limits import PALETTE_COLOURS
 from spritelora.process import quick_imports
 from spritelora.runs.output import begin, end
 from spritelora.sprites.folder.prepared import NativeSprite
@@ -135,8 +136,8 @@ def _given_palette(text: str) -> Colours | int | None:
         return None
     if not re.fullmatch(r"\d+", text):
         return read_palette(Path(text))
-    if not 1 <= int(text) <= MAX_COLOURS:
-        raise ConfigError(f"palette={text}: a number of colours is from 1 to {MAX_COLOURS}")
+    if not 1 <= int(text) <= PALETTE_COLOURS.most:
+        raise ConfigError(f"palette={text}: a number of colours is from 1 to {PALETTE_COLOURS.most}")
     return int(text)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from spritelora import limits
 from spritelora.errors import DatasetError
 from spritelora.sprites.captions.sidecars import read_text
 from spritelora.sprites.names import printable
@@ -14,9 +15,6 @@ from spritelora.sprites.pixels.image import read_sprite
 
 Colours = NDArray[np.uint8]
 """Distinct colours, (K, 3)."""
-
-MAX_COLOURS = 256
-MAX_BYTES = 1024 * 1024
 
 
 def read_palette(file: Path) -> Colours:
@@ -30,12 +28,15 @@ def read_palette(file: Path) -> Colours:
     if not file.is_file():
         raise DatasetError(f"{printable(file)}: no such palette file; give a .gpl, .hex, .pal or .png file that exists")
     try:
-        found = _image_colours(file) if kind == ".png" else READERS[kind](read_text(file, MAX_BYTES).splitlines())
+        found = (
+            _image_colours(file)
+            if kind == ".png"
+            else READERS[kind](read_text(file, limits.PALETTE_BYTES).splitlines())
+        )
         distinct = list(dict.fromkeys(found))
         if not distinct:
             raise ValueError("holds no colour; choose another palette")
-        if len(distinct) > MAX_COLOURS:
-            raise ValueError(f"holds {len(distinct):,} colours, over the {MAX_COLOURS} of a palette; reduce it")
+        limits.PALETTE_COLOURS.check(len(distinct))
     except ValueError as error:
         raise DatasetError(f"{printable(file)}: {printable(error)}") from error
     return np.array(distinct, dtype=np.uint8)
@@ -85,7 +86,7 @@ def _read_jasc(lines: list[str]) -> list[Colour]:
 
 def _colour_of(words: list[str], number: int, num_channels: int) -> list[Colour]:
     """The colour of a line; none where it is wholly transparent."""
-    values = [int(w) for w in words if re.fullmatch(r"\d{1,3}", w)]
+    values = [int(w) for w in words if re.fullmatch(r"[0-9]{1,3}", w)]
     if len(values) != num_channels or len(words) != num_channels or max(values) > 255:
         raise ValueError(f"line {number} does not begin with {num_channels} numbers from 0 to 255; correct it")
     if num_channels == 4 and values[3] not in (0, 255):

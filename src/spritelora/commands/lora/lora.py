@@ -23,6 +23,7 @@ from spritelora.embedded.location import embedded_base
 from spritelora.errors import ConfigError, WeightsError
 from spritelora.files import check_free
 from spritelora.sdxl.files.base import BaseModel, find_base
+from spritelora.shown import printable
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ def report_on(lora: LoraFile, model: BaseModel | None, every_layer: bool) -> str
     report = describe_file(lora, block_sizes(lora, norms), against)
     if every_layer:
         layers = block_sizes(lora, norms, group=lambda name: name)[:-1]
-        report += "\n" + "".join(f"  {layer.relative:<12.3g}{layer.block}\n" for layer in layers)
+        report += "\n" + "".join(f"  {layer.relative:<12.3g}{printable(layer.block)}\n" for layer in layers)
     return report
 
 
@@ -131,7 +132,7 @@ def describe_losses(losses: Mapping[str, Loss], rank: int, every_layer: bool) ->
     worst = sorted(losses, key=lambda name: -losses[name].share)
     shown = worst if every_layer else worst[:5]
     lines += ["layers that lose most:", *(f"  {losses[name].share:<10.3%}{name}" for name in shown)]
-    return "\n".join(lines) + "\n"
+    return "".join(f"{printable(line)}\n" for line in lines)
 
 
 def weight_norms(base: BaseModel) -> Callable[[str], float | None]:

@@ -18,7 +18,8 @@ def lint(
 ) -> list[Finding]:
     """Findings of single images, of sprites beside one another and of captions; `captions`: by label of the sprite."""
     of_files = [finding for file in files for finding in file.findings]
-    return [*of_files, *lint_set(natives, _scales(files)), *_lint_captions(captions, trigger)]
+    compared, left_out = natives.comparable()
+    return [*of_files, *left_out, *lint_set(compared, _scales(files)), *_lint_captions(captions, trigger)]
 
 
 def _scales(files: Sequence[SurveyedFile]) -> dict[str, NativeScale]:

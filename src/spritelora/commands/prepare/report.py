@@ -9,6 +9,7 @@ from spritelora.commands.prepare.write import SetPlan
 from spritelora.reports.set_report import MAX_CARDS, ReportSprite, make_report
 from spritelora.sprites.findings import Finding, Severity
 from spritelora.sprites.folder.manifest import PreparedSprite
+from spritelora.sprites.names import printable
 from spritelora.sprites.prepare.survey import label
 
 log = logging.getLogger(__name__)
@@ -30,8 +31,8 @@ def report(findings: Sequence[Finding], brief: bool) -> None:
 
 
 def line(finding: Finding) -> str:
-    where = f"{finding.file}: " if finding.file else ""
-    return f"{finding.severity.value}: {where}{finding.message} [{finding.kind}]"
+    where = f"{printable(finding.file)}: " if finding.file else ""
+    return f"{finding.severity.value}: {where}{printable(finding.message)} [{finding.kind}]"
 
 
 def refusal(folder: object, errors: Sequence[Finding], can_skip: bool) -> str:

@@ -34,12 +34,16 @@ PROMPT_SEED = 0
 
 @dataclass(frozen=True)
 class Subject:
-    """The LoRAs to validate, the record of the run they came from, if any, and where to write."""
+    """The LoRAs to validate, the record of the run they came from, if any, and where to write.
+
+    `run`: the folder of that run, or of one of its checkpoints.
+    """
 
     loras: list[LoraFile]
     weights: list[float]
     record: RunRecord | None
     output: Path
+    run: str | None = None
 
     @property
     def title(self) -> str:
@@ -61,7 +65,7 @@ def find_subject(config: ValidateConfig) -> Subject:
     loras = [read_lora_file(file) for file in files]
     for lora in loras:
         require_sdxl(lora)
-    return Subject(loras, weights, record, _settle_output(config, run_dir))
+    return Subject(loras, weights, record, _settle_output(config, run_dir), config.run)
 
 
 def _settle_output(config: ValidateConfig, run_dir: Path | None) -> Path:

@@ -42,7 +42,7 @@ from spritelora.evaluation.validation import (
 )
 from spritelora.evaluation.validation_record import make_record
 from spritelora.file_names import safe_name
-from spritelora.files import write_whole
+from spritelora.files import public_name, write_whole
 from spritelora.reports.validation_page import PageSprites, make_page
 from spritelora.runs.layout import COLOUR_PROFILES, VALIDATION
 from spritelora.runs.output import begin, end
@@ -157,10 +157,10 @@ def _told(
 ) -> dict[str, Any]:
     """How it was drawn, for the record."""
     return {
-        "run": config.run,
-        "lora": [str(lora.path) for lora in subject.loras],
+        "run": public_name(config.run) if config.run is not None else None,
+        "lora": [public_name(str(lora.path), Path(config.run) if config.run else None) for lora in subject.loras],
         "weights": subject.weights,
-        "model": base.name,
+        "model": base.title,
         "resolution": drawing.side_px,
         "steps": drawing.steps,
         "guidance": drawing.guidance,
@@ -172,7 +172,7 @@ def _told(
         "pixels_to_a_sprite_pixel": sprites.factor,
         "training_sprites": len(sprites.training),
         "data": {"hash": sprites.hash, "note": note},
-        "clip": config.clip,
+        "clip": public_name(config.clip) if config.clip is not None else None,
     }
 
 

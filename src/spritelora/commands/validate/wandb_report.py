@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from spritelora.evaluation.validation import (
     shown_strength,
 )
 from spritelora.evaluation.validation_record import mean_with_interval
-from spritelora.files import without_nan
+from spritelora.files import public_name, without_nan
 from spritelora.reports.validation_page import PageSprites
 from spritelora.runs.layout import is_run
 from spritelora.runs.metrics import LINES, read_lines
@@ -59,7 +59,7 @@ def log_validation(
     )
     with wandb_run(planned) as run:
         send(lambda: _tell_validation(run, validation, sprites))
-        send(lambda: run.summary.update(without_nan(final_metrics(_training_lines(told.get("run"))))))
+        send(lambda: run.summary.update(without_nan(final_metrics(_training_lines(subject.run)))))
 
 
 def log_comparison(
@@ -98,14 +98,6 @@ def public(told: Mapping[str, Any]) -> dict[str, Any]:
     """How it was drawn, flat, without what tells of this machine: folders but their last names, and its hardware."""
     flat = {key: value for key, value in flatten(told) if key not in PRIVATE}
     return {k: public_name(v) if isinstance(v, str) else v for k, v in flat.items()}
-
-
-def public_name(text: str) -> str:
-    """A name that was a path, by its last part; a hub id as it is."""
-    if PureWindowsPath(text).is_absolute() or text.startswith((".\\", "..\\", "~\\")):
-        return PureWindowsPath(text).name
-    is_local = text.startswith(("/", ".", "~")) or text.count("/") > 1 or Path(text).exists()
-    return Path(text).name if is_local else text
 
 
 def metric_rows(validation: Validation) -> Iterator[list[Any]]:

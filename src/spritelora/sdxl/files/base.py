@@ -267,7 +267,7 @@ def _file_hash(file: Path, memo: Path) -> str:
     state = file.stat()
     key = hashlib.sha256(f"{file.resolve()}\0{state.st_size}\0{state.st_mtime_ns}".encode()).hexdigest()
     note = memo / key
-    if note.is_file() and len(text := note.read_text(encoding="ascii", errors="replace")) == 64:
+    if note.is_file() and re.fullmatch(r"[0-9a-f]{64}", text := note.read_text(encoding="ascii", errors="replace")):
         return text
     with file.open("rb") as stream:
         value = hashlib.file_digest(stream, "sha256").hexdigest()

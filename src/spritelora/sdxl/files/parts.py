@@ -11,9 +11,11 @@ from diffusers.models.modeling_utils import ModelMixin
 from safetensors import SafetensorError
 from torch import Tensor
 
+from spritelora import limits
 from spritelora.errors import WeightsError, first_line
 from spritelora.weight_files.container import check_settings, open_tensors, stand_in
 
+MOST_TIMESTEPS = 100_000
 STEMS = ("diffusion_pytorch_model", "model")
 
 
@@ -73,8 +75,12 @@ class FolderPart:
     folder: Path
 
     def config(self) -> dict[str, Any]:
-        name = "scheduler_config.json" if self.folder.name == "scheduler" else "config.json"
-        return read_json(self.folder / name)
+        if self.folder.name != "scheduler":
+            return read_json(self.folder / "config.json")
+        file = self.folder / "scheduler_config.json"
+        config = read_json(file)
+        check_schedule(file, config)
+        return config
 
     def weights(self) -> Path:
         """Raises WeightsError where there are none, or none in safetensors."""
@@ -125,8 +131,15 @@ class FolderPart:
             # Both ways of diffusers map the file and convert tensor by tensor; this one is the quicker.
             is_diffusers = issubclass(kind, ModelMixin)
             options |= {"torch_dtype": dtype, "low_cpu_mem_usage": False} if is_diffusers else {"dtype": dtype}
+            options["output_loading_info"] = True
         try:
-            return kind.from_pretrained(str(self.folder), local_files_only=True, **options)
+            loaded = kind.from_pretrained(str(self.folder), local_files_only=True, **options)
+            if dtype is None:
+                return loaded
+            model, told = loaded
+            if missing := sorted(told["missing_keys"]):  # which the libraries would leave as they were drawn at random
+                raise ValueError(f"{len(missing)} of its tensors are not there, the first {missing[0]}")
+            return model
         except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
             check_settings(self.folder)
             raise WeightsError(f"{where}: cannot be loaded ({first_line(error)}); fetch the model again") from error
@@ -135,14 +148,30 @@ class FolderPart:
         return any(f.name.startswith(STEMS) for f in self.folder.glob("*.safetensors*"))
 
 
+def check_schedule(file: Path, config: Mapping[str, Any]) -> None:
+    """Raise WeightsError, with all that is wrong, for settings of a noise schedule that are none."""
+    steps, prediction = config.get("num_train_timesteps", 1000), config.get("prediction_type", "epsilon")
+    betas = [config.get("beta_start", 0.00085), config.get("beta_end", 0.012)]
+    problems: list[str] = []
+    if not isinstance(steps, int) or not 1 <= steps <= MOST_TIMESTEPS:
+        problems.append(f"num_train_timesteps is {str(steps)[:40]}, not a whole number from 1 to {MOST_TIMESTEPS:,}")
+    if not all(isinstance(b, int | float) and 0 < b < 1 for b in betas):
+        problems.append(f"beta_start and beta_end are {str(betas)[:80]}, not numbers between 0 and 1")
+    if prediction not in ("epsilon", "v_prediction"):
+        problems.append(f"prediction_type is {str(prediction)[:40]}, and epsilon and v_prediction are known")
+    if problems:
+        raise WeightsError(f"{file}: {'; '.join(problems)}; fetch the model again")
+
+
 def read_json(file: Path) -> dict[str, Any]:
     """A JSON object from a model folder. Raises WeightsError that names the file."""
     try:
+        limits.MODEL_SETTINGS_BYTES.check(file.stat().st_size)
         value = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise WeightsError(f"{file}: missing; fetch the whole model") from error
-    except (ValueError, OSError) as error:
-        instead = stand_in(file) if isinstance(error, ValueError) else None
+    except (ValueError, RecursionError, OSError) as error:
+        instead = None if isinstance(error, OSError) else stand_in(file)
         raise WeightsError(f"{file}: {instead or f'not a JSON file ({error}); fetch the model again'}") from error
     if not isinstance(value, dict):
         raise WeightsError(f"{file}: not a JSON object; fetch the model again")

@@ -4,21 +4,23 @@ import csv
 import io
 import json
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, cast
 
+from spritelora import limits
 from spritelora.sprites.captions.caption_owners import composed
 from spritelora.sprites.findings import Finding, Severity
 from spritelora.sprites.names import printable
 
 METADATA_FILES = ("metadata.jsonl", "metadata.csv")
-MAX_CAPTION_BYTES = 64 * 1024
-MAX_TABLE_BYTES = 256 * 1024 * 1024
 DELIMITERS = ",;\t|"
 SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n")
 """What Excel writes before a table."""
+
+IMAGE_CELL = re.compile(r".*\.(a?png|jpe?g|webp|bmp|gif)", re.IGNORECASE)
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Characters of Unicode's categories Cc and Cs."""
 
 Row = dict[str, Any]
 
@@ -26,19 +28,18 @@ Row = dict[str, Any]
 def clean_caption(text: str) -> str:
     """A caption on one line. Raises ValueError for characters that no caption has."""
     caption = " ".join(text.split())
-    for character in caption:
-        if unicodedata.category(character) in ("Cc", "Cs"):
-            raise ValueError(f"holds the control character U+{ord(character):04X}; write it anew as plain text")
+    if found := CONTROL.search(caption):
+        raise ValueError(f"holds the control character U+{ord(found[0]):04X}; write it anew as plain text")
+    limits.CAPTION_BYTES.check(len(caption.encode()))
     return caption
 
 
-def read_text(file: Path, max_bytes: int) -> str:
+def read_text(file: Path, most: limits.Limit) -> str:
     """A UTF-8 file of limited size. Raises ValueError that says what is wrong."""
     try:
         with file.open("rb") as stream:
-            content = stream.read(max_bytes + 1)
-        if len(content) > max_bytes:
-            raise ValueError(f"is over {max_bytes:,} bytes; replace or remove it")
+            content = stream.read(most.most + 1)
+        most.check(len(content))
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(
@@ -52,7 +53,7 @@ def read_side_captions(files: Iterable[Path]) -> Iterator[tuple[Path, str]]:
     """The caption files of an image with their captions. Raises ValueError that names the file."""
     for file in files:
         try:
-            yield file, clean_caption(read_text(file, MAX_CAPTION_BYTES))
+            yield file, clean_caption(read_text(file, limits.CAPTION_BYTES))
         except ValueError as error:
             raise ValueError(f"{printable(file.name)}: {error}") from error
 
@@ -63,7 +64,8 @@ def read_table(file: Path, name: str) -> tuple[list[tuple[int, Row]], list[Findi
     `name`: the file's path below the set's folder.
     """
     try:
-        text = read_text(file, MAX_TABLE_BYTES)
+        text = read_text(file, limits.TABLE_BYTES)
+        limits.TABLE_ROWS.check(text.count("\n"))
     except ValueError as error:
         return [], [_error(name, str(error))]
     if file.suffix.lower() == ".csv":
@@ -82,7 +84,8 @@ def read_table(file: Path, name: str) -> tuple[list[tuple[int, Row]], list[Findi
 def _read_csv(text: str, name: str) -> tuple[list[tuple[int, Row]], list[Finding]]:
     """Rows by the names in the first line, which also shows what stands between values: a comma, `;`, a tab or `|`.
 
-    A quoted value may go over lines. A quote that does not end is an error, for it would swallow the rows after it.
+    A quoted value may go over lines. A quote that does not end is an error, for it would swallow the rows after it, and
+    so is one that ends in the row of another image.
     """
     separator = SEPARATOR_LINE.match(text)
     first_line = 1
@@ -101,12 +104,24 @@ def _read_csv(text: str, name: str) -> tuple[list[tuple[int, Row]], list[Finding
             if len(values) > len(columns):
                 found = f"line {line} has {len(values)} values, and the first line names {len(columns)}"
                 problems.append(_error(name, f"{found}; put a text with {delimiter!r} in it into double quotes"))
+            elif swallowed := _swallowed(values, delimiter):
+                found = f"line {line} has a quote that is not closed before the row of {printable(swallowed)[:80]}"
+                problems.append(_error(name, f"{found}; close it, and write a quote within a text twice"))
             elif values:
                 rows.append((line, dict(zip(columns, values, strict=False))))
             line = first_line + reader.line_num
     except csv.Error as error:
         return [], [_error(name, f"is not CSV ({error} in the row from line {line} on); repair or remove it")]
     return rows, problems
+
+
+def _swallowed(values: Iterable[str], delimiter: str) -> str | None:
+    """The name of an image that stands in a row of its own within a value of several lines; None for no such row."""
+    for line in (line for value in values for line in value.split("\n")[1:]):
+        for cell in line.split(delimiter) if delimiter in line else ():
+            if IMAGE_CELL.fullmatch(cell.strip().strip('"')):
+                return cell.strip().strip('"')
+    return None
 
 
 def metadata_captions(folder: Path, file: Path, images: set[str]) -> tuple[dict[str, str], list[Finding]]:

@@ -1,18 +1,51 @@
 """Captions on disk: one line of text beside each image, written whole or not at all."""
 
 import hashlib
+import stat
 from pathlib import Path
 
+from spritelora import limits
 from spritelora.errors import DatasetError
 from spritelora.files import write_whole
-from spritelora.sprites.folder.sources import Source, find_sources
+from spritelora.sprites.captions.sidecars import CONTROL, clean_caption
+from spritelora.sprites.findings import Finding
+from spritelora.sprites.folder.sources import Source, as_line, find_sources, refuse, refuse_empty, survey_folder
+from spritelora.sprites.names import printable
+
+REMEDY = "; dataset names the folder that holds them"
 
 
 def read_set(folder: Path) -> list[Source]:
     """The sprites of a folder. Raises DatasetError where it holds none, or two images that share one caption file."""
+    _check_folder(folder)
+    return find_sources(folder, REMEDY)
+
+
+def read_set_to_mend(folder: Path) -> tuple[list[Source], dict[str, Finding]]:
+    """The sprites of a folder, those too whose text file cannot be read as a caption, and what is wrong with these.
+
+    Such a sprite's caption is what can be made of the file. Raises DatasetError as `read_set` for all else.
+    """
+    _check_folder(folder)
+    found = survey_folder(folder)
+    broken = {s.name for s in found.to_mend}
+    refuse(folder, [as_line(p) for p in found.errors if p.file not in broken])
+    refuse_empty(folder, found, REMEDY)
+    problems = {p.file: p for p in found.errors if p.file in broken}
+    return sorted([*found.sources, *found.to_mend], key=lambda source: source.name), problems
+
+
+def _check_folder(folder: Path) -> None:
     if not folder.is_dir():
-        raise DatasetError(f"{folder}: no such folder; dataset names a folder of images")
-    return find_sources(folder, "; dataset names the folder that holds them")
+        raise DatasetError(f"{printable(folder)}: no such folder; dataset names a folder of images")
+
+
+def is_read_only(file: Path) -> bool:
+    """Whether nobody may write a file, its owner included."""
+    try:
+        return not file.stat().st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH)
+    except OSError:
+        return False
 
 
 def side_car(source: Source) -> Path | None:
@@ -33,23 +66,35 @@ def caption_version(file: Path) -> str:
 
 
 def read_caption(file: Path) -> str | None:
-    """A caption file's text on one line, None where there is none. Raises DatasetError for what is no UTF-8 text."""
+    """A caption file's text on one line, None where there is none; of other bytes what can be made of them.
+
+    Raises DatasetError where it cannot be read at all.
+    """
     try:
-        return one_line(file.read_text(encoding="utf-8-sig"))
+        text = file.read_bytes()[: limits.CAPTION_BYTES.most].decode("utf-8-sig", errors="replace")
     except FileNotFoundError:
         return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{file}: cannot be read as UTF-8 text ({error}); save it again as UTF-8") from error
+    except OSError as error:
+        raise DatasetError(f"{printable(file)}: cannot be read ({error.strerror}); check its permissions") from error
+    return one_line(CONTROL.sub(" ", text))
 
 
 def write_caption(file: Path, caption: str) -> None:
-    """Write a caption, whole or not at all. Raises DatasetError that names the file."""
+    """Write a caption, whole or not at all.
+
+    Raises DatasetError that names the file for a text that could not be read back as a caption, and for a file that is
+    read-only: it stays as it is.
+    """
     try:
-        write_whole(file, one_line(caption) + "\n")
-    except (OSError, UnicodeEncodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        if is_read_only(file):
+            raise DatasetError(f"{printable(file)}: read-only, and left so; make it writable to change its caption")
+        write_whole(file, clean_caption(caption) + "\n")
+    except ValueError as error:
+        raise DatasetError(f"{printable(file)}: not written: the caption {error}") from error
+    except OSError as error:
+        reason = error.strerror or str(error)
         raise DatasetError(
-            f"{file}: the caption cannot be written ({reason}); see to the folder and run again"
+            f"{printable(file)}: the caption cannot be written ({reason}); see to the folder and run again"
         ) from error
 
 

@@ -8,17 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
+from spritelora import limits
 from spritelora.errors import DatasetError
 from spritelora.file_names import UNSAFE
 from spritelora.sprites.captions.sidecars import Row, path_below, read_table
 from spritelora.sprites.names import printable
-from spritelora.sprites.pixels.image import MAX_PIXELS, MAX_SIDE_PX, parse_colour
+from spritelora.sprites.pixels.image import parse_colour
 from spritelora.sprites.pixels.placement import Fit, Pair
 
 MANIFEST = "manifest.jsonl"
 METADATA = "metadata.jsonl"
 MAX_TEXT, MAX_PATH = 64 * 1024, 1024
+MAX_PIXELS, MAX_SIDE_PX = limits.SPRITE_PIXELS.most, limits.SIDE_PX.most
 MAX_LISTED = 10
+LINE_ENDS = re.compile(r"[\x7f-\x9f\u2028\u2029]")
+"""What ends a line for Unicode or a terminal, and is no JSON escape already."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,12 @@ def one_or_pair(pair: tuple[int, int]) -> int | tuple[int, int]:
 
 
 def encode_lines(objects: list[dict[str, Any]]) -> bytes:
-    """JSON lines in UTF-8; bytes of a file name that are no text are written as JSON escapes."""
-    return "".join(json.dumps(o, ensure_ascii=False) + "\n" for o in objects).encode("utf-8", "backslashreplace")
+    """JSON lines in UTF-8; bytes of a file name that are no text are written as JSON escapes.
+
+    So are the characters besides a line feed that some readers end a line at.
+    """
+    lines = (LINE_ENDS.sub(lambda end: f"\\u{ord(end[0]):04x}", json.dumps(o, ensure_ascii=False)) for o in objects)
+    return "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
 
 
 def encode_manifest(sprites: list[PreparedSprite]) -> bytes:

@@ -56,13 +56,15 @@ class Source:
 class Found:
     """The usable images of a folder, sorted by name, and all findings about it; an image with an error is left out.
 
-    `prepared`: those that prepare wrote, by name. `files`: all that lie there.
+    `prepared`: those that prepare wrote, by name. `files`: all that lie there. `to_mend`: images left out for nothing
+    but a `.txt` file of theirs that cannot be read as a caption.
     """
 
     sources: list[Source]
     problems: list[Finding]
     prepared: Mapping[str, Prepared] = field(default_factory=dict[str, Prepared])
     files: list[Path] = field(default_factory=list[Path])
+    to_mend: list[Source] = field(default_factory=list[Source])
 
     @property
     def errors(self) -> list[Finding]:
@@ -136,7 +138,23 @@ def survey_folder(folder: Path) -> Found:
         _source(images[n], n, captions.get(n), group, owned.get(n, ()), unread.get(n, ""))
         for n, group in zip(good, groups, strict=True)
     ]
-    return Found(sources, [*problems, *prepared.findings], prepared.images, walked.files)
+    to_mend = [_to_mend(images[n], n, owned[n]) for n in _only_captions(problems) if n in images and n in owned]
+    mendable = [source for source in to_mend if source.text_file is not None]
+    return Found(sources, [*problems, *prepared.findings], prepared.images, walked.files, mendable)
+
+
+def _only_captions(problems: Iterable[Finding]) -> list[str]:
+    """The files whose errors are of their captions alone."""
+    kinds: dict[str, set[str]] = defaultdict(set)
+    for problem in problems:
+        if problem.severity is Severity.error:
+            kinds[problem.file].add(problem.kind)
+    return [file for file, found in kinds.items() if found == {"caption"}]
+
+
+def _to_mend(file: Path, name: str, texts: Sequence[Path]) -> Source:
+    """An image with a text file that is no caption."""
+    return _source(file, name, None, name, texts, "")
 
 
 def _origin(name: str, prepared: Mapping[str, Prepared]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
+from spritelora import limits
 from spritelora.sprites.captions.caption_owners import CAPTION_SUFFIXES, composed, is_document
 from spritelora.sprites.captions.mentions import image_mentions
 from spritelora.sprites.captions.sidecars import METADATA_FILES, read_text
@@ -15,7 +16,6 @@ from spritelora.sprites.names import printable
 
 TABLE_SUFFIXES = {".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".yaml", ".yml", *CAPTION_SUFFIXES}
 BINARY_TABLE = re.compile(r"(metadata|captions?).*\.(parquet|arrow|xlsx?|ods)", re.IGNORECASE)
-MAX_TABLE_BYTES = 32 * 1024 * 1024
 MAX_NAMED = 3
 
 NAME_START = re.compile(r"[/\\:]")
@@ -77,7 +77,7 @@ def _names_in(file: Path) -> Iterator[str]:
     if BINARY_TABLE.fullmatch(file.name):
         return
     try:
-        text = composed(read_text(file, MAX_TABLE_BYTES)).casefold()
+        text = composed(read_text(file, limits.SEARCHED_TABLE_BYTES)).casefold()
         if file.suffix.lower() == ".json":
             yield from _names_in_json(file, json.loads(text))
             return

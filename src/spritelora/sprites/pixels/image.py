@@ -12,13 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from spritelora import limits
 from spritelora.errors import DatasetError
 from spritelora.sprites.names import printable
 from spritelora.sprites.pixels.modes import Pixels, is_deep, read_deep, settle_colour_key, to_rgba
 
-MAX_PIXELS = 64 * 1024 * 1024
-MAX_SIDE_PX = 16_384
-MAX_FILE_BYTES = 256 * 1024 * 1024
 LATENT_PX = 8
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
@@ -37,13 +35,14 @@ MARKS = {
 """How a file of each format begins."""
 
 
-def read_sprite(file: Path) -> Pixels:
+def read_sprite(file: Path, most: limits.Limit = limits.SPRITE_PIXELS) -> Pixels:
     """Read an image file, the first frame of an animated one.
 
-    Returns RGBA, (H, W, 4); samples of other depths are scaled, not clipped. Raises DatasetError that names the file
-    for anything that cannot be decoded whole, has no exact colour in RGB, or is over a limit.
+    Returns RGBA, (H, W, 4); samples of other depths are scaled, not clipped. `most`: pixels it may have, more where it
+    is known for a sheet. Raises DatasetError that names the file for anything that cannot be decoded whole, has no
+    exact colour in RGB, or is over a limit.
     """
-    with open_image(file) as image:
+    with open_image(file, most) as image:
         if is_deep(image):
             return read_deep(file)
         image.load()
@@ -51,7 +50,7 @@ def read_sprite(file: Path) -> Pixels:
 
 
 @contextmanager
-def open_image(file: Path) -> Generator[Image.Image, None, None]:
+def open_image(file: Path, most: limits.Limit = limits.SHEET_PIXELS) -> Generator[Image.Image, None, None]:
     """Open an image file of a stranger, by its content and not by its name.
 
     Raises DatasetError that names the file for what is no regular file, no image of `FORMATS`, damaged, or over a
@@ -61,7 +60,7 @@ def open_image(file: Path) -> Generator[Image.Image, None, None]:
         _check_file(file)
         with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
             with Image.open(file, formats=FORMATS) as image:
-                _check_size(file, image.size)
+                _check_size(file, image.size, most)
                 if image.format == "PNG":
                     image.verify()  # load() compares no checksum: a flipped bit would become other pixels
             with Image.open(file, formats=FORMATS) as image:
@@ -87,22 +86,19 @@ def _check_file(file: Path) -> None:
         raise DatasetError(f"{printable(file)}: corrupt or not an image (no regular file); remove it")
     if status.st_size == 0:
         raise DatasetError(f"{printable(file)}: empty file (0 bytes); replace or remove it")
-    if status.st_size > MAX_FILE_BYTES:
-        raise DatasetError(f"{printable(file)}: {status.st_size:,} bytes is over the limit of {MAX_FILE_BYTES:,}")
+    try:
+        limits.IMAGE_BYTES.check(status.st_size)
+    except ValueError as error:
+        raise DatasetError(f"{printable(file)}: {error}") from error
 
 
-def _check_size(file: Path, size: tuple[int, int]) -> None:
+def _check_size(file: Path, size: tuple[int, int], most: limits.Limit) -> None:
     width, height = size
-    if width * height > MAX_PIXELS:
-        raise DatasetError(
-            f"{printable(file)}: {width}x{height} px is over the limit of {MAX_PIXELS:,} pixels; "
-            f"a sprite is far smaller: cut it up or remove it"
-        )
-    if max(size) > MAX_SIDE_PX:
-        raise DatasetError(
-            f"{printable(file)}: {width}x{height} px has a side over the limit of {MAX_SIDE_PX:,} px; "
-            f"a sprite is far smaller: cut it up or remove it"
-        )
+    try:
+        most.check(width * height, found=f"{width}x{height}")
+        limits.SIDE_PX.check(max(size), found=f"{width}x{height}")
+    except ValueError as error:
+        raise DatasetError(f"{printable(file)}: {error}") from error
 
 
 def disguise_of(file: Path) -> str | None:

@@ -1,5 +1,6 @@
 """What the image files of a set hold, learned before anything is written: sprites, scales, sizes, colours."""
 
+import copy
 import dataclasses
 import hashlib
 from collections import Counter, defaultdict
@@ -9,11 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spritelora import limits
 from spritelora.errors import DatasetError
 from spritelora.sprites.checks.pixel_lint import lint_image
 from spritelora.sprites.findings import Finding, Severity
 from spritelora.sprites.folder.prepared import NativeSprite, Prepared, check_bytes, restore
 from spritelora.sprites.folder.sources import Source
+from spritelora.sprites.names import printable
 from spritelora.sprites.pixels.image import Pixels, exact_scale, visible_colours, without_hidden_colour
 from spritelora.sprites.pixels.native import NativeScale, detect_scale, to_native
 from spritelora.sprites.recent import Recent
@@ -87,7 +90,7 @@ def survey_file(source: Source, reading: Reading, prepared: Prepared | None) -> 
             sprites = tuple(_survey_image(source, tag, words, image, reading, findings)
                             for tag, (words, image) in _images(source, reading).items())  # fmt: skip
     except (DatasetError, OSError) as error:
-        text = str(error).removeprefix(f"{source.file}: ")
+        text = str(error).removeprefix(f"{printable(source.file)}: ")
         return SurveyedFile(source, "", (), (Finding("unreadable", Severity.error, source.name, text),))
     return SurveyedFile(source, sha256, sprites, tuple(findings))
 
@@ -198,6 +201,19 @@ class NativeSprites(Mapping[str, Pixels]):
         self._reading = reading
         self._kept: dict[str, Pixels] = {}
         self._room = KEPT_BYTES
+
+    def comparable(self) -> tuple["NativeSprites", list[Finding]]:
+        """Those that are small enough to be compared with one another, and a note on each of the others."""
+        small, findings = copy.copy(self), list[Finding]()
+        small._places = dict(self._places)
+        for name, (_, sprite) in self._places.items():
+            width, height = sprite.native_size
+            try:
+                limits.COMPARED_PIXELS.check(width * height, found=f"{width}x{height}")
+            except ValueError as error:
+                findings.append(Finding("uncompared", Severity.note, name, str(error)))
+                del small._places[name]
+        return small, findings
 
     def __getitem__(self, name: str) -> Pixels:
         if name in self._kept:

@@ -5,6 +5,7 @@ Names in it are a stranger's: they become words and slugs, never paths.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
@@ -67,8 +68,7 @@ def _are_frames(content: object) -> bool:
 def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twin = next(name for name in names if names.count(name) > 1)
+        twin, _ = Counter(name for name, _ in pairs).most_common(1)[0]
         raise ValueError(f"has {twin!r} twice and one would be lost; export the data as Array")
     return found
 

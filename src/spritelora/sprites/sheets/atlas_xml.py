@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 from xml.parsers import expat
 
-from spritelora.sprites.sheets.sheet_data import MAX_SHEET_FRAMES, SheetData, SheetFrame, make_sheet, whole_number
+from spritelora import limits
+from spritelora.sprites.sheets.sheet_data import SheetData, SheetFrame, make_sheet, whole_number
 
 ROOT = "TextureAtlas"
 
@@ -25,8 +26,7 @@ class _Elements:
         self.root = self.root or (name, attributes)
         if name == "SubTexture":
             self.parts.append(attributes)
-        if len(self.parts) > MAX_SHEET_FRAMES:
-            raise ValueError(f"describes over {MAX_SHEET_FRAMES:,} frames")
+        limits.SHEET_FRAMES.check(len(self.parts))
 
 
 def parse_atlas(text: str) -> SheetData | None:

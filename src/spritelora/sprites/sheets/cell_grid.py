@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spritelora import limits
 from spritelora.sprites.pixels.image import Pixels
 from spritelora.sprites.pixels.pieces import Box, Mask, find_pieces, join_pieces
 
 SMALLEST_CELL_PX = 8
-MAX_CELLS = 65_536
-MAX_SEARCHED_PIXELS = 4096 * 4096
 TOUCHING_SHARE = 0.5
 """Of the borders along one line of a grid, how many may be crossed: neighbours that touch, and no more."""
 
@@ -46,8 +45,7 @@ def grid_cells(image: Pixels, cell: tuple[int, int], margin: int, spacing: int) 
     given = f"cells of {cell[0]}x{cell[1]} px, margin {margin}, spacing {spacing}"
     if columns < 1 or rows < 1:
         raise ValueError(f"{width}x{height} px is smaller than {given}")
-    if columns * rows > MAX_CELLS:
-        raise ValueError(f"{width}x{height} px has {columns * rows:,} {given}, over the limit of {MAX_CELLS:,}")
+    limits.CELLS.check(columns * rows, found=f"{width}x{height} px has {columns * rows:,} {given}")
     right, below = (margin + n * (c + spacing) - spacing for n, c in zip((columns, rows), cell, strict=True))
     rest = (image[:, right : max(right, width - margin)], image[below : max(below, height - margin)])
     if not all(is_flat(part) for part in rest):
@@ -69,14 +67,10 @@ def find_cells(image: Pixels) -> list[Cell]:
     tell two sprites apart.
     """
     height, width = image.shape[:2]
-    if height * width > MAX_SEARCHED_PIXELS:
-        raise ValueError(
-            f"{width}x{height} px is over the limit of {MAX_SEARCHED_PIXELS:,} pixels for a search of gaps; "
-            f"name the cells, such as sheet=32x32"
-        )
+    limits.SEARCHED_PIXELS.check(height * width, found=f"{width}x{height}")
     for mask in _foregrounds(image):
         cells = _full_cells(mask) or _grid_by_gaps(mask) or _scattered(mask)
-        if 1 < len(cells) <= MAX_CELLS:
+        if 1 < len(cells) <= limits.CELLS.most:
             return cells
     raise ValueError(f"no gaps between sprites were found in {width}x{height} px; name the cells, such as sheet=32x32")
 

@@ -14,11 +14,9 @@ from dataclasses import dataclass
 from spritelora.sprites.names import printable, slug
 
 SUFFIX = re.compile(r"\.(aseprite|ase|png|gif|webp|bmp|jpe?g|psd)$", re.IGNORECASE)
-NAME = re.compile(
-    r"(?P<title>.*?)(?: \((?P<layer>[^()]*)\))?(?: ?#(?P<tag>.*?))?(?:[ _.-]*(?P<number>\d+))?", re.DOTALL
-)
+LAYER = re.compile(r" \((?P<layer>[^()]*)\)(?= ?#|\Z)", re.DOTALL)
 LONGEST_NAME = 255
-"""Of longer ones nothing is told: a pattern may take a time that grows with the square of their length."""
+"""Of longer ones nothing is told."""
 
 REMEDY = "export all frames of one file, or set the item filename to {title} #{tag} {tagframe}"
 MAX_NAMED = 3
@@ -55,12 +53,19 @@ class FrameName:
 
 
 def parse_name(name: str) -> FrameName:
-    """A name such as `hero (Body) #walk 3.aseprite` in its parts."""
-    match = NAME.fullmatch(SUFFIX.sub("", name)) if len(name) <= LONGEST_NAME else None
-    if match is None:
+    """A name such as `hero (Body) #walk 3.aseprite` in its parts, in time linear in its length."""
+    if len(name) > LONGEST_NAME:
         return FrameName(name, "", "", None)
-    number = match["number"]
-    return FrameName(match["title"], match["layer"] or "", match["tag"] or "", None if number is None else int(number))
+    rest = SUFFIX.sub("", name)
+    digits = next((n for n, c in enumerate(reversed(rest)) if not c.isdecimal()), len(rest))
+    number = int(rest[len(rest) - digits :]) if digits else None
+    if number is not None:
+        rest = rest[: len(rest) - digits].rstrip(" _.-")
+    layer = LAYER.search(rest)
+    if layer and "#" not in rest[: layer.start()]:
+        return FrameName(rest[: layer.start()], layer["layer"], rest[layer.end() :].lstrip(" ")[1:], number)
+    title, sign, tag = rest.partition("#")
+    return FrameName(title.removesuffix(" ") if sign else title, "", tag, number)
 
 
 def place_frames(frame_names: Sequence[str], tags: Sequence[FrameTag]) -> tuple[Places, str]:

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from PIL import Image
 
+from spritelora import limits
 from spritelora.errors import DatasetError
 from spritelora.sprites.names import printable
-from spritelora.sprites.pixels.image import MAX_PIXELS, Pixels, open_image, read_sprite
+from spritelora.sprites.pixels.image import Pixels, open_image, read_sprite
 from spritelora.sprites.pixels.modes import is_deep, to_rgba
 
-MAX_FRAMES = 4096
 ANIMATED = ("PNG", "WEBP", "GIF")
 
 
@@ -23,16 +23,17 @@ def read_frames(file: Path) -> list[Pixels]:
     """Every frame over what its forerunners leave of themselves, RGBA, (H, W, 4); of a still image that one.
 
     An APNG's still image for old viewers is no frame, where the file says so. Raises DatasetError as `read_sprite`,
-    for more than `MAX_FRAMES` frames or `MAX_PIXELS` pixels in all, and for an APNG whose frames Pillow would lay over
-    one another wrongly.
+    for more than `FRAMES` frames or `ANIMATION_PIXELS` pixels in all, and for an APNG whose frames Pillow would lay
+    over one another wrongly.
     """
     with open_image(file) as image:
         number = _num_frames(image)
-        if number > MAX_FRAMES or number * image.width * image.height > MAX_PIXELS:
-            raise DatasetError(
-                f"{printable(file)}: {number:,} frames of {image.width}x{image.height} px are over the limit of "
-                f"{MAX_FRAMES:,} frames and {MAX_PIXELS:,} pixels; cut it up or remove it"
-            )
+        try:
+            limits.FRAMES.check(number)
+            found = f"{number:,} frames of {image.width}x{image.height} px"
+            limits.ANIMATION_PIXELS.check(number * image.width * image.height, found=found)
+        except ValueError as error:
+            raise DatasetError(f"{printable(file)}: {error}") from error
         if number > 1:
             if image.format == "PNG":
                 _check_samples(file, image)

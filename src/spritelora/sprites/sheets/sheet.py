@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from spritelora import limits
 from spritelora.errors import DatasetError
 from spritelora.sprites.names import printable
-from spritelora.sprites.pixels.image import MAX_SIDE_PX, Pixels, read_sprite, without_hidden_colour
+from spritelora.sprites.pixels.image import Pixels, read_sprite, without_hidden_colour
 from spritelora.sprites.sheets.cell_grid import find_cells, grid_cells, is_flat
 from spritelora.sprites.sheets.frames import count_frames, read_frames
 from spritelora.sprites.sheets.sheet_data import cut_frames, name_frames
@@ -42,8 +43,8 @@ def parse_cell(text: str) -> tuple[int, int]:
     if not match:
         raise ValueError(f"a cell is written WIDTHxHEIGHT in pixels, such as 32x32, got '{printable(text)}'")
     cell = int(match[1]), int(match[2])
-    if not 1 <= min(cell) <= max(cell) <= MAX_SIDE_PX:
-        raise ValueError(f"a cell has sides of 1 to {MAX_SIDE_PX:,} px, got '{printable(text)}'")
+    if not 1 <= min(cell) <= max(cell) <= limits.SIDE_PX.most:
+        raise ValueError(f"a cell has sides of 1 to {limits.SIDE_PX.most:,} px, got '{printable(text)}'")
     return cell
 
 
@@ -58,19 +59,17 @@ def cut_image(file: Path, layout: SheetLayout | None, all_frames: bool, index: P
     data = read_index(index, file.name) if index else None
     try:
         if data is not None:
-            names = name_frames(data, file.stem)
-            return _without_empty(
-                Cut(tag, pixels, words)
-                for (tag, words), pixels in zip(names, cut_frames(read_sprite(file), data), strict=True)
-            )
+            names, frames = name_frames(data, file.stem), cut_frames(read_sprite(file, limits.SHEET_PIXELS), data)
+            return _without_empty(Cut(tag, pixels, words) for (tag, words), pixels in zip(names, frames, strict=True))
         if layout is None and not all_frames:
             return [Cut("", read_sprite(file), ())]
         num_frames = count_frames(file)
         if num_frames > 1:
             frames = read_frames(file) if all_frames else [read_sprite(file)]
             return [Cut(str(i) if len(frames) > 1 else "", frame, ()) for i, frame in enumerate(frames)]
-        sheet = read_sprite(file)
-        return [Cut("", sheet, ())] if layout is None else _cut_cells(sheet, layout)
+        if layout is None:
+            return [Cut("", read_sprite(file), ())]
+        return _cut_cells(read_sprite(file, limits.SHEET_PIXELS), layout)
     except ValueError as error:
         beside = index if index and data is not None else file
         raise DatasetError(f"{printable(beside)}: {printable(error)}") from error

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from spritelora import limits
 from spritelora.file_names import tell_apart
 from spritelora.sprites.names import printable, slug
-from spritelora.sprites.pixels.image import MAX_PIXELS, MAX_SIDE_PX, Pixels
+from spritelora.sprites.pixels.image import Pixels
 from spritelora.sprites.sheets.frame_tags import SUFFIX, FrameTag, Places, place_frames
 
-MAX_SHEET_FRAMES = 65_536
-MAX_TAGS = 1024
 LONGEST_WORDS = 60
 
 
@@ -52,12 +51,11 @@ def make_sheet(
     """A sheet of checked frames, each with its tags. Raises ValueError for none, or more than can be meant."""
     if not frames:
         raise ValueError("describes no frames")
-    if len(frames) > MAX_SHEET_FRAMES or sum(f.canvas[0] * f.canvas[1] for f in frames) > MAX_PIXELS:
-        raise ValueError(
-            f"{len(frames):,} frames are over {MAX_SHEET_FRAMES:,} in number or {MAX_PIXELS:,} pixels in all"
-        )
-    if len(tags) > MAX_TAGS:
-        raise ValueError(f"{len(tags):,} tags are over the limit of {MAX_TAGS:,}")
+    limits.SHEET_FRAMES.check(len(frames))
+    limits.SHEET_FRAME_PIXELS.check(sum(f.canvas[0] * f.canvas[1] for f in frames))
+    limits.SHEET_TAGS.check(len(tags))
+    limits.TAGGED_FRAMES.check(len(frames) * len(tags))
+    limits.TAG_PLACES.check(sum(max(0, min(tag.last + 1, len(frames)) - tag.first) for tag in tags))
     for frame in frames:
         if any(o < 0 or o + n > c for o, n, c in zip(frame.offset, frame.size, frame.canvas, strict=True)):
             width, height = frame.canvas
@@ -70,8 +68,8 @@ def whole_number(value: object, what: str, least: int) -> int:
     """A number of a data file, checked. Raises ValueError."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= MAX_SIDE_PX:
-        raise ValueError(f"{what} is {str(value)[:40]}, not a whole number from {least} to {MAX_SIDE_PX:,}")
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= limits.SIDE_PX.most:
+        raise ValueError(f"{what} is {str(value)[:40]}, not a whole number from {least} to {limits.SIDE_PX.most:,}")
     return value
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
+from spritelora import limits
 from spritelora.errors import DatasetError
 from spritelora.sprites.captions.caption_owners import composed
 from spritelora.sprites.captions.mentions import image_mentions
@@ -23,7 +24,6 @@ READ_SUFFIXES = (".json", ".xml")
 UNREAD_SUFFIXES = {".atlas", ".fnt", ".meta", ".plist", ".tpsheet", ".tsx"}
 """Data files of other kinds, that place parts of a picture: libGDX, bitmap fonts, Unity, cocos2d, Tiled."""
 
-MAX_INDEX_BYTES = 32 * 1024 * 1024
 UNITY_SPRITES = re.compile(r"^ *sprites: *\r?\n *- ", re.MULTILINE)
 REMEDY = "export JSON (array or hash) from the same program, or name the cells, such as sheet=32x32"
 
@@ -121,7 +121,7 @@ def _candidate(folder: Path, file: Path) -> _Candidate | None:
 @lru_cache(maxsize=4)
 def _read_sheets_as_of(file: Path, changed_ns: int) -> list[SheetData]:  # noqa: ARG001 (tells versions apart)
     try:
-        text = read_text(file, MAX_INDEX_BYTES)
+        text = read_text(file, limits.INDEX_BYTES)
         if file.suffix.lower() == ".json":
             return parse_json(text)
         sheet = parse_atlas(text) if f"<{ROOT}" in text else None
@@ -173,7 +173,7 @@ def _places_parts(file: Path) -> str | None:
 
 def _text_of(file: Path) -> str | None:
     try:
-        return read_text(file, MAX_INDEX_BYTES)
+        return read_text(file, limits.INDEX_BYTES)
     except ValueError:
         return None
 

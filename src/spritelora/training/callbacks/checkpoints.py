@@ -187,6 +187,25 @@ def step_name(step: int) -> str:
     return f"checkpoint_step_{step}"
 
 
+def run_identity(folder: Path) -> str | None:
+    """The id of the run that a folder's record is of; None where it tells none, as those of the first versions."""
+    try:
+        record: Any = read_json(folder / RECORD)
+        return record["id"] if isinstance(record["id"], str) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def check_own(folder: Path) -> None:
+    """Raise ResumeError for a checkpoint in a run's folder whose own record is another run's: it was put there."""
+    own, its = run_identity(folder.parent), run_identity(folder / STATE_FOLDER)
+    if own is not None and its is not None and own != its:
+        raise ResumeError(
+            f"{folder}: a checkpoint of another run (id {its}, and this run is {own}); move it away, or start a new "
+            f"run from it with resume="
+        )
+
+
 def checkpoint_step(folder: Path) -> int:
     """The optimizer step of a checkpoint. Raises ResumeError where its state is not whole."""
     state = folder / STATE_FOLDER
@@ -197,23 +216,24 @@ def checkpoint_step(folder: Path) -> int:
         with open_tensors(state / TENSORS):
             content = read_json(state / STRUCTURE)
         step = dict(content["dict"])["global_step"]
-        if not isinstance(step, int) or step < 0:
-            raise ValueError(f"global_step is {step!r:.40}")
+        if not isinstance(step, int) or not 0 <= step < 2**53:
+            raise ValueError(f"global_step is {str(step)[:40]}")
         return step
     except (OSError, ValueError, KeyError, TypeError, WeightsError) as error:
         raise ResumeError(f"{folder}: training state is damaged ({error}); resume from another checkpoint") from error
 
 
 def newest_checkpoint(run_dir: Path) -> Path | None:
-    """The whole checkpoint of a run with the highest step; damaged ones are passed over with a warning.
+    """The whole checkpoint of a run with the highest step; damaged ones, and another run's, are passed over.
 
-    None where the run has none at all. Raises ResumeError where all are damaged.
+    A warning names those. None where the run has none at all. Raises ResumeError where none can be gone on from.
     """
     folders = [p for p in run_dir.iterdir() if p.is_dir() and CHECKPOINT_PATTERN.fullmatch(p.name)]
     problems: list[str] = []
     steps: dict[Path, int] = {}
     for folder in folders:
         try:
+            check_own(folder)
             steps[folder] = checkpoint_step(folder)
         except ResumeError as error:
             problems.append(str(error))
@@ -228,13 +248,14 @@ def newest_checkpoint(run_dir: Path) -> Path | None:
 def reopen_run(run_dir: Path, checkpoint: Path | None) -> Path | None:
     """Turn a finished run's last checkpoint into one of its steps, for a run that goes on has no final one.
 
-    A damaged one is put aside. Returns where `checkpoint` is afterwards.
+    A damaged one, or another run's, is put aside. Returns where `checkpoint` is afterwards.
     """
     final = run_dir / FINAL
     if not final.is_dir():
         return checkpoint
     is_final = checkpoint is not None and is_same(checkpoint, final)
     try:
+        check_own(final)
         step = run_dir / step_name(checkpoint_step(final))
     except ResumeError:
         _put_aside(final)

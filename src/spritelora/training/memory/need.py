@@ -110,7 +110,8 @@ def _kept_figures(
 
     def remember(name: str, compute: Callable[[], int]) -> int:
         key = content_key(figure=name, **of_run)
-        if (entry := cache.find("memory", key)) is None:
+        entry = cache.find("memory", key, {})
+        if entry is None or not entry.notes.get("bytes", "").isdecimal():
             entry = cache.store("memory", key, {}, {"bytes": str(compute())})
         return int(entry.notes["bytes"])
 

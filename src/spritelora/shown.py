@@ -1,0 +1,37 @@
+"""Texts that came from strangers, fit to be shown: no sign that a terminal obeys, no line that seems to be ours."""
+
+import re
+
+OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What moves a terminal's cursor, breaks its lines or turns the direction of a text, but for tabs and line feeds."""
+
+OWN_SEQUENCES = re.compile(r"\r|\x1b\[\d*[AK]")
+"""What progress bars are drawn with."""
+
+
+def printable(name: object) -> str:
+    """A text on one line as it may stand in a message: line breaks and other invisible characters are escaped."""
+    return "".join(c if c.isprintable() else _escaped(c) for c in str(name))
+
+
+def paragraph(text: str) -> str:
+    """A message of several lines: what a terminal obeys is escaped, and all lines but the first are indented.
+
+    So a line that a stranger's text has brought is never taken for a message of its own.
+    """
+    first, *rest = harmless(text).split("\n")
+    return "\n".join([first, *(line if line.startswith("  ") or not line else f"  {line}" for line in rest)])
+
+
+def harmless(text: str, is_drawn_on: bool = False) -> str:
+    """A text whose signs to a terminal are escaped; `is_drawn_on`: but for those that progress bars are made of."""
+    if OBEYED.search(text) is None:
+        return text
+    kept = OWN_SEQUENCES.findall(text) if is_drawn_on else []
+    parts = OWN_SEQUENCES.split(text) if is_drawn_on else [text]
+    escaped = [OBEYED.sub(lambda match: _escaped(match[0]), part) for part in parts]
+    return "".join(part + sequence for part, sequence in zip(escaped, [*kept, ""], strict=True))
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
