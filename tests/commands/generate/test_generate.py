@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from spritelora.commands.generate.generate import Finishing, finish_images, generate
+from spritelora.commands.generate.finishing import Finishing, finish_images
+from spritelora.commands.generate.generate import generate
 from spritelora.config.commands.generate import BaseConfig, GenerateConfig
 from spritelora.config.invocation import Invocation
 from spritelora.errors import ConfigError, DatasetError, ResumeError, SpriteLoraError, WeightsError

@@ -14,7 +14,7 @@ from PIL import Image
 from spritelora.adapters.files.lora_file import parse_lora
 from spritelora.commands.doctor.doctor import read_data
 from spritelora.commands.export.export import plan_drawing
-from spritelora.commands.generate.generate import training_grid, training_palette
+from spritelora.commands.generate.finishing import training_grid, training_palette
 from spritelora.commands.prepare.prepare import prepare
 from spritelora.commands.train.record import changed_views, check_resumable
 from spritelora.commands.validate.settings import changed_data, settle_data
