@@ -67,7 +67,7 @@ def test_the_largest_seed_trains(train_quickly) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
 @pytest.mark.parametrize(
-    "words", [["train.py", "--help"], ["train.py", "--cfg", "job"], ["scripts/generate.py", "--help"]]
+    "words", [["train.py", "--help"], pytest.param(["train.py", "--cfg", "job"], marks=pytest.mark.slow)]
 )
 @pytest.mark.parametrize("stream", ["full", "closed"])
 def test_a_full_or_closed_standard_output_is_no_traceback(words: list[str], stream: str, tmp_path: Path) -> None:

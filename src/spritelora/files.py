@@ -14,7 +14,7 @@ from typing import Any
 
 from spritelora.errors import ConfigError
 
-MOST_JSON_BYTES, MOST_LEVELS = 256 * 1024 * 1024, 100
+MOST_JSON_BYTES, MOST_LEVELS = 64 * 1024 * 1024, 100
 WAITS_S = (0.01, 0.05, 0.1, 0.2, 0.4, 0.8)
 
 

@@ -127,8 +127,8 @@ DRAWN = ("prompts=pixel art, red potion", "sampler.steps=1", "native_size=16", "
 FILES = ("raw/pixel-art-red-potion.png", "sprites/pixel-art-red-potion.png", "sheet.png", "contact_sheet.png")
 
 
-@PAIRS
-@pytest.mark.parametrize("where", [["output=same"], *map(slow, ([], ["-m"], ["-m", "output=same"]))], ids=" ".join)
+@SLOW_PAIRS
+@pytest.mark.parametrize("where", [["output=same"], [], ["-m"], ["-m", "output=same"]], ids=" ".join)
 def test_two_generates_at_once(pairs: int, where: list[str], tmp_path: Path) -> None:
     """Each draws with its own seed into a folder of its own, or one is refused."""
     for pair in range(pairs):

@@ -181,12 +181,12 @@ def is_plain_text(value: object) -> bool:
 def _is_storage_in(override: str, folder: Path) -> bool:
     """Whether an override names a study's storage in the sweep's own folder."""
     key, _, value = override.partition("=")
-    return key.lstrip("+") == STORAGE and is_storage_in(unquote(value), folder)
+    return key.lstrip("+") == STORAGE and not is_computed(value) and is_storage_in(unquote(value), folder)
 
 
 def is_storage_in(storage: str, folder: Path) -> bool:
     """Whether a study's storage is a file in a folder."""
-    place = re.fullmatch(r"(?:sqlite:///|journal:)([^?#$]+)", storage)
+    place = re.fullmatch(r"(?:sqlite:///|journal:)([^?]+)", storage)
     return place is not None and Path(place[1]).resolve().is_relative_to(folder.resolve())
 
 
