@@ -181,7 +181,9 @@ SWEEPS: dict[str, Change] = {
     "overrides of numbers": sweep(overrides=[1]),
     "a callback": sweep(overrides=["+hydra.callbacks.x._target_=subprocess.Popen"]),
     "a launcher's setup": sweep(overrides=["hydra/launcher=submitit_local", "hydra.launcher.setup=[touch sprung]"]),
-    "a storage out of it": sweep(overrides=["hydra/sweeper=optuna", "hydra.sweeper.storage=sqlite:///../victim/hostile.db"]),
+    "a storage out of it": sweep(
+        overrides=["hydra/sweeper=optuna", "hydra.sweeper.storage=sqlite:///../victim/hostile.db"]
+    ),
     "a configuration's folder": sweep(flags=["--config-dir", "/etc"]),
     "flags of numbers": sweep(flags=[1]),
     "an unknown field": sweep(more=1),
