@@ -121,8 +121,8 @@ RECORDS: dict[str, Change] = {
 }
 OVERRIDES: dict[str, Change] = {
     "a callback of Hydra": override("+hydra.callbacks.x._target_=subprocess.Popen", "+hydra.callbacks.x.args=[touch,sprung]"),
-    "a logging handler": override("+hydra.job_logging.handlers.x.class=logging.FileHandler", "+hydra.job_logging.handlers.x.filename={victim}/treasure.txt"),
-    "another folder": override("hydra.run.dir=/tmp/hostile-elsewhere"),
+    "a logging handler": override("+hydra.job_logging.handlers.x.class=logging.FileHandler", "+hydra.job_logging.handlers.x.filename=../victim/treasure.txt"),
+    "another folder": override("hydra.run.dir=../victim/run"),
     "an optimizer of code": override("optim._target_=os.system"),
     "a resolver of the environment": override("name=${oc.env:HOME}"),
     "a setup of a launcher": override("hydra.launcher.setup=[touch sprung]"),
@@ -181,7 +181,9 @@ SWEEPS: dict[str, Change] = {
     "overrides of numbers": sweep(overrides=[1]),
     "a callback": sweep(overrides=["+hydra.callbacks.x._target_=subprocess.Popen"]),
     "a launcher's setup": sweep(overrides=["hydra/launcher=submitit_local", "hydra.launcher.setup=[touch sprung]"]),
-    "a storage out of it": sweep(overrides=["hydra/sweeper=optuna", "hydra.sweeper.storage=sqlite:////tmp/hostile.db"]),
+    "a storage out of it": sweep(
+        overrides=["hydra/sweeper=optuna", "hydra.sweeper.storage=sqlite:///../victim/hostile.db"]
+    ),
     "a configuration's folder": sweep(flags=["--config-dir", "/etc"]),
     "flags of numbers": sweep(flags=[1]),
     "an unknown field": sweep(more=1),

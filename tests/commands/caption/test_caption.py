@@ -180,7 +180,7 @@ def test_a_line_that_cannot_be_read_changes_nothing(sprite_folder: Path, tmp_pat
     editor = write_editor(tmp_path, "file.write_text(text.replace('potion', 'key').replace('_07.png', '_77.png'))")
     told = run(tmp_path, f"dataset={sprite_folder}", "mode=edit", "editor=true", VISUAL="", EDITOR=editor)
     assert told.returncode == 1
-    assert "nothing was changed:\n  line 10: no sprite is called 'sprite_77.png'\nyour text is in" in told.stderr
+    assert "nothing was changed:\n  line 10: no sprite is called 'sprite_77.png'\n  your text is in" in told.stderr
     assert captions_of(sprite_folder) == before
 
 
