@@ -20,7 +20,7 @@ OWNERS = {"training/machine.py": {"resource", "/proc/cpuinfo", "/proc/self/clear
                                   "/sys/fs/cgroup/memory.current"},
           "commands/benchmark/suite/conduct.py": {"/dev/shm"}}  # fmt: skip
 """The modules that may know one system's own, each with what it does on the others, and what they know."""
-FOLDER_RENAMERS = {"training/callbacks/checkpoints.py", "data/training_set.py"}
+FOLDER_RENAMERS = {"training/callbacks/checkpoints.py", "data/training_set.py", "door/run_folder.py"}
 """Rename folders; a file would not replace another on Windows: `files.replace`."""
 SYSTEM_FOLDERS = ("/proc", "/sys/", "/tmp", "/dev/", "/etc", "/var")
 LINKS = {"symlink_to", "hardlink_to", "symlink", "link", "lchmod", "mkfifo"}

@@ -79,6 +79,7 @@ def main(order_file: str) -> None:
     order = json.loads(Path(order_file).read_text(encoding="utf-8"))
     report = os.open(order["report"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.environ["HOME"], os.environ["TMPDIR"] = order["home"], order["home"]
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = order["home"]  # torch makes it while it is imported
     tempfile.tempdir = order["home"]
     watch = Watch([*order["write"], order["home"]], report)
     mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

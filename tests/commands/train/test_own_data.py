@@ -189,7 +189,7 @@ def test_stretched_sprites_move_by_whole_native_pixels(raw: Path, tmp_path: Path
 
 def test_the_doctor_reads_the_set_as_training_does(prepared: Path, tmp_path: Path) -> None:
     config = compose(*QUICK, f"data.path={prepared}", "data.limit=null")
-    count, told, problem = read_data(config)
+    _, count, told, problem = read_data(config)
     assert (count, problem) == (12, "")
     assert told.startswith("12 images of 128 x 128 px, enlarged by 8, matte #")
     spoilt = Path(shutil.copytree(prepared, tmp_path / "spoilt"))

@@ -17,6 +17,7 @@ from spritelora.config.commands.generate import GenerateConfig
 from spritelora.config.commands.validate import ValidateConfig, ValidationSampler
 from spritelora.config.invocation import Invocation
 from spritelora.embedded.location import embedded_base
+from spritelora.runs.record import RunRecord
 from spritelora.sdxl.files.base import find_base
 from tests.checkpoints import write_small
 from tests.conftest import assert_same_tensors, lora_of
@@ -42,7 +43,7 @@ def test_a_run_on_a_file_is_the_run_on_the_folder_and_all_else_follows(
         assert opened.metadata()["ss_sd_model_name"] == "single.safetensors"
     record = json.loads((run / "run.json").read_text())
     assert record["model"]["folder"] == str(file)
-    told = public_settings(record)
+    told = public_settings(RunRecord.read(run))
     assert (told["model.path"], told["model.tokenizer"]) == ("single.safetensors", "tiny-sdxl")
     assert str(models) not in json.dumps(told)
 
