@@ -16,6 +16,17 @@ class MakeBaseConfig:
     start: str | None = key(
         None, "folder of a base whose UNet and text encoders training starts from; unset: random weights", is_place=True
     )
+    data: str | None = key(
+        None,
+        "folder with cc0, cc0_parts and cc0_small, real sprites to learn beside the drawn ones; unset: drawn ones alone",
+        is_place=True,
+    )
+    cells_a_step: int = key(8192, "with data: native pixels a step, 32 sprites of 16 px or 8 of 32 px", at_least=256)
+    max_time: str | None = key(
+        None,
+        "with data: save and stop after this long, as 30m or 2h; the same command goes on from there",
+        is_duration=True,
+    )
     seed: int = key(0, "seed of the weights, the sprites and every step", at_least=0)
     threads: int | None = key(None, "CPU threads; unset: torch's own choice", at_least=1)
     num_sprites: int = key(

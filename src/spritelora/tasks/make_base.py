@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from spritelora.config.make_base import MakeBaseConfig
+from spritelora.embedded.make import make_real_base
 from spritelora.sdxl.tiny import TinySdxl, build_tiny, load_denoiser, write_parts
 from spritelora.sdxl.tiny_sample import load_pipeline
 from spritelora.training.base.card import write_card
@@ -22,6 +23,9 @@ def make_base(config: MakeBaseConfig) -> None:
     """Train, going on from what the work folder holds, then write the diffusers folder, its figures and its card."""
     if config.threads is not None:
         torch.set_num_threads(config.threads)
+    if config.data is not None:
+        make_real_base(config, Path(config.data))
+        return
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     work, output = Path(config.work), Path(config.output)
     work.mkdir(parents=True, exist_ok=True)

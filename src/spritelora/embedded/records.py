@@ -1,0 +1,62 @@
+"""One sprite that the base learns from: what is known of it, and whether training may see it."""
+
+import hashlib
+from dataclasses import dataclass
+
+from spritelora.sprites.drawing.colours import COLOURS
+from spritelora.sprites.drawing.subjects import SUBJECTS
+
+NUM_FOLDS = 10
+"""One subject in so many is held out."""
+
+HELD_OUT_RECOLOURS = 20
+"""One pair of a subject and another colour than its own in so many is never shown."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A sprite: the parts its captions are made of, in the words of its pack.
+
+    `subject`: what all views and frames of one thing share. `group`: the folder that it comes from. `kinds`: broader
+    words (`monster`, `undead`). `hand`: the word for the pack's style. `layer`: of a part of a character, else empty.
+    `shape`: height and width of its visible pixels. `colours`: found in the pixels, most first.
+    """
+
+    subject: str
+    group: str
+    name: str
+    kinds: tuple[str, ...]
+    view: str
+    pose: str
+    hand: str
+    layer: str
+    shape: tuple[int, int]
+    colours: tuple[str, ...]
+    is_opaque: bool
+    is_held_out: bool
+
+
+def fold_of(text: str, num_folds: int) -> int:
+    """A number in [0, num_folds) that depends on a text alone."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") % num_folds
+
+
+def held_out_pairs() -> list[tuple[str, str]]:
+    """The (subject, colour) pairs that training never shows: every second drawn subject in one colour each."""
+    colours = list(COLOURS)
+    return [
+        (subject, colours[(2 * number + 5) % len(colours)])
+        for number, subject in enumerate(SUBJECTS)
+        if number % 2 == 0
+    ]
+
+
+def shows_held_out_pair(name: str, kinds: tuple[str, ...], colours: tuple[str, ...]) -> bool:
+    """Whether a sprite with this name and these colours, the main one and those named, is of a pair held out."""
+    words = set(" ".join((name, *kinds)).split())
+    return any(subject in words and (colour in words or colour in colours[:1]) for subject, colour in held_out_pairs())
+
+
+def is_recolour_held_out(subject: str, colour: str) -> bool:
+    """Whether a subject is never shown painted in another colour."""
+    return fold_of(f"{subject} in {colour}", HELD_OUT_RECOLOURS) == 0
