@@ -18,7 +18,7 @@ class MakeBaseConfig:
     )
     data: str | None = key(
         None,
-        "folder with cc0, cc0_parts and cc0_small, real sprites to learn beside the drawn ones; unset: drawn ones alone",
+        "folder with cc0, cc0_parts and cc0_small, real sprites to learn too; unset: drawn ones alone",
         is_place=True,
     )
     cells_a_step: int = key(8192, "with data: native pixels a step, 32 sprites of 16 px or 8 of 32 px", at_least=256)

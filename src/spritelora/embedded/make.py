@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 PACKED, STATE = "sprites.safetensors", "teaching_state.safetensors"
 """In the work folder: all real sprites, and where training is."""
 
+SAVE_EVERY_S = 600
+
 
 def make_real_base(config: MakeBaseConfig, data: Path) -> None:
     """Train, going on from what the work folder holds, until the last step or the time limit, then write the folder."""
@@ -40,7 +42,8 @@ def make_real_base(config: MakeBaseConfig, data: Path) -> None:
         warmup_steps=300,
         decay_share=0.5,
         weight_decay=1e-3,
-        save_every=150,
+        save_every_s=SAVE_EVERY_S,
+        save_every=1000,
         log_every=50,
     )
 

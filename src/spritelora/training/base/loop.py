@@ -35,6 +35,8 @@ class StepPlan:
     clip_norm: float = 1.0
     average_decay: float = 0.999
     save_every: int = 200
+    save_every_s: float = math.inf
+    """Seconds after which the state is written too, for steps that are slow."""
     log_every: int = 20
 
 
@@ -120,6 +122,7 @@ def train(
     losses: list[float] = []
     lowest_loss = math.inf
     started, started_at = time.monotonic(), trained.num_steps_taken
+    saved = started
     while trained.num_steps_taken < plan.num_steps and not is_time_up():
         step = trained.num_steps_taken
         losses.append(take_step(trained, loss_at(step), plan))
@@ -135,8 +138,9 @@ def train(
             left_min = (plan.num_steps - trained.num_steps_taken) * step_s / 60
             logger.info("step %d: loss %.5f, %.2f s/step, %.0f min left", step + 1, mean_loss, step_s, left_min)
             losses.clear()
-        if trained.num_steps_taken % plan.save_every == 0:
+        if trained.num_steps_taken % plan.save_every == 0 or time.monotonic() - saved > plan.save_every_s:
             trained.save(state_path)
+            saved = time.monotonic()
     trained.save(state_path)
     trained.use_average()
     return trained.num_steps_taken >= plan.num_steps
