@@ -3,9 +3,10 @@
 import numpy as np
 
 from spritelora.sprites.drawing.colours import COLOURS
+from spritelora.sprites.drawing.sprite import held_out_pairs
 from spritelora.sprites.drawing.subjects import SUBJECTS
 from spritelora.training.base.figures import cell_spread, share_among, shrink
-from spritelora.training.base.sprites import draw_sprites, held_out_pairs
+from spritelora.training.base.sprites import draw_sprites
 
 
 def test_whole_pixels_have_no_spread_and_shrink_to_the_sprite() -> None:

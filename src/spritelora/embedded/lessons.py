@@ -5,15 +5,25 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from spritelora.embedded.canvases import CANVASES, SMALL, TILE, Canvas, batch_size, canvas_at, suits
+from spritelora.embedded.canvases import (
+    CANVASES,
+    SMALL,
+    TILE,
+    Canvas,
+    Ground,
+    batch_size,
+    canvas_at,
+    draw_ground,
+    suits,
+)
 from spritelora.embedded.characters import Wardrobe
-from spritelora.embedded.grounds import Ground, draw_ground
 from spritelora.embedded.hues import HUE_NAMES, recolour
 from spritelora.embedded.packed import PackedSet
-from spritelora.embedded.records import held_out_pairs, is_recolour_held_out, shows_held_out_pair
+from spritelora.embedded.records import is_recolour_held_out, shows_held_out_pair
 from spritelora.embedded.wording import Subject, full_caption, in_colour, subject_of, write_caption
 from spritelora.sprites.drawing import draw_sprite, sample_spec
 from spritelora.sprites.drawing import write_caption as write_drawn_caption
+from spritelora.sprites.drawing.sprite import held_out_pairs
 
 Pixels = NDArray[np.uint8]
 
@@ -91,8 +101,12 @@ class Lessons:
         else:
             subjects = self.taught[canvas]
             numbers = subjects[int(rng.integers(len(subjects)))]
-            sprite, subject = self.vary(numbers[int(rng.integers(len(numbers)))], rng)
+            return self.real_lesson(numbers[int(rng.integers(len(numbers)))], canvas, rng)
         return self.place(sprite, subject, canvas, rng)
+
+    def real_lesson(self, number: int, canvas: Canvas, rng: np.random.Generator) -> Lesson:
+        """A record's sprite on a canvas that it suits."""
+        return self.place(*self.vary(number, rng), canvas, rng)
 
     def vary(self, number: int, rng: np.random.Generator) -> tuple[Pixels, Subject]:
         """A record's sprite, now and then in another colour or turned to its other side."""

@@ -4,20 +4,25 @@ import copy
 import logging
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from spritelora.config.durations import parse_duration
 from spritelora.config.make_base import MakeBaseConfig
+from spritelora.embedded.figures import Effort, denoising_figures, drawing_figures, write_figures
 from spritelora.embedded.lessons import Lessons
 from spritelora.embedded.network import build_network, load_vae
 from spritelora.embedded.packed import PackedSet, read_packed
-from spritelora.embedded.teaching import teach
+from spritelora.embedded.real_judge import train_real_judge
+from spritelora.embedded.teaching import teach, trained_parts
 from spritelora.embedded.wording import all_words
+from spritelora.errors import TrainingError
 from spritelora.sdxl.embedded import embedded_base
 from spritelora.sdxl.tiny import TinySdxl, load_denoiser, write_parts
+from spritelora.sdxl.tiny_sample import load_pipeline
 from spritelora.training.base.denoiser import initialise_unet
-from spritelora.training.base.loop import StepPlan
+from spritelora.training.base.loop import StepPlan, Trained
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +41,9 @@ def make_real_base(config: MakeBaseConfig, data: Path) -> None:
     work.mkdir(parents=True, exist_ok=True)
     packed = read_packed(work / PACKED, data)
     parts = start_parts(config, packed, device)
+    if config.only_figures:
+        measure_real_base(config, parts, Lessons(packed), work)
+        return
     plan = StepPlan(
         config.num_steps,
         config.learning_rate,
@@ -53,6 +61,26 @@ def make_real_base(config: MakeBaseConfig, data: Path) -> None:
     is_done = teach(parts, Lessons(packed), plan, config.seed, config.cells_a_step, work / STATE, is_time_up)
     write_parts(copy.deepcopy(parts), Path(config.output), torch.float16)
     logger.info("%s: %s", "done" if is_done else "time is up, the same command goes on", config.output)
+
+
+def measure_real_base(config: MakeBaseConfig, parts: TinySdxl, lessons: Lessons, work: Path) -> None:
+    """Write the figures, the contact sheets and the folder of the weights that training is at."""
+    trained = Trained(trained_parts(parts), StepPlan(1, 1.0, 0, 1.0))
+    if not (work / STATE).is_file():
+        raise TrainingError(f"work={work}: no {STATE} to measure; train there first, without only_figures")
+    trained.load(work / STATE)
+    trained.use_average()
+    for module in (parts.unet, parts.text_encoder, parts.text_encoder_2):
+        module.eval().requires_grad_(False)
+    effort = Effort(200, 200, config.num_images, config.sampling_steps, config.guidance)
+    figures: dict[str, Any] = {"num_steps": trained.num_steps_taken}
+    figures |= denoising_figures(parts, lessons, effort)
+    write_figures(figures, work)
+    judge_plan = StepPlan(config.judge_steps, 2e-3, warmup_steps=50, decay_share=0.7, weight_decay=1e-2)
+    judge = train_real_judge(lessons, judge_plan, 64, config.seed, work / "real_judge_state.safetensors")
+    write_parts(parts, Path(config.output), torch.float16)
+    pipeline = load_pipeline(Path(config.output), parts.vae.device)
+    write_figures(figures | drawing_figures(pipeline, lessons, judge, effort, work), work)
 
 
 def start_parts(config: MakeBaseConfig, packed: PackedSet, device: torch.device) -> TinySdxl:

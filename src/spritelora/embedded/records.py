@@ -3,8 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 
-from spritelora.sprites.drawing.colours import COLOURS
-from spritelora.sprites.drawing.subjects import SUBJECTS
+from spritelora.sprites.drawing.sprite import held_out_pairs
 
 NUM_FOLDS = 10
 """One subject in so many is held out."""
@@ -39,16 +38,6 @@ class Record:
 def fold_of(text: str, num_folds: int) -> int:
     """A number in [0, num_folds) that depends on a text alone."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") % num_folds
-
-
-def held_out_pairs() -> list[tuple[str, str]]:
-    """The (subject, colour) pairs that training never shows: every second drawn subject in one colour each."""
-    colours = list(COLOURS)
-    return [
-        (subject, colours[(2 * number + 5) % len(colours)])
-        for number, subject in enumerate(SUBJECTS)
-        if number % 2 == 0
-    ]
 
 
 def shows_held_out_pair(name: str, kinds: tuple[str, ...], colours: tuple[str, ...]) -> bool:

@@ -9,12 +9,13 @@ from spritelora.config.make_base import MakeBaseConfig
 from spritelora.embedded.make import make_real_base
 from spritelora.sdxl.tiny import TinySdxl, build_tiny, load_denoiser, write_parts
 from spritelora.sdxl.tiny_sample import load_pipeline
+from spritelora.sprites.drawing.sprite import held_out_pairs
 from spritelora.training.base.card import write_card
 from spritelora.training.base.denoiser import initialise_unet, train_denoiser
 from spritelora.training.base.figures import Sampling, measure
 from spritelora.training.base.judge import train_judge
 from spritelora.training.base.loop import StepPlan
-from spritelora.training.base.sprites import TRAINING_STREAM, draw_sprites, encode_training_set, held_out_pairs
+from spritelora.training.base.sprites import TRAINING_STREAM, draw_sprites, encode_training_set
 
 logger = logging.getLogger(__name__)
 

@@ -5,10 +5,9 @@ from pathlib import Path
 from spritelora.config.make_base import MakeBaseConfig
 from spritelora.sprites.drawing.colours import COLOURS
 from spritelora.sprites.drawing.render import Style
-from spritelora.sprites.drawing.sprite import BACKGROUNDS
+from spritelora.sprites.drawing.sprite import BACKGROUNDS, held_out_pairs
 from spritelora.sprites.drawing.subjects import SUBJECTS
 from spritelora.training.base.figures import Figures, Sampling, to_json
-from spritelora.training.base.sprites import held_out_pairs
 
 TEMPLATE = """---
 license: apache-2.0

@@ -13,9 +13,10 @@ from spritelora.sdxl.tiny_sample import draw_images
 from spritelora.sprites.drawing import draw_demo_set
 from spritelora.sprites.drawing.colours import COLOURS
 from spritelora.sprites.drawing.grid import GRID_PX
+from spritelora.sprites.drawing.sprite import held_out_pairs
 from spritelora.sprites.drawing.subjects import SUBJECTS
 from spritelora.training.base.judge import Judge, judge_sprites
-from spritelora.training.base.sprites import UNSEEN_STREAM, draw_sprites, held_out_pairs
+from spritelora.training.base.sprites import UNSEEN_STREAM, draw_sprites
 
 Images = NDArray[np.uint8]
 Pair = tuple[str, str]

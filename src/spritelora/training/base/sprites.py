@@ -13,8 +13,6 @@ from spritelora.sdxl.tiny import TinySdxl
 from spritelora.sdxl.tiny_latents import encode_sprites
 from spritelora.sdxl.tiny_vae import whiten_latents
 from spritelora.sprites.drawing import SpriteSpec, draw_sprite, sample_spec
-from spritelora.sprites.drawing.colours import COLOURS
-from spritelora.sprites.drawing.subjects import SUBJECTS
 from spritelora.weight_files.container import read_tensors
 
 logger = logging.getLogger(__name__)
@@ -31,16 +29,6 @@ class DrawnSprites:
 
     specs: list[SpriteSpec]
     pixels: NDArray[np.uint8]
-
-
-def held_out_pairs() -> list[tuple[str, str]]:
-    """The (subject, colour) pairs that training never shows: every second subject in one colour each."""
-    colours = list(COLOURS)
-    return [
-        (subject, colours[(2 * number + 5) % len(colours)])
-        for number, subject in enumerate(SUBJECTS)
-        if number % 2 == 0
-    ]
 
 
 def draw_sprites(num_sprites: int, seed: int, stream: int, without: list[tuple[str, str]]) -> DrawnSprites:

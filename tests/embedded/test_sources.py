@@ -1,0 +1,59 @@
+"""Folders of real sprites, read and packed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spritelora.embedded.packed import PackedSet, pack, read_packed
+from spritelora.embedded.sources import read_sources
+from spritelora.errors import DatasetError
+from tests.embedded.conftest import REAL_DATA
+
+
+def test_a_folder_without_the_data_is_named_with_what_it_should_hold(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"data=.*cc0.*give the folder that holds cc0, cc0_parts, cc0_small"):
+        read_sources(tmp_path)
+
+
+def test_records_have_the_words_of_their_packs(packed: PackedSet) -> None:
+    by_name = {record.name: record for record in packed.records}
+    beast = by_name["gray beast aaa"]
+    assert (beast.kinds, beast.hand) == (("demons", "monster"), "crawl style")
+    assert (beast.shape, beast.colours) == ((30, 22), ("red",))
+    assert by_name["stone"].is_opaque
+    ninja = [record for record in packed.records if record.name == "ninja"]
+    assert {record.view for record in ninja} == {
+        "seen from the front", "seen from the back", "facing left", "facing right"
+    }  # fmt: skip
+    assert {(record.pose, record.kinds) for record in ninja} == {("standing", ("person",))}
+
+
+def test_parts_lie_as_they_are_and_mounts_are_left_out(packed: PackedSet) -> None:
+    parts = {record.layer: record for record in packed.records if record.layer}
+    assert set(parts) == {"base", "cloak", "hand1"}
+    assert all(record.shape == (32, 32) for record in parts.values())
+    assert parts["base"].name == "elf woman"
+
+
+def test_a_pair_of_the_card_is_left_out(packed: PackedSet) -> None:
+    assert not any(record.name == "potion" for record in packed.records)
+
+
+def test_a_packed_file_gives_back_what_the_folders_held(data_folder: Path, tmp_path: Path) -> None:
+    records, sprites = read_sources(data_folder)
+    for _ in range(2):
+        again = read_packed(tmp_path / "packed.safetensors", data_folder)
+        assert again.records == records
+        for number, sprite in enumerate(sprites):
+            np.testing.assert_array_equal(again.sprite(number), sprite)
+    assert pack(records, sprites).pixels.tobytes() == again.pixels.tobytes()
+
+
+@pytest.mark.skipif(not REAL_DATA.is_dir(), reason="the real sprites are not in ../shared/data")
+def test_the_card_says_what_it_should_of_a_real_caption_list() -> None:
+    from spritelora.embedded.sources import LISTS, SMALL, clean, read_rows
+
+    texts = [row["text"] for row in read_rows(REAL_DATA / SMALL / LISTS[SMALL])]
+    assert len(texts) == 3293
+    assert not any("grey" in clean(text).split() for text in texts)
