@@ -17,12 +17,18 @@ RED, BLUE, GRAY = (208, 38, 42), (46, 82, 208), (138, 140, 148)
 
 
 def write_sprite(file: Path, colour: tuple[int, int, int], shape: tuple[int, int], side_px: int = 32) -> None:
-    """A rectangle of a colour with a dark outline, in the middle of a transparent square."""
+    """A rectangle of a colour with a dark outline, in the middle of a transparent square.
+
+    One that does not fill the square has a slanting corner, for what hides its whole ground is a tile.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.zeros((side_px, side_px, 4), np.uint8)
     top, left = (side_px - shape[0]) // 2, (side_px - shape[1]) // 2
     pixels[top : top + shape[0], left : left + shape[1]] = (20, 16, 24, 255)
     pixels[top + 1 : top + shape[0] - 1, left + 1 : left + shape[1] - 1] = (*colour, 255)
+    if max(shape) < side_px:
+        cut = np.add.outer(np.arange(shape[0]), np.arange(shape[1])) < 7
+        pixels[top : top + shape[0], left : left + shape[1]][cut] = 0
     Image.fromarray(pixels).save(file)
 
 

@@ -31,6 +31,9 @@ PACKED, STATE = "sprites.safetensors", "teaching_state.safetensors"
 
 SAVE_EVERY_S = 600
 
+DECAY_SHARE = 0.3
+"""The rate stays until then, so that a plan can be made shorter at any step before."""
+
 
 def make_real_base(config: MakeBaseConfig, data: Path) -> None:
     """Train, going on from what the work folder holds, until the last step or the time limit, then write the folder."""
@@ -48,11 +51,11 @@ def make_real_base(config: MakeBaseConfig, data: Path) -> None:
         config.num_steps,
         config.learning_rate,
         warmup_steps=300,
-        decay_share=0.5,
+        decay_share=DECAY_SHARE,
         weight_decay=1e-3,
         save_every_s=SAVE_EVERY_S,
         save_every=1000,
-        log_every=50,
+        log_every=25,
     )
 
     def is_time_up() -> bool:

@@ -81,7 +81,8 @@ def cut(sprite: Pixels) -> Pixels:
 def clean(text: str) -> str:
     """Lower-case words of letters alone, in the card's spelling."""
     words = re.sub(r"[^a-z]+", " ", text.lower()).split()
-    return " ".join(SPELLINGS.get(word, word) for word in words if len(word) > 1 or word in ("a", "i"))
+    spelt = " ".join(SPELLINGS.get(word, word) for word in words if len(word) > 1 or word in ("a", "i"))
+    return spelt.removesuffix(" a")  # "snake a" is the first of several snakes
 
 
 def phrases_of(text: str) -> list[str]:
@@ -115,11 +116,10 @@ def describe_part(row: dict[str, Any], sprite: Pixels) -> Record | None:
     """A record of `cc0_parts`, not cut: a layer of a character. None for layers of mounts and dragons."""
     if row["layer"] in LEFT_OUT_LAYERS:
         return None
-    words = clean(row["name"]).split()
+    words = re.split(r"[\s\d]+", row["name"])
     if row["layer"] == "base":
         words = [SEXES.get(word, word) for word in words]
-    words = [word for word in words if len(word) > 1]
-    name = " ".join(words) or row["layer"]
+    name = clean(" ".join(words)) or row["layer"]
     return make_record(f"parts/{name}", PARTS, name, (), "", "", TILES_HAND, row["layer"], sprite)
 
 

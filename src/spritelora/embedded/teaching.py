@@ -29,7 +29,7 @@ NO_TEXT, EMPTY_PROMPT = 0.06, 0.05
 OTHER_SIZE = 0.1
 """The share of samples that name another original size than they have."""
 
-REPORT_EVERY = 50
+REPORT_EVERY = 25
 """Steps between two lines with the loss of each canvas."""
 
 WEIGHTING = MinSNR(gamma=5.0)
