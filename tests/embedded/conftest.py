@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from spritelora.embedded.lessons import Lessons
-from spritelora.embedded.packed import PackedSet, pack
+from spritelora.embedded.records import PackedSet, pack
 from spritelora.embedded.sources import read_sources
 
 REAL_DATA = Path(__file__).parents[3] / "shared" / "data"

@@ -8,8 +8,7 @@ import pytest
 
 from spritelora.embedded.canvases import CANVASES, CELL_PX, FACE, SMALL, TILE, Canvas, batch_size, canvas_at, suits
 from spritelora.embedded.lessons import VIEWS_PHRASE, Lessons
-from spritelora.embedded.packed import PackedSet, pack
-from spritelora.embedded.records import is_recolour_held_out, shows_held_out_pair
+from spritelora.embedded.records import PackedSet, is_recolour_held_out, pack, shows_held_out_pair
 from spritelora.embedded.wording import all_words, full_caption, in_colour, subject_of, write_caption
 from spritelora.sprites.drawing.captions import FOREIGN_WORD
 from spritelora.sprites.drawing.sprite import held_out_pairs

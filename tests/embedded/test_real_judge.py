@@ -10,7 +10,6 @@ from PIL import Image
 
 from spritelora.embedded.figures import without_ground
 from spritelora.embedded.hues import colours_of
-from spritelora.embedded.packed import PackedSet
 from spritelora.embedded.real_judge import (
     count_right,
     judged_words,
@@ -20,6 +19,7 @@ from spritelora.embedded.real_judge import (
     to_input,
     words_of,
 )
+from spritelora.embedded.records import PackedSet
 from spritelora.embedded.sheets import shrink, write_sheet
 
 

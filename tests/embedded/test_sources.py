@@ -1,12 +1,14 @@
 """Folders of real sprites, read and packed."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from spritelora.embedded.packed import PackedSet, pack, read_packed
-from spritelora.embedded.sources import read_sources
+from spritelora.embedded.card import write_real_card
+from spritelora.embedded.records import PackedSet, pack
+from spritelora.embedded.sources import read_packed, read_sources
 from spritelora.errors import DatasetError
 from tests.embedded.conftest import REAL_DATA
 
@@ -50,8 +52,17 @@ def test_a_packed_file_gives_back_what_the_folders_held(data_folder: Path, tmp_p
     assert pack(records, sprites).pixels.tobytes() == again.pixels.tobytes()
 
 
+def test_the_card_names_origins_and_what_is_held_out(packed: PackedSet, tmp_path: Path) -> None:
+    held = [replace(record, is_held_out="aaa" in record.name) for record in packed.records]
+    write_real_card(tmp_path, held, {"num_steps": 7, "loss_known_128x128": 0.25})
+    card = (tmp_path / "README.md").read_text()
+    for said in ("Kenney", "Pixel-Boy", "crawl/tiles", "One subject in ten: gray beast aaa.", "7 steps", "blue potion"):
+        assert said in card
+    assert '"loss_known_128x128": 0.25' in card
+
+
 @pytest.mark.skipif(not REAL_DATA.is_dir(), reason="the real sprites are not in ../shared/data")
-def test_the_card_says_what_it_should_of_a_real_caption_list() -> None:
+def test_every_real_caption_is_in_the_spelling_of_the_card() -> None:
     from spritelora.embedded.sources import LISTS, SMALL, clean, read_rows
 
     texts = [row["text"] for row in read_rows(REAL_DATA / SMALL / LISTS[SMALL])]

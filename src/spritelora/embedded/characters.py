@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spritelora.embedded.hues import colours_of
-from spritelora.embedded.packed import PackedSet
+from spritelora.embedded.records import PackedSet
 from spritelora.embedded.wording import Subject, names_colour
 
 Pixels = NDArray[np.uint8]

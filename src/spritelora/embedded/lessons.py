@@ -18,8 +18,7 @@ from spritelora.embedded.canvases import (
 )
 from spritelora.embedded.characters import Wardrobe
 from spritelora.embedded.hues import HUE_NAMES, recolour
-from spritelora.embedded.packed import PackedSet
-from spritelora.embedded.records import is_recolour_held_out, shows_held_out_pair
+from spritelora.embedded.records import PackedSet, is_recolour_held_out, shows_held_out_pair
 from spritelora.embedded.wording import Subject, full_caption, in_colour, subject_of, write_caption
 from spritelora.sprites.drawing import draw_sprite, sample_spec
 from spritelora.sprites.drawing import write_caption as write_drawn_caption

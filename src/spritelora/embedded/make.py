@@ -10,11 +10,13 @@ import torch
 
 from spritelora.config.durations import parse_duration
 from spritelora.config.make_base import MakeBaseConfig
+from spritelora.embedded.card import write_real_card
 from spritelora.embedded.figures import Effort, denoising_figures, drawing_figures, write_figures
 from spritelora.embedded.lessons import Lessons
 from spritelora.embedded.network import build_network, load_vae
-from spritelora.embedded.packed import PackedSet, read_packed
 from spritelora.embedded.real_judge import train_real_judge
+from spritelora.embedded.records import PackedSet
+from spritelora.embedded.sources import read_packed
 from spritelora.embedded.teaching import teach, trained_parts
 from spritelora.embedded.wording import all_words
 from spritelora.errors import TrainingError
@@ -83,7 +85,9 @@ def measure_real_base(config: MakeBaseConfig, parts: TinySdxl, lessons: Lessons,
     judge = train_real_judge(lessons, judge_plan, 64, config.seed, work / "real_judge_state.safetensors")
     write_parts(parts, Path(config.output), torch.float16)
     pipeline = load_pipeline(Path(config.output), parts.vae.device)
-    write_figures(figures | drawing_figures(pipeline, lessons, judge, effort, work), work)
+    figures |= drawing_figures(pipeline, lessons, judge, effort, work)
+    write_figures(figures, work)
+    write_real_card(Path(config.output), lessons.packed.records, figures)
 
 
 def start_parts(config: MakeBaseConfig, packed: PackedSet, device: torch.device) -> TinySdxl:

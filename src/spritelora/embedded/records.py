@@ -1,9 +1,14 @@
-"""One sprite that the base learns from: what is known of it, and whether training may see it."""
+"""The sprites that the base learns from: what is known of each, and whether training may see it."""
 
 import hashlib
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from spritelora.sprites.drawing.sprite import held_out_pairs
+
+Pixels = NDArray[np.uint8]
 
 NUM_FOLDS = 10
 """One subject in so many is held out."""
@@ -33,6 +38,28 @@ class Record:
     colours: tuple[str, ...]
     is_opaque: bool
     is_held_out: bool
+
+
+@dataclass(frozen=True)
+class PackedSet:
+    """Records and where their pixels are. `pixels`: (num_pixels, 4); `starts`: of each record's first pixel."""
+
+    records: list[Record]
+    pixels: Pixels
+    starts: NDArray[np.int64]
+
+    def sprite(self, number: int) -> Pixels:
+        """The sprite of a record, (H, W, 4)."""
+        height, width = self.records[number].shape
+        start = self.starts[number]
+        return self.pixels[start : start + height * width].reshape(height, width, 4)
+
+
+def pack(records: list[Record], sprites: list[Pixels]) -> PackedSet:
+    """A set in memory; `sprites` have the shapes that the records name."""
+    sizes = [height * width for height, width in (record.shape for record in records)]
+    starts = np.cumsum([0, *sizes])[:-1].astype(np.int64)
+    return PackedSet(records, np.concatenate([sprite.reshape(-1, 4) for sprite in sprites]), starts)
 
 
 def fold_of(text: str, num_folds: int) -> int:

@@ -1,5 +1,6 @@
-"""The folders of real sprites that the base learns from, read into records and pixels."""
+"""The folders of real sprites that the base learns from, and the one file that they are packed in."""
 
+import dataclasses
 import json
 import re
 from collections.abc import Iterator
@@ -8,10 +9,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.numpy import save
 
 from spritelora.embedded.hues import colours_of
-from spritelora.embedded.records import NUM_FOLDS, Record, fold_of, shows_held_out_pair
+from spritelora.embedded.records import NUM_FOLDS, PackedSet, Record, fold_of, pack, shows_held_out_pair
 from spritelora.errors import DatasetError
+from spritelora.files import write_whole
 from spritelora.sprites.image import read_sprite
 
 Pixels = NDArray[np.uint8]
@@ -32,6 +36,22 @@ LEFT_OUT_LAYERS = ("barding", "drchead", "drcwing", "ench")
 SPELLINGS = {"grey": "gray", "darkgray": "dark gray", "darkgrey": "dark gray", "lightgray": "light gray",
              "lightgrey": "light gray", "darkbrown": "dark brown", "lightbrown": "light brown",
              "darkgreen": "dark green", "lightgreen": "light green", "greyed": "grayed", "magenta": "pink"}  # fmt: skip
+
+
+def read_packed(file: Path, data: Path) -> PackedSet:
+    """The set of a packed file, which is made from the folders in `data` where it is not there."""
+    if not file.exists():
+        packed = pack(*read_sources(data))
+        described = json.dumps([dataclasses.asdict(record) for record in packed.records])
+        write_whole(file, save({"pixels": packed.pixels, "starts": packed.starts}, {"records": described}))
+    with safe_open(file, "numpy") as opened:
+        rows: list[dict[str, Any]] = json.loads(opened.metadata()["records"])
+        return PackedSet([to_record(row) for row in rows], opened.get_tensor("pixels"), opened.get_tensor("starts"))
+
+
+def to_record(row: dict[str, Any]) -> Record:
+    """A record from its JSON object, whose lists are tuples here."""
+    return Record(**{key: tuple(value) if isinstance(value, list) else value for key, value in row.items()})
 
 
 def read_sources(folder: Path) -> tuple[list[Record], list[Pixels]]:
