@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from spritelora.embedded import network
 from spritelora.embedded.canvases import SMALL, TILE, Canvas
 from spritelora.embedded.exam import Share, choose_captions, losses_of_captions
 from spritelora.embedded.lessons import Lessons
@@ -47,7 +48,11 @@ def test_latents_are_those_of_the_autoencoder(parts: TinySdxl, canvas: Canvas) -
     torch.testing.assert_close(to_latents(parts.vae, pixels), scaled, atol=1e-4, rtol=1e-4)
 
 
-def test_training_that_is_cut_and_goes_on_ends_where_an_uncut_one_does(lessons: Lessons, tmp_path: Path) -> None:
+def test_training_that_is_cut_and_goes_on_ends_where_an_uncut_one_does(
+    lessons: Lessons, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    narrow = {"block_out_channels": (16, 32, 32), "attention_head_dim": (1, 2, 2)}
+    monkeypatch.setattr(network, "UNET", {**network.UNET, **narrow})
     plan = StepPlan(3, 1e-4, warmup_steps=2, decay_share=0.5)
     ended: list[dict[str, torch.Tensor]] = []
     for name, pieces in (("whole", (3,)), ("cut", (1, 3))):

@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from spritelora.config.make_base import MakeBaseConfig
 from spritelora.embedded.card import write_real_card
+from spritelora.embedded.make import make_real_base
 from spritelora.embedded.records import PackedSet, pack
 from spritelora.embedded.sources import read_packed, read_sources
-from spritelora.errors import DatasetError
+from spritelora.errors import DatasetError, TrainingError
 from tests.embedded.conftest import REAL_DATA
 
 
@@ -68,3 +70,10 @@ def test_every_real_caption_is_in_the_spelling_of_the_card() -> None:
     texts = [row["text"] for row in read_rows(REAL_DATA / SMALL / LISTS[SMALL])]
     assert len(texts) == 3293
     assert not any("grey" in clean(text).split() for text in texts)
+
+
+def test_figures_without_a_training_are_refused_with_what_to_do(data_folder: Path, tmp_path: Path) -> None:
+    config = MakeBaseConfig(data=str(data_folder), work=str(tmp_path), output=str(tmp_path / "base"), only_figures=True)
+    with pytest.raises(TrainingError, match=r"work=.*train there first, without only_figures"):
+        make_real_base(config, data_folder)
+    assert not (tmp_path / "base").exists()

@@ -37,10 +37,9 @@ SHEET_SPRITES = 24
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured."""
+    """How much is measured; `num_questions`: subjects of the caption test, and of the loss by size."""
 
     num_questions: int
-    num_losses: int
     num_images: int
     num_steps: int
     guidance: float
@@ -55,7 +54,8 @@ def denoising_figures(parts: TinySdxl, lessons: Lessons, effort: Effort) -> dict
                 caption_test(parts, lessons, canvas, held_out, effort.num_questions)
             )
         for canvas in SIZES:
-            figures[f"loss_{name}_{canvas}"] = round(mean_loss(parts, lessons, canvas, held_out, effort.num_losses), 4)
+            loss = mean_loss(parts, lessons, canvas, held_out, effort.num_questions)
+            figures[f"loss_{name}_{canvas}"] = round(loss, 4)
         logger.info("%s", {key: value for key, value in figures.items() if name in key})
     return figures
 

@@ -70,14 +70,14 @@ def make_real_base(config: MakeBaseConfig, data: Path) -> None:
 
 def measure_real_base(config: MakeBaseConfig, parts: TinySdxl, lessons: Lessons, work: Path) -> None:
     """Write the figures, the contact sheets and the folder of the weights that training is at."""
-    trained = Trained(trained_parts(parts), StepPlan(1, 1.0, 0, 1.0))
     if not (work / STATE).is_file():
         raise TrainingError(f"work={work}: no {STATE} to measure; train there first, without only_figures")
+    trained = Trained(trained_parts(parts), StepPlan(1, 1.0, 0, 1.0))
     trained.load(work / STATE)
     trained.use_average()
     for module in (parts.unet, parts.text_encoder, parts.text_encoder_2):
         module.eval().requires_grad_(False)
-    effort = Effort(200, 200, config.num_images, config.sampling_steps, config.guidance)
+    effort = Effort(config.num_questions, config.num_images, config.sampling_steps, config.guidance)
     figures: dict[str, Any] = {"num_steps": trained.num_steps_taken}
     figures |= denoising_figures(parts, lessons, effort)
     write_figures(figures, work)
