@@ -42,6 +42,9 @@ class MakeBaseConfig:
     learning_rate: float = key(6e-4, "highest learning rate, after the warm-up; 1.2e-3 diverges", above=0)
     judge_steps: int = key(1200, "steps of the classifier that judges the samples", at_least=1)
     samples_per_pair: int = key(4, "judged images of each subject in each colour", at_least=1)
+    num_questions: int = key(
+        200, "with data: subjects of each size, known and unseen, that the caption test asks about", at_least=8
+    )
     num_images: int = key(
         96, "with data: judged images of known subjects, and of unseen ones, of each size", at_least=8
     )
