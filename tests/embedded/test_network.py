@@ -8,15 +8,24 @@ import pytest
 import torch
 from torch.nn import functional
 
+from spritelora.diffusion.schedule import cumulative_alphas, signal_to_noise
 from spritelora.embedded import network
 from spritelora.embedded.canvases import SMALL, TILE, Canvas
-from spritelora.embedded.exam import Share, choose_captions, losses_of_captions
+from spritelora.embedded.exam import (
+    LOSS_TIMESTEPS,
+    Share,
+    caption_test,
+    choose_captions,
+    losses_of_captions,
+    mean_loss,
+)
 from spritelora.embedded.lessons import Lessons
 from spritelora.embedded.network import build_network, load_vae, to_latents
 from spritelora.embedded.teaching import spread_timesteps, stack, teach, time_ids, trained_parts
 from spritelora.embedded.wording import all_words
 from spritelora.sdxl.embedded import embedded_base
 from spritelora.sdxl.tiny import TinySdxl
+from spritelora.training.base.denoiser import initialise_unet
 from spritelora.training.base.loop import StepPlan
 
 WHEEL_BYTES = 60e6
@@ -82,6 +91,21 @@ def test_one_caption_has_one_loss(parts: TinySdxl, lessons: Lessons) -> None:
     assert stack([lesson], torch.device("cpu")).shape == (1, 3, 16, 16)
 
 
+def test_a_base_that_has_learnt_nothing_answers_nothing_right(lessons: Lessons) -> None:
+    parts = make_parts(lessons)
+    initialise_unet(parts.unet)
+    share = caption_test(parts, lessons, TILE, False, 8)
+    assert share == Share(0, 8)
+    assert caption_test(parts, lessons, SMALL, False, 8) is None
+    assert mean_loss(parts, lessons, TILE, False, 4) == pytest.approx(noise_loss(4), rel=0.05)
+
+
+def noise_loss(count: int) -> float:
+    """The weighted loss of a model that predicts nothing: the mean weight, for noise has a mean square of 1."""
+    ratio = signal_to_noise(cumulative_alphas())[list(LOSS_TIMESTEPS[:count])]
+    return float((ratio.clamp(max=5) / ratio).mean())
+
+
 def test_a_question_has_the_right_caption_first_and_no_other_twice() -> None:
     captions = [f"caption {number}" for number in range(12)]
     chosen = choose_captions(5, captions, np.random.default_rng(0))
@@ -92,4 +116,3 @@ def test_a_question_has_the_right_caption_first_and_no_other_twice() -> None:
 def test_the_interval_of_a_share_is_wilsons() -> None:
     assert Share(8, 10).interval == pytest.approx((0.4902, 0.9433), abs=1e-4)
     assert Share(0, 20).interval[0] == 0
-    assert TILE.num_cells == 1024

@@ -84,7 +84,7 @@ def drawing_figures(pipeline: Any, lessons: Lessons, judge: RealJudge, effort: E
             numbers = choose_records(lessons, canvas, held_out, effort.num_images)
             captions = [caption for _, caption in plain(lessons, numbers, canvas)]
             drawn = draw_sprites(pipeline, captions, canvas, effort.num_steps, effort.guidance)
-            rows = judged(judge, lessons, numbers, list(drawn), canvas)
+            rows: dict[str, Any] = dict(judged(judge, lessons, numbers, list(drawn), canvas))
             rows["copies"] = str(Share(sum(index.nearest(each).memorised for each in drawn), len(drawn)))
             _, features = judge_sprites(judge, list(drawn))
             _, others = judge_sprites(judge, [each for each, _ in real])

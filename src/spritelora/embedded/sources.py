@@ -51,7 +51,8 @@ def read_packed(file: Path, data: Path) -> PackedSet:
 
 def to_record(row: dict[str, Any]) -> Record:
     """A record from its JSON object, whose lists are tuples here."""
-    return Record(**{key: tuple(value) if isinstance(value, list) else value for key, value in row.items()})
+    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
+    return Record(**fields)
 
 
 def read_sources(folder: Path) -> tuple[list[Record], list[Pixels]]:
