@@ -30,6 +30,9 @@ from spritelora.training.base.loop import StepPlan
 
 WHEEL_BYTES = 60e6
 
+NARROW = {**network.UNET, "block_out_channels": (16, 32, 32), "attention_head_dim": (1, 2, 2)}
+"""The network with few channels, for what does not depend on them."""
+
 
 def make_parts(lessons: Lessons) -> TinySdxl:
     parts = build_network(0, all_words(lessons.packed.records))
@@ -60,8 +63,7 @@ def test_latents_are_those_of_the_autoencoder(parts: TinySdxl, canvas: Canvas) -
 def test_training_that_is_cut_and_goes_on_ends_where_an_uncut_one_does(
     lessons: Lessons, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    narrow = {"block_out_channels": (16, 32, 32), "attention_head_dim": (1, 2, 2)}
-    monkeypatch.setattr(network, "UNET", {**network.UNET, **narrow})
+    monkeypatch.setattr(network, "UNET", NARROW)
     plan = StepPlan(3, 1e-4, warmup_steps=2, decay_share=0.5)
     ended: list[dict[str, torch.Tensor]] = []
     for name, pieces in (("whole", (3,)), ("cut", (1, 3))):
@@ -91,7 +93,10 @@ def test_one_caption_has_one_loss(parts: TinySdxl, lessons: Lessons) -> None:
     assert stack([lesson], torch.device("cpu")).shape == (1, 3, 16, 16)
 
 
-def test_a_base_that_has_learnt_nothing_answers_nothing_right(lessons: Lessons) -> None:
+def test_a_base_that_has_learnt_nothing_answers_nothing_right(
+    lessons: Lessons, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network, "UNET", NARROW)
     parts = make_parts(lessons)
     initialise_unet(parts.unet)
     share = caption_test(parts, lessons, TILE, False, 8)
