@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from spritelora.diffusion.schedule import cumulative_alphas, signal_to_noise
-from spritelora.embedded import network
+from spritelora.embedded import exam, network
 from spritelora.embedded.canvases import SMALL, TILE, Canvas
 from spritelora.embedded.exam import (
     LOSS_TIMESTEPS,
@@ -97,6 +97,7 @@ def test_a_base_that_has_learnt_nothing_answers_nothing_right(
     lessons: Lessons, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(network, "UNET", NARROW)
+    monkeypatch.setattr(exam, "TIMESTEPS", (500,))
     parts = make_parts(lessons)
     initialise_unet(parts.unet)
     share = caption_test(parts, lessons, TILE, False, 8)
