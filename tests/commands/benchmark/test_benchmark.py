@@ -46,7 +46,7 @@ def test_the_plain_pipeline_draws_what_ours_draws(base, unet) -> None:
     from spritelora.commands.benchmark.training import random_text
     from spritelora.sdxl.files.base import load_vae
     from spritelora.sdxl.latents import decode_latents
-    from spritelora.sdxl.plain import plain_images, sdxl_scheduler
+    from spritelora.sdxl.reference_pipeline import plain_images, sdxl_scheduler
     from spritelora.sdxl.sample import sample_latents, start_noise
 
     vae, noise = load_vae(base, torch.device("cpu")), start_noise(0, 1, 128)

@@ -14,7 +14,7 @@ from spritelora.errors import TrainingError, first_line
 from spritelora.sdxl.files.base import Autoencoder, find_base, load_vae
 from spritelora.sdxl.files.geometry import random_vae
 from spritelora.sdxl.latents import decode_latents
-from spritelora.sdxl.plain import plain_images, sdxl_scheduler
+from spritelora.sdxl.reference_pipeline import plain_images, sdxl_scheduler
 from spritelora.sdxl.sample import sample_latents, start_noise
 from spritelora.training.hardware import Hardware, choose_hardware, peak_memory_gb
 

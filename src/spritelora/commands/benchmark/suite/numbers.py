@@ -250,7 +250,7 @@ def samples(setting: Setting) -> Figures:
     from spritelora.embedded.location import embedded_base
     from spritelora.sdxl.files.base import find_base, load_vae
     from spritelora.sdxl.latents import decode_latents
-    from spritelora.sdxl.plain import sdxl_scheduler
+    from spritelora.sdxl.reference_pipeline import sdxl_scheduler
     from spritelora.sdxl.sample import sample_latents, start_noise
 
     unet, hardware = trained_lora(setting)
