@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from spritelora.embedded.drawn.drawn_sprite import held_out_pairs
 from spritelora.embedded.drawn.ramps import COLOURS
 from spritelora.embedded.drawn.subjects import SUBJECTS
-from spritelora.embedded.making.drawn_set import draw_sprites, held_out_pairs
+from spritelora.embedded.making.drawn_set import draw_sprites
 from spritelora.embedded.making.figures import cell_spread, share_among, shrink
 
 

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import torch
 
+from spritelora.commands.make_base.real_base import make_real_base
 from spritelora.config.commands.make_base import MakeBaseConfig
+from spritelora.embedded.drawn.drawn_sprite import held_out_pairs
 from spritelora.embedded.making.base_loop import StepPlan
 from spritelora.embedded.making.card import write_card
 from spritelora.embedded.making.denoiser import initialise_unet, train_denoiser
-from spritelora.embedded.making.drawn_set import TRAINING_STREAM, draw_sprites, encode_training_set, held_out_pairs
+from spritelora.embedded.making.drawn_set import TRAINING_STREAM, draw_sprites, encode_training_set
 from spritelora.embedded.making.figures import Sampling, measure
 from spritelora.embedded.making.judge import train_judge
 from spritelora.embedded.model.tiny import TinySdxl, build_tiny, load_denoiser, write_parts
@@ -22,6 +24,9 @@ def make_base(config: MakeBaseConfig) -> None:
     """Train, going on from what the work folder holds, then write the diffusers folder, its figures and its card."""
     if config.threads is not None:
         torch.set_num_threads(config.threads)
+    if config.data is not None:
+        make_real_base(config, Path(config.data))
+        return
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     work, output = Path(config.work), Path(config.output)
     work.mkdir(parents=True, exist_ok=True)

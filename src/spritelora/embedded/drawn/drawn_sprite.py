@@ -27,6 +27,16 @@ class SpriteSpec:
     facing: str
 
 
+def held_out_pairs() -> list[tuple[str, str]]:
+    """The (subject, colour) pairs that training never shows: every second drawn subject in one colour each."""
+    colours = list(COLOURS)
+    return [
+        (subject, colours[(2 * number + 5) % len(colours)])
+        for number, subject in enumerate(SUBJECTS)
+        if number % 2 == 0
+    ]
+
+
 def sample_spec(rng: np.random.Generator, subject: str | None = None, colour: str | None = None) -> SpriteSpec:
     """A random spec, with the subject and the colour given where they are not None."""
     subject = subject or str(rng.choice(list(SUBJECTS)))

@@ -35,6 +35,8 @@ class StepPlan:
     clip_norm: float = 1.0
     average_decay: float = 0.999
     save_every: int = 200
+    save_every_s: float = math.inf
+    """Seconds after which the state is written too, for steps that are slow."""
     log_every: int = 20
 
 
@@ -96,11 +98,22 @@ class Trained:
             value.data.copy_(self.average[name])
 
 
-def train(module: nn.Module, loss_at: Callable[[int], Tensor], plan: StepPlan, state_path: Path) -> None:
+def never() -> bool:
+    """A time limit that there is not."""
+    return False
+
+
+def train(
+    module: nn.Module,
+    loss_at: Callable[[int], Tensor],
+    plan: StepPlan,
+    state_path: Path,
+    is_time_up: Callable[[], bool] = never,
+) -> bool:
     """Train to the plan's last step, from the state file where there is one, and leave the average in the module.
 
-    `loss_at` takes the step's number, from 0; it must draw its random numbers from that alone, so that a resumed run
-    sees the same ones.
+    Returns whether it came so far: it saves and stops before that once `is_time_up`. `loss_at` takes the step's number,
+    from 0; it must draw its random numbers from that alone, so that a resumed run sees the same ones.
     """
     trained = Trained(module, plan)
     if state_path.exists():
@@ -109,7 +122,9 @@ def train(module: nn.Module, loss_at: Callable[[int], Tensor], plan: StepPlan, s
     losses: list[float] = []
     lowest_loss = math.inf
     started, started_at = time.monotonic(), trained.num_steps_taken
-    for step in range(trained.num_steps_taken, plan.num_steps):
+    saved = started
+    while trained.num_steps_taken < plan.num_steps and not is_time_up():
+        step = trained.num_steps_taken
         losses.append(take_step(trained, loss_at(step), plan))
         if trained.num_steps_taken % plan.log_every == 0:
             mean_loss = sum(losses) / len(losses)
@@ -123,9 +138,12 @@ def train(module: nn.Module, loss_at: Callable[[int], Tensor], plan: StepPlan, s
             left_min = (plan.num_steps - trained.num_steps_taken) * step_s / 60
             logger.info("step %d: loss %.5f, %.2f s/step, %.0f min left", step + 1, mean_loss, step_s, left_min)
             losses.clear()
-        if trained.num_steps_taken % plan.save_every == 0 or trained.num_steps_taken == plan.num_steps:
+        if trained.num_steps_taken % plan.save_every == 0 or time.monotonic() - saved > plan.save_every_s:
             trained.save(state_path)
+            saved = time.monotonic()
+    trained.save(state_path)
     trained.use_average()
+    return trained.num_steps_taken >= plan.num_steps
 
 
 def take_step(trained: Trained, loss: Tensor, plan: StepPlan) -> float:

@@ -3,11 +3,10 @@
 from pathlib import Path
 
 from spritelora.config.commands.make_base import MakeBaseConfig
-from spritelora.embedded.drawn.drawn_sprite import BACKGROUNDS
+from spritelora.embedded.drawn.drawn_sprite import BACKGROUNDS, held_out_pairs
 from spritelora.embedded.drawn.ramps import COLOURS
 from spritelora.embedded.drawn.render import Style
 from spritelora.embedded.drawn.subjects import SUBJECTS
-from spritelora.embedded.making.drawn_set import held_out_pairs
 from spritelora.embedded.making.figures import Figures, Sampling, to_json
 
 TEMPLATE = """---

@@ -10,8 +10,6 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from spritelora.embedded.drawn import SpriteSpec, draw_sprite, sample_spec
-from spritelora.embedded.drawn.ramps import COLOURS
-from spritelora.embedded.drawn.subjects import SUBJECTS
 from spritelora.embedded.model.tiny import TinySdxl
 from spritelora.embedded.model.tiny_latents import encode_sprites
 from spritelora.embedded.model.tiny_vae import whiten_latents
@@ -31,16 +29,6 @@ class DrawnSprites:
 
     specs: list[SpriteSpec]
     pixels: NDArray[np.uint8]
-
-
-def held_out_pairs() -> list[tuple[str, str]]:
-    """The (subject, colour) pairs that training never shows: every second subject in one colour each."""
-    colours = list(COLOURS)
-    return [
-        (subject, colours[(2 * number + 5) % len(colours)])
-        for number, subject in enumerate(SUBJECTS)
-        if number % 2 == 0
-    ]
 
 
 def draw_sprites(num_sprites: int, seed: int, stream: int, without: list[tuple[str, str]]) -> DrawnSprites:

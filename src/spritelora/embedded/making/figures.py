@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spritelora.embedded.drawn import draw_demo_set
+from spritelora.embedded.drawn.drawn_sprite import held_out_pairs
 from spritelora.embedded.drawn.material_grid import GRID_PX
 from spritelora.embedded.drawn.ramps import COLOURS
 from spritelora.embedded.drawn.subjects import SUBJECTS
-from spritelora.embedded.making.drawn_set import UNSEEN_STREAM, draw_sprites, held_out_pairs
+from spritelora.embedded.making.drawn_set import UNSEEN_STREAM, draw_sprites
 from spritelora.embedded.making.judge import Judge, judge_sprites
 from spritelora.embedded.model.tiny_latents import reconstruction_db
 from spritelora.embedded.model.tiny_sample import draw_images

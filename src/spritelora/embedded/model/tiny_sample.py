@@ -20,16 +20,22 @@ def load_pipeline(folder: Path, device: torch.device) -> Any:
 
 
 def draw_images(
-    pipeline: Any, prompts: Sequence[str], seeds: Sequence[int], num_steps: int, guidance: float, batch_size: int = 32
+    pipeline: Any,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    num_steps: int,
+    guidance: float,
+    batch_size: int = 32,
+    size_px: tuple[int, int] = (RESOLUTION_PX, RESOLUTION_PX),
 ) -> NDArray[np.uint8]:
-    """Draw one image for each prompt and its seed. Returns (N, 128, 128, 3)."""
+    """Draw one image for each prompt and its seed; `size_px`: height and width. Returns (N, height, width, 3)."""
     batches: list[NDArray[np.float32]] = []
     for start in range(0, len(prompts), batch_size):
         chosen = slice(start, start + batch_size)
         drawn = pipeline(
             list(prompts[chosen]),
-            height=RESOLUTION_PX,
-            width=RESOLUTION_PX,
+            height=size_px[0],
+            width=size_px[1],
             num_inference_steps=num_steps,
             guidance_scale=guidance,
             generator=[torch.Generator().manual_seed(seed) for seed in seeds[chosen]],

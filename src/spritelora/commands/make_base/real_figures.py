@@ -1,0 +1,148 @@
+"""All figures of a base that knows real sprites, and its contact sheets."""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spritelora.embedded.making.exam import SIZES, Share, caption_test, mean_loss
+from spritelora.embedded.making.real_judge import (
+    RealJudge,
+    count_right,
+    judge_sprites,
+    kernel_distance,
+    labels_of,
+    thresholds,
+)
+from spritelora.embedded.making.sheets import draw_sprites, write_sheet
+from spritelora.embedded.model.tiny import TinySdxl
+from spritelora.embedded.real.canvases import SMALL, TILE, Canvas
+from spritelora.embedded.real.hues import HUE_NAMES, colours_of
+from spritelora.embedded.real.lessons import FOUR_VIEWS, Lessons
+from spritelora.embedded.real.wording import names_colour
+from spritelora.evaluation.memorisation import SpriteIndex
+from spritelora.files import write_whole
+
+logger = logging.getLogger(__name__)
+
+Pixels = NDArray[np.uint8]
+FIGURES_STREAM = 31
+SHEET_SPRITES = 24
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured; `num_questions`: subjects of the caption test, and of the loss by size."""
+
+    num_questions: int
+    num_images: int
+    num_steps: int
+    guidance: float
+
+
+def denoising_figures(parts: TinySdxl, lessons: Lessons, effort: Effort) -> dict[str, Any]:
+    """The caption test and the loss by size, on known and on unseen subjects."""
+    figures: dict[str, Any] = {}
+    for name, held_out in (("known", False), ("unseen", True)):
+        for canvas in (SMALL, TILE):
+            figures[f"caption_test_{name}_{canvas}"] = share_text(
+                caption_test(parts, lessons, canvas, held_out, effort.num_questions)
+            )
+        for canvas in SIZES:
+            loss = mean_loss(parts, lessons, canvas, held_out, effort.num_questions)
+            figures[f"loss_{name}_{canvas}"] = round(loss, 4)
+        logger.info("%s", {key: value for key, value in figures.items() if name in key})
+    return figures
+
+
+def share_text(share: Share | None) -> str:
+    """A share for the card."""
+    return "too few subjects" if share is None else str(share)
+
+
+def choose_records(lessons: Lessons, canvas: Canvas, held_out: bool, most: int) -> list[int]:
+    """One record each of `most` subjects at most, in an order that is always the same."""
+    rng = np.random.default_rng([FIGURES_STREAM, canvas.height, int(held_out)])
+    subjects = lessons.by_subject(canvas, held_out)
+    order = rng.permutation(len(subjects))[:most]
+    return [subjects[place][int(rng.integers(len(subjects[place])))] for place in order]
+
+
+def drawing_figures(pipeline: Any, lessons: Lessons, judge: RealJudge, effort: Effort, folder: Path) -> dict[str, Any]:
+    """What is judged on drawn sprites, and a contact sheet of each size."""
+    figures: dict[str, Any] = {}
+    for canvas in (SMALL, TILE):
+        real = plain(lessons, choose_records(lessons, canvas, True, 10_000), canvas)
+        taught_numbers = [number for numbers in lessons.taught[canvas] for number in numbers]
+        index = SpriteIndex([each for each, _ in plain(lessons, taught_numbers, canvas)])
+        for name, held_out in (("known", False), ("unseen", True)):
+            numbers = choose_records(lessons, canvas, held_out, effort.num_images)
+            captions = [caption for _, caption in plain(lessons, numbers, canvas)]
+            drawn = draw_sprites(pipeline, captions, canvas, effort.num_steps, effort.guidance)
+            rows: dict[str, Any] = dict(judged(judge, lessons, numbers, list(drawn), canvas))
+            rows["copies"] = str(Share(sum(index.nearest(each).memorised for each in drawn), len(drawn)))
+            _, features = judge_sprites(judge, list(drawn))
+            _, others = judge_sprites(judge, [each for each, _ in real])
+            rows["feature_distance_to_unseen"] = round(kernel_distance(features, others), 4)
+            figures |= {f"{key}_{name}_{canvas}": value for key, value in rows.items()}
+            count = SHEET_SPRITES
+            write_sheet(drawn[:count], captions[:count], folder / f"sheet_{name}_{canvas}.png")
+            logger.info("%s", rows)
+        figures[f"colour_asked_{canvas}"] = str(colour_share(pipeline, lessons, canvas, effort))
+    return figures
+
+
+def plain(lessons: Lessons, numbers: Sequence[int], canvas: Canvas) -> list[tuple[Pixels, str]]:
+    """The pictures and captions of records as tests show them."""
+    found = [lessons.plain_lesson(number, canvas) for number in numbers]
+    return [(lesson.pixels, lesson.caption) for lesson in found]
+
+
+def judged(
+    judge: RealJudge, lessons: Lessons, numbers: Sequence[int], drawn: list[Pixels], canvas: Canvas
+) -> dict[str, str]:
+    """How many words, and how many views, of records the judge finds in what is drawn and in the real sprites."""
+    records = lessons.packed.records
+    everything = choose_records(lessons, canvas, True, 10_000)
+    real_logits, _ = judge_sprites(judge, [each for each, _ in plain(lessons, everything, canvas)])
+    real_labels = np.stack([labels_of(records[number], judge.words).numpy() for number in everything])
+    limits = thresholds(real_logits, real_labels)
+    labels = np.stack([labels_of(records[number], judge.words).numpy() for number in numbers])
+    own = [each for each, _ in plain(lessons, numbers, canvas)]
+    rows: dict[str, str] = {}
+    for name, sprites in (("drawn", drawn), ("real", own)):
+        logits, _ = judge_sprites(judge, sprites)
+        for what, among in (("words", None), ("views", FOUR_VIEWS)):
+            num_right, num_asked = count_right(logits, labels, limits, judge.words, among)
+            rows[f"{what}_{name}"] = str(Share(num_right, num_asked)) if num_asked else "none asked"
+    return rows
+
+
+def colour_share(pipeline: Any, lessons: Lessons, canvas: Canvas, effort: Effort) -> Share:
+    """How often a drawn sprite's two main colours hold the one that its caption asks for."""
+    rng = np.random.default_rng([FIGURES_STREAM, 5, canvas.height])
+    numbers = choose_records(lessons, canvas, False, 10_000)
+    records = [lessons.packed.records[number] for number in numbers]
+    names = [record.name for record in records if not names_colour(record.name) and not record.is_opaque]
+    names = list(dict.fromkeys(names))[: effort.num_images]
+    colours = [str(rng.choice(HUE_NAMES)) for _ in names]
+    captions = [f"pixel art, {colour} {name}" for colour, name in zip(colours, names, strict=True)]
+    drawn = draw_sprites(pipeline, captions, canvas, effort.num_steps, effort.guidance, first_seed=10_000)
+    right = [colour in colours_of(without_ground(sprite))[:2] for colour, sprite in zip(colours, drawn, strict=True)]
+    return Share(sum(right), len(right))
+
+
+def without_ground(sprite: Pixels) -> Pixels:
+    """A sprite (H, W, 3) as RGBA, transparent where it is within 12 code values of its upper left corner."""
+    same = np.abs(sprite.astype(int) - sprite[0, 0]).max(-1) <= 12
+    return np.dstack([sprite, np.where(same, 0, 255).astype(np.uint8)])
+
+
+def write_figures(figures: dict[str, Any], folder: Path) -> None:
+    """Write the figures as JSON."""
+    write_whole(folder / "figures.json", json.dumps(figures, indent=2) + "\n")

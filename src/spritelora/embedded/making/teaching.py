@@ -1,0 +1,127 @@
+"""Training of the base's UNet and text encoders on lessons."""
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from spritelora.config.train.schema import Prediction
+from spritelora.diffusion.objective import add_noise
+from spritelora.diffusion.schedule import cumulative_alphas, signal_to_noise
+from spritelora.diffusion.weighting import MinSNR
+from spritelora.embedded.making.base_loop import StepPlan, train
+from spritelora.embedded.making.denoiser import encode_text
+from spritelora.embedded.model.network import to_latents
+from spritelora.embedded.model.tiny import TinySdxl
+from spritelora.embedded.real.canvases import CELL_PX, Canvas
+from spritelora.embedded.real.lessons import Lesson, Lessons
+
+logger = logging.getLogger(__name__)
+
+TEACHING_STREAM = 19
+
+NO_TEXT, EMPTY_PROMPT = 0.06, 0.05
+"""Shares of captions left out for guidance: as zeros, and as the empty prompt, for samplers use either."""
+
+OTHER_SIZE = 0.1
+"""The share of samples that name another original size than they have."""
+
+REPORT_EVERY = 25
+"""Steps between two lines with the loss of each canvas."""
+
+WEIGHTING = MinSNR(gamma=5.0)
+
+
+def trained_parts(parts: TinySdxl) -> nn.ModuleDict:
+    """The modules that training changes."""
+    return nn.ModuleDict(
+        {"unet": parts.unet, "text_encoder": parts.text_encoder, "text_encoder_2": parts.text_encoder_2}
+    )
+
+
+def stack(lessons: Sequence[Lesson], device: torch.device) -> Tensor:
+    """The images of lessons as (B, 3, H, W) in [-1, 1], one value a native pixel."""
+    pixels = torch.from_numpy(np.stack([lesson.pixels for lesson in lessons])).to(device)
+    return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def time_ids(canvas: Canvas, batch_size: int) -> Tensor:
+    """SDXL's six numbers for images of their own size, not cropped: (B, 6)."""
+    height, width = canvas.height * CELL_PX, canvas.width * CELL_PX
+    return torch.tensor([height, width, 0, 0, height, width]).float().expand(batch_size, 6).clone()
+
+
+def denoising_losses(
+    parts: TinySdxl, clean: Tensor, noise: Tensor, timesteps: Tensor, text: tuple[Tensor, Tensor], ids: Tensor
+) -> Tensor:
+    """The weighted squared error of each sample, (B,). `clean`, `noise`: (B, 4, h, w); `timesteps`: (B,)."""
+    alphas = cumulative_alphas().to(clean.device)[timesteps]
+    noisy = add_noise(clean, noise, alphas.float())
+    context, pooled = text
+    with torch.autocast(clean.device.type, torch.bfloat16, enabled=clean.device.type == "cuda"):
+        predicted = parts.unet(
+            noisy.contiguous(memory_format=torch.channels_last),
+            timesteps,
+            context,
+            added_cond_kwargs={"text_embeds": pooled, "time_ids": ids},
+        ).sample
+    errors = (predicted.float() - noise).square().flatten(1).mean(1)
+    return errors * WEIGHTING(signal_to_noise(alphas), Prediction.epsilon).float()
+
+
+def spread_timesteps(batch_size: int, rng: np.random.Generator) -> Tensor:
+    """One timestep from each of `batch_size` equal parts of the schedule, in random order, (B,)."""
+    places = (rng.permutation(batch_size) + rng.random(batch_size)) / batch_size
+    return torch.from_numpy((places * 1000).astype(np.int64))
+
+
+class Teacher:
+    """The loss of each step, and the mean loss of each canvas since the last report."""
+
+    def __init__(self, parts: TinySdxl, lessons: Lessons, seed: int, cells_a_step: int) -> None:
+        self.parts, self.lessons, self.seed, self.cells_a_step = parts, lessons, seed, cells_a_step
+        self.device = next(parts.unet.parameters()).device
+        self.losses: dict[str, list[Tensor]] = {}
+
+    def loss_at(self, step: int) -> Tensor:
+        """The mean loss of a step's lessons; every random number depends on the seed and the step alone."""
+        canvas, lessons = self.lessons.batch(self.seed, step, self.cells_a_step)
+        rng = np.random.default_rng([self.seed, TEACHING_STREAM, step])
+        count = len(lessons)
+        dropped = rng.random(count)
+        captions = [
+            "" if drop < EMPTY_PROMPT else lesson.caption for lesson, drop in zip(lessons, dropped, strict=True)
+        ]
+        context, pooled = encode_text(self.parts, captions, self.device)
+        keep = torch.from_numpy(dropped < 1 - NO_TEXT).to(self.device, torch.float32)
+        ids = time_ids(canvas, count)
+        other = rng.random(count) < OTHER_SIZE
+        ids[torch.from_numpy(other), :2] = torch.from_numpy(rng.integers(16, 1025, (int(other.sum()), 1))).float()
+        timesteps = spread_timesteps(count, rng).to(self.device)
+        clean = to_latents(self.parts.vae, stack(lessons, self.device))
+        noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(int(rng.integers(2**62))))
+        text = context * keep.view(-1, 1, 1), pooled * keep.view(-1, 1)
+        loss = denoising_losses(self.parts, clean, noise.to(self.device), timesteps, text, ids.to(self.device)).mean()
+        self.losses.setdefault(str(canvas), []).append(loss.detach())
+        if (step + 1) % REPORT_EVERY == 0:
+            self.report(step + 1)
+        return loss
+
+    def report(self, num_steps: int) -> None:
+        """Log the mean loss of each canvas, and forget the losses."""
+        means = {name: float(torch.stack(losses).mean()) for name, losses in sorted(self.losses.items())}
+        logger.info("step %d: %s", num_steps, ", ".join(f"{name} {loss:.4f}" for name, loss in means.items()))
+        self.losses.clear()
+
+
+def teach(
+    parts: TinySdxl, lessons: Lessons, plan: StepPlan, seed: int, cells_a_step: int, state_path: Path,
+    is_time_up: Callable[[], bool],
+) -> bool:  # fmt: skip
+    """Train to the plan's last step or until the time is up. Returns whether the plan is done."""
+    parts.unet.to(memory_format=torch.channels_last)
+    teacher = Teacher(parts, lessons, seed, cells_a_step)
+    return train(trained_parts(parts), teacher.loss_at, plan, state_path, is_time_up)

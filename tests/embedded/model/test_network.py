@@ -1,0 +1,125 @@
+"""The network: its size, its latents, and training that goes on exactly."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from spritelora.diffusion.schedule import cumulative_alphas, signal_to_noise
+from spritelora.embedded.location import embedded_base
+from spritelora.embedded.making import exam
+from spritelora.embedded.making.base_loop import StepPlan
+from spritelora.embedded.making.denoiser import initialise_unet
+from spritelora.embedded.making.exam import (
+    LOSS_TIMESTEPS,
+    Share,
+    caption_test,
+    choose_captions,
+    losses_of_captions,
+    mean_loss,
+)
+from spritelora.embedded.making.teaching import spread_timesteps, stack, teach, time_ids, trained_parts
+from spritelora.embedded.model import network
+from spritelora.embedded.model.network import build_network, load_vae, to_latents
+from spritelora.embedded.model.tiny import TinySdxl
+from spritelora.embedded.real.canvases import SMALL, TILE, Canvas
+from spritelora.embedded.real.lessons import Lessons
+from spritelora.embedded.real.wording import all_words
+
+WHEEL_BYTES = 60e6
+
+NARROW = {**network.UNET, "block_out_channels": (16, 32, 32), "attention_head_dim": (1, 2, 2)}
+"""The network with few channels, for what does not depend on them."""
+
+
+def make_parts(lessons: Lessons) -> TinySdxl:
+    parts = build_network(0, all_words(lessons.packed.records))
+    load_vae(parts, embedded_base())
+    return parts
+
+
+@pytest.fixture(scope="module")
+def parts(lessons: Lessons) -> TinySdxl:
+    return make_parts(lessons)
+
+
+def test_the_base_fits_in_the_wheel(parts: TinySdxl) -> None:
+    modules: list[Any] = [parts.unet, parts.text_encoder, parts.text_encoder_2, parts.vae]
+    assert sum(2 * value.numel() for module in modules for value in module.parameters()) < WHEEL_BYTES
+
+
+@pytest.mark.parametrize("canvas", [SMALL, Canvas(24, 16)])
+def test_latents_are_those_of_the_autoencoder(parts: TinySdxl, canvas: Canvas) -> None:
+    rng = np.random.default_rng(0)
+    pixels = torch.from_numpy(rng.integers(0, 256, (2, 3, canvas.height, canvas.width))).float() / 127.5 - 1
+    with torch.no_grad():
+        encoded = parts.vae.encode(functional.interpolate(pixels, scale_factor=8, mode="nearest")).latent_dist.mean
+    scaled = encoded * parts.vae.config["scaling_factor"]
+    torch.testing.assert_close(to_latents(parts.vae, pixels), scaled, atol=1e-4, rtol=1e-4)
+
+
+def test_training_that_is_cut_and_goes_on_ends_where_an_uncut_one_does(
+    lessons: Lessons, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network, "UNET", NARROW)
+    plan = StepPlan(3, 1e-4, warmup_steps=2, decay_share=0.5)
+    ended: list[dict[str, torch.Tensor]] = []
+    for name, pieces in (("whole", (3,)), ("cut", (1, 3))):
+        for last in pieces:
+            parts = make_parts(lessons)
+            left = iter([False] * last + [True] * 9)
+            is_done = teach(parts, lessons, plan, 1, 256, tmp_path / name, lambda left=left: next(left))
+        assert is_done
+        ended.append(trained_parts(parts).state_dict())
+    assert all(torch.equal(ended[0][name], value) for name, value in ended[1].items())
+
+
+def test_timesteps_are_spread_over_the_schedule() -> None:
+    steps = spread_timesteps(10, np.random.default_rng(0))
+    assert sorted(int(step) // 100 for step in steps) == list(range(10))
+
+
+def test_time_ids_name_the_canvas() -> None:
+    assert time_ids(Canvas(24, 32), 2).tolist() == [[192, 256, 0, 0, 192, 256]] * 2
+
+
+def test_one_caption_has_one_loss(parts: TinySdxl, lessons: Lessons) -> None:
+    lesson = lessons.plain_lesson(lessons.taught[SMALL][0][0], SMALL)
+    with torch.no_grad():
+        losses = losses_of_captions(parts, lesson, [lesson.caption] * 2, SMALL, 0)
+    torch.testing.assert_close(losses[0], losses[1], rtol=1e-4, atol=1e-6)
+    assert stack([lesson], torch.device("cpu")).shape == (1, 3, 16, 16)
+
+
+def test_a_base_that_has_learnt_nothing_answers_nothing_right(
+    lessons: Lessons, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network, "UNET", NARROW)
+    monkeypatch.setattr(exam, "TIMESTEPS", (500,))
+    parts = make_parts(lessons)
+    initialise_unet(parts.unet)
+    share = caption_test(parts, lessons, TILE, False, 8)
+    assert share == Share(0, 8)
+    assert caption_test(parts, lessons, SMALL, False, 8) is None
+    assert mean_loss(parts, lessons, TILE, False, 4) == pytest.approx(noise_loss(4), rel=0.05)
+
+
+def noise_loss(count: int) -> float:
+    """The weighted loss of a model that predicts nothing: the mean weight, for noise has a mean square of 1."""
+    ratio = signal_to_noise(cumulative_alphas())[list(LOSS_TIMESTEPS[:count])]
+    return float((ratio.clamp(max=5) / ratio).mean())
+
+
+def test_a_question_has_the_right_caption_first_and_no_other_twice() -> None:
+    captions = [f"caption {number}" for number in range(12)]
+    chosen = choose_captions(5, captions, np.random.default_rng(0))
+    assert chosen[0] == "caption 5"
+    assert len(set(chosen)) == 8
+
+
+def test_the_interval_of_a_share_is_wilsons() -> None:
+    assert Share(8, 10).interval == pytest.approx((0.4902, 0.9433), abs=1e-4)
+    assert Share(0, 20).interval[0] == 0
