@@ -194,7 +194,7 @@ def test_the_doctor_reads_the_set_as_training_does(prepared: Path, tmp_path: Pat
     assert told.startswith("12 images of 128 x 128 px, enlarged by 8, matte #")
     spoilt = Path(shutil.copytree(prepared, tmp_path / "spoilt"))
     Image.new("RGB", (128, 128)).save(spoilt / "thing_a.png")
-    count, _, problem = read_data(compose(*QUICK, f"data.path={spoilt}"))
+    _, count, _, problem = read_data(compose(*QUICK, f"data.path={spoilt}"))
     assert count == 0
     assert "thing_a.png: changed since prepare wrote it" in problem
 

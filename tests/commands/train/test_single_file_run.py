@@ -55,7 +55,7 @@ def test_a_run_on_a_file_is_the_run_on_the_folder_and_all_else_follows(
     assert [f.name for f in (drawn / "sprites").iterdir()] == ["pixel-art-key.png"]
     quick = ValidateConfig(strengths=[1.0], num_prompts=2, sampler=ValidationSampler(steps=2), batch_size=4)
     page = validate(replace(quick, run=str(run), output=str(tmp_path / "validated"))) / "validation.json"
-    assert json.loads(page.read_text())["settings"]["model"] == str(file)
+    assert json.loads(page.read_text())["settings"]["model"] == "single.safetensors"
     ours, theirs = (
         report_on(read_lora_file(lora), find_base(str(path)), every_layer=False)
         for path in (file, models / "diffusers")
