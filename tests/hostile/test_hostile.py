@@ -65,6 +65,7 @@ DEEDS = {
     PATH + "(victim / 'treasure.txt').chmod(0o777)": Outcome.outside,
     PATH + "(pathlib.Path('a')).symlink_to(victim); (pathlib.Path('a') / 'x').mkdir()": Outcome.outside,
     "import os; os.kill(os.getpid(), 9)": Outcome.limits,
+    "x = b'x' * (9 << 28)": Outcome.limits,
 }
 
 
