@@ -12,9 +12,9 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+from spritelora import limits
 from spritelora.errors import ConfigError
 
-MOST_JSON_BYTES, MOST_LEVELS = 64 * 1024 * 1024, 100
 WAITS_S = (0.01, 0.05, 0.1, 0.2, 0.4, 0.8)
 
 
@@ -120,10 +120,15 @@ def check_free(files: Sequence[Path], overwrite: bool) -> None:
 
 def read_json(file: Path) -> Any:
     """The content of a JSON file. Raises OSError, and ValueError that says what is wrong with it."""
-    content = file.read_bytes()
-    if len(content) > MOST_JSON_BYTES:
-        raise ValueError(f"it has over {MOST_JSON_BYTES:,} bytes")
+    content = read_start(file, limits.JSON_BYTES.most)
+    limits.JSON_BYTES.check(len(content))
     return parse_json(content)
+
+
+def read_start(file: Path, most: int) -> bytes:
+    """A file's first bytes: `most`, and of a longer file one more, by which that is seen. Raises OSError."""
+    with file.open("rb") as stream:
+        return stream.read(most + 1)
 
 
 def parse_json(content: bytes | str) -> Any:
@@ -131,13 +136,13 @@ def parse_json(content: bytes | str) -> Any:
     try:
         value = json.loads(content)
         level = [value]
-        for _ in range(MOST_LEVELS):
+        for _ in range(limits.JSON_LEVELS.most):
             level = [part for whole in level if isinstance(whole, dict | list) for part in _parts(whole)]
         if level:
-            raise ValueError(f"it has over {MOST_LEVELS} levels")
+            raise limits.JSON_LEVELS.error()
         return value
     except RecursionError as error:
-        raise ValueError(f"it has over {MOST_LEVELS} levels") from error
+        raise limits.JSON_LEVELS.error() from error
     except UnicodeDecodeError as error:
         raise ValueError(f"it is no UTF-8 text ({error.reason} at byte {error.start})") from error
     except json.JSONDecodeError as error:

@@ -17,8 +17,11 @@ class Limit:
     def check(self, number: int, **facts: object) -> None:
         """Raise ValueError for more. `facts`: what else the message names; `found` is the number unless given."""
         if number > self.most:
-            told = {"found": f"{number:,}", "most": f"{self.most:,}", **facts}
-            raise ValueError(self.message.format(**told))
+            raise self.error(**{"found": f"{number:,}", **facts})
+
+    def error(self, **facts: object) -> ValueError:
+        """What is raised for more."""
+        return ValueError(self.message.format(**{"most": f"{self.most:,}", **facts}))
 
 
 def _binary(megabytes: int) -> int:
@@ -84,3 +87,10 @@ SETTINGS_BYTES = Limit(_binary(8), "is over {most} bytes; get the adapter again"
 PATTERNS = Limit(16, "alpha_pattern has {found} patterns that are no names of layers, over the limit of {most}")
 PATTERN_LETTERS = Limit(4096, "a pattern of alpha_pattern has {found} letters, over the limit of {most}")
 PATTERN_REPEATS = Limit(2, "alpha_pattern: '{pattern}' repeats {found} times, over the limit of {most}")
+
+JSON_BYTES = Limit(_binary(64), "it has over {most} bytes")
+JSON_LEVELS = Limit(100, "it has over {most} levels")
+METRICS_BYTES = Limit(_binary(1024), "has over {most} bytes, and no run writes as many; remove it")
+OPTION_BYTES = Limit(_binary(1), "has over {most} bytes, and options are short; remove it")
+OPTION_VALUES = Limit(10_000, "holds over {most} values; options are short: write it anew")
+OPTION_LEVELS = Limit(32, "holds over {most} levels; options are short: write it anew")

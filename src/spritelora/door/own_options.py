@@ -13,8 +13,10 @@ from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
 
+from spritelora import limits
 from spritelora.config.recorded import PARAMS, PLAIN_KEYS, is_param, is_plain_text
 from spritelora.errors import ConfigError
+from spritelora.files import read_start
 
 _yaml: Any = yaml  # its annotations are partial
 RESOLVERS = ("place", "run_dir", "temp_dir", "share", "jobs_at_once", "gpus_per_job", "now")
@@ -25,7 +27,6 @@ INTERPOLATION = re.compile(
 """The beginning of one that is neither another key nor computed by one of RESOLVERS."""
 DEFAULT = re.compile(r"(?:override\s+|optional\s+)*/?\w+(?:/\w[\w.-]*)*(?:@\w+(?:\.\w+)*)?")
 """An entry of a defaults list: a group or an option, no path that leaves the folder."""
-MOST_BYTES, MOST_NODES, MOST_LEVELS = 1024 * 1024, 10_000, 32
 UNCHECKED = ("overrides.", "runtime.", "job.override_dirname", "job.config_name", "searchpath")
 """Parts of Hydra's own section that say how a job was started."""
 CHOICES: Mapping[str, str] = {
@@ -69,11 +70,12 @@ def check_option(file: Path, parts: tuple[str, ...]) -> None:
     if ".." in parts or (parts[0] == "hydra" and parts[1:2] not in (("launcher",), ("sweeper",))):
         raise ConfigError(f"{file}: replaces a part of Hydra; below --config-dir only settings are read; remove it")
     try:
-        content = file.read_bytes()
+        content = read_start(file, limits.OPTION_BYTES.most)
+        limits.OPTION_BYTES.check(len(content))
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read ({error.strerror}); check its permissions") from error
-    if len(content) > MOST_BYTES:
-        raise ConfigError(f"{file}: has over {MOST_BYTES:,} bytes, and options are short; remove it")
+    except ValueError as error:
+        raise ConfigError(f"{file}: {error}") from error
     problems = list(dict.fromkeys(_problems(_read(file, content))))
     if problems:
         raise ConfigError("\n".join(f"{file}: {problem}" for problem in problems))
@@ -142,27 +144,25 @@ def _read(file: Path, content: bytes) -> Any:
         raise ConfigError(
             f"{file}: is no UTF-8 text ({error.reason} at byte {error.start}); save it as such"
         ) from error
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(
-            f"{file}: holds over {MOST_NODES:,} values or {MOST_LEVELS} levels; options are short: write it anew"
-        ) from error
+    except RecursionError as error:
+        raise ConfigError(f"{file}: {limits.OPTION_LEVELS.error()}") from error
+    except ValueError as error:
+        raise ConfigError(f"{file}: {error}") from error
 
 
 def _count(node: yaml.Node | None, known: dict[int, int], level: int) -> int:
     """How many values a node stands for, with those that it repeats by name. Raises ValueError for too many."""
     if node is None or id(node) in known:
         return 0 if node is None else known[id(node)]
-    if level > MOST_LEVELS:
-        raise ValueError(level)
-    known[id(node)] = MOST_NODES  # for a node that holds itself
+    limits.OPTION_LEVELS.check(level)
+    known[id(node)] = limits.OPTION_VALUES.most  # for a node that holds itself
     parts: list[yaml.Node] = []
     if isinstance(node, yaml.MappingNode):
         parts = [part for pair in node.value for part in pair]
     elif isinstance(node, yaml.SequenceNode):
         parts = node.value
     total = 1 + sum(_count(part, known, level + 1) for part in parts)
-    if total > MOST_NODES:
-        raise ValueError(total)
+    limits.OPTION_VALUES.check(total)
     known[id(node)] = total
     return total
 

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from spritelora import limits
 from spritelora.errors import ResumeError
 from spritelora.files import parse_json, read_json
 
 LINES, SUMMARY = "metrics.jsonl", "training_metrics.json"
-MOST_BYTES = 1024 * 1024 * 1024
 
 
 def read_lines(file: Path) -> list[dict[str, Any]]:
@@ -20,11 +20,12 @@ def read_lines(file: Path) -> list[dict[str, Any]]:
     try:
         if not file.exists():
             return []
-        if file.stat().st_size > MOST_BYTES:
-            raise ResumeError(f"{file}: has over {MOST_BYTES:,} bytes, and no run writes as many; remove it")
+        limits.METRICS_BYTES.check(file.stat().st_size)
         *whole, last = file.read_bytes().split(b"\n")
     except OSError as error:
         raise ResumeError(f"{file}: cannot be read ({error.strerror}); check its permissions") from error
+    except ValueError as error:
+        raise ResumeError(f"{file}: {error}") from error
     lines: list[dict[str, Any]] = []
     for number, text in enumerate(whole, 1):
         try:

@@ -19,6 +19,7 @@ from spritelora.adapters.files.layer_names import kohya_by_module, module_by_koh
 from spritelora.adapters.files.lowrank import LowRank
 from spritelora.adapters.files.peft_settings import AlphaSettings, read_settings, settle_alphas
 from spritelora.errors import WeightsError
+from spritelora.files import read_start
 from spritelora.weight_files.container import read_tensors_and_metadata
 from spritelora.weight_files.contents import TRAINING_STATE, contents_of
 
@@ -89,7 +90,12 @@ def read_lora_file(path: Path) -> LoraFile:
     tensors, metadata = read_tensors_and_metadata(file)
     beside = file.with_name(PEFT_CONFIG)
     has_config = file.name == PEFT_WEIGHTS and beside.is_file()
-    return parse_lora(file, tensors, metadata, read_settings(beside, beside.read_bytes()) if has_config else None)
+    return parse_lora(
+        file,
+        tensors,
+        metadata,
+        read_settings(beside, read_start(beside, limits.SETTINGS_BYTES.most)) if has_config else None,
+    )
 
 
 def parse_lora(

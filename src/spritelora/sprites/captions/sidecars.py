@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, cast
 
 from spritelora import limits
+from spritelora.files import read_start
 from spritelora.sprites.captions.caption_owners import composed
 from spritelora.sprites.findings import Finding, Severity
 from spritelora.sprites.names import printable
@@ -37,8 +38,7 @@ def clean_caption(text: str) -> str:
 def read_text(file: Path, most: limits.Limit) -> str:
     """A UTF-8 file of limited size. Raises ValueError that says what is wrong."""
     try:
-        with file.open("rb") as stream:
-            content = stream.read(most.most + 1)
+        content = read_start(file, most.most)
         most.check(len(content))
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from spritelora import limits
 from spritelora.errors import DatasetError
-from spritelora.files import write_whole
+from spritelora.files import read_start, write_whole
 from spritelora.sprites.captions.sidecars import CONTROL, clean_caption
 from spritelora.sprites.findings import Finding
 from spritelora.sprites.folder.sources import Source, as_line, find_sources, refuse, refuse_empty, survey_folder
@@ -71,7 +71,9 @@ def read_caption(file: Path) -> str | None:
     Raises DatasetError where it cannot be read at all.
     """
     try:
-        text = file.read_bytes()[: limits.CAPTION_BYTES.most].decode("utf-8-sig", errors="replace")
+        text = read_start(file, limits.CAPTION_BYTES.most)[: limits.CAPTION_BYTES.most].decode(
+            "utf-8-sig", errors="replace"
+        )
     except FileNotFoundError:
         return None
     except OSError as error:
