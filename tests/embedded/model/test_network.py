@@ -1,5 +1,6 @@
 """The network: its size, its latents, and training that goes on exactly."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from spritelora.embedded.real.wording import all_words
 
 WHEEL_BYTES = 60e6
 
-NARROW = {**network.UNET, "block_out_channels": (16, 32, 32), "attention_head_dim": (1, 2, 2)}
+NARROW = replace(network.REAL, channels=(16, 32, 32), heads=(1, 2, 2))
 """The network with few channels, for what does not depend on them."""
 
 
@@ -64,7 +65,7 @@ def test_latents_are_those_of_the_autoencoder(parts: TinySdxl, canvas: Canvas) -
 def test_training_that_is_cut_and_goes_on_ends_where_an_uncut_one_does(
     lessons: Lessons, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(network, "UNET", NARROW)
+    monkeypatch.setattr(network, "REAL", NARROW)
     plan = StepPlan(3, 1e-4, warmup_steps=2, decay_share=0.5)
     ended: list[dict[str, torch.Tensor]] = []
     for name, pieces in (("whole", (3,)), ("cut", (1, 3))):
@@ -97,7 +98,7 @@ def test_one_caption_has_one_loss(parts: TinySdxl, lessons: Lessons) -> None:
 def test_a_base_that_has_learnt_nothing_answers_nothing_right(
     lessons: Lessons, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(network, "UNET", NARROW)
+    monkeypatch.setattr(network, "REAL", NARROW)
     monkeypatch.setattr(exam, "TIMESTEPS", (500,))
     parts = make_parts(lessons)
     initialise_unet(parts.unet)

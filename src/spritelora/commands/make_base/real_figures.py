@@ -77,18 +77,22 @@ def drawing_figures(pipeline: Any, lessons: Lessons, judge: RealJudge, effort: E
     """What is judged on drawn sprites, and a contact sheet of each size."""
     figures: dict[str, Any] = {}
     for canvas in (SMALL, TILE):
-        real = plain(lessons, choose_records(lessons, canvas, True, 10_000), canvas)
+        unseen = choose_records(lessons, canvas, True, 10_000)
+        unseen_logits, unseen_features = judge_sprites(judge, pictures(lessons, unseen, canvas))
+        limits = thresholds(unseen_logits, labels_of_all(judge, lessons, unseen))
         taught_numbers = [number for numbers in lessons.taught[canvas] for number in numbers]
-        index = SpriteIndex([each for each, _ in plain(lessons, taught_numbers, canvas)])
+        index = SpriteIndex(pictures(lessons, taught_numbers, canvas))
         for name, held_out in (("known", False), ("unseen", True)):
             numbers = choose_records(lessons, canvas, held_out, effort.num_images)
-            captions = [caption for _, caption in plain(lessons, numbers, canvas)]
+            captions = [lessons.plain_lesson(number, canvas).caption for number in numbers]
             drawn = draw_sprites(pipeline, captions, canvas, effort.num_steps, effort.guidance)
-            rows: dict[str, Any] = dict(judged(judge, lessons, numbers, list(drawn), canvas))
+            logits, features = judge_sprites(judge, list(drawn))
+            real_logits, _ = judge_sprites(judge, pictures(lessons, numbers, canvas))
+            labels = labels_of_all(judge, lessons, numbers)
+            rows: dict[str, Any] = {**judged(judge, logits, labels, limits, "drawn")}
+            rows |= judged(judge, real_logits, labels, limits, "real")
             rows["copies"] = str(Share(sum(index.nearest(each).memorised for each in drawn), len(drawn)))
-            _, features = judge_sprites(judge, list(drawn))
-            _, others = judge_sprites(judge, [each for each, _ in real])
-            rows["feature_distance_to_unseen"] = round(kernel_distance(features, others), 4)
+            rows["feature_distance_to_unseen"] = round(kernel_distance(features, unseen_features), 4)
             figures |= {f"{key}_{name}_{canvas}": value for key, value in rows.items()}
             count = SHEET_SPRITES
             write_sheet(drawn[:count], captions[:count], folder / f"sheet_{name}_{canvas}.png")
@@ -97,29 +101,24 @@ def drawing_figures(pipeline: Any, lessons: Lessons, judge: RealJudge, effort: E
     return figures
 
 
-def plain(lessons: Lessons, numbers: Sequence[int], canvas: Canvas) -> list[tuple[Pixels, str]]:
-    """The pictures and captions of records as tests show them."""
-    found = [lessons.plain_lesson(number, canvas) for number in numbers]
-    return [(lesson.pixels, lesson.caption) for lesson in found]
+def pictures(lessons: Lessons, numbers: Sequence[int], canvas: Canvas) -> list[Pixels]:
+    """Records as tests show them."""
+    return [lessons.plain_lesson(number, canvas).pixels for number in numbers]
+
+
+def labels_of_all(judge: RealJudge, lessons: Lessons, numbers: Sequence[int]) -> NDArray[np.float32]:
+    """Which of the judge's words fit each record, (N, W) of 0 and 1."""
+    return np.stack([labels_of(lessons.packed.records[number], judge.words).numpy() for number in numbers])
 
 
 def judged(
-    judge: RealJudge, lessons: Lessons, numbers: Sequence[int], drawn: list[Pixels], canvas: Canvas
+    judge: RealJudge, logits: NDArray[np.float32], labels: NDArray[np.float32], limits: NDArray[np.float32], name: str
 ) -> dict[str, str]:
-    """How many words, and how many views, of records the judge finds in what is drawn and in the real sprites."""
-    records = lessons.packed.records
-    everything = choose_records(lessons, canvas, True, 10_000)
-    real_logits, _ = judge_sprites(judge, [each for each, _ in plain(lessons, everything, canvas)])
-    real_labels = np.stack([labels_of(records[number], judge.words).numpy() for number in everything])
-    limits = thresholds(real_logits, real_labels)
-    labels = np.stack([labels_of(records[number], judge.words).numpy() for number in numbers])
-    own = [each for each, _ in plain(lessons, numbers, canvas)]
+    """How many of the words, and of the views, that fit are found; `name`: of what was judged."""
     rows: dict[str, str] = {}
-    for name, sprites in (("drawn", drawn), ("real", own)):
-        logits, _ = judge_sprites(judge, sprites)
-        for what, among in (("words", None), ("views", FOUR_VIEWS)):
-            num_right, num_asked = count_right(logits, labels, limits, judge.words, among)
-            rows[f"{what}_{name}"] = str(Share(num_right, num_asked)) if num_asked else "none asked"
+    for what, among in (("words", None), ("views", FOUR_VIEWS)):
+        num_right, num_asked = count_right(logits, labels, limits, judge.words, among)
+        rows[f"{what}_{name}"] = str(Share(num_right, num_asked)) if num_asked else "none asked"
     return rows
 
 

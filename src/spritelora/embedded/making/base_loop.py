@@ -122,7 +122,7 @@ def train(
     losses: list[float] = []
     lowest_loss = math.inf
     started, started_at = time.monotonic(), trained.num_steps_taken
-    saved = started
+    saved, saved_at = started, trained.num_steps_taken
     while trained.num_steps_taken < plan.num_steps and not is_time_up():
         step = trained.num_steps_taken
         losses.append(take_step(trained, loss_at(step), plan))
@@ -140,8 +140,9 @@ def train(
             losses.clear()
         if trained.num_steps_taken % plan.save_every == 0 or time.monotonic() - saved > plan.save_every_s:
             trained.save(state_path)
-            saved = time.monotonic()
-    trained.save(state_path)
+            saved, saved_at = time.monotonic(), trained.num_steps_taken
+    if trained.num_steps_taken != saved_at:
+        trained.save(state_path)
     trained.use_average()
     return trained.num_steps_taken >= plan.num_steps
 

@@ -7,49 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor
 from torch.nn import functional
-from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-from spritelora.embedded.model.tiny import RESOLUTION_PX, TOKEN_STD, TinySdxl, build_scheduler, text_config
-from spritelora.embedded.model.tiny_vae import ANCHOR, NUM_COLOURS, build_vae
-from spritelora.sdxl.files.tiny_tokenizer import END, build_tokenizer
+from spritelora.embedded.model.tiny import Shape, TinySdxl, build_parts
+from spritelora.embedded.model.tiny_vae import ANCHOR, NUM_COLOURS
 from spritelora.weight_files.container import read_tensors
 
-TEXT_WIDTHS = (64, 128)
-SIZE_EMBEDDING = 32
-
-UNET: dict[str, Any] = {
-    "sample_size": RESOLUTION_PX // 8,
-    "block_out_channels": (32, 96, 224),
-    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-    "layers_per_block": 2,
-    "transformer_layers_per_block": (1, 1, 2),
-    "attention_head_dim": (2, 3, 7),
-    "norm_num_groups": 16,
-    "cross_attention_dim": sum(TEXT_WIDTHS),
-    "use_linear_projection": True,
-    "addition_embed_type": "text_time",
-    "addition_time_embed_dim": SIZE_EMBEDDING,
-    "projection_class_embeddings_input_dim": TEXT_WIDTHS[1] + 6 * SIZE_EMBEDDING,
-}
+REAL = Shape(channels=(32, 96, 224), heads=(2, 3, 7), text_widths=(64, 128), text_heads=(4, 4))
 
 
 def build_network(seed: int, words: list[str]) -> TinySdxl:
     """The parts in fp32 with random weights that depend on the seed alone; `words`: what are single tokens."""
-    tokenizer, tokenizer_2 = build_tokenizer(words, END), build_tokenizer(words, "!")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        first = CLIPTextModel(text_config(tokenizer, TEXT_WIDTHS[0], heads=4, activation="quick_gelu"))
-        second = CLIPTextModelWithProjection(text_config(tokenizer_2, TEXT_WIDTHS[1], heads=4, activation="gelu"))
-        for encoder in (first, second):
-            tokens: Any = encoder.get_input_embeddings()
-            torch.nn.init.normal_(tokens.weight, std=TOKEN_STD)
-        unet = UNet2DConditionModel(**UNET)
-        vae = build_vae(RESOLUTION_PX)
-    return TinySdxl(tokenizer, tokenizer_2, first, second, unet, vae, build_scheduler())
+    return build_parts(seed, words, REAL)
 
 
 def load_vae(parts: TinySdxl, folder: Path) -> None:

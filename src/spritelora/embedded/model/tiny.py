@@ -1,6 +1,7 @@
 """The tiny SDXL: SDXL's classes and structure at a size that a CPU trains; 128 px images, 16 x 16 latents."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,19 @@ TOKEN_STD = 0.7
 
 
 @dataclass(frozen=True)
+class Shape:
+    """Widths and numbers of heads: of the UNet's three levels, and of the two text encoders."""
+
+    channels: tuple[int, int, int]
+    heads: tuple[int, int, int]
+    text_widths: tuple[int, int]
+    text_heads: tuple[int, int]
+
+
+TINY = Shape(channels=(48, 96, 128), heads=(3, 6, 8), text_widths=(64, 96), text_heads=(4, 6))
+
+
+@dataclass(frozen=True)
 class TinySdxl:
     """The parts of the pipeline, named as diffusers names their folders.
 
@@ -42,16 +56,21 @@ class TinySdxl:
 
 def build_tiny(seed: int) -> TinySdxl:
     """Build the tiny SDXL in fp32 with random weights that depend on the seed alone."""
-    words = caption_words()
+    return build_parts(seed, caption_words(), TINY)
+
+
+def build_parts(seed: int, words: Sequence[str], shape: Shape) -> TinySdxl:
+    """The parts of a small SDXL in fp32, with random weights; `words`: what its tokenizers have as single tokens."""
     tokenizer, tokenizer_2 = build_tokenizer(words, END), build_tokenizer(words, "!")
+    (width, heads), (width_2, heads_2) = zip(shape.text_widths, shape.text_heads, strict=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        text_encoder = CLIPTextModel(text_config(tokenizer, width=64, heads=4, activation="quick_gelu"))
-        text_encoder_2 = CLIPTextModelWithProjection(text_config(tokenizer_2, width=96, heads=6, activation="gelu"))
+        text_encoder = CLIPTextModel(text_config(tokenizer, width, heads, activation="quick_gelu"))
+        text_encoder_2 = CLIPTextModelWithProjection(text_config(tokenizer_2, width_2, heads_2, activation="gelu"))
         for encoder in (text_encoder, text_encoder_2):
             tokens: Any = encoder.get_input_embeddings()
             torch.nn.init.normal_(tokens.weight, std=TOKEN_STD)
-        unet = build_unet(text_encoder.config, text_encoder_2.config)
+        unet = UNet2DConditionModel(**unet_config(shape))
         vae = build_vae(RESOLUTION_PX)
     return TinySdxl(tokenizer, tokenizer_2, text_encoder, text_encoder_2, unet, vae, build_scheduler())
 
@@ -76,25 +95,24 @@ def text_config(tokenizer: Any, width: int, heads: int, activation: str) -> CLIP
     )
 
 
-def build_unet(text: Any, text_2: Any) -> UNet2DConditionModel:
+def unet_config(shape: Shape) -> dict[str, Any]:
     """SDXL's three-level UNet, with attention on the lower two levels."""
     size_embedding = 32
-    config: dict[str, Any] = {
+    return {
         "sample_size": RESOLUTION_PX // 8,
-        "block_out_channels": (48, 96, 128),
+        "block_out_channels": shape.channels,
         "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
         "layers_per_block": 2,
         "transformer_layers_per_block": (1, 1, 2),
-        "attention_head_dim": (3, 6, 8),
+        "attention_head_dim": shape.heads,
         "norm_num_groups": 16,
-        "cross_attention_dim": text.hidden_size + text_2.hidden_size,
+        "cross_attention_dim": sum(shape.text_widths),
         "use_linear_projection": True,
         "addition_embed_type": "text_time",
         "addition_time_embed_dim": size_embedding,
-        "projection_class_embeddings_input_dim": text_2.projection_dim + 6 * size_embedding,
+        "projection_class_embeddings_input_dim": shape.text_widths[1] + 6 * size_embedding,
     }
-    return UNet2DConditionModel(**config)
 
 
 def build_scheduler() -> EulerDiscreteScheduler:
