@@ -21,8 +21,8 @@ from spritelora.embedded.drawn.ramps import COLOURS
 from spritelora.embedded.drawn.subjects import SUBJECTS
 from spritelora.embedded.location import embedded_base
 from spritelora.embedded.making.base_loop import StepPlan
-from spritelora.embedded.making.figures import shrink
 from spritelora.embedded.making.judge import draw_labelled, judge_sprites, train_judge
+from spritelora.embedded.making.sheets import shrink
 from spritelora.embedded.model.tiny_sample import draw_images, load_pipeline
 from spritelora.sprites.pixels.palette import count_colours, palette_distance
 

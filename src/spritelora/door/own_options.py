@@ -14,6 +14,7 @@ from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
 
 from spritelora import limits
+from spritelora.config.plain import flatten
 from spritelora.config.recorded import PARAMS, PLAIN_KEYS, is_param, is_plain_text
 from spritelora.errors import ConfigError
 from spritelora.files import read_start
@@ -94,7 +95,9 @@ def check_hydra(config: DictConfig, plain: DictConfig) -> None:
 
     `config`, `plain`: as composed with and without them, with the same launcher and sweeper and what was typed.
     """
-    ours, theirs = (dict(_flat(OmegaConf.to_container(c.hydra, resolve=False))) for c in (plain, config))
+    ours, theirs = (
+        dict(flatten(cast(dict[str, Any], OmegaConf.to_container(c.hydra, resolve=False)))) for c in (plain, config)
+    )
     changed = [key for key in dict.fromkeys([*ours, *theirs]) if ours.get(key) != theirs.get(key)]
     wrong = [f"hydra.{key}" for key in changed if not key.startswith(UNCHECKED) and not _is_plain(key, theirs.get(key))]
     if wrong:
@@ -115,21 +118,10 @@ def _is_plain(key: str, value: object) -> bool:
     """Whether a key of Hydra's part may be set by a file: of what a sweep goes over, or a plain one."""
     params = PARAMS.removeprefix("hydra.")
     if key == params:
-        return value in (None, "{}")
+        return value in (None, {})
     if key.startswith(f"{params}."):
         return is_param(key.removeprefix(f"{params}."), value)
     return f"hydra.{key}" in PLAIN_KEYS and is_plain_text(value)
-
-
-def _flat(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys and values; an empty section as `{}`."""
-    if not isinstance(node, dict):
-        yield prefix.removesuffix("."), node
-        return
-    if not node:
-        yield prefix.removesuffix("."), "{}"
-    for name, child in cast(dict[Any, Any], node).items():
-        yield from _flat(child, f"{prefix}{name}.")
 
 
 def _read(file: Path, content: bytes) -> Any:

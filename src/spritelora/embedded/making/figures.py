@@ -15,6 +15,7 @@ from spritelora.embedded.drawn.ramps import COLOURS
 from spritelora.embedded.drawn.subjects import SUBJECTS
 from spritelora.embedded.making.drawn_set import UNSEEN_STREAM, draw_sprites
 from spritelora.embedded.making.judge import Judge, judge_sprites
+from spritelora.embedded.making.sheets import shrink
 from spritelora.embedded.model.tiny_latents import reconstruction_db
 from spritelora.embedded.model.tiny_sample import draw_images
 
@@ -97,11 +98,6 @@ def split_cells(images: Images) -> Images:
     side = height // GRID_PX
     cells = images.reshape(count, GRID_PX, side, GRID_PX, side, 3).transpose(0, 1, 3, 2, 4, 5)
     return cells.reshape(count, GRID_PX, GRID_PX, side * side, 3)
-
-
-def shrink(images: Images) -> Images:
-    """The mean colour of each sprite pixel: (N, 128, 128, 3) to (N, 16, 16, 3)."""
-    return np.round(split_cells(images).mean(3)).astype(np.uint8)
 
 
 def cell_spread(images: Images) -> float:
