@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import safe_open
 from safetensors.numpy import save
 
 from spritelora.embedded.real.hues import colours_of
@@ -17,6 +16,7 @@ from spritelora.embedded.real.records import NUM_FOLDS, PackedSet, Record, fold_
 from spritelora.errors import DatasetError
 from spritelora.files import write_whole
 from spritelora.sprites.pixels.image import read_sprite
+from spritelora.weight_files.container import read_tensors_and_metadata
 
 Pixels = NDArray[np.uint8]
 
@@ -44,9 +44,9 @@ def read_packed(file: Path, data: Path) -> PackedSet:
         packed = pack(*read_sources(data))
         described = json.dumps([dataclasses.asdict(record) for record in packed.records])
         write_whole(file, save({"pixels": packed.pixels, "starts": packed.starts}, {"records": described}))
-    with safe_open(file, "numpy") as opened:
-        rows: list[dict[str, Any]] = json.loads(opened.metadata()["records"])
-        return PackedSet([to_record(row) for row in rows], opened.get_tensor("pixels"), opened.get_tensor("starts"))
+    tensors, metadata = read_tensors_and_metadata(file)
+    rows: list[dict[str, Any]] = json.loads(metadata["records"])
+    return PackedSet([to_record(row) for row in rows], tensors["pixels"].numpy(), tensors["starts"].numpy())
 
 
 def to_record(row: dict[str, Any]) -> Record:
