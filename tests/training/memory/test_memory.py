@@ -158,12 +158,14 @@ for share, gb in SHARES_GB.items():
     FIGURES |= {f"activations checkpointed {share}{form}": int(gb * 1e9) for form in ("", " int8")}
 
 
-def known(draws: bool = True) -> RunShapes:
+def known(draws: bool = True, **others: int) -> RunShapes:
     def untraced():
         raise AssertionError("all figures are known")
 
     cuda = Arithmetic(torch.bfloat16, is_cuda=True)
-    return RunShapes(untraced, untraced, untraced, untraced, cuda, 1024, 0, draws, lambda name, _: FIGURES[name])  # pyright: ignore
+    return RunShapes(
+        untraced, untraced, untraced, untraced, cuda, 1024, 0, draws, lambda name, _: (FIGURES | others)[name]
+    )  # pyright: ignore
 
 
 @pytest.mark.parametrize(
@@ -206,13 +208,25 @@ def test_the_largest_batch_fits_and_the_next_does_not() -> None:
 
 def test_savings_are_what_the_settings_save() -> None:
     run, plan = known(draws=False), Plan(FULL, False, 4)
-    found = dict(savings(run, plan))
+    found = dict(savings(run, plan, rank=32))
     assert next(iter(found)) == "hardware.gradient_checkpointing=true"
+    assert list(found.values()) == sorted(found.values(), reverse=True)
     for setting, other in {
-        "trainer.batch_size=2": replace(plan, batch_size=2),
+        "trainer.batch_size=1": replace(plan, batch_size=1),
         "hardware.base=nf4": replace(plan, base=NF4),
     }.items():
         assert found[setting] == pytest.approx(run.use(plan).peak_gb - run.use(other).peak_gb)
+    use = run.use(plan)
+    assert found["lora.rank=16"] == pytest.approx((use.adapter + use.gradients + use.optimizer) / 2e9)
+    assert found["model.resolution=512"] == pytest.approx(0.75 * use.activations / 1e9)
+    assert "optim=adamw8bit" not in found  # which it has
+
+
+def test_states_in_8_bits_save_six_bytes_of_eight_a_parameter() -> None:
+    parameters = FIGURES["adapter"] // 4
+    found = dict(savings(known(draws=False, states=8 * parameters), Plan(FULL, False, 4), rank=1))
+    assert found["optim=adamw8bit"] == pytest.approx(6e-9 * parameters, rel=1e-6)
+    assert not any(setting.startswith("lora.rank") for setting in found)
 
 
 def test_a_small_base_is_not_traced_and_the_full_one_is(base) -> None:

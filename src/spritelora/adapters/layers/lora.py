@@ -11,7 +11,6 @@ from peft.tuners.lora.layer import LoraLayer
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
-from spritelora.adapters.layers.adapted_linear import use_one_operation
 from spritelora.adapters.layers.layer_plan import AdapterPlan
 from spritelora.adapters.layers.precision import keep_precision
 from spritelora.config.train.adapter_keys import AdapterKind
@@ -105,7 +104,6 @@ def put_adapter(model: nn.Module, targets: list[str], plan: AdapterPlan, seed: i
     for layer in adapted_layers(model).values():
         settle_scale(layer, ADAPTER)
         keep_precision(layer, ADAPTER)
-    use_one_operation(model)
 
 
 def settle_scale(layer: BaseTunerLayer, name: str) -> None:

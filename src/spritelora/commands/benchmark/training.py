@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from spritelora.adapters.layers.adapted_linear import use_peft_layers
 from spritelora.adapters.layers.lora import adapter_parameters, add_lora, match_targets
 from spritelora.commands.benchmark.figures import spread
 from spritelora.config.commands.benchmark import GEOMETRIES, BenchmarkConfig, BenchmarkOptim
@@ -69,7 +68,6 @@ def measure_training(config: BenchmarkConfig, callbacks: Sequence[pl.Callback] =
         "batch_size": config.batch_size,
         "rank": config.rank,
         "optim": config.optim.value,
-        "peft_layers": config.peft_layers,
         "gradient_checkpointing": config.gradient_checkpointing,
         "trainable_parameters": sum(p.numel() for p in adapter_parameters(unet)),
         "load_s": round(loaded_s, 2),
@@ -95,8 +93,6 @@ def adapted_unet(config: BenchmarkConfig, hardware: Hardware) -> Unet:
         unet = quantise(unet, config.base)
     reset_peak_memory(hardware.device)
     add_lora(unet, match_targets(unet, config.targets), config.rank, config.rank, 0.0, seed=0)
-    if config.peft_layers:
-        use_peft_layers(unet)
     recompute(unet, float(config.gradient_checkpointing))
     if config.compile:
         compile_blocks(unet)

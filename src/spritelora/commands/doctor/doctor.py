@@ -95,7 +95,7 @@ def run_need(config: TrainConfig, hardware: Hardware, geometry: Geometry | None)
         need,
         peak_gb=use.peak_gb,
         parts_gb=parts_gb(use),
-        savings=savings(run, plan) if use.peak_gb > device.free_gb else (),
+        savings=savings(run, plan, config.lora.rank) if use.peak_gb > device.free_gb else (),
         largest={p.words: run.largest_batch(p, device.total_gb * SHARE) for p in others},
     )
 

@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytorch_lightning as pl
-from torch import nn
 
-from spritelora.adapters.layers.lora import adapter_parameters
 from spritelora.config.durations import parse_duration
 from spritelora.config.invocation import Invocation
 from spritelora.config.train.schema import TrainConfig
@@ -19,9 +17,7 @@ from spritelora.runs.layout import FINAL
 from spritelora.training.callbacks.checkpoints import TIME_UP
 from spritelora.training.callbacks.samples import SAMPLES, step_folder
 from spritelora.training.callbacks.stopping import BestCheckpoint
-from spritelora.training.hardware import Hardware
 from spritelora.training.logs.run_log import RunLog
-from spritelora.training.memory.out_of_memory import Demand
 
 log = logging.getLogger(__name__)
 
@@ -73,17 +69,3 @@ def end_before_its_end(config: TrainConfig, invocation: Invocation, status: int)
     folder = invocation.run_dir.parent if invocation.sweep else invocation.run_dir
     log.info("stopped %s; to go on: %s", why, typed("train", f"resume={folder}"))
     raise SystemExit(status)
-
-
-def demand_of(config: TrainConfig, hardware: Hardware, unet: nn.Module) -> Demand:
-    """What a run asks of memory."""
-    return Demand(
-        batch_size=config.trainer.batch_size,
-        resolution=config.model.resolution,
-        rank=config.lora.rank,
-        gradient_checkpointing=float(config.hardware.gradient_checkpointing or 0),
-        precision_bytes=hardware.base_dtype.itemsize,
-        optimizer=config.optim._target_,
-        base_m=sum(p.numel() for p in unet.parameters() if not p.requires_grad) / 1e6,
-        adapter_m=sum(p.numel() for p in adapter_parameters(unet)) / 1e6,
-    )

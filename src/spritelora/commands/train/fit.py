@@ -22,7 +22,7 @@ from spritelora.commands.train.announce import (
     warn_of_two_schedules,
 )
 from spritelora.commands.train.data_facts import data_facts
-from spritelora.commands.train.ending import deadline_of, demand_of, end_before_its_end, finish, result_loss
+from spritelora.commands.train.ending import deadline_of, end_before_its_end, finish, result_loss
 from spritelora.commands.train.exporter import make_exporter
 from spritelora.commands.train.frozen import Frozen, colours_kept, encode_kept, results_of_base
 from spritelora.commands.train.launch import TeamEnvironment, TeamStrategy, choose_place, open_team
@@ -64,7 +64,7 @@ from spritelora.training.hardware import (
 from spritelora.training.logs.followers import UnwrittenLog
 from spritelora.training.logs.run_log import RunLog
 from spritelora.training.machine import choose_products, map_large_blocks
-from spritelora.training.memory.need import settle_savings
+from spritelora.training.memory.need import run_savings, settle_savings
 from spritelora.training.memory.out_of_memory import explain_out_of_memory
 from spritelora.training.module import LoraModule
 from spritelora.training.optimizer import eight_bit_share, find_optimizer, optimizer_settings, probe_optimizer
@@ -149,8 +149,8 @@ def _fit(
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        demand = demand_of(config, hardware, prepared.module.unet) if prepared else None
-        raise TrainingError(explain_out_of_memory(error, hardware.device, demand)) from error
+        saved = run_savings(config, prepared.base, hardware) if prepared else ()
+        raise TrainingError(explain_out_of_memory(error, hardware.device, saved)) from error
     finally:
         stop.release()
     first, last = run_log.series()["validation_loss"][0][1], result_loss(run_log, config.trainer.patience)

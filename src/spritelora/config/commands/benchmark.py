@@ -64,7 +64,6 @@ class BenchmarkConfig:
     precision: Precision = key(Precision.auto, "arithmetic of the UNet")
     base: BaseFormat = key(BaseFormat.full, "of mode=train: number format of the frozen base: full, half, int8, nf4")
     optim: BenchmarkOptim = key(BenchmarkOptim.adamw, "of mode=train: the optimizer")
-    peft_layers: bool = key(False, "of mode=train: PEFT's own LoRA layers in place of ours")
     threads: int | None = key(None, "CPU threads; unset: torch's own choice", at_least=1)
     rounds: int = key(5, "how often a figure is taken; the median and the spread are told", at_least=1)
     steps: int = key(4, "training steps, or batches of images, of one round", at_least=1)

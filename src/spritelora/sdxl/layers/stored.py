@@ -14,9 +14,11 @@ from torch.nn import functional
 from torch.nn.grad import conv2d_input
 
 from spritelora.sdxl.files.base import BaseModel, Unet, convert_unet, empty_unet
-from spritelora.sdxl.layers.scratch import converted
 
 Gradients = tuple[Tensor | None, ...]
+
+_BLOCKS: dict[tuple[torch.dtype, torch.device], Tensor] = {}
+"""Memory for weights that are widened: one block that each takes in its turn."""
 
 SMALL = 2**16
 """Weights of fewer elements stay in the number format of the arithmetic: norms, biases, the first convolution."""
@@ -24,6 +26,19 @@ PIECE = 2**19
 """Elements of a weight that are widened at a time, so that they are multiplied while the processor's cache has them."""
 FEW_CELLS = 256
 """Up to so many places of the output a convolution is quicker as a matrix product by pieces of its weight."""
+
+
+def converted(weight: Tensor, dtype: torch.dtype) -> Tensor:
+    """A weight in a number format: itself, or a copy that is good until the next one is asked for.
+
+    To make a block anew for each of SDXL's weights costs more than to fill it.
+    """
+    if weight.dtype == dtype:
+        return weight
+    place = (dtype, weight.device)
+    if place not in _BLOCKS or _BLOCKS[place].numel() < weight.numel():
+        _BLOCKS[place] = torch.empty(weight.numel(), dtype=dtype, device=weight.device)
+    return _BLOCKS[place][: weight.numel()].view(weight.shape).copy_(weight)
 
 
 def pieces(weight: Tensor) -> list[slice]:

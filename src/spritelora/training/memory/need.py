@@ -17,7 +17,7 @@ from spritelora.config.train.hardware_keys import BaseFormat
 from spritelora.config.train.schema import TrainConfig
 from spritelora.data.cache import Cache, content_key
 from spritelora.data.team import Team
-from spritelora.errors import ConfigError
+from spritelora.errors import ConfigError, SpriteLoraError
 from spritelora.process import package_versions
 from spritelora.runs.record import RunRecord
 from spritelora.sdxl.files.base import BaseModel
@@ -34,7 +34,7 @@ from spritelora.sdxl.layers.quantised import BYTES_PER_WEIGHT, probe_quantised
 from spritelora.sdxl.text import TextStack, text_shapes_of
 from spritelora.training.hardware import Hardware
 from spritelora.training.machine import LARGE_BYTES, DeviceFacts, process_memory_bytes, read_device
-from spritelora.training.memory.prediction import LOOP_BYTES, SHARE, Plan, RunShapes, plans
+from spritelora.training.memory.prediction import LOOP_BYTES, SHARE, Plan, RunShapes, plans, savings
 from spritelora.training.memory.tracing import HEAP, Arithmetic
 from spritelora.training.optimizer import build_optimizer, find_optimizer, optimizer_settings
 from spritelora.training.text_training import adapt_text
@@ -116,6 +116,15 @@ def _kept_figures(
         return int(entry.notes["bytes"])
 
     return remember
+
+
+def run_savings(config: TrainConfig, base: BaseModel, hardware: Hardware) -> list[tuple[str, float]]:
+    """Settings with which a run that is under way would take less memory; none where too little is left to say."""
+    plan = Plan(hardware.base, float(config.hardware.gradient_checkpointing or 0), config.trainer.batch_size)
+    try:
+        return savings(run_shapes(config, read_geometry(base), hardware), plan, config.lora.rank)
+    except (MemoryError, RuntimeError, SpriteLoraError):
+        return []
 
 
 def settle_savings(

@@ -79,7 +79,6 @@ PARTS = (
     Part("kernels_4", "Kernels of a step at batch 4", "kernels:profile_step", 9, 0, GPU_KERNELS),
     Part("step_compiled", "A step, blocks compiled", "steps:measure_step", 40, 0,
          "compiling on a CPU takes longer than the suite; the part `compiled` holds its numbers"),
-    Part("step_peft", "A step with PEFT's own layers", "steps:measure_step", 6, 6),
     Part("step_recomputed", "A step with recomputing", "steps:measure_step", 7, 6),
     Part("step_nf4", "A step on an NF4 base", "steps:measure_step", 8, 8),
     Part("step_int8", "A step on an int8 base", "steps:measure_step", 8, 8),

@@ -20,7 +20,6 @@ STEPS: dict[str, dict[str, Any]] = {
     "step_2": {"batch_size": 2},
     "step_8": {"batch_size": 8, "gradient_checkpointing": True},
     "step_compiled": {"batch_size": 4, "compile": True},
-    "step_peft": {"peft_layers": True},
     "step_recomputed": {"batch_size": 4, "gradient_checkpointing": True},
     "step_nf4": {"base": BaseFormat.nf4},
     "step_int8": {"base": BaseFormat.int8},
