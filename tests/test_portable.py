@@ -16,8 +16,9 @@ from tests.documents import SCRIPTS
 from tests.elsewhere.posix_only import ABSENT, MISSING
 
 SOURCES = [*sorted((ROOT / "src").rglob("*.py")), *SCRIPTS]
-OWNERS = {"training/machine.py": {"resource", "/proc/cpuinfo", "/proc/self/clear_refs", "/sys/fs/cgroup/memory.max",
-                                  "/sys/fs/cgroup/memory.current"},
+OWNERS = {"training/machine.py": {"resource", "/proc/self/status", "/proc/self/clear_refs",
+                                  "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"},
+          "process.py": {"/proc/cpuinfo"},
           "commands/benchmark/suite/conduct.py": {"/dev/shm"}}  # fmt: skip
 """The modules that may know one system's own, each with what it does on the others, and what they know."""
 FOLDER_RENAMERS = {"training/callbacks/checkpoints.py", "data/training_set.py", "door/run_folder.py"}

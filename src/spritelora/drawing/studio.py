@@ -12,13 +12,13 @@ from spritelora.data.encode import Encoder
 from spritelora.drawing.adapted_text import Strengths, Texts, embed_prompts
 from spritelora.drawing.subject import Drawing
 from spritelora.errors import TrainingError, first_line
+from spritelora.process import choose_products
 from spritelora.sdxl.files.base import BaseModel, Sampler, Unet, load_scheduler, load_unet, load_vae, read_prediction
 from spritelora.sdxl.latents import decode_latents
 from spritelora.sdxl.sample import sample_latents
 from spritelora.sdxl.text import TextEmbedding
 from spritelora.sprites.pixels.image import Pixels
 from spritelora.training.hardware import Hardware
-from spritelora.training.machine import choose_products
 
 
 @dataclass(frozen=True)

@@ -1,57 +1,17 @@
 """What a training device is and how much memory it has; a GPU may share the machine's."""
 
-import ctypes
+import re
 import sys
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 CGROUP_USE = Path("/sys/fs/cgroup/memory.current")
-
-
-CPUINFO = Path("/proc/cpuinfo")
 PEAK_RESET = Path("/proc/self/clear_refs")
-WIDE = 512
-"""Channels from which on a model's products of matrices are large enough to gain by oneDNN."""
-LARGE_BYTES = 2**20
-"""Blocks of a CPU's memory from this size on are the system's own, each mapped when it is made."""
-MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1
-"""glibc's numbers for these two of its settings."""
-
-
-def map_large_blocks() -> None:
-    """Have the C library give each large block back to the system when it is freed.
-
-    glibc takes blocks up to 32 MB from a heap that falls into pieces between them: full-size SDXL in training held a
-    third more so. Other C libraries keep to their own ways.
-    """
-    with suppress(OSError, AttributeError, TypeError):  # TypeError: Windows has no library of the process itself
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(MMAP_THRESHOLD, LARGE_BYTES)
-        mallopt(TRIM_THRESHOLD, 256 * LARGE_BYTES)
-
-
-def choose_products(unet_config: Mapping[str, Any]) -> None:
-    """Have oneDNN multiply the fp32 matrices of a wide model on CPUs whose AVX-512 MKL leaves unused, else MKL.
-
-    torch hands them to oneDNN where 16-bit arithmetic is allowed in them. oneDNN uses that on CPUs with AMX alone, and
-    those are left out: the numbers are those of fp32. Attention's own small products lose, and so do small models.
-    """
-    matmul = getattr(torch.backends.mkldnn, "matmul", None)
-    if hasattr(matmul, "fp32_precision"):
-        is_wide = max(unet_config["block_out_channels"]) >= WIDE
-        matmul.fp32_precision = "bf16" if is_wide and _has_idle_avx512() else "none"  # pyright: ignore
-
-
-def _has_idle_avx512() -> bool:
-    """Whether this is a CPU of AMD with AVX-512, which MKL keeps to Intel's, and without AMX."""
-    told = CPUINFO.read_text(encoding="utf-8", errors="replace") if CPUINFO.is_file() else ""
-    return torch.backends.cpu.get_cpu_capability() == "AVX512" and "AuthenticAMD" in told and " amx_" not in told
+STATUS = Path("/proc/self/status")
 
 
 @dataclass(frozen=True)
@@ -120,12 +80,14 @@ def process_peak_bytes() -> int:
     memory = psutil.Process().memory_info()
     if hasattr(memory, "peak_wset"):  # Windows
         return memory.peak_wset  # pyright: ignore[reportAttributeAccessIssue]
+    if STATUS.is_file():  # getrusage would name the parent's peak until this process has passed it
+        peak = re.search(r"^VmHWM:\s*(\d+) kB", STATUS.read_text(encoding="ascii", errors="replace"), re.MULTILINE)
+        return int(peak[1]) * 1024 if peak else memory.rss
     try:
         import resource
     except ImportError:
         return memory.rss
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def process_memory_bytes() -> int:

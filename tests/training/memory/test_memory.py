@@ -13,13 +13,15 @@ from spritelora.adapters.layers.earlier_files import read_earlier
 from spritelora.adapters.layers.lora import adapter_parameters
 from spritelora.commands.train.assemble import add_adapter
 from spritelora.config.train.hardware_keys import BaseFormat
+from spritelora.process import LARGE_BYTES
 from spritelora.sdxl.files.base import load_unet
 from spritelora.sdxl.layers.quantised import load_quantised
 from spritelora.sdxl.sample import call_unet
 from spritelora.training.hardware import choose_hardware
-from spritelora.training.machine import LARGE_BYTES, DeviceFacts, read_device, system_memory_gb
+from spritelora.training.machine import DeviceFacts, read_device, system_memory_gb
 from spritelora.training.memory.need import FULL_SIZE, choose_plan, first_fitting, is_small, read_geometry, run_shapes
-from spritelora.training.memory.prediction import SHARE, Plan, RunShapes, plans, savings, state_bytes
+from spritelora.training.memory.prediction import SHARE, Plan, RunShapes, plans, state_bytes
+from spritelora.training.memory.savings import savings
 from spritelora.training.memory.tracing import Arithmetic, LiveBytes, trace_step
 from spritelora.training.text_training import add_text
 from tests.composing import compose
@@ -163,9 +165,8 @@ def known(draws: bool = True, **others: int) -> RunShapes:
         raise AssertionError("all figures are known")
 
     cuda = Arithmetic(torch.bfloat16, is_cuda=True)
-    return RunShapes(
-        untraced, untraced, untraced, untraced, cuda, 1024, 0, draws, lambda name, _: (FIGURES | others)[name]
-    )  # pyright: ignore
+    figures = FIGURES | others
+    return RunShapes(untraced, untraced, untraced, untraced, cuda, 1024, 0, draws, lambda name, _: figures[name])  # pyright: ignore
 
 
 @pytest.mark.parametrize(
@@ -237,7 +238,8 @@ def test_a_small_base_is_not_traced_and_the_full_one_is(base) -> None:
 
 FREE_BLOCKS = """
 import torch
-from spritelora.training.machine import LARGE_BYTES, map_large_blocks, process_memory_bytes
+from spritelora.process import LARGE_BYTES, map_large_blocks
+from spritelora.training.machine import process_memory_bytes
 map_large_blocks()
 torch.ones(LARGE_BYTES // 2).sum()
 before = process_memory_bytes()

@@ -22,6 +22,7 @@ from spritelora.diffusion.schedule import NUM_TIMESTEPS, cumulative_alphas
 from spritelora.diffusion.weighting import Uniform
 from spritelora.embedded.location import embedded_base
 from spritelora.errors import TrainingError, first_line
+from spritelora.process import choose_products, map_large_blocks
 from spritelora.sdxl.files.base import Unet, find_base, load_unet
 from spritelora.sdxl.files.geometry import SDXL_UNET, random_unet, shapes_of
 from spritelora.sdxl.layers.compiling import compile_blocks, compiler_errors
@@ -31,7 +32,6 @@ from spritelora.sdxl.layers.stored import store
 from spritelora.sdxl.sample import call_unet
 from spritelora.sdxl.text import TextEmbedding
 from spritelora.training.hardware import Hardware, choose_hardware, peak_memory_gb, reset_peak_memory
-from spritelora.training.machine import choose_products, map_large_blocks
 from spritelora.training.module import LoraModule, Objective
 from spritelora.training.trainer import make_trainer
 

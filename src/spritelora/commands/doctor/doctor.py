@@ -25,7 +25,8 @@ from spritelora.training.hardware import Hardware, choose_hardware
 from spritelora.training.logs.wandb_run import has_wandb_key
 from spritelora.training.machine import read_device
 from spritelora.training.memory.need import FULL_SIZE, Geometry, choose_plan, read_geometry, run_shapes
-from spritelora.training.memory.prediction import SHARE, MemoryUse, Plan, plans, savings
+from spritelora.training.memory.prediction import SHARE, MemoryUse, Plan, plans
+from spritelora.training.memory.savings import savings
 from spritelora.training.optimizer import find_optimizer, optimizer_settings, probe_optimizer
 
 HUB_GB = 7.0

@@ -41,6 +41,7 @@ from spritelora.data.team import Team
 from spritelora.data.training_set import TrainingSet
 from spritelora.embedded.location import embedded_base
 from spritelora.errors import DatasetError, Pruned, TrainingError
+from spritelora.process import choose_products, map_large_blocks
 from spritelora.runs.layout import FINAL, LORA_FILE, STATE_FOLDER
 from spritelora.runs.record import RunRecord
 from spritelora.sdxl.files.base import BaseModel, find_base
@@ -63,7 +64,6 @@ from spritelora.training.hardware import (
 )
 from spritelora.training.logs.followers import UnwrittenLog
 from spritelora.training.logs.run_log import RunLog
-from spritelora.training.machine import choose_products, map_large_blocks
 from spritelora.training.memory.need import run_savings, settle_savings
 from spritelora.training.memory.out_of_memory import explain_out_of_memory
 from spritelora.training.module import LoraModule

@@ -18,7 +18,7 @@ from spritelora.config.train.schema import TrainConfig
 from spritelora.data.cache import Cache, content_key
 from spritelora.data.team import Team
 from spritelora.errors import ConfigError, SpriteLoraError
-from spritelora.process import package_versions
+from spritelora.process import LARGE_BYTES, package_versions
 from spritelora.runs.record import RunRecord
 from spritelora.sdxl.files.base import BaseModel
 from spritelora.sdxl.files.geometry import (
@@ -33,8 +33,9 @@ from spritelora.sdxl.files.geometry import (
 from spritelora.sdxl.layers.quantised import BYTES_PER_WEIGHT, probe_quantised
 from spritelora.sdxl.text import TextStack, text_shapes_of
 from spritelora.training.hardware import Hardware
-from spritelora.training.machine import LARGE_BYTES, DeviceFacts, process_memory_bytes, read_device
-from spritelora.training.memory.prediction import LOOP_BYTES, SHARE, Plan, RunShapes, plans, savings
+from spritelora.training.machine import DeviceFacts, process_memory_bytes, read_device
+from spritelora.training.memory.prediction import LOOP_BYTES, SHARE, Plan, RunShapes, plans
+from spritelora.training.memory.savings import savings
 from spritelora.training.memory.tracing import HEAP, Arithmetic
 from spritelora.training.optimizer import build_optimizer, find_optimizer, optimizer_settings
 from spritelora.training.text_training import adapt_text

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from spritelora import process
+from spritelora.process import choose_products
 from spritelora.sdxl.files.geometry import SDXL_UNET
-from spritelora.training import machine
-from spritelora.training.machine import choose_products
 from tests.bounds import assert_same_function
 
 pytestmark = pytest.mark.numeric
@@ -43,7 +43,7 @@ def test_onednn_is_for_wide_models_where_mkl_leaves_avx512_unused(
 ) -> None:
     if cpu is not None:
         (tmp_path / "cpuinfo").write_text(cpu)
-    monkeypatch.setattr(machine, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(process, "CPUINFO", tmp_path / "cpuinfo")
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     torch.backends.mkldnn.matmul.fp32_precision = "none" if is_onednn else "bf16"  # as the model before left it
     choose_products(unet)
