@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 # A test is one thread's work, most of it waiting for libraries to load: two at a time on two cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup setup-dev demo test check slow hostile processors resolve clean
+.PHONY: setup setup-dev demo test check slow hostile processors resolve figures clean
 
 # What users need, and in the same environment what developers need besides.
 setup: $(VENV)/.core
@@ -47,6 +47,10 @@ check: setup-dev
 # Whether the pins resolve from the public index on every platform and Python that the README names; takes minutes.
 resolve: setup-dev
 	$(BIN)/python .ci/resolve.py
+
+# The size of the house beside that of another revision: make figures SINCE=HEAD~50
+figures:
+	$(PYTHON) .ci/figures.py $(SINCE)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache
