@@ -23,7 +23,7 @@ QUESTION = "Describe this pixel art sprite in one short sentence: what it is, it
 
 @dataclass(frozen=True)
 class Answer:
-    """How a captioner is asked: what, how long it may answer, and how many answers it weighs (beams)."""
+    """The question to a captioner: its prompt, the longest answer, and the number of answers it weighs (beams)."""
 
     prompt: str = ""
     max_tokens: int = 40
@@ -46,7 +46,7 @@ class Captioner:
 
     @torch.no_grad()
     def describe(self, images: Sequence[Image.Image]) -> list[str]:
-        """What each image shows, without the prompt; one line each, empty where the model says nothing."""
+        """A caption of each image, without the prompt; one line each, empty where the model says nothing."""
         inputs = self._inputs(list(images)).to(self.model.device)
         inputs["pixel_values"] = inputs["pixel_values"].to(self.model.dtype)
         found = self.model.generate(

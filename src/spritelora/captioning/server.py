@@ -49,7 +49,7 @@ def make_app(book: CaptionBook) -> Flask:
 
 
 class Answers:
-    """What the page asks for."""
+    """The answers to the page's requests."""
 
     def __init__(self, book: CaptionBook) -> None:
         self.book = book

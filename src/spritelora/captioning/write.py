@@ -18,7 +18,7 @@ from spritelora.sprites.pixels.matte import choose_matte
 
 
 class Describes(Protocol):
-    """What says what images show."""
+    """A captioner: images in, captions out."""
 
     side_px: int
 
@@ -27,7 +27,7 @@ class Describes(Protocol):
 
 @dataclass(frozen=True)
 class Surround:
-    """What stands around every caption."""
+    """The texts around every caption."""
 
     trigger: str = ""
     prefix: str = ""

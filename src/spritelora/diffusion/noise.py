@@ -14,7 +14,7 @@ from spritelora.diffusion.draws import generator
 
 @dataclass(frozen=True)
 class NoiseRecipe:
-    """What is done to the noise of a sample besides drawing it.
+    """Changes to the noise of a sample after it is drawn.
 
     `pyramid_levels`: coarser noises added, 0: none; each has `pyramid_discount` times the size of the one before.
     `perturbation`: size of the noise that the model's input has and its target has not.
@@ -31,7 +31,7 @@ class NoiseRecipe:
         return add_pyramid(noise, self.pyramid_levels, self.pyramid_discount, generator(seed, "pyramid", position))
 
     def jitter(self, noise: Tensor, seed: int, position: int) -> Tensor:
-        """What the input's noise has more than the target's: like `noise`, or zeros (1, 1, 1) where it is off.
+        """The noise that is added to the input alone: shaped like `noise`, or zeros (1, 1, 1) where it is off.
 
         Source: Ning et al. 2023, arXiv:2301.11706 ("input perturbation").
         """

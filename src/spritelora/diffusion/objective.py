@@ -16,7 +16,7 @@ def add_noise(latents: Tensor, noise: Tensor, alphas_cumprod: Tensor) -> Tensor:
 
 
 def prediction_target(latents: Tensor, noise: Tensor, alphas_cumprod: Tensor, prediction: Prediction) -> Tensor:
-    """What the model should say: the noise, or the velocity sqrt(abar) n - sqrt(1 - abar) x.
+    """The model's target: the noise, or the velocity sqrt(abar) n - sqrt(1 - abar) x.
 
     Shapes as in `add_noise`. Source of v: Salimans and Ho 2022, arXiv:2202.00512.
     """

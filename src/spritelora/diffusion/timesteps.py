@@ -1,4 +1,7 @@
-"""How the timestep of a training sample is drawn. A new one is a frozen dataclass here and a file in conf/timesteps."""
+"""Distributions of the timesteps of training samples.
+
+A new one is a frozen dataclass here and a file in conf/timesteps.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass

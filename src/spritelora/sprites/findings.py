@@ -1,11 +1,11 @@
-"""What a check of a data set found, by file."""
+"""Findings of the checks of a data set, by file."""
 
 from dataclasses import dataclass
 from enum import Enum
 
 
 class Severity(Enum):
-    """How much a finding matters: an error keeps a sprite out, a warning costs quality, a note is for information."""
+    """The weight of a finding: an error keeps a sprite out, a warning costs quality, a note is for information."""
 
     error = "error"
     warning = "warning"

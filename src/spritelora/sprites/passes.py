@@ -1,9 +1,9 @@
-"""How long to train on a set: passes over each sprite, and the steps that they take."""
+"""The length of a training in passes over each sprite, and in steps."""
 
 from dataclasses import dataclass
 
 USUAL_PASSES = (50, 100)
-"""How often a sprite is shown in a usual run. Source: the guide."""
+"""Passes over each sprite in a usual run, least and most. Source: the guide."""
 
 
 @dataclass(frozen=True)

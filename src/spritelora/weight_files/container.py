@@ -26,7 +26,7 @@ WANTED = "give a .safetensors file"
 
 @dataclass(frozen=True)
 class Stranger:
-    """What a file is that is not of the kind its name says. `remedy`: what to do."""
+    """A file that is not of the kind its name says. `remedy`: what to do."""
 
     name: str
     remedy: str
@@ -102,7 +102,7 @@ def read_tensors_and_metadata(file: Path) -> "tuple[dict[str, Tensor], dict[str,
 
 
 def recognise(file: Path) -> Stranger | None:
-    """What a file is by its first bytes, such as a page or a pointer; None for binary content of no kind known here.
+    """The kind of a file by its first bytes, such as a page or a pointer; None for binary content of no known kind.
 
     A safetensors file, whole or not, is None too. Raises OSError where it cannot be read.
     """
@@ -124,7 +124,7 @@ def recognise(file: Path) -> Stranger | None:
 
 
 def stand_in(file: Path) -> Stranger | None:
-    """What stands in the place of a file of any kind, such as a pointer or a page; None for the file itself."""
+    """The stand-in for a file of any kind, such as a pointer or a page; None for the file itself."""
     stranger = recognise(file)
     return stranger if stranger in STAND_INS else None
 
@@ -207,7 +207,7 @@ def _zip(file: Path) -> Stranger:
 
 
 def _text(file: Path, start: bytes) -> Stranger | None:
-    """What a text is that a server or a program left in place of the file; None where this is no text."""
+    """The kind of a text that a server or a program left in place of the file; None where this is no text."""
     try:
         text = start.decode("utf-8-sig", errors="strict" if len(start) < LOOKED_AT else "ignore")
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""What a file of weights holds, told by the names and shapes of its tensors: SDXL, its parts, LoRAs, other models."""
+"""The contents of a file of weights, by the names and shapes of its tensors: SDXL, its parts, LoRAs, other models."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ FIRST_CONV = f"{UNET}input_blocks.0.0.weight"
 CROSS_ATTENTION = f"{UNET}input_blocks.2.1.transformer_blocks.0.attn2.to_k.weight"
 ITS_ORIGIN = "give the model it was made from"
 TRAINING_STATE = "/state_dict/"
-"""How the tensors of a checkpoint's training state begin."""
+"""A part of the names of a checkpoint's training state."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Contents:
 
 
 def contents_of(shapes: Shapes) -> Contents | None:
-    """What tensors of these names and shapes are; None for what is not known."""
+    """The kind of tensors with these names and shapes; None for an unknown one."""
     return next((contents for is_it, contents in KNOWN if is_it(shapes)), None)
 
 

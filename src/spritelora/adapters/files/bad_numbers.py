@@ -8,7 +8,7 @@ from spritelora.errors import WeightsError
 
 
 def bad_numbers(lora: LoraFile) -> str | None:
-    """How many layers hold nan or inf, which, and what to do; None where all numbers are finite."""
+    """A message that names the layers with nan or inf; None where all numbers are finite."""
     found = list(_bad_layers(lora))
     if not found:
         return None

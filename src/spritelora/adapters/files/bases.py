@@ -23,7 +23,7 @@ class SdxlKind:
 
     @property
     def text_width(self) -> int:
-        """What cross-attention reads."""
+        """The width of the text that cross-attention reads."""
         return sum(self.encoder_widths)
 
 
@@ -40,7 +40,7 @@ OTHER_FAMILIES = (
 TEXT_WIDTHS = {768: "SD 1.5", 1024: "SD 2", 1280: "the SDXL refiner"}
 """Of other models: what their cross-attention reads, which is what their one text encoder gives."""
 ONE_TEXT_ENCODER = "lora_te_"
-"""How kohya's names begin for models with one text encoder."""
+"""The start of kohya's names for models with one text encoder."""
 CROSS_ATTENTION = re.compile(r".*attn2[._]to_[kv]")
 
 

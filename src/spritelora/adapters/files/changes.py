@@ -112,7 +112,7 @@ class Decomposed:
         return replace(self, change=self.change.to(dtype), lengths=_moved(self.lengths, torch.float32))
 
     def stretch(self, weight: Tensor) -> Tensor:
-        """What each row of the base and of the change is multiplied by, (outputs,) fp32."""
+        """The factor of each row of the base and of the change, (outputs,) fp32."""
         rows = weight.float().flatten(1)
         if self.of_changed:
             rows = rows + full_delta(self.change).to(weight.device).flatten(1)
@@ -130,7 +130,7 @@ Change = LowRank | Lycoris | Decomposed
 
 
 def difference(change: Change, weight: Tensor) -> Tensor:
-    """What a reader adds to a layer's weight, in its shape, fp32; of DoRA where the weight is, for it reads that."""
+    """The tensor that a reader adds to a layer's weight, in its shape, fp32; DoRA's on the weight's device."""
     if isinstance(change, LowRank):
         return full_delta(change).view(weight.shape)
     if isinstance(change, Lycoris):

@@ -48,7 +48,7 @@ def kohya_tensors(modules: Changes, names: Mapping[str, str], dtype: torch.dtype
 
 
 def factor_tensors(modules: Modules, prefix: str, dtype: torch.dtype) -> dict[str, Tensor]:
-    """What diffusers' and PEFT's forms share: `lora_A` and `lora_B` of every module; alphas stand elsewhere."""
+    """`lora_A` and `lora_B` of every module, as in diffusers' and PEFT's forms; alphas stand elsewhere."""
     rounded = {module: change.to(dtype) for module, change in modules.items()}
     downs = {f"{prefix}{module}.lora_A.weight": change.down for module, change in rounded.items()}
     return {**downs, **{f"{prefix}{module}.lora_B.weight": change.up for module, change in rounded.items()}}
@@ -209,7 +209,7 @@ def prove_read_back(written: LoraFile, modules: Changes, dtype: torch.dtype) -> 
 
 
 def _read_back_distance(read: Change, change: Change, dtype: torch.dtype) -> tuple[float, float]:
-    """How far what is read is from what was encoded, and how far rounding allows; by tensor where it is no LoRA."""
+    """Distance of the change read from the one encoded, and the one that rounding allows; by tensor for no LoRA."""
     if isinstance(read, LowRank) and isinstance(change, LowRank):
         return distance(read, change), rounding_bound(change, dtype)
     ours, theirs = parts_of(change), parts_of(read)

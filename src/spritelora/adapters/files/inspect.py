@@ -1,4 +1,4 @@
-"""What a LoRA file holds, how much it changes, and who would not load it."""
+"""A report on a LoRA file: its contents, the size of its changes, and the programs that would not load it."""
 
 import re
 from collections import Counter
@@ -20,7 +20,7 @@ NEAR_ZERO = 1e-4
 
 @dataclass(frozen=True)
 class BlockSize:
-    """How much one block is changed. `relative`: norm of the changes over the norm of the weights they are added to."""
+    """The size of one block's change. `relative`: its norm over the norm of the weights."""
 
     block: str
     num_modules: int
@@ -48,7 +48,7 @@ def block_sizes(
 
 
 def size_warnings(sizes: list[BlockSize]) -> list[str]:
-    """What is odd about the sizes: nothing changed, or next to nothing; none where they are not finite."""
+    """Warnings about the sizes: nothing changed, or next to nothing; none where they are not finite."""
     if not sizes or not isfinite(sizes[-1].relative):
         return []
     if not sizes[-1].relative > 0:

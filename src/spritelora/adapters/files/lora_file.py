@@ -24,7 +24,7 @@ from spritelora.weight_files.container import read_tensors_and_metadata
 from spritelora.weight_files.contents import TRAINING_STATE, contents_of
 
 Configs = Mapping[str, AlphaSettings]
-"""What configurations say of alphas, by the part of the model."""
+"""The alphas in configurations, by the part of the model."""
 
 FLOATS = {
     *(torch.float64, torch.float32, torch.float16, torch.bfloat16),
@@ -38,7 +38,7 @@ ADAPTER_METADATA = "lora_adapter_metadata"
 
 
 class Form(Enum):
-    """How a LoRA file names its modules."""
+    """The form of a LoRA file, by the names of its modules."""
 
     kohya = "kohya"
     diffusers = "diffusers"
@@ -47,7 +47,7 @@ class Form(Enum):
 
 @dataclass(frozen=True)
 class LoraFile:
-    """What a LoRA file holds.
+    """The contents of a LoRA file.
 
     `modules`: plain LoRA by diffusers' name with `unet.` or `text_encoder.` before it; those of `unknown` by the file's
     own name. `others`: likewise what is of another kind and can be read. `raw_names`: the file's own name of each
@@ -75,7 +75,7 @@ class LoraFile:
 
     @property
     def title(self) -> str:
-        """What to call the LoRA."""
+        """The LoRA's name."""
         return self.metadata.get("modelspec.title") or (
             self.path.parent.name if self.path.name == PEFT_WEIGHTS else self.path.stem
         )
@@ -101,7 +101,7 @@ def read_lora_file(path: Path) -> LoraFile:
 def parse_lora(
     file: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], peft_config: Mapping[str, Any] | None
 ) -> LoraFile:
-    """What tensors and metadata hold. `file` is for messages. `peft_config`: what adapter_config.json says.
+    """The LoRA in tensors and metadata. `file` is for messages. `peft_config`: what adapter_config.json says.
 
     Raises WeightsError where this is no LoRA or halves of it are missing.
     """
@@ -149,7 +149,7 @@ def module_name(raw: str) -> str | None:
 
 
 def _held_instead(tensors: Mapping[str, Tensor]) -> str:
-    """What tensors that are no adapter's are, and what to do."""
+    """A message for tensors that are no adapter's: what they are, and what to do."""
     contents = contents_of({name: tuple(tensor.shape) for name, tensor in tensors.items()})
     if contents is None:
         shown = f", such as {min(tensors)}" if tensors else ""

@@ -16,7 +16,7 @@ OF_ONE_FILE = ("modelspec.date", "modelspec.thumbnail", "ss_steps", "ss_seed")
 
 @dataclass(frozen=True)
 class Loss:
-    """What truncation took from a module: the norms of what is missing and of the whole."""
+    """The loss of a module by truncation: the norms of the part cut off and of the whole."""
 
     missing: float
     whole: float
@@ -71,7 +71,7 @@ def total_loss(losses: Mapping[str, Loss]) -> Loss:
 def merged_metadata(
     loras: Sequence[tuple[LoraFile, float]], modules: Mapping[str, LowRank], title: str
 ) -> dict[str, str]:
-    """What holds for all the LoRAs, with the rank and alpha of the result and, where it is another, its origin."""
+    """The metadata that all the LoRAs share, with the rank and alpha of the result and, where it is new, its origin."""
     is_the_same = len(loras) == 1 and loras[0][1] == 1
     dropped = HASHES if is_the_same else (*HASHES, *OF_ONE_FILE)
     shared = set.intersection(*(set(lora.metadata.items()) for lora, _ in loras))

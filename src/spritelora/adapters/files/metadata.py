@@ -16,7 +16,7 @@ SDXL_CHANNELS = (320, 640, 1280)
 
 @dataclass(frozen=True)
 class LoraFacts:
-    """What the metadata says about a LoRA. `settings`: further ss_* entries, by name without the prefix.
+    """The facts about a LoRA that its metadata tells. `settings`: further ss_* entries, by name without the prefix.
 
     `rank`, `alpha`: kohya's word for those that differ by layer is Dynamic. `network`: the module that kohya would
     read it with.
@@ -71,7 +71,7 @@ def describe(facts: LoraFacts) -> dict[str, str]:
 
 
 def read_network_args(metadata: Mapping[str, str]) -> dict[str, str]:
-    """What `ss_network_args` says; nothing where it says nothing that can be read."""
+    """The entries of `ss_network_args`; none where it cannot be read."""
     try:
         told = json.loads(metadata.get("ss_network_args") or "{}")
     except ValueError:

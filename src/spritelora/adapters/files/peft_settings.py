@@ -1,4 +1,4 @@
-"""What the configuration of a PEFT adapter says of its alphas, checked once: a stranger may have written it.
+"""The alphas in the configuration of a PEFT adapter, checked once: a stranger may have written it.
 
 Source: `peft.utils.get_pattern_key`: a pattern counts where it matches the end of a layer's path, from a dot on.
 """
@@ -18,7 +18,7 @@ from spritelora.weight_files.container import stand_in
 NAME = re.compile(r"[\w.-]+")
 REPEATS = re.compile(r"[*+{?]")
 NESTED = re.compile(r"[()]|\\\d")
-"""What can make the time of a match grow without bound, and names of layers do not need."""
+"""Parts of a pattern that can make the time of a match grow without bound; names of layers do not need them."""
 
 
 @dataclass(frozen=True)

@@ -26,12 +26,12 @@ SCHEDULERS = {"leading": "ddim_uniform", "linspace": "normal", "trailing": "sgm_
 """ComfyUI's name of the spacing of timesteps that diffusers calls so."""
 
 SEED_CONTROL = "fixed"
-"""What the window does with the seed after a run: a value of the window alone, next to the seed."""
+"""The window's rule for the seed after a run: a value of the window alone, next to the seed."""
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """What the workflow draws.
+    """The settings of the drawing in a workflow.
 
     `loras`: file name and strength of each. `factor`: pixels of the drawn image for one of the sprite. `spacing`:
     diffusers' name of how the timesteps lie. `prefix`: how names of saved files begin.
@@ -95,7 +95,7 @@ def build_nodes(drawing: Drawing) -> dict[str, Node]:
 
 
 def api_form(nodes: dict[str, Node]) -> dict[str, Any]:
-    """What ComfyUI's `/prompt` takes, and its window opens too."""
+    """The form that ComfyUI's `/prompt` takes; its window opens it too."""
     return {
         node_id: {
             "class_type": node.kind,

@@ -1,4 +1,4 @@
-"""What a run begins with that is not new: an adapter to go on from, or one under the new one, as a part of the base."""
+"""Earlier adapters that a run begins with: one to go on from, or one under the new one, as a part of the base."""
 
 from collections.abc import Mapping, Sequence
 

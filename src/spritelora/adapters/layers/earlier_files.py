@@ -54,7 +54,7 @@ class Earlier:
 
     @property
     def facts(self) -> dict[str, str]:
-        """What the metadata of the run's file says of them."""
+        """The entries about them in the metadata of the run's file."""
         told: dict[str, str] = {}
         if self.start is not None:
             told["started_from"] = f"{self.start.title} (sha256 {self.hashes['start']})"

@@ -39,7 +39,7 @@ def inject_loras(model: nn.Module, loras: Sequence[LoraFile], base_name: str, pa
 
 
 def changes_of(lora: LoraFile, part: str) -> dict[str, Change]:
-    """What a LoRA changes of a part of the model, by the modules' whole names."""
+    """A LoRA's changes of a part of the model, by the modules' whole names."""
     return {name: change for name, change in lora.everything.items() if name.startswith(f"{part}.")}
 
 

@@ -1,4 +1,4 @@
-"""What adapter goes on which layer: the kind, and rank and alpha of each, by patterns of their paths."""
+"""The adapter of each layer: the kind, and rank and alpha, by patterns of the layers' paths."""
 
 import difflib
 import re
@@ -69,7 +69,7 @@ def match_patterns(key: str, layers: Sequence[str], patterns: Mapping[str, Numbe
 
 
 def plan_adapter(lora: LoraConfig, adapter: AdapterConfig, targets: list[str]) -> AdapterPlan:
-    """What goes on the target layers. Raises ConfigError for a pattern that matches none of them."""
+    """The adapters of the target layers. Raises ConfigError for a pattern that matches none of them."""
     plan = AdapterPlan(
         adapter.kind, lora.rank, lora.alpha, lora.dropout, adapter.factor, adapter.decompose_both, adapter.tucker
     )

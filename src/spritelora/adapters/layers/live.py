@@ -1,4 +1,4 @@
-"""What the adapter on a UNet in memory is: the change of each layer, and what PEFT computes with."""
+"""The adapter on a UNet in memory: the change of each layer, and the one that PEFT computes with."""
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -40,7 +40,7 @@ def base_weight(layer: BaseTunerLayer) -> Tensor:
 
 @torch.no_grad()
 def live_delta(layer: BaseTunerLayer) -> Tensor:
-    """How PEFT changes the layer's weight, in fp32 and the weight's shape."""
+    """PEFT's change of the layer's weight, in fp32 and the weight's shape."""
     delta: Tensor = layer.get_delta_weight(ADAPTER).float()  # pyright: ignore
     if not (isinstance(layer, LoraLayer) and layer.use_dora[ADAPTER]):
         return delta

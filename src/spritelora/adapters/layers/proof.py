@@ -36,7 +36,7 @@ def adapter_tensors(unet: UNet2DConditionModel, dtype: torch.dtype) -> dict[str,
 
 
 def file_change(tensors: Mapping[str, Tensor], module: str) -> Change:
-    """What a program that reads the file finds of a module."""
+    """The change of a module as a program that reads the file finds it."""
     return read_module({key: t for key, t in tensors.items() if key.startswith(f"{module}.")}, module)
 
 

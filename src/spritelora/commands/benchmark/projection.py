@@ -1,4 +1,4 @@
-"""What a chip that is not here would take for SDXL, from counted arithmetic, bytes and a share of its matrix rate."""
+"""Predicted times of SDXL on a chip that is not here, by counted arithmetic, bytes and a share of its matrix rate."""
 
 from collections.abc import Callable
 from typing import Any

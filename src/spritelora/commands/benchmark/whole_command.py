@@ -22,7 +22,7 @@ QUIET = ("logger=csv", "trainer.sample_every=0", "trainer.log_every=1")
 
 @dataclass(frozen=True)
 class Taken:
-    """What one command took: seconds in all, until its first step and until the loss asked for, of its median step."""
+    """Seconds of one command: in all, until its first step, until the loss asked for, of its median step."""
 
     whole_s: float
     first_step_s: float

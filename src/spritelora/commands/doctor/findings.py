@@ -1,4 +1,4 @@
-"""What the facts of a machine mean for a run: one finding for each question. Facts in, findings out."""
+"""Findings on a machine for a run, one for each question. Facts in, findings out."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -42,9 +42,9 @@ class Disk:
 
 @dataclass(frozen=True)
 class MachineFacts:
-    """What was found. `cuda_build`: the CUDA that torch was built for. `probes`: what bitsandbytes says of each part
-    that was tried, empty where it works. `disks`: by what is written. `base_problem`: empty where the base is at hand
-    or can be fetched. `vae`: whether the autoencoder's latents are finite, by number format; empty: not tried, see
+    """The facts of a machine. `cuda_build`: the CUDA that torch was built for. `probes`: what bitsandbytes says of each
+    part that was tried, empty where it works. `disks`: by what is written. `base_problem`: empty where the base is at
+    hand or can be fetched. `vae`: whether the autoencoder's latents are finite, by number format; empty: not tried, see
     `vae_skipped`. `ceiling`: what the autoencoder gives back of the set's sprites, None where it was not tried. `data`:
     what the data set is. `data_problem`: empty where it can be trained on.
     """
@@ -67,7 +67,7 @@ class MachineFacts:
 
 @dataclass(frozen=True)
 class RunNeed:
-    """What the run asks for.
+    """The needs of a run.
 
     `plan`: its savings. `bnb`: the probes it depends on. `peak_gb`: None where it cannot be predicted. `savings`:
     settings that would save memory, with how many GB. `largest`: largest batch by the plan that allows it.
@@ -131,7 +131,7 @@ def _device(facts: MachineFacts) -> Iterator[Finding]:
 
 
 def gpu_build(facts: MachineFacts) -> str:
-    """What to type for the same torch built for CUDA 13."""
+    """The command that installs the same torch built for CUDA 13."""
     release = facts.versions["torch"].partition("+")[0]
     return f"pip install --upgrade torch=={release} --index-url https://download.pytorch.org/whl/cu130"
 
@@ -220,5 +220,5 @@ def to_table(findings: Sequence[Finding]) -> str:
 
 
 def failures(findings: Sequence[Finding]) -> list[str]:
-    """What stands in the way of the run."""
+    """The names of the findings that stop the run."""
     return [finding.what for finding in findings if finding.verdict is Verdict.fails]

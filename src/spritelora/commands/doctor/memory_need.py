@@ -54,7 +54,7 @@ def bitsandbytes_parts(config: TrainConfig, plan: Plan) -> list[str]:
 
 
 def parts_gb(use: MemoryUse) -> dict[str, float]:
-    """What a step holds, and what goes beyond it."""
+    """The memory of a step by its parts, and of what goes beyond it."""
     names = ("process", "base", "adapter", "gradients", "optimizer", "activations")
     parts = {name: getattr(use, name) / 1e9 for name in names}
     more = {name: getattr(use, name) / 1e9 for name in ("encoding", "sampling") if getattr(use, name) > use.training}

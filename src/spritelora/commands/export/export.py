@@ -148,7 +148,7 @@ def thumbnail(asked: str | None, run_dir: Path) -> str | None:
 def plan_drawing(
     config: ExportConfig, lora: LoraFile, record: RunRecord, run_dir: Path, output: Path, trigger: str
 ) -> Drawing:
-    """What the workflow draws: as the run's samples, with its base and all the LoRAs.
+    """The settings of the workflow's drawing: those of the run's samples, with its base and all the LoRAs.
 
     Raises ConfigError where settings do not fit together.
     """
@@ -179,7 +179,7 @@ def plan_drawing(
 
 
 def trained_factor(record: RunRecord, side_px: int) -> int:
-    """What a run's sprites were enlarged by, where they share it and it divides the image; older records do not say."""
+    """The factor of a run's sprites where they share one that divides the image; older records do not say."""
     factor = record.data.factor
     return factor if isinstance(factor, int) and side_px % factor == 0 else USUAL_FACTOR
 
@@ -207,7 +207,7 @@ def best_strength(run_dir: Path) -> float | None:
 
 
 def timestep_spacing(base_folder: Path) -> str:
-    """How the base's sampler spaces its timesteps; SDXL's own way where the base is not here."""
+    """The spacing of timesteps of the base's sampler; SDXL's own where the base is not here."""
     if not (base_folder / "scheduler").is_dir():
         return "leading"
     return BaseModel("", base_folder).config("scheduler").get("timestep_spacing", "leading")

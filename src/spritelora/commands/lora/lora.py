@@ -121,7 +121,7 @@ def common_dtype(lora: LoraFile) -> torch.dtype:
 
 
 def describe_losses(losses: Mapping[str, Loss], rank: int, every_layer: bool) -> str:
-    """What truncation lost, in all, by block, and of the worst or of all layers."""
+    """The loss by truncation, in all, by block, and of the worst or of all layers."""
     blocks: dict[str, dict[str, Loss]] = {}
     for name, loss in sorted(losses.items()):
         blocks.setdefault(block_of(name), {})[name] = loss

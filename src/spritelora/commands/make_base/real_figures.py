@@ -37,7 +37,7 @@ SHEET_SPRITES = 24
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured; `num_questions`: subjects of the caption test, and of the loss by size."""
+    """The extent of the figures; `num_questions`: subjects of the caption test, and of the loss by size."""
 
     num_questions: int
     num_images: int
@@ -74,7 +74,7 @@ def choose_records(lessons: Lessons, canvas: Canvas, held_out: bool, most: int) 
 
 
 def drawing_figures(pipeline: Any, lessons: Lessons, judge: RealJudge, effort: Effort, folder: Path) -> dict[str, Any]:
-    """What is judged on drawn sprites, and a contact sheet of each size."""
+    """The figures of drawn sprites, and a contact sheet of each size."""
     figures: dict[str, Any] = {}
     for canvas in (SMALL, TILE):
         unseen = choose_records(lessons, canvas, True, 10_000)
@@ -114,7 +114,7 @@ def labels_of_all(judge: RealJudge, lessons: Lessons, numbers: Sequence[int]) ->
 def judged(
     judge: RealJudge, logits: NDArray[np.float32], labels: NDArray[np.float32], limits: NDArray[np.float32], name: str
 ) -> dict[str, str]:
-    """How many of the words, and of the views, that fit are found; `name`: of what was judged."""
+    """The shares of fitting words, and of fitting views, that the judge finds; `name`: of the images judged."""
     rows: dict[str, str] = {}
     for what, among in (("words", None), ("views", FOUR_VIEWS)):
         num_right, num_asked = count_right(logits, labels, limits, judge.words, among)
@@ -123,7 +123,7 @@ def judged(
 
 
 def colour_share(pipeline: Any, lessons: Lessons, canvas: Canvas, effort: Effort) -> Share:
-    """How often a drawn sprite's two main colours hold the one that its caption asks for."""
+    """The share of drawn sprites whose two main colours hold the one that the caption asks for."""
     rng = np.random.default_rng([FIGURES_STREAM, 5, canvas.height])
     numbers = choose_records(lessons, canvas, False, 10_000)
     records = [lessons.packed.records[number] for number in numbers]

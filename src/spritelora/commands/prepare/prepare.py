@@ -76,7 +76,7 @@ def _plan(
     output: Path | None,
     ledger: Mapping[str, set[str]],
 ) -> SetPlan:
-    """What is to be written, and all findings. Raises DatasetError for errors unless bad files are to be skipped."""
+    """Plans the files to write. Raises DatasetError for errors unless bad files are to be skipped."""
     folder = Path(config.input)
     jobs = [(source, settings.reading, found.prepared.get(source.name)) for source in found.sources]
     files = settle_scales(list(map_in_order(_survey, jobs, config.workers or num_cpus())))
@@ -133,7 +133,7 @@ def _without(bad: set[str], files: Sequence[SurveyedFile]) -> list[SurveyedFile]
 
 
 def _fingerprint(config: PrepareConfig, found: Found) -> str:
-    """What decides all that is written: settings, the bytes of the originals and of what describes them."""
+    """A hash of all that decides the output: settings, and the bytes of the originals and their descriptions."""
     settings = {k: v for k, v in dataclasses.asdict(config).items() if k not in WITHOUT_EFFECT}
     problems = [[problem.kind, problem.file] for problem in found.problems]
     digest = hashlib.sha256(json.dumps([FORMAT, settings, problems]).encode())

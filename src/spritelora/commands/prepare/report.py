@@ -1,4 +1,4 @@
-"""What `prepare` says: findings by file, and what came of it."""
+"""The report of `prepare`: findings by file, and the result."""
 
 import logging
 from collections import Counter, defaultdict

@@ -15,7 +15,7 @@ from spritelora.sprites.sheets.sheet import SheetLayout
 
 @dataclass(frozen=True)
 class Settings:
-    """How images are read and fitted, and the matte asked for, None to choose one."""
+    """The settings for reading and fitting images, and the matte asked for, None to choose one."""
 
     reading: Reading
     fit: FitOptions
@@ -23,7 +23,7 @@ class Settings:
 
 
 def reading_of(config: PrepareConfig) -> Reading:
-    """How image files are read. Raises ConfigError."""
+    """The settings for reading image files. Raises ConfigError."""
     scale = None if config.scale == "auto" else _whole("scale", config.scale, "auto")
     layout = None
     if config.sheet is not None:
@@ -35,7 +35,7 @@ def reading_of(config: PrepareConfig) -> Reading:
 
 
 def fit_options_of(config: PrepareConfig) -> FitOptions:
-    """How sprites are fitted. Raises ConfigError."""
+    """The settings for fitting sprites. Raises ConfigError."""
     is_whole = config.factor not in ("auto", "each")
     factor = _whole("factor", config.factor, "auto or each") if is_whole else None
     if not config.pad and (config.factor != "auto" or config.tile):

@@ -34,7 +34,7 @@ OF_THE_SET = (METADATA, MANIFEST, REPORT)
 
 @dataclass(frozen=True)
 class SetPlan:
-    """What is to be written. `captions`: by stem. `matte`: of the whole set."""
+    """The files to write. `captions`: by stem. `matte`: of the whole set."""
 
     planned: Sequence[PlannedFile]
     captions: Mapping[str, Caption]

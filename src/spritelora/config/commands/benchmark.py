@@ -10,11 +10,10 @@ GEOMETRIES = ("tiny", "sdxl")
 
 
 class BenchmarkMode(Enum):
-    """What is measured.
-
-    `train`: steps of the training loop. `sample`: images, beside a plain diffusers pipeline where a whole model is
-    there. `command`: `train.py` from start to end, with a cold and a warm cache. `project`: what a chip that is not
-    here would take for SDXL at 1024 px. `suite`: all that is to be known of a device, within `minutes`.
+    """The kinds of measurement. `train`: steps of the training loop. `sample`: images, beside a plain diffusers
+    pipeline where a whole model is there. `command`: `train.py` from start to end, with a cold and a warm cache.
+    `project`: what a chip that is not here would take for SDXL at 1024 px. `suite`: all that is to be known of a
+    device, within `minutes`.
     """
 
     train = "train"
@@ -41,7 +40,7 @@ class BenchmarkOptim(Enum):
 
 @dataclass
 class BenchmarkConfig:
-    """What is measured, and on what."""
+    """The settings of a measurement."""
 
     mode: BenchmarkMode = key(BenchmarkMode.train, "train, sample, command, project or suite")
     model: str = key(

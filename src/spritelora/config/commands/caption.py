@@ -8,7 +8,7 @@ from spritelora.config.train.hardware_keys import Device
 
 
 class CaptionMode(Enum):
-    """What is done with the captions."""
+    """The ways of working on captions."""
 
     caption = "caption"
     validate = "validate"
@@ -26,7 +26,7 @@ class TokenizerModelConfig:
 
 @dataclass
 class CaptionConfig:
-    """What happens to which captions, and how."""
+    """The settings for work on captions."""
 
     dataset: str = key(help="folder of sprites; captions are .txt files beside them", is_place=True)
     mode: CaptionMode = key(

@@ -8,7 +8,7 @@ from spritelora.config.fields import key, section
 
 @dataclass
 class CompareConfig:
-    """What is compared, and in which order it is shown."""
+    """The settings of a comparison."""
 
     runs: list[str] = key([], "run directories, LoRA files, and folders of a multirun", is_place=True, at_least=1)
     names: list[str] = key([], "a name for each, in their order; unset: their own", text=True)

@@ -10,7 +10,7 @@ from spritelora.config.train.adapter_keys import SaveDtype
 
 
 class LoraFormat(Enum):
-    """How a LoRA file names its layers.
+    """The forms of a LoRA file, by the names of its layers.
 
     `kohya`: ComfyUI, A1111, Forge, InvokeAI and diffusers. `diffusers`: diffusers. `peft`: a folder for PEFT.
     """
@@ -22,7 +22,7 @@ class LoraFormat(Enum):
 
 @dataclass
 class ExportConfig:
-    """What to write of a run, and how."""
+    """The settings of an export."""
 
     run: str = key(MISSING, "run directory, or one of its checkpoints", is_place=True)
     format: LoraFormat = key(LoraFormat.kohya, "form of the file")

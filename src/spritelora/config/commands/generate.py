@@ -11,7 +11,7 @@ LOG = "generate.log"
 
 
 class Background(Enum):
-    """What becomes of the background."""
+    """The choices for the background."""
 
     transparent = "transparent"
     keep = "keep"
@@ -37,7 +37,7 @@ class BaseConfig:
 
 @dataclass
 class DrawConfig:
-    """How images are drawn."""
+    """The settings of drawing."""
 
     steps: int | None = key(None, "denoising steps; unset: the run's, else 25", at_least=1, at_most=1000)
     guidance: float | None = key(

@@ -11,7 +11,7 @@ from spritelora.config.train.adapter_keys import SaveDtype
 
 
 class Mode(Enum):
-    """What to do: say what files hold, add several up, or lower the rank of one."""
+    """The ways of working on LoRA files: report on them, add several up, or lower the rank of one."""
 
     inspect = "inspect"
     merge = "merge"

@@ -7,7 +7,7 @@ from spritelora.config.fields import key
 
 @dataclass
 class MakeBaseConfig:
-    """How the embedded base is made."""
+    """The settings for making the embedded base."""
 
     output: str = key("src/spritelora/assets/tiny-sdxl", "diffusers folder to write", is_place=True)
     work: str = key(

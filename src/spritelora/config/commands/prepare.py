@@ -7,7 +7,7 @@ from spritelora.config.fields import key
 
 @dataclass
 class PrepareConfig:
-    """How a folder of images becomes a data set."""
+    """The settings for making a data set of a folder of images."""
 
     input: str = key(help="folder of images, read with its sub-folders and never written to", is_place=True)
     output: str | None = key(

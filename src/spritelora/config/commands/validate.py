@@ -32,7 +32,7 @@ class ValidatedData:
 
 @dataclass
 class ValidationSampler:
-    """How images are drawn; unset: as the run drew its samples."""
+    """The settings of drawing; unset: those of the run's samples."""
 
     steps: int | None = key(None, "denoising steps; unset: the run's, or 25", at_least=1, at_most=1000)
     guidance: float | None = key(None, "classifier-free guidance, 1: none; unset: the run's, or 8", at_least=1)
@@ -53,7 +53,7 @@ class ValidationHardware:
 
 @dataclass
 class ValidateConfig:
-    """What is held against the base, and how."""
+    """The settings of a validation."""
 
     run: str | None = key(None, "run directory, or one of its checkpoints", is_place=True)
     lora: list[str] = key([], "LoRA files in any form to take instead of the run's own, added up", is_place=True)

@@ -17,7 +17,7 @@ BACKGROUNDS: dict[str, Rgb] = {"white": (255, 255, 255), "gray": (188, 190, 196)
 
 @dataclass(frozen=True)
 class SpriteSpec:
-    """What a sprite shows, in the words of its caption; a facing is empty for a subject without sides."""
+    """The content of a sprite, in the words of its caption; a facing is empty for a subject without sides."""
 
     subject: str
     colour: str

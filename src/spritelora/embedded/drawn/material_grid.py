@@ -12,7 +12,7 @@ Mask = NDArray[np.bool_]
 
 
 class Material(IntEnum):
-    """What a cell is made of; BODY is what the colour word of a caption names."""
+    """The material of a cell; BODY is the one that the colour word of a caption names."""
 
     EMPTY = 0
     BODY = 1

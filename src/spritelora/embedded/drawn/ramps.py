@@ -58,5 +58,5 @@ def ramp_of(colour: Rgb) -> tuple[Rgb, Rgb, Rgb, Rgb]:
 
 
 def luminance(colour: Rgb) -> float:
-    """How light a colour is, 0 to 1, with Rec. 601 weights on its code values."""
+    """The lightness of a colour, 0 to 1, with Rec. 601 weights on its code values."""
     return (0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]) / 255

@@ -14,7 +14,7 @@ Pixels = NDArray[np.uint8]
 
 
 class Style(StrEnum):
-    """How a sprite is painted; the value is the phrase a caption uses."""
+    """A way of painting; the value is the phrase that a caption uses."""
 
     SHADED = "shaded"
     FLAT = "flat"
@@ -38,7 +38,7 @@ def outline_of(cells: Cells) -> Mask:
 
 
 def shade_levels(cells: Cells) -> NDArray[np.float64]:
-    """How much light falls on each cell, from above left: about -1 (shadow) to 1 (light)."""
+    """The light on each cell, from above left: about -1 (shadow) to 1 (light)."""
     filled = cells != Material.EMPTY
     rows, columns = np.nonzero(filled)
     y, x = np.mgrid[0:GRID_PX, 0:GRID_PX].astype(np.float64)

@@ -1,1 +1,1 @@
-"""How the embedded base is trained from nothing."""
+"""The training of the embedded base from nothing."""

@@ -18,12 +18,12 @@ from spritelora.weight_files.container import open_tensors
 logger = logging.getLogger(__name__)
 
 DIVERGED = 4.0
-"""How many times its lowest the loss of a logged stretch may be before training stops, with the last state kept."""
+"""Training stops where the loss of a logged stretch is so many times its lowest; the last state is kept."""
 
 
 @dataclass(frozen=True)
 class StepPlan:
-    """How far and how fast to train; rates are per optimizer step."""
+    """The length and the rates of a training; rates are per optimizer step."""
 
     num_steps: int
     learning_rate: float

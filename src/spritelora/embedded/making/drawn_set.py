@@ -18,7 +18,7 @@ from spritelora.weight_files.container import read_tensors
 logger = logging.getLogger(__name__)
 
 TRAINING_STREAM, UNSEEN_STREAM = 2, 4
-"""What sets the random numbers of one purpose apart from those of another under the same seed."""
+"""Streams of random numbers, so that one purpose has others than another under the same seed."""
 
 NUM_WHITENED = 1024
 

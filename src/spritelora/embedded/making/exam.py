@@ -1,4 +1,4 @@
-"""What the base has learnt, measured by denoising alone: the caption test, and the loss on sprites it has not seen."""
+"""Measures of the base by denoising alone: the caption test, and the loss on sprites it has not seen."""
 
 import math
 from collections.abc import Sequence
@@ -74,7 +74,9 @@ def choose_captions(place: int, captions: Sequence[str], rng: np.random.Generato
 
 @torch.no_grad()
 def caption_test(parts: TinySdxl, lessons: Lessons, canvas: Canvas, held_out: bool, num_questions: int) -> Share | None:
-    """How often, of eight captions, the right one has the lowest denoising loss; None with fewer than eight subjects.
+    """The share of right answers: the right one of eight captions has the lowest denoising loss.
+
+    None with fewer than eight subjects.
 
     Every caption of a question is tried with the same noise and at the same timesteps; a tie is no right answer.
     """

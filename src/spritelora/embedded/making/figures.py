@@ -1,4 +1,4 @@
-"""What a finished base is worth, in numbers."""
+"""Figures of a finished base."""
 
 import json
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ NUM_UNSEEN = 512
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the judged images are drawn."""
+    """The settings for drawing the judged images."""
 
     samples_per_pair: int
     num_steps: int
@@ -101,7 +101,7 @@ def split_cells(images: Images) -> Images:
 
 
 def cell_spread(images: Images) -> float:
-    """How far colours stray inside a sprite pixel: the median over all cells of the standard deviation, in code values.
+    """The spread of colours inside a sprite pixel: the median over all cells of the standard deviation, in code values.
 
     The deviation is taken over the 8 x 8 pixels of a cell and averaged over the three channels.
     """

@@ -59,7 +59,7 @@ class RealJudge(nn.Module):
 
 
 def words_of(record: Record) -> set[str]:
-    """What may be judged of a record: the words of its name, its kinds and its view."""
+    """The words of a record that may be judged: those of its name, its kinds and its view."""
     phrases = {*record.name.split(), *record.kinds} - NOT_JUDGED
     return phrases | ({record.view} if record.view else set())
 
@@ -138,7 +138,7 @@ def count_right(
     logits: NDArray[np.float32], labels: NDArray[np.float32], limits: NDArray[np.float32], words: Sequence[str],
     among: Sequence[str] | None = None,
 ) -> tuple[int, int]:  # fmt: skip
-    """How many of the words that fit are found, and how many fit; `among`: of these words alone, else all but views."""
+    """Counts the fitting words that are found, and all that fit; `among`: of these words alone, else all but views."""
     chosen = np.array([word in among if among else word not in FOUR_VIEWS for word in words])
     fits = (labels == 1) & chosen
     return int((fits & (logits > limits)).sum()), int(fits.sum())

@@ -48,7 +48,7 @@ CELLS_A_STEP = 8192
 
 
 def batch_size(canvas: Canvas, cells_a_step: int) -> int:
-    """How many sprites a step on a canvas takes."""
+    """The number of sprites in a step on a canvas."""
     return max(1, cells_a_step // canvas.num_cells)
 
 

@@ -13,7 +13,7 @@ Pixels = NDArray[np.uint8]
 
 WORN = {"cloak": 0.25, "boots": 0.6, "legs": 0.6, "body": 0.85, "gloves": 0.3, "beard": 0.05, "hair": 0.5,
         "head": 0.45, "hand1": 0.65, "hand2": 0.4}  # fmt: skip
-"""How often a character wears a part of each layer."""
+"""The share of characters that wear a part of each layer."""
 
 ORDER = ("cloak", "base", "boots", "legs", "body", "gloves", "beard", "hair", "head", "hand1", "hand2")
 """From the back to the front."""
@@ -58,7 +58,7 @@ class Wardrobe:
         return sprite, Subject(name, (), ("person",), hand=hand, details=tuple(said))
 
     def phrase(self, layer: str, number: int) -> str:
-        """What a caption says of a part."""
+        """The words of a caption for a part."""
         record = self.packed.records[number]
         if layer in BY_COLOUR:
             found = colours_of(self.packed.sprite(number)) or [""]

@@ -1,4 +1,4 @@
-"""What a training step shows: sprites on canvases with captions, each a pure function of (seed, step, sample)."""
+"""Training samples: sprites on canvases with captions, each a pure function of (seed, step, sample)."""
 
 from dataclasses import dataclass, replace
 
@@ -136,7 +136,7 @@ class Lessons:
         return Lesson(lay(sprite, ground.paint(canvas), int(top), int(left)), caption)
 
     def choose_ground(self, subject: Subject, canvas: Canvas, rng: np.random.Generator) -> Ground:
-        """What is behind a sprite: white, another plain colour, or a floor of tiles."""
+        """Chooses the ground behind a sprite: white, another plain colour, or a floor of tiles."""
         if rng.random() < PLAIN_WHITE:
             return Ground("white", np.full((1, 1, 3), 255, np.uint8))
         if self.tiles and min(canvas.height, canvas.width) >= 16 and rng.random() < 0.15:

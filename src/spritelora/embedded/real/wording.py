@@ -25,7 +25,7 @@ OWN_WORDS = (
 
 @dataclass(frozen=True)
 class Subject:
-    """What a caption says. `ground`: the words for what is behind the sprite; `size`: small, large or empty."""
+    """The content of a caption. `ground`: the words for the ground behind the sprite; `size`: small, large or empty."""
 
     name: str
     colours: tuple[str, ...] = ()
@@ -38,7 +38,7 @@ class Subject:
 
 
 def subject_of(record: Record) -> Subject:
-    """What is to be said of a record, whatever is behind it."""
+    """The content of a record's caption, without the ground."""
     kinds = (
         (*record.kinds, "full tile") if record.is_opaque and not record.name.startswith("portrait") else record.kinds
     )

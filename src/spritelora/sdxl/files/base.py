@@ -60,7 +60,7 @@ class BaseModel:
 
     @property
     def title(self) -> str:
-        """What it is called where folders of this machine do not belong."""
+        """The model's name without the folders of this machine."""
         return self.folder.name if Path(self.name).exists() else self.name
 
     @property
@@ -174,7 +174,7 @@ def check_is_sdxl(base: BaseModel) -> None:
 
 
 def read_prediction(base: BaseModel, asked: Prediction) -> Prediction:
-    """What the UNet predicts: as asked, or as the model's scheduler says."""
+    """The UNet's kind of prediction: as asked, or as the model's scheduler says."""
     if asked is not Prediction.auto:
         return asked
     return Prediction(base.config("scheduler").get("prediction_type", "epsilon"))
@@ -208,7 +208,7 @@ def empty_unet(base: BaseModel) -> Unet:
 
 
 def convert_unet(base: BaseModel, convert: Callable[[str, Tensor], T]) -> dict[str, T]:
-    """What `convert` makes of each of the UNet's weights, mapped from its file, by its name, one after the other.
+    """The UNet's weights by name, each mapped from its file and converted, one after the other.
 
     Raises WeightsError where they are not those of the UNet that the configuration describes.
     """

@@ -1,4 +1,4 @@
-"""What a single file holds, read from its header alone, and whether that is SDXL."""
+"""The contents of a single file by its header alone, and whether that is SDXL."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

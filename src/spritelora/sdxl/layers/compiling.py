@@ -10,7 +10,7 @@ from spritelora.errors import TrainingError, first_line
 from spritelora.sdxl.files.base import Unet
 
 MOST_KINDS = 64
-"""How many forms of one block are compiled, of other widths, shapes and adapters; torch gives up after 8."""
+"""Forms of one block that are compiled (widths, shapes, adapters); torch gives up after 8."""
 
 
 def compile_blocks(unet: Unet) -> None:

@@ -36,7 +36,7 @@ def _checkpoint(block: nn.Module, *args: Any) -> Any:
 
 
 def _blocks(unet: Unet) -> Iterator[nn.Module]:
-    """What diffusers can compute again, in the order of the forward pass: all but the first in the middle."""
+    """The blocks that diffusers can compute again, in the forward pass's order: all but the first in the middle."""
     middle: Any = unet.mid_block
     for part in (unet.down_blocks, middle, unet.up_blocks):
         for block in part.modules():

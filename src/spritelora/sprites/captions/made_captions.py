@@ -19,7 +19,7 @@ TEMPLATE_FIELDS = {
     "folders": "words of all its folders, outermost first, commas between",
     "words": "what else is known of the sprite, such as the tag of an animation, commas between",
 }
-"""What a template may name in braces, and what stands for it."""
+"""The words that a template may have in braces, with their meaning."""
 
 FEW_PHRASES = 5
 """Up to here all orders of phrases are listed, at most 120."""

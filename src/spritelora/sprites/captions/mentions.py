@@ -9,7 +9,7 @@ LONGEST_NAME = 255
 
 
 def image_mentions(text: str) -> Iterator[str]:
-    """What stands before and with each suffix of an image, back to a quote, bracket, comma or line break.
+    """The text before each suffix of an image and the suffix, back to a quote, bracket, comma or line break.
 
     It may be a path, or have words before it. In time linear in the text, for a pattern that begins anywhere is not.
     """

@@ -17,7 +17,7 @@ from spritelora.sprites.names import printable
 METADATA_FILES = ("metadata.jsonl", "metadata.csv")
 DELIMITERS = ",;\t|"
 SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n")
-"""What Excel writes before a table."""
+"""The line that Excel writes before a table."""
 
 IMAGE_CELL = re.compile(r".*\.(a?png|jpe?g|webp|bmp|gif)", re.IGNORECASE)
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -187,7 +187,7 @@ def _error(name: str, message: str) -> Finding:
 
 
 def differing(captions: Iterable[tuple[str, str]]) -> str | None:
-    """What to say where several places give an image different captions; the first is the one taken."""
+    """A message for images that have different captions in several places; the first one is taken."""
     (first, taken), *others = captions
     against = [place for place, text in others if text != taken]
     if not against:

@@ -1,4 +1,4 @@
-"""What is wrong with the captions of a set, one by one and together."""
+"""Findings on captions, each alone and all together."""
 
 import re
 from collections import defaultdict

@@ -22,7 +22,7 @@ Two sprites with 4 % of the pixels changed share about 0.6 of their runs, and mi
 """
 
 LATEST = 12
-"""How many sprites of one sketch number are remembered: what all sprites of a set share tells nothing."""
+"""Sprites remembered for each sketch number; a number that all sprites of a set share tells nothing."""
 
 
 @dataclass
@@ -58,7 +58,7 @@ def find_duplicates(sprites: Mapping[str, Pixels]) -> list[Finding]:
 
 
 def num_different(first: Content, second: Content) -> int:
-    """How many pixels differ between two sprites laid over one another, under the best flip and of the best corner."""
+    """The number of pixels that differ between two sprites laid over one another, for the best flip and corner."""
     counts = (
         _differing(first.codes, flip, offset, (first.background, second.background))
         for flip in flips(second.codes)

@@ -1,4 +1,4 @@
-"""What tells native sprites apart, small enough to be kept for ten thousand of them."""
+"""Fingerprints of native sprites, small enough to keep ten thousand of them."""
 
 import hashlib
 from dataclasses import dataclass

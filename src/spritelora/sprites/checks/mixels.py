@@ -18,7 +18,7 @@ WINDOW_STEPS = (1, 2, 4, 8, 16)
 SMALLEST_WINDOW = 8
 
 CHANCE = 1e-5
-"""How probable a find may be among corners that fall anywhere."""
+"""The largest probability of a finding among corners that fall anywhere."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What is wrong with the pixels of one image."""
+"""Findings on the pixels of one image."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -108,13 +108,13 @@ def uneven_scale(view: View) -> Found | None:
 
 
 def run_lengths(packed: Packed) -> NDArray[np.intp]:
-    """How many pixels of one colour follow each other along the rows, runs at the image's border left out."""
+    """Lengths of the runs of one colour along the rows, in pixels, without the runs at the image's border."""
     rows, columns = np.nonzero(packed[:, 1:] != packed[:, :-1])
     return np.diff(columns)[np.diff(rows) == 0]
 
 
 def inner_differences(view: View) -> NDArray[np.int16]:
-    """How far pixels within a native pixel are from its colour, its border left out; 1-D, in the largest channel."""
+    """Distances of pixels within a native pixel to its colour, without its border; 1-D, in the largest channel."""
     factor, margin = view.scale.factor, max(1, view.scale.factor // 4)
     axes: list[tuple[NDArray[np.intp], NDArray[np.intp]]] = []
     for length, offset in zip(view.image.shape[1::-1], view.scale.offset, strict=True):

@@ -1,4 +1,4 @@
-"""What is wrong with a set of sprites that no single one of them shows."""
+"""Findings on a set of sprites that no single sprite shows."""
 
 from collections import Counter
 from collections.abc import Mapping

@@ -36,7 +36,7 @@ def is_between(first: NDArray[np.int16], middle: NDArray[np.int16], last: NDArra
 
 
 def lone_mixtures(native: Pixels, packed: Packed) -> tuple[int, int]:
-    """How many opaque pixels mix their two neighbours in a colour used at most twice, and how many edges there are.
+    """Counts the opaque pixels that mix their two neighbours in a colour used at most twice, and the edges.
 
     A shading ramp lies between its neighbours too, but an artist uses its colours again and again.
     """
@@ -55,7 +55,7 @@ def lone_mixtures(native: Pixels, packed: Packed) -> tuple[int, int]:
 
 
 def soft_borders(image: Pixels, native: Pixels, scale: NativeScale) -> tuple[int, int]:
-    """How many places where two contrasting native pixels meet have a mixture beside them, and how many there are.
+    """Counts the places where two contrasting native pixels meet with a mixture beside them, and all such places.
 
     Counted along rows and along columns.
     """

@@ -1,4 +1,4 @@
-"""How a sprite is painted, in numbers: its colours by cells of OKLab, and measures that do not depend on its hue."""
+"""The style of a sprite in numbers: its colours by cells of OKLab, and measures that do not depend on its hue."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ MEASURES: dict[str, float] = {
     "lightness of the outline against the inside": 0.12,
     "size": 0.5,
 }
-"""What is measured, and the difference of each that is plain to see: one unit. Counts and sizes are in octaves."""
+"""Each measure with one unit of it, a difference that is plain to see. Counts and sizes are in octaves."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def _changes(image: Lab, is_drawn: NDArray[np.bool_]) -> list[float]:
 
 
 def _outline_contrast(lightness: NDArray[np.float64], is_drawn: NDArray[np.bool_]) -> float:
-    """How much lighter the inside is than the outermost pixels."""
+    """Lightness of the inside minus that of the outermost pixels."""
     padded = np.pad(is_drawn, 1)
     inside = is_drawn & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     rim = is_drawn & ~inside

@@ -116,7 +116,7 @@ def _strangers(names: Sequence[str], measures: Vectors, colours: Vectors) -> lis
 
 
 def _difference(strange: Vectors) -> str:
-    """What stands out most, in words."""
+    """The largest differences, in words."""
     most = np.argsort(-np.abs(strange))[:2]
     return ", ".join(f"{'higher' if strange[i] > 0 else 'lower'} {list(MEASURES)[i]}" for i in most)
 

@@ -22,7 +22,7 @@ MAX_TEXT, MAX_PATH = 64 * 1024, 1024
 MAX_PIXELS, MAX_SIDE_PX = limits.SPRITE_PIXELS.most, limits.SIDE_PX.most
 MAX_LISTED = 10
 LINE_ENDS = re.compile(r"[\x7f-\x9f\u2028\u2029]")
-"""What ends a line for Unicode or a terminal, and is no JSON escape already."""
+"""Characters that end a line for Unicode or a terminal, and that JSON does not escape."""
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,7 @@ FIELDS: dict[str, Callable[[object], Any]] = {
     "findings": _texts,
     "mask_sha256": _or_none(_hash),
 }
-"""How each field of `PreparedSprite` is read from JSON; ValueError for anything but its own kind."""
+"""The reader of each field of `PreparedSprite` from JSON; it raises ValueError for another type."""
 
 MAY_BE_MISSING = {
     field.name for field in dataclasses.fields(PreparedSprite) if field.default is not dataclasses.MISSING

@@ -23,7 +23,7 @@ REMEDY = f"prepare the set again, or remove its {MANIFEST} to have all its image
 
 
 class Sizing(Enum):
-    """How a set was enlarged: by one factor, each sprite by its own, or each axis of each sprite by its own."""
+    """The enlargement of a set: by one factor, each sprite by its own, or each axis of each sprite by its own."""
 
     one = "one factor"
     each = "each its own"
@@ -70,7 +70,7 @@ class NativeSprite:
 
 @dataclass(frozen=True)
 class PreparedFolder:
-    """What the manifests of a folder say: of its images by name, and of which images that are gone."""
+    """The manifests of a folder: their entries by image, and the entries whose images are gone."""
 
     images: Mapping[str, Prepared]
     gone: Set[str]

@@ -1,4 +1,4 @@
-"""What prepared files are called: flat, readable, unique on every file system, with kohya's folders kept."""
+"""Names of prepared files: flat, readable, unique on every file system, with kohya's folders kept."""
 
 import re
 from collections.abc import Iterable

@@ -105,7 +105,7 @@ def refuse(folder: Path, problems: Sequence[str]) -> None:
 
 
 def survey_folder(folder: Path) -> Found:
-    """What a folder holds, good and bad.
+    """Reads the images and captions of a folder, good and bad.
 
     Captions come from `.txt`, `.caption`, `metadata.jsonl` and `metadata.csv`, in this order; files that seem to hold
     others are named. Folders named `10_knight` repeat their images 10 times. Raises DatasetError where there is no such
@@ -158,7 +158,7 @@ def _to_mend(file: Path, name: str, texts: Sequence[Path]) -> Source:
 
 
 def _origin(name: str, prepared: Mapping[str, Prepared]) -> str:
-    """What an image was cut from, which decides its group; the image itself where it was not prepared."""
+    """The image that an image was cut from, which decides its group; itself where it was not prepared."""
     record = prepared[name].record if name in prepared else None
     return (record and (record.group or record.source)) or name
 

@@ -234,7 +234,7 @@ def _read_prepared(source: Source, prepared: Prepared, side_px: int) -> Captione
 
 
 def _canvas_problems(folder: Path, prepared: Iterable[Prepared], side_px: int) -> list[str]:
-    """What to say of sets on canvases that cannot be trained."""
+    """Messages about sets on canvases that cannot be trained."""
     canvases = sorted({p.record.canvas for p in prepared})
     if all(width == height for width, height in canvases):
         return []

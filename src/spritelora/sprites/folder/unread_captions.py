@@ -73,7 +73,7 @@ def _names_of(image: str) -> tuple[str, str]:
 
 
 def _names_in(file: Path) -> Iterator[str]:
-    """What may be names of images in a table, in lower case; of JSON also names without suffix."""
+    """Possible names of images in a table, in lower case; in JSON also names without suffix."""
     if BINARY_TABLE.fullmatch(file.name):
         return
     try:

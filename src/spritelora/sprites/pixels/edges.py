@@ -48,13 +48,13 @@ def spacing(positions: NDArray[np.intp]) -> int:
 
 
 def distance(first: NDArray[np.integer], second: NDArray[np.integer]) -> NDArray[np.int16]:
-    """How far colours are apart in their largest channel, alpha included where there is one. Both: (..., C)."""
+    """Distances of colours in their largest channel, alpha included where there is one. Both: (..., C)."""
     steps = np.abs(first.astype(np.int16) - second)
     return functools.reduce(np.maximum, (steps[..., channel] for channel in range(steps.shape[-1])))
 
 
 def edge_planes(image: Pixels) -> list[Plane]:
-    """What edges are sought in: lightness (Rec. 601, hidden colour as black), and alpha where it varies; (H, W)."""
+    """Planes to find edges in, (H, W): lightness (Rec. 601, hidden colour as black), and alpha where it varies."""
     red, green, blue = (image[..., channel].astype(np.uint16) for channel in range(3))
     light = ((77 * red + 150 * green + 29 * blue) >> 8).astype(np.int16)
     alpha = image[..., 3].astype(np.int16)
@@ -62,7 +62,7 @@ def edge_planes(image: Pixels) -> list[Plane]:
 
 
 def edge_profile(planes: list[Plane]) -> Profile:
-    """How much edge lies at each x: steps over `NOISE_STEP` that are the largest of their place, summed over rows.
+    """The amount of edge at each x: steps over `NOISE_STEP` that are the largest of their place, summed over rows.
 
     `planes`: (H, W) each. Returns (W,); entry x belongs to the boundary between x - 1 and x.
     """

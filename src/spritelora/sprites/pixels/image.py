@@ -20,7 +20,7 @@ from spritelora.sprites.pixels.modes import Pixels, is_deep, read_deep, settle_c
 LATENT_PX = 8
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
-"""What is decoded, and nothing else: Pillow would hand an EPS file to Ghostscript, whatever its name."""
+"""The formats that are decoded, and no others: Pillow would hand an EPS file to Ghostscript, whatever its name."""
 
 EXTENSIONS = {
     ".png": "PNG", ".apng": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP", ".gif": "GIF",
@@ -32,7 +32,7 @@ MARKS = {
     "BMP": re.compile(rb"BM"),
     "GIF": re.compile(rb"GIF8[79]a"),
 }
-"""How a file of each format begins."""
+"""The first bytes of a file of each format."""
 
 
 def read_sprite(file: Path, most: limits.Limit = limits.SPRITE_PIXELS) -> Pixels:

@@ -67,7 +67,7 @@ def _clearance_of_many(candidates: NDArray[np.int64], present: NDArray[np.int16]
 
 
 def _num_in_box(counts: NDArray[np.int32], lowest: NDArray[np.int64], highest: NDArray[np.int64]) -> NDArray[np.int32]:
-    """How many colours lie from `lowest` to `highest` (N, 3), both within."""
+    """Counts the colours from `lowest` to `highest` (N, 3), both included."""
     below, above = np.clip(lowest, 0, 256), np.clip(highest + 1, 0, 256)
     total = np.zeros(len(lowest), dtype=np.int32)
     for corner in np.ndindex(2, 2, 2):

@@ -42,7 +42,7 @@ def to_rgba(image: Image.Image) -> Pixels:
 
 
 def raw_mode(image: Image.Image) -> str:
-    """How the samples of a PNG lie in its file; empty once it is loaded."""
+    """Pillow's name for the layout of a PNG's samples in its file; empty once it is loaded."""
     tiles = image.tile if isinstance(image, ImageFile.ImageFile) else []
     return str(tiles[0][3]) if tiles else ""
 

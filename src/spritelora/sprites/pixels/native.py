@@ -49,7 +49,7 @@ SOFT_STEP = 6
 
 @dataclass(frozen=True)
 class NativeScale:
-    """How an image was enlarged from its native pixels.
+    """The enlargement of an image from its native pixels.
 
     `factor`: image pixels to a native pixel, 1 where no enlargement was found. `offset`: x and y of the first whole
     native pixel's left and upper edge, 0 to factor - 1; above 0 the image begins within a native pixel.
@@ -143,7 +143,7 @@ def stands_out(profile: Profile, offset: int, coarse: int, fine: int) -> bool:
 def grid_confidence(
     profiles: tuple[Profile, Profile], grids: list[Grid], factor: int, shares: dict[int, float]
 ) -> float:
-    """How sure a grid is: by the share of edges it keeps, its lines that bear any, and its nearest rival."""
+    """The confidence in a grid: by the share of edges it keeps, its lines that bear any, and its nearest rival."""
     lines = [int((p[g.offset :: factor] > 0).sum()) for p, g in zip(profiles, grids, strict=True)]
     if min(lines) < MIN_LINES:
         return 0.0
@@ -155,7 +155,7 @@ def grid_confidence(
 
 
 def drawn_confidence(image: Pixels, packed: Packed) -> float:
-    """How much an image without enlargement looks drawn: few colours, flat places, hard steps.
+    """The confidence that an image without enlargement is drawn: few colours, flat places, hard steps.
 
     0 for noise, gradients and photographs. Of a large image every second, third, ... row is read.
     """

@@ -48,6 +48,6 @@ def nearest_distance(colours: NDArray[np.uint8], palette: NDArray[np.uint8]) -> 
 
 
 def palette_distance(images: Pixels, palette: NDArray[np.uint8]) -> float:
-    """How far the pixels of images (..., 3) lie from a palette (K, 3): the mean distance to the nearest colour."""
+    """The mean distance of the pixels of images (..., 3) to the nearest colour of a palette (K, 3)."""
     colours, counts = count_colours(images)
     return float(np.average(nearest_distance(colours, palette), weights=counts))

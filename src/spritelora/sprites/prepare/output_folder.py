@@ -24,7 +24,7 @@ MOST_NAMED = 5
 
 @dataclass(frozen=True)
 class State:
-    """What a finished run left.
+    """The record that a finished run leaves.
 
     `files`: name to SHA-256 of each file written. `kept`: of captions that others wrote, or nobody (None).
     """
@@ -185,6 +185,6 @@ def finish(folder: Path, state: State) -> None:
 
 
 def cannot_write(file: Path, error: OSError) -> str:
-    """What to say where writing failed."""
+    """The error for a file that could not be written."""
     reason = error.strerror or type(error).__name__
     return f"{file}: cannot be written ({reason}); make room or give another output, then run the same command again"

@@ -27,12 +27,12 @@ Pair3 = tuple[int, int, int]
 
 MOST_NAMED = 5
 FAR_LARGER = 4
-"""How many times the set's factor most sprites could have before the largest ones are pointed out."""
+"""Most sprites could have so many times the set's factor before the largest ones are named."""
 
 
 @dataclass(frozen=True)
 class FitOptions:
-    """How sprites are fitted. `factor`: None for the largest one, of the whole set or of `each` sprite."""
+    """The settings for fitting sprites. `factor`: None for the largest one, of the whole set or of `each` sprite."""
 
     side_px: int
     factor: int | None = None

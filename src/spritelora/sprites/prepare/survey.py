@@ -1,4 +1,4 @@
-"""What the image files of a set hold, learned before anything is written: sprites, scales, sizes, colours."""
+"""Surveys the image files of a set before anything is written: sprites, scales, sizes, colours."""
 
 import copy
 import dataclasses
@@ -36,7 +36,7 @@ _decoded: Recent[Images] = Recent(DECODED_BYTES, lambda images: sum(pixels.nbyte
 
 @dataclass(frozen=True)
 class Reading:
-    """How image files are read: sheets, animations, and the scale where the user told it."""
+    """The settings for reading image files: sheets, animations, and the scale where the user gave it."""
 
     layout: SheetLayout | None = None
     all_frames: bool = False
@@ -72,7 +72,7 @@ class SurveyedFile:
 
 
 def label(source: str, tag: str) -> str:
-    """What a sprite is called in findings: its file, and for one of several its tag."""
+    """The name of a sprite in findings: its file, and for one of several its tag."""
     return f"{source}:{tag}" if tag else source
 
 

@@ -27,7 +27,7 @@ class Caption:
 
 @dataclass(frozen=True)
 class WriteJob:
-    """What a worker needs to make a file's images. `captions`: by stem. `findings`: kinds by label."""
+    """The work on one file's images. `captions`: by stem. `findings`: kinds by label."""
 
     planned: PlannedFile
     reading: Reading

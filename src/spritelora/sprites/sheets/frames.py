@@ -14,7 +14,7 @@ ANIMATED = ("PNG", "WEBP", "GIF")
 
 
 def count_frames(file: Path) -> int:
-    """How many frames an image file says it has. Raises DatasetError as `read_sprite`."""
+    """The number of frames that an image file says it has. Raises DatasetError as `read_sprite`."""
     with open_image(file) as image:
         return _num_frames(image)
 

@@ -17,7 +17,7 @@ from spritelora.sprites.sheets.sheet_index import read_index
 
 @dataclass(frozen=True)
 class SheetLayout:
-    """How a sheet is divided, in pixels. `cell`: width and height, None to find the cells by their gaps."""
+    """The division of a sheet, in pixels. `cell`: width and height, None to find the cells by their gaps."""
 
     cell: tuple[int, int] | None
     margin: int = 0

@@ -1,4 +1,4 @@
-"""What a data file says of a sheet: where its frames lie, and what they are called; cut out and named."""
+"""The places and names of a sheet's frames in its data file; frames cut out and named."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class SheetFrame:
 
 @dataclass(frozen=True)
 class SheetData:
-    """What a data file says of its sheet.
+    """The contents of a sheet's data file.
 
     `places`: the tags that each frame lies in. `note`: why tags were left off, empty where none were. `image`: the
     sheet's name; `size`: its pixels; None where it says nothing.
@@ -89,7 +89,7 @@ def cut_frames(sheet: Pixels, data: SheetData) -> list[Pixels]:
 
 
 def name_frames(data: SheetData, stem: str) -> list[tuple[str, tuple[str, ...]]]:
-    """What tells each frame from the others (`walk_2`), and words for its caption from its tags and its name.
+    """A tag for each frame that no other has (`walk_2`), and words for its caption from its tags and its name.
 
     `stem`: of the sheet's file; words that it has are not said again. A frame in several tags is named by the
     shortest.

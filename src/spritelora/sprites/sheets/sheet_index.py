@@ -50,7 +50,7 @@ class _Candidate:
 
 
 def read_index(file: Path, image: str) -> SheetData | None:
-    """What a data file says of a sheet, None where it is of another kind or describes others.
+    """Reads a sheet's data file; None where it is of another kind or describes other sheets.
 
     `image`: the sheet's file name. Raises DatasetError that names the file for what is not well formed.
     """

@@ -1,4 +1,4 @@
-"""What the device does within a step: shares of its kernels, gaps between them, and waits of the processor for it."""
+"""The device's work within a step: shares of its kernels, gaps between them, and waits of the processor for it."""
 
 import re
 from collections import Counter
