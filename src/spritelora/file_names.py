@@ -14,7 +14,7 @@ from spritelora.errors import ConfigError
 UNSAFE = re.compile(r'[\x00-\x1f\x7f\ud800-\udfff<>:"|?*\\/]')
 PORTS = {f"{kind}{number}" for kind in ("com", "lpt") for number in "0123456789¹²³"}
 DEVICES = {"con", "prn", "aux", "nul", "conin$", "conout$"} | PORTS
-"""What Windows calls devices, with any suffix. Source: Naming Files, Paths, and Namespaces, learn.microsoft.com."""
+"""Names of devices on Windows, with any suffix. Source: Naming Files, Paths, and Namespaces, learn.microsoft.com."""
 
 LONGEST_NAME = 150
 """Bytes of a name that is made here; file systems end at 255, and suffixes are to follow."""

@@ -20,7 +20,7 @@ class Limit:
             raise self.error(**{"found": f"{number:,}", **facts})
 
     def error(self, **facts: object) -> ValueError:
-        """What is raised for more."""
+        """The error for more."""
         return ValueError(self.message.format(**{"most": f"{self.most:,}", **facts}))
 
 

@@ -76,7 +76,7 @@ def prepare_libraries() -> None:
 
 @contextmanager
 def quick_imports() -> Iterator[None]:
-    """What is imported within it stays to the end of the process, and the garbage collector never looks at it.
+    """Keeps the garbage collector from what is imported within it, which stays to the end of the process.
 
     Else it goes through all that has been imported again and again, and once more at the end: a third of a command
     that does nothing but import. Where torch is there already, as in a sweep's second job, nothing changes.

@@ -1,4 +1,4 @@
-"""How a command is typed and started: `python train.py` in a checkout, `spritelora train` where it is installed."""
+"""Commands as they are typed and started: `python train.py` in a checkout, `spritelora train` where it is installed."""
 
 import os
 import shlex
@@ -18,7 +18,7 @@ def options_root() -> Path:
 
 
 def typed(command: str, *words: str) -> str:
-    """What to type for a command, in the way that this process was started.
+    """A command as a user types it, in the way that this process was started.
 
     `command`: its name, such as train. `words`: what follows it, quoted here where a shell needs it.
     """

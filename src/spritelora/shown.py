@@ -3,10 +3,10 @@
 import re
 
 OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""What moves a terminal's cursor, breaks its lines or turns the direction of a text, but for tabs and line feeds."""
+"""Characters that move a terminal's cursor, break its lines or turn a text's direction; not tabs and line feeds."""
 
 OWN_SEQUENCES = re.compile(r"\r|\x1b\[\d*[AK]")
-"""What progress bars are drawn with."""
+"""The sequences that progress bars are drawn with."""
 
 
 def printable(name: object) -> str:

@@ -11,7 +11,7 @@ from typing import Any, TextIO, cast
 from spritelora.shown import harmless
 
 ERROR = "error: "
-"""How a message of a command's end begins: no progress bar is drawn in it."""
+"""The start of a command's last message: no progress bar is drawn in it."""
 
 
 class LastingStream:

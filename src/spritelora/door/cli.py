@@ -92,7 +92,7 @@ class Command:
 
     @property
     def purpose(self) -> str:
-        """What it does, and an example of how it is typed."""
+        """The command's purpose, with an example."""
         return f"{self.summary}:  {typed(self.name)} {self.example}".rstrip()
 
     @property
@@ -199,7 +199,7 @@ def _start(command: Command) -> None:
 
 
 def _check_of_folder(command: Command, config: DictConfig, log_name: str) -> Callable[[Path], None]:
-    """What refuses a folder that holds files, but of a run that goes on in its own."""
+    """A function that refuses a folder with files in it, but for a run that goes on in its own."""
 
     def check(folder: Path) -> None:
         resumed = config.get("resume")

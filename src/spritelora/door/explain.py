@@ -21,7 +21,7 @@ from spritelora.config.values import empty_problem, keys_below, section_problem
 from spritelora.door.own_options import yaml_problem
 
 TYPE_WORDS = {"bool": "true or false", "float": "a number with a point, as 0.5"}
-"""What may be typed for a key that takes several types."""
+"""Words for the types of a key that takes several."""
 SEARCH_KEYS = dataclasses.fields(OptunaSweeperConf)
 
 
@@ -57,7 +57,7 @@ def without_environment(text: str) -> str:
 
 
 def _explain_key(cause: OmegaConfBaseException, where: str, schema: type[Any], groups: Collection[str]) -> str:
-    """What is wrong with a key or its value. `where`: the file that has it, as the end of a name."""
+    """The message for a wrong key or value. `where`: the file that has it, as the end of a name."""
     name, kinds, said = str(cause.full_key), schema_paths(schema), str(cause).splitlines()[0]
     if isinstance(cause, ConfigKeyError | ConfigAttributeError):
         return f"unknown key '{name}'{where}: {suggest(name, _all_paths(schema))}"

@@ -1,4 +1,4 @@
-"""How a command logs: one event, one line."""
+"""The logging of a command: one event, one line."""
 
 import logging
 import sys

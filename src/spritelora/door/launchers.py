@@ -1,4 +1,4 @@
-"""What a sweep's launcher and sweeper need: their packages, and for jobs side by side a GPU each."""
+"""The needs of a sweep's launcher and sweeper: their packages, and for jobs side by side a GPU each."""
 
 import logging
 import os
@@ -56,7 +56,7 @@ def check_jobs_at_once(hydra: DictConfig, device: str) -> None:
 
 
 def jobs_at_once() -> int:
-    """How many jobs joblib runs side by side: one for each GPU, two on a machine without."""
+    """The number of jobs that joblib runs side by side: one for each GPU, two on a machine without."""
     return len(visible_gpus()) or JOBS_WITHOUT_GPU
 
 

@@ -21,7 +21,7 @@ from spritelora.files import read_start
 
 _yaml: Any = yaml  # its annotations are partial
 RESOLVERS = ("place", "run_dir", "temp_dir", "share", "jobs_at_once", "gpus_per_job", "now")
-"""What our own files compute; `${hydra:job.num}` apart."""
+"""The resolvers of our own files; `${hydra:job.num}` apart."""
 INTERPOLATION = re.compile(
     r"\$\{(?!\s*[A-Za-z_][\w.]*\s*\}|\s*(?:" + "|".join(RESOLVERS) + r")\s*:|\s*hydra:job\.num\s*\})"
 )
@@ -83,7 +83,7 @@ def check_option(file: Path, parts: tuple[str, ...]) -> None:
 
 
 def yaml_problem(error: yaml.YAMLError, file: Path | None = None) -> str:
-    """What is said of a file that is no YAML: where, and what stands there."""
+    """The message for a file that is no YAML: the place, and the text there."""
     mark: yaml.Mark | None = getattr(error, "problem_mark", None)
     where = f", line {mark.line + 1}" if mark else ""
     said = str(getattr(error, "problem", None) or "it is damaged").replace("'\\t'", "a tab")
@@ -143,7 +143,7 @@ def _read(file: Path, content: bytes) -> Any:
 
 
 def _count(node: yaml.Node | None, known: dict[int, int], level: int) -> int:
-    """How many values a node stands for, with those that it repeats by name. Raises ValueError for too many."""
+    """Counts the values of a node, with those that it repeats by name. Raises ValueError for too many."""
     if node is None or id(node) in known:
         return 0 if node is None else known[id(node)]
     limits.OPTION_LEVELS.check(level)
@@ -160,7 +160,7 @@ def _count(node: yaml.Node | None, known: dict[int, int], level: int) -> int:
 
 
 def _problems(node: Any, path: str = "") -> Iterator[str]:
-    """What a file holds besides settings."""
+    """The parts of a file that are no settings."""
     if path == "" and isinstance(node, dict):
         yield from _wrong_defaults(cast(dict[Any, Any], node).get("defaults"))
     if isinstance(node, dict):

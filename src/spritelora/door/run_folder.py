@@ -22,7 +22,7 @@ from spritelora.locks import LockedError, held
 from spritelora.runs.output import LOCK, is_occupied, is_unused
 
 TRIES = 100
-"""How often a folder is made again that another process has removed at the same moment."""
+"""A folder is made again so often where another process has removed it at the same moment."""
 
 
 class RunInUse(TrainingError):

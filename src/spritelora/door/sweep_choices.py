@@ -1,4 +1,4 @@
-"""What a command line and its experiment go over, checked before any job starts."""
+"""The choices of a sweep on the command line and in its experiment, checked before any job starts."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ from spritelora.errors import ConfigError
 
 
 def swept_by_files(line: CommandLine, config_dir: Path, name: str) -> list[str]:
-    """What an experiment sweeps over, by the settings of Hydra's sweeper, where the command line does not settle it.
+    """The sweep of an experiment, by the settings of Hydra's sweeper, where the command line does not settle it.
 
     Raises ConfigError for launchers and sweepers that are not installed, for an interval that no sweeper can go
     over, and for a sweep without -m.

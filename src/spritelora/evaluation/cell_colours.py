@@ -51,7 +51,7 @@ def snap(image: Pixels, grid: Grid) -> Pixels:
 
 
 def stray(lab: LabImage, native_lab: LabImage, grid: Grid) -> LabImage:
-    """What is left of an image after its snapped form is taken away: (h * cell_px, w * cell_px, 3)."""
+    """An image minus its snapped form: (h * cell_px, w * cell_px, 3)."""
     cells = crop_to_cells(lab, grid)
     return cells - native_lab.repeat(grid.cell_px, axis=0).repeat(grid.cell_px, axis=1)
 
@@ -62,7 +62,7 @@ def snap_residual(strayed: LabImage) -> float:
 
 
 def cell_spread(strayed: LabImage, grid: Grid) -> float:
-    """How far colours stray inside cells: the root of the mean variance of a cell in OKLab, 0 to about 0.5."""
+    """The spread of colours inside cells: the root of the mean variance of a cell in OKLab, 0 to about 0.5."""
     size, (height, width) = grid.cell_px, (n // grid.cell_px for n in strayed.shape[:2])
     means = strayed.reshape(height, size, width, size, 3).mean(axis=(1, 3))
     return float(np.sqrt(max(0.0, _squares(strayed).mean() - _squares(means).mean())))

@@ -1,4 +1,4 @@
-"""How well images show what their prompts say, by a CLIP model of the user's."""
+"""The agreement of images with their prompts, by a CLIP model of the user's."""
 
 import logging
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""How far the colours of a set of images are from those of the training sprites, by how much of each is used."""
+"""The distance of the colours of a set of images to those of the training sprites, by the share of each."""
 
 import io
 import math

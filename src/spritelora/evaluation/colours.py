@@ -14,7 +14,7 @@ VISIBLE = 0.02
 """The OKLab distance below which colours pass for one. Source: CSS Color 4, section 13.2, deltaEOK's JND."""
 
 MOST_COLOURS = 256
-"""What an indexed PNG holds."""
+"""The most colours of an indexed PNG."""
 
 BLOCK = 32
 """Colours that are settled among themselves before the rest is held against them."""
@@ -75,7 +75,7 @@ def palette_coverage(native: Pixels, palette: Palette) -> float:
 
 
 def count_visible_colours(native: Pixels) -> int:
-    """How many colours pixels (..., 3) have, where those within `VISIBLE` of a more frequent one count as that one.
+    """Counts the colours of pixels (..., 3); those within `VISIBLE` of a more frequent one count as that one.
 
     1 to `MOST_COLOURS`, which stands for any more.
     """

@@ -41,7 +41,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Phase:
-    """How the edges of an image lie to a pitch.
+    """The position of an image's edges on a grid of some pitch.
 
     `coherence`: mean resultant length of their positions modulo the pitch, 0 (anywhere) to 1 (all on one grid).
     `offset_px`: x and y of the grid they fit best, -pitch/2 to pitch/2. `drift_px`: circular standard deviation of
@@ -102,7 +102,7 @@ def _refine(edges: Edges, pitch: float, size: int) -> float:
 
 
 def phase_at(edges: Edges, pitch_px: float) -> Phase:
-    """How the edges lie to a pitch; NaN throughout where there are none."""
+    """The position of edges on a grid of that pitch; NaN throughout where there are no edges."""
     if not edges.across.any() and not edges.down.any():
         return Phase(math.nan, (math.nan, math.nan), math.nan)
     turns = [_window_sums(profile, pitch_px) for profile in (edges.across, edges.down)]

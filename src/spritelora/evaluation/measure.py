@@ -37,7 +37,7 @@ OF_CELLS = ("pitch_error_px", "phase_px", "drift_px", "off_grid", "cell_spread",
 
 @dataclass(frozen=True)
 class Reference:
-    """What images are held against. `index`: None leaves `copy_distance` out."""
+    """The training sprites that images are compared with. `index`: None leaves `copy_distance` out."""
 
     palette: Palette
     index: SpriteIndex | None = None

@@ -131,7 +131,7 @@ def _flips(spectra: Spectrum) -> Spectrum:
 
 
 def _magnitudes(spectrum: Spectrum) -> NDArray[np.float32]:
-    """What no shift and no flip changes, scaled so that dot products are the picture's own sums of squares.
+    """Magnitudes that no shift and no flip changes, scaled so that dot products are the picture's own sums of squares.
 
     A flip exchanges rows u and -u, so each pair is put in order.
     """

@@ -77,7 +77,7 @@ def _touches(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def seam(native_lab: LabImage) -> float:
-    """How much more an image differs across its own wrap-around than across any line inside: the larger of two ways.
+    """The difference across an image's own wrap-around beyond that across any line inside: the larger of two ways.
 
     Differences are means over a line between native pixels, in OKLab. 0 (repeats without a seam, and any sprite on a
     plain background) to 1. `native_lab`: (h, w, 3), snapped.

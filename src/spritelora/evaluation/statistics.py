@@ -24,7 +24,7 @@ NORMAL = NormalDist()
 
 
 class Outcome(StrEnum):
-    """What an interval says of the second set against the first."""
+    """The verdict of an interval on the second set against the first."""
 
     BETTER = "better"
     WORSE = "worse"
@@ -127,7 +127,7 @@ def bca_interval(resampled: Values, value: float, left_out: Values) -> tuple[flo
 
 
 def expanded_reach(num_pairs: int) -> float:
-    """How many deviations of the resampled means the interval takes on either side, to hold `LEVEL` on few pairs too.
+    """Deviations of the resampled means that the interval takes on either side, to hold `LEVEL` on few pairs too.
 
     sqrt(N / (N - 1)) times the t quantile at N - 1 degrees of freedom, by its expansion (Abramowitz and Stegun
     26.7.5), right to 1 % from 6 pairs on. Source: Hesterberg 2015, What Teachers Should Know About the Bootstrap,
@@ -144,7 +144,7 @@ def _bca_level(z: float, bias: float, acceleration: float) -> float:
 
 
 def outcome_of(metric: Metric, difference: float, low: float, high: float) -> Outcome:
-    """What a difference with its interval says."""
+    """The verdict of a difference with its interval."""
     if math.isnan(low):
         return Outcome.TOO_FEW
     if low <= 0 <= high or abs(difference) < 0.5 * 10**-metric.digits:

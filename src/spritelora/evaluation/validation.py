@@ -31,7 +31,7 @@ MOSTLY, MANY_COPIES = 0.9, 0.25
 
 
 class Tone(StrEnum):
-    """How good an answer is; pages colour by it."""
+    """The quality of an answer; pages colour by it."""
 
     GOOD = "good"
     MIXED = "mixed"
@@ -272,5 +272,5 @@ def _sentence(comparison: Comparison, where: str = "") -> str:
 
 
 def _of(flags: Values) -> str:
-    """How many ones there are among what could be told."""
+    """The number of ones among the values that are known, in words."""
     return f"{np.count_nonzero(flags == 1)} of {np.count_nonzero(np.isfinite(flags))}"

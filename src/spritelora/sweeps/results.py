@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 TABLE, RECORD, PAGE, LOCK = "results.csv", "results.json", "results.html", ".results.lock"
 OF_SETTINGS = ("base", "rank", "alpha_over_rank", "lr", "optimizer", "weighting", "batch_size", "max_steps")
-"""What a comparison shows of every run; here the overrides that differ say it."""
+"""Columns of a comparison that are left out here: the overrides that differ say it."""
 
 ON_TERMINAL = ("step_time_s", "time_s", "peak_gb", "file_mb", "problem")
 MOST_CURVES, MOST_SHEETS, SHEET_PX, PROBLEM_CHARACTERS = 12, 24, 720, 60
@@ -98,7 +98,7 @@ def to_text(rows: Sequence[Row], objective: str) -> str:
 
 
 def _row_of_run(run_dir: Path, job: JobRecord | None) -> Row:
-    """What a job's folder tells, its name and its overrides apart."""
+    """The row of a job's folder, without its name and its overrides."""
     if job is None:
         return Row({"status": "waiting"})
     row = read_row(Entry(run_dir, "run", run_dir.name), None) if is_run(run_dir) else Row({})

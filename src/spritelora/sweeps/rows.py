@@ -1,4 +1,4 @@
-"""What runs and LoRA files say of themselves, as rows: finished, stopped half way, or failed at once."""
+"""Rows of runs and LoRA files: finished, stopped half way, or failed at once."""
 
 import json
 import math
@@ -159,7 +159,7 @@ def _run_row(entry: Entry) -> Row:
 
 
 def _strength(settings: TrainConfig) -> float:
-    """What a run's deltas are scaled by: alpha/rank, with rsLoRA alpha/sqrt(rank)."""
+    """The scale of a run's change: alpha/rank, with rsLoRA alpha/sqrt(rank)."""
     rank, is_stabilised = settings.lora.rank, settings.adapter.kind is AdapterKind.rslora
     return (settings.lora.alpha or rank) / (rank**0.5 if is_stabilised else rank)
 
@@ -188,7 +188,7 @@ def _file_row(entry: Entry) -> Row:
 
 
 def _base_of_run(record: RunRecord) -> str:
-    """What a LoRA file of the run calls its base."""
+    """The name of the base in a LoRA file of the run."""
     path, folder = record.settings.model.path, Path(record.model.folder)
     return folder.name if path is None or Path(path).is_dir() or path.startswith(("/", ".", "~")) else path
 

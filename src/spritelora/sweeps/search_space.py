@@ -1,4 +1,4 @@
-"""What a search chooses from, read from the same words as a sweep: `a,b`, `choice()`, `range()`, `interval()`."""
+"""The space of a search, read from the same words as a sweep: `a,b`, `choice()`, `range()`, `interval()`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -80,7 +80,7 @@ def build_sampler(kind: str, seed: int, number: int) -> optuna.samplers.BaseSamp
 
 
 def to_overrides(parameters: Mapping[str, Any]) -> list[str]:
-    """What was drawn, as it is typed."""
+    """Drawn parameters as overrides."""
     return [f"{key}={value}" for key, value in parameters.items()]
 
 
