@@ -98,7 +98,7 @@ def test_a_lora_that_learned_the_style_without_copies_is_said_to_have() -> None:
 def test_copies_on_new_prompts_are_overfitting() -> None:
     answer = answer_questions(validation(BASE, s10=drawn(TRAINING[: 2 * NUM])))[3]
     assert (answer.answer, answer.tone) == ("it copies on new prompts", Tone.BAD)
-    assert answer.numbers.startswith("8 of 8 of new prompts pass for copies")
+    assert answer.numbers.startswith("8 of 8 images on new prompts are copies")
 
 
 def test_style_on_known_prompts_alone_is_overfitting() -> None:

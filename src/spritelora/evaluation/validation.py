@@ -18,9 +18,7 @@ from spritelora.evaluation.statistics import Comparison, Outcome, Values, compar
 from spritelora.evaluation.unmeasured import NO_GRID, TOO_LARGE, left_out, why_missing, with_pairs
 from spritelora.sprites.pixels.image import Pixels
 
-BEST_RULE = (
-    "the lowest strength whose colour distance is not shown to be worse than that of the strength with the least"
-)
+BEST_RULE = "the lowest strength with the best colour distance: higher ones bring no measurable gain in colour"
 SNAPS_BELOW = VISIBLE
 """Snap residual below which an image is one colour a cell to the eye: CSS Color 4's just-visible OKLab difference."""
 
@@ -61,7 +59,7 @@ class DrawnSet:
 
     @property
     def copies(self) -> Values:
-        """Which images pass for copies of a training sprite: 1, 0, or NaN where that cannot be told."""
+        """1 for each image that is a copy of a training sprite, 0 for others, NaN where that cannot be told."""
         distance = self.values["copy_distance"]
         return np.where(np.isfinite(distance), distance < MEMORISED_BELOW, np.nan)
 
@@ -244,9 +242,9 @@ def _overfit(drawn: DrawnSet, validation: Validation, strength: float) -> Answer
     copies = drawn.copies
     if not np.isfinite(copies[new]).any():
         return Answer(question, "not measured", Tone.UNKNOWN, f"Of images on new prompts: {TOO_LARGE}.")
-    numbers = f"{_of(copies[new])} of new prompts pass for copies of a training sprite"
+    numbers = f"{_of(copies[new])} images on new prompts are copies of a training sprite"
     if validation.is_seen.any():
-        numbers += f", {_of(copies[~new])} of training captions"
+        numbers += f", {_of(copies[~new])} on training captions"
     if validation.base is not None:
         numbers += f"; of the base's {_of(validation.base.copies)}"
     if share_of(copies[new]) > MANY_COPIES:

@@ -280,7 +280,7 @@ def test_validation_lists_by_file_and_writes_nothing(
     save(halves, hostile_folder / "ghost.png")
     with caplog.at_level("INFO"):
         run(hostile_folder, tmp_path / "out", validate_only=True)
-    assert "note: ghost.png: 1 native pixels are half transparent" in caplog.text
+    assert "note: ghost.png: 1 half-transparent pixel" in caplog.text
     assert "13 images can be prepared; nothing was written" in caplog.text
     assert not (tmp_path / "out").exists()
 
@@ -334,7 +334,7 @@ def test_a_giant_and_a_matte_that_is_a_colour_are_pointed_out(
     giant[3, 3, :3] = (1, 2, 3)
     save(giant, sprite_folder / "giant.png")
     run(sprite_folder, tmp_path / "out", matte="#010203")
-    assert "giant.png set the factor to 1, where most sprites could have 8" in caplog.text
+    assert "because of giant.png most sprites are drawn 8 times smaller" in caplog.text
     assert "the matte #010203 is a colour of giant.png" in caplog.text
 
 

@@ -52,7 +52,7 @@ def test_a_mixed_run_resumes_exactly_and_says_what_it_was(
     train_quickly(*typed, there, f"resume={parts}", "trainer.max_steps=2", name="parts")
     assert_same_tensors(lora_of(whole), lora_of(parts))
     # 2 steps of 4 samples, 2 of 3 of them sprites
-    assert "passes over each of 11" in caplog.text
+    assert "each of 11 sprites is seen" in caplog.text
     with safe_open(whole / "checkpoint_final" / "lora.safetensors", framework="pt") as file:
         facts = file.metadata()
     assert (facts["ss_num_reg_images"], facts["ss_prior_loss_weight"], facts["ss_num_train_images"]) == (

@@ -103,7 +103,7 @@ PLANTED: list[tuple[str, Callable[[Pixels], Pixels], str]] = [
     ("jpeg", lambda sprite: as_jpeg(times(sprite, 8)), r"compression noise in \d+%"),
     ("jpeg", as_jpeg, r"compression noise in \d+%"),
     ("too_many_colours", dotted, r"30\d colours, over 64: reduce it"),
-    ("half_transparent", half_transparent, "5 native pixels are half transparent"),
+    ("half_transparent", half_transparent, "5 half-transparent pixels"),
     ("uncertain_scale", enlarged_by_a_fraction, "factor that is no whole number: its smallest detail is 4 px"),
     ("uncertain_scale", lambda _: np.full((200, 300, 4), 255, np.uint8), "300x200 px with too few edges"),
     ("photograph", lambda _: draw_scene(400, np.random.default_rng(0)), "no native pixels in 400x400 px"),

@@ -211,10 +211,10 @@ def test_mixed_scales_name_the_few() -> None:
     odd = {"odd": NativeScale(3, (1, 1), 0.9, False), "unsure": NativeScale(2, (0, 0), 0.2, False)}
     (finding,) = find_mixed_scales({**scales, **odd})
     assert (finding.kind, finding.file) == ("mixed_scale", "odd")
-    assert "native pixels of 3 px, 4 px in 20 of 21 files" in finding.message
+    assert "enlarged 3 times, 20 of 21 files enlarged 4 times" in finding.message
 
 
-@pytest.mark.parametrize(("number", "expected"), [(50, None), (49, "style carries over"), (12, "repeat these very")])
+@pytest.mark.parametrize(("number", "expected"), [(50, None), (49, "style will be learnt"), (12, "repeat these very")])
 def test_a_small_set_says_what_to_expect(number: int, expected: str | None) -> None:
     findings = find_few(number)
     assert [expected in f.message for f in findings if expected] == ([True] if expected else [])

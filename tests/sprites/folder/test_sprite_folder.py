@@ -142,3 +142,16 @@ def test_a_set_has_one_factor_and_one_grid(tmp_path: Path) -> None:
             drawn = np.flatnonzero((image != (255, 0, 255)).any((1, 2)))
             assert (drawn[-1] + 1 - drawn[0]) % factor == 0
             assert drawn[0] % 8 == 0 or factor % 8
+
+
+def test_many_missing_captions_are_one_line_with_the_two_ways_to_make_them(tmp_path: Path) -> None:
+    for number in range(5):
+        Image.fromarray(draw_sprite(number)).save(tmp_path / f"{number}.png")
+    (tmp_path / "4.txt").write_text("a potion")
+    with pytest.raises(DatasetError) as error:
+        read_folder(tmp_path, 128)
+    assert "4 of 5 images have no caption, such as 0.png" in str(error.value)
+    assert "create_captions=true" in str(error.value)
+    assert "caption.py" in str(error.value)
+    assert "mode=edit" in str(error.value)
+    assert ".txt" not in str(error.value)

@@ -8,7 +8,7 @@ from spritelora.config.train.adapter_keys import AdapterKind
 from spritelora.config.train.schema import TrainConfig
 from spritelora.runs.layout import LORA_FILE
 from spritelora.runs.metrics import SUMMARY
-from spritelora.sprites.passes import USUAL_PASSES
+from spritelora.sprites.passes import USUAL_PASSES, passes_advice
 from spritelora.training.hardware import Hardware
 from spritelora.training.probe import StepCost
 
@@ -42,7 +42,7 @@ def announce_adapter(config: TrainConfig, num_layers: int, num_parameters: int, 
         num_parameters * bytes_per_weight / 1e6,
     )
     log.info(
-        "%s at rate %.3g, alpha/rank %.3g (a rate acts through alpha/rank: compare both between trainers)",
+        "%s: learning rate %.3g, alpha/rank %.3g; if you copy a rate from another trainer, copy its alpha too",
         config.optim._target_.rpartition(".")[2],
         config.optim.lr,
         config.file_alpha / config.lora.rank,
@@ -82,13 +82,16 @@ def announce_plan(
             more,
             sprites_a_step,
         )
+    usual = passes_advice(sum(repeats), sprites_a_step * config.data.share_of_sprites)
     log.info(
-        "%d steps of %d sprites: %s passes over each of %d (usual: %d to %d)",
+        "%d steps of %d sprites: each of %d sprites is seen %s times; %d to %d times are usual, %s to %s steps",
         trainer.max_steps,
         sprites_a_step,
-        passes_over_each(seen, repeats),
         len(repeats),
+        passes_over_each(seen, repeats),
         *USUAL_PASSES,
+        f"{usual.fewest_steps:,}",
+        f"{usual.most_steps:,}",
     )
     log.info(
         "%s, %s: about %.2g s a step, %s in all; peak memory about %.1f GB",

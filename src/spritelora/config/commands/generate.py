@@ -64,7 +64,7 @@ class GenerateConfig:
     run: str | None = key(None, "run directory or checkpoint whose LoRA draws", is_place=True)
     lora: list[str] = key([], "LoRA files that draw together, instead of run; neither: the base alone", is_place=True)
     weights: list[float] = key([], "weight of each LoRA of lora=, times the strength; unset: 1 each")
-    strength: float = key(1.0, "what the LoRAs' deltas are multiplied by")
+    strength: float = key(1.0, "strength of the LoRAs: 0 off, 1 as trained")
     prompts: list[str] = key([], "prompts; unset: the run's own", text=True)
     prompts_file: str | None = key(
         None, "text file with a prompt a line, # for comments, instead of prompts", is_place=True

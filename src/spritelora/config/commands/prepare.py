@@ -16,8 +16,8 @@ class PrepareConfig:
     resolution: int = key(1024, "side of the prepared images in pixels", at_least=64, at_most=4096, multiple_of=8)
     factor: str = key(
         "auto",
-        "image pixels to a sprite pixel: a whole number, auto (the largest for the whole set, a multiple of 8 where "
-        "it fits) or each (the largest for each sprite)",
+        "how many times sprites are enlarged: a whole number, auto (the largest that fits all, a multiple of 8 where "
+        "there is one) or each (the largest for each sprite)",
         text=True,
     )
     pad: bool = key(

@@ -75,8 +75,8 @@ def half_transparent(view: View) -> Iterator[Found]:
     count = int(((view.native[..., 3] > 0) & (view.native[..., 3] < 255)).sum())
     if count:
         message = (
-            f"{count} native pixels are half transparent: the matte's colour will show through; "
-            f"unless that is meant (a shadow, a glow), set alpha to 0 or 255"
+            f"{count} half-transparent pixel{'s' * (count > 1)} will be mixed with the background colour; "
+            f"unless a shadow or a glow is meant, set alpha to 0 or 255"
         )
         yield "half_transparent", Severity.note, message
 

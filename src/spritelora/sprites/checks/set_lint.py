@@ -38,7 +38,7 @@ def find_few(num_sprites: int) -> list[Finding]:
     expected = (
         "the LoRA will mostly repeat these very sprites"
         if num_sprites < VERY_FEW
-        else "the style carries over, new subjects come out less well"
+        else "the style will be learnt, and things that are not in the set will look worse"
     )
     text = f"{num_sprites} sprites, fewer than {FEW}: {expected}; add sprites, or keep the rank low and stop early"
     return [Finding("few_sprites", Severity.warning, "", text)]
@@ -56,9 +56,13 @@ def find_mixed_scales(scales: Mapping[str, NativeScale]) -> list[Finding]:
             "mixed_scale",
             Severity.warning,
             name,
-            f"native pixels of {factor} px, {usual} px in {number} of {len(sure)} files; "
-            f"see that both are drawn for one scale, or make two sets",
+            f"{_enlarged(factor)}, {number} of {len(sure)} files {_enlarged(usual)}; both come out at their true "
+            f"size, so check that the figures are meant to be equally large, or make two sets",
         )
         for name, factor in sure.items()
         if factor != usual
     ]
+
+
+def _enlarged(factor: int) -> str:
+    return f"enlarged {factor} times" if factor > 1 else "not enlarged"

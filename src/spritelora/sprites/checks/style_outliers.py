@@ -107,7 +107,7 @@ def _strangers(names: Sequence[str], measures: Vectors, colours: Vectors) -> lis
             text = f"far {'larger' if strange[-1] > 0 else 'smaller'} than the set; keep sizes apart, or caption them"
             findings.append(Finding("size_outlier", Severity.warning, name, text))
         elif size >= STRANGE:
-            text = f"another style than the set: {_difference(strange)}; remove it, or caption what is different"
+            text = f"looks different from the rest: {_difference(strange)}; remove it, or caption what is different"
             findings.append(Finding("style_outlier", Severity.warning, name, text))
         elif usual >= COMMON_PALETTE and share < FOREIGN_PALETTE * usual:
             text = "its colours are hardly any of the set's; bring it to the set's palette, or remove it"

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spritelora.errors import DatasetError
+from spritelora.program import typed
 from spritelora.sprites.folder.manifest import MANIFEST, one_or_pair
 from spritelora.sprites.folder.prepared import NativeSprite, Prepared, Sizing, check_bytes, restore
 from spritelora.sprites.folder.sources import (
@@ -37,6 +38,9 @@ from spritelora.sprites.pixels.placement import (
 )
 
 log = logging.getLogger(__name__)
+
+FEW_MISSING = 3
+"""Up to so many images without a caption are each named with their file."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ def read_folder(folder: Path, side_px: int, key: str = "data.path") -> list[Capt
     kinds = " ".join(sorted(s[1:] for s in IMAGE_SUFFIXES))
     refuse_empty(folder, found, f" ({kinds}); {key} names the folder that holds them")
     canvases = _canvas_problems(folder, found.prepared.values(), side_px)
-    refuse(folder, [*(as_line(p) for p in found.errors), *_caption_problems(found.sources), *canvases])
+    refuse(folder, [*(as_line(p) for p in found.errors), *_caption_problems(folder, found.sources), *canvases])
     sprites: list[CaptionedSprite] = []
     problems: list[str] = []
     for source in found.sources:
@@ -246,19 +250,34 @@ def _canvas_problems(folder: Path, prepared: Iterable[Prepared], side_px: int) -
     ]
 
 
-def _caption_problems(sources: list[Source]) -> list[str]:
+def _caption_problems(folder: Path, sources: list[Source]) -> list[str]:
+    missing = [source for source in sources if source.caption is None]
     problems: list[str] = []
-    for source in sources:
-        image = PurePosixPath(source.name)
-        caption = printable(image.with_suffix(".txt"))
-        if source.caption is None:
-            elsewhere = f" ({printable(source.unread)} names it and is not read)" if source.unread else ""
-            problems.append(
-                f"{caption}: missing{elsewhere}; write one line that says what {printable(image.name)} shows"
-            )
-        elif not source.caption:
-            problems.append(f"{caption}: empty caption; write what the sprite shows, such as: pixel art, red potion")
-    return problems
+    if len(missing) > FEW_MISSING and not any(source.unread for source in missing):
+        problems = [
+            f"{len(missing)} of {len(sources)} images have no caption, such as {printable(missing[0].name)}; make them "
+            f"from the file names: {typed('prepare', f'input={folder}', 'output=NEW_FOLDER', 'create_captions=true')}; "
+            f"or write them: {typed('caption', f'dataset={folder}', 'mode=edit')}"
+        ]
+        missing = []
+    for source in missing:
+        elsewhere = f" ({printable(source.unread)} names it and is not read)" if source.unread else ""
+        problems.append(
+            f"{_caption_file(source)}: missing{elsewhere}; write one line that says what {_image_name(source)} shows"
+        )
+    return problems + [
+        f"{_caption_file(source)}: empty caption; write what the sprite shows, such as: pixel art, red potion"
+        for source in sources
+        if source.caption == ""
+    ]
+
+
+def _caption_file(source: Source) -> str:
+    return printable(PurePosixPath(source.name).with_suffix(".txt"))
+
+
+def _image_name(source: Source) -> str:
+    return printable(PurePosixPath(source.name).name)
 
 
 def _warn(folder: Path, warnings: list[str]) -> None:

@@ -128,8 +128,9 @@ def _set_factor(
         return factor, []
     large = [name for name, n in largest.items() if 0 < n < 2 * factor]
     text = (
-        f"{_some(large)} set the factor to {factor}, where most sprites could have {statistics.median(possible):.0f} "
-        f"and will be small on their canvas; take the large ones out, or factor=each"
+        f"because of {_some(large)} most sprites are drawn {statistics.median(possible) / factor:.3g} times smaller "
+        f"than they could be (factor {factor}, not {statistics.median(possible):.0f}); move the large ones away, or "
+        f"type factor=each"
     )
     return factor, [Finding("far_larger", Severity.warning, "", text)]
 
