@@ -5,7 +5,8 @@ import torch
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from spritelora.adapters.layers.earlier_files import read_earlier
-from spritelora.adapters.layers.lora import lora_layers, match_targets
+from spritelora.adapters.layers.lora import match_targets
+from spritelora.adapters.layers.peft_layer import lora_layers
 from spritelora.adapters.layers.text_layers import match_text_targets, text_layers_by_name, text_tensors
 from spritelora.commands.train.assemble import add_adapter, build_module, build_objective
 from spritelora.config.train.adapter_keys import AdapterKind

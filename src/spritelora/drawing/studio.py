@@ -98,7 +98,7 @@ def open_studio(
     texts = embed_prompts(encoder, loras, settings, [*prompts, drawing.negative_prompt])
     empty = texts[settings[0]][drawing.negative_prompt]
     zeros = TextEmbedding(torch.zeros_like(empty.states), torch.zeros_like(empty.pooled))
-    unet = load_unet(base, hardware.base_dtype).eval().to(hardware.device)  # pyright: ignore
+    unet = load_unet(base, hardware.base_dtype, hardware.device).eval()
     lay_under(unet)
     adapters = inject_loras(unet, loras, base.name)
     vae = load_vae(base, hardware.device)

@@ -1,5 +1,7 @@
 """Images to latents and back, through the autoencoder in fp32."""
 
+from typing import Any, cast
+
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
@@ -7,6 +9,21 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from spritelora.errors import WeightsError
+
+
+def posterior_mean(vae: AutoencoderKL, image: Tensor) -> Tensor:
+    """The unscaled latents (B, 4, H/8, W/8) of images (B, 3, H, W) in [-1, 1]."""
+    return cast(Any, vae.encode(image)).latent_dist.mean
+
+
+def decoded_image(vae: AutoencoderKL, latents: Tensor) -> Tensor:
+    """The images (B, 3, 8h, 8w) of unscaled latents (B, 4, h, w)."""
+    return cast(Any, vae).decode(latents).sample
+
+
+def scaling_factor(vae: AutoencoderKL) -> float:
+    """The factor that gives latents a deviation of about 1."""
+    return cast(Any, vae.config).scaling_factor
 
 
 @torch.no_grad()
@@ -18,7 +35,7 @@ def encode_image(vae: AutoencoderKL, image: NDArray[np.uint8], name: str) -> Ten
     """
     pixels = torch.from_numpy(image).permute(2, 0, 1)[None].to(vae.device, torch.float32) / 127.5 - 1
     with torch.autocast(vae.device.type, enabled=False):  # the SDXL VAE overflows fp16
-        latents = vae.encode(pixels).latent_dist.mean * vae.config.scaling_factor  # pyright: ignore
+        latents = posterior_mean(vae, pixels) * scaling_factor(vae)
     if not torch.isfinite(latents).all():
         raise WeightsError(f"{name}: the autoencoder gives values that are not finite; use an fp32 or fp16-fix VAE")
     return latents[0].float().cpu()
@@ -32,7 +49,7 @@ def finite_formats(vae: AutoencoderKL, side_px: int = 64) -> dict[str, bool]:
     found: dict[str, bool] = {}
     for name, dtype in {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}.items():
         nn.Module.to(vae, dtype)  # diffusers' own warns that results change
-        latents = vae.encode(image.to(dtype)).latent_dist.mean  # pyright: ignore
+        latents = posterior_mean(vae, image.to(dtype))
         found[name] = bool(torch.isfinite(latents).all())
     return found
 
@@ -44,7 +61,7 @@ def decode_latents(vae: AutoencoderKL, latents: Tensor) -> NDArray[np.uint8]:
     Raises WeightsError where an image has values that are not finite.
     """
     with torch.autocast(vae.device.type, enabled=False):  # the SDXL VAE overflows fp16
-        images = [vae.decode(z[None].to(vae.device).float() / vae.config.scaling_factor).sample[0] for z in latents]  # pyright: ignore
+        images = [decoded_image(vae, z[None].to(vae.device).float() / scaling_factor(vae))[0] for z in latents]
     decoded = torch.stack(images)
     if not torch.isfinite(decoded).all():
         raise WeightsError("a sample image has values that are not finite: the UNet or the autoencoder overflows")

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
 from spritelora.sdxl.files.base import TOKENIZERS, BaseModel
@@ -44,12 +44,12 @@ class TextStack(nn.Module):
     def enable_gradient_checkpointing(self, **how: Any) -> None:
         """Compute activations again in the backward pass rather than keep them. `how`: of torch's `checkpoint`."""
         for encoder in self.parts.values():
-            encoder.gradient_checkpointing_enable({"use_reentrant": False, **how})  # pyright: ignore
+            cast(PreTrainedModel, encoder).gradient_checkpointing_enable({"use_reentrant": False, **how})
 
     def disable_gradient_checkpointing(self) -> None:
         """Keep activations again."""
         for encoder in self.parts.values():
-            encoder.gradient_checkpointing_disable()  # pyright: ignore
+            cast(PreTrainedModel, encoder).gradient_checkpointing_disable()
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """States (B, 77, D1 + D2) and pooled (B, D2) of token ids (B, 2, 77)."""

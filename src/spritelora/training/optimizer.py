@@ -64,7 +64,7 @@ def build_optimizer(
     except (TypeError, ValueError) as error:
         raise ConfigError(f"optim: {kind.__name__} cannot be made ({first_line(error)})") from error
     if is_averaging(optimizer):
-        optimizer.train()  # pyright: ignore[reportAttributeAccessIssue]
+        _switch(optimizer, "train")
     return optimizer
 
 
@@ -80,7 +80,12 @@ def with_fused_step(kind: type[Optimizer], arguments: dict[str, Any], is_loss_sc
     return {**arguments, "fused": True}
 
 
-def is_averaging(optimizer: Optimizer | type[Optimizer]) -> bool:
+def _switch(optimizer: Optimizer, mode: str) -> None:
+    """Put the weights in training (`train`) or the result (`eval`) of a schedule-free optimizer into the parameters."""
+    getattr(optimizer, mode)()
+
+
+def is_averaging(optimizer: Optimizer) -> bool:
     """Whether the weights in training are not the optimizer's result, as with schedule-free ones."""
     return hasattr(optimizer, "eval") and hasattr(optimizer, "train")
 
@@ -97,11 +102,11 @@ def settled_weights(optimizer: Optimizer) -> Iterator[None]:
         return
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     kept = [p.detach().clone() for p in parameters]
-    optimizer.eval()  # pyright: ignore[reportAttributeAccessIssue]
+    _switch(optimizer, "eval")
     try:
         yield
     finally:
-        optimizer.train()  # pyright: ignore[reportAttributeAccessIssue]
+        _switch(optimizer, "train")
         with torch.no_grad():
             for parameter, value in zip(parameters, kept, strict=True):
                 parameter.copy_(value)

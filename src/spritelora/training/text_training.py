@@ -3,7 +3,8 @@
 import logging
 
 from spritelora.adapters.files.layer_names import TEXT_ENCODERS
-from spritelora.adapters.layers.lora import adapter_parameters, add_lora, check_rank, lora_layers
+from spritelora.adapters.layers.lora import adapter_parameters, add_lora, check_rank
+from spritelora.adapters.layers.peft_layer import lora_layers
 from spritelora.adapters.layers.text_layers import match_text_targets
 from spritelora.config.train.adapter_keys import AdapterKind
 from spritelora.config.train.schema import TrainConfig

@@ -10,8 +10,9 @@ from spritelora.adapters.files.formats import write_form
 from spritelora.adapters.files.lora_file import Form, LoraFile, read_lora_file
 from spritelora.adapters.layers.earlier_adapters import check_start, lay_under, start_from
 from spritelora.adapters.layers.layer_plan import AdapterPlan
-from spritelora.adapters.layers.live import base_weight, live_changes
-from spritelora.adapters.layers.lora import adapted_layers, match_targets, put_adapter
+from spritelora.adapters.layers.live import live_changes
+from spritelora.adapters.layers.lora import match_targets, put_adapter
+from spritelora.adapters.layers.peft_layer import adapted_layers, base_weight
 from spritelora.adapters.layers.proof import write_lora
 from spritelora.config.train.adapter_keys import AdapterKind
 from spritelora.errors import WeightsError

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from spritelora.adapters.files.lora_file import LoraFile, read_lora_file
 from spritelora.adapters.files.lowrank import LowRank
 from spritelora.adapters.layers.inject import check_fits, inject_loras, set_strength
-from spritelora.adapters.layers.lora import lora_layers
+from spritelora.adapters.layers.peft_layer import lora_layers
 from spritelora.adapters.layers.proof import write_lora
 from spritelora.errors import WeightsError
 from spritelora.sdxl.files.base import load_unet

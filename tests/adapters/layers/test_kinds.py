@@ -18,8 +18,9 @@ from spritelora.adapters.files.lora_file import Form, read_lora_file
 from spritelora.adapters.layers.earlier_files import read_earlier
 from spritelora.adapters.layers.inject import inject_loras, set_strength
 from spritelora.adapters.layers.layer_plan import AdapterPlan
-from spritelora.adapters.layers.live import base_weight, live_changes
-from spritelora.adapters.layers.lora import adapted_layers, adapter_parameters, check_plan, match_targets, put_adapter
+from spritelora.adapters.layers.live import live_changes
+from spritelora.adapters.layers.lora import adapter_parameters, check_plan, match_targets, put_adapter
+from spritelora.adapters.layers.peft_layer import adapted_layers, base_weight
 from spritelora.adapters.layers.proof import adapter_tensors, kohya_names, prove_export, write_lora
 from spritelora.commands.train.assemble import check_adapter
 from spritelora.config.train.adapter_keys import AdapterKind

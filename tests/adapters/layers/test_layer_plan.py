@@ -6,7 +6,8 @@ from torch import nn
 
 from spritelora.adapters.layers.layer_plan import AdapterPlan, match_patterns
 from spritelora.adapters.layers.live import live_changes, live_delta
-from spritelora.adapters.layers.lora import adapted_layers, match_targets, put_adapter
+from spritelora.adapters.layers.lora import match_targets, put_adapter
+from spritelora.adapters.layers.peft_layer import adapted_layers
 from spritelora.adapters.layers.proof import adapter_tensors, kohya_names, prove_export
 from spritelora.config.train.adapter_keys import AdapterKind
 from spritelora.errors import ConfigError

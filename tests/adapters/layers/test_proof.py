@@ -14,7 +14,8 @@ from spritelora.adapters.files.kohya import original_path
 from spritelora.adapters.files.lowrank import LowRank, distance
 from spritelora.adapters.files.metadata import LoraFacts, describe
 from spritelora.adapters.layers.live import live_change
-from spritelora.adapters.layers.lora import add_lora, lora_layers, match_targets
+from spritelora.adapters.layers.lora import add_lora, match_targets
+from spritelora.adapters.layers.peft_layer import lora_layers
 from spritelora.adapters.layers.proof import adapter_tensors, file_change, kohya_names, prove_export, write_lora
 from spritelora.errors import WeightsError
 from spritelora.sdxl.files.geometry import SDXL_UNET, full_unet

@@ -15,7 +15,8 @@ from spritelora.adapters.files.lowrank import LowRank, distance
 from spritelora.adapters.layers.earlier_files import lay_recorded
 from spritelora.adapters.layers.inject import inject_loras, set_strength
 from spritelora.adapters.layers.live import live_change
-from spritelora.adapters.layers.lora import add_lora, lora_layers
+from spritelora.adapters.layers.lora import add_lora
+from spritelora.adapters.layers.peft_layer import lora_layers
 from spritelora.commands.export.export import export
 from spritelora.config.commands.export import ExportConfig, LoraFormat
 from spritelora.config.train.adapter_keys import AdapterKind, SaveDtype

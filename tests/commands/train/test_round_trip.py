@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 
 from spritelora.adapters.files.lora_file import Form, read_lora_file
 from spritelora.adapters.files.lowrank import distance
-from spritelora.adapters.layers.lora import add_lora, lora_layers
+from spritelora.adapters.layers.lora import add_lora
+from spritelora.adapters.layers.peft_layer import lora_layers
 from spritelora.commands.export.export import export
 from spritelora.commands.lora.lora import work_on_files
 from spritelora.config.commands.export import ExportConfig, LoraFormat

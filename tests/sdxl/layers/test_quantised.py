@@ -8,7 +8,8 @@ from torch import Tensor
 
 from spritelora.adapters.files.lora_file import read_lora_file
 from spritelora.adapters.layers.inject import inject_loras, set_strength
-from spritelora.adapters.layers.lora import adapter_parameters, add_lora, lora_layers, match_targets
+from spritelora.adapters.layers.lora import adapter_parameters, add_lora, match_targets
+from spritelora.adapters.layers.peft_layer import lora_layers
 from spritelora.adapters.layers.proof import adapter_tensors, live_changes, prove_export, write_lora
 from spritelora.config.train.hardware_keys import BaseFormat
 from spritelora.errors import TrainingError, WeightsError

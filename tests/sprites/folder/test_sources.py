@@ -274,7 +274,8 @@ def test_odd_names_work_and_are_printed_escaped(folder: Path) -> None:
     assert {s.name for s in sprites} == {p.name for p in folder.glob("*.png")}
     assert len(data_hash(sprites)) == 64
     for file in folder.glob("*.txt"):
-        file.unlink()
+        if not file.name.startswith("quote"):  # more than three would be told in one line
+            file.unlink()
     with pytest.raises(DatasetError) as error:
         read_folder(folder, 128)
     message = str(error.value)

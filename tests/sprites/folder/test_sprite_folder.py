@@ -88,6 +88,7 @@ def test_no_folder_and_no_images(tmp_path: Path, make: bool, message: str) -> No
 def test_a_long_list_of_problems_is_cut(tmp_path: Path) -> None:
     for i in range(30):
         Image.fromarray(draw_sprite(i)).save(tmp_path / f"{i:02d}.png")
+        (tmp_path / f"{i:02d}.txt").write_text("")
     with pytest.raises(DatasetError, match=r"30 problem\(s\)") as error:
         read_folder(tmp_path, 128)
     assert "... and 20 more" in str(error.value)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from spritelora.adapters.layers.live import live_delta
-from spritelora.adapters.layers.lora import lora_layers
+from spritelora.adapters.layers.peft_layer import lora_layers
 from spritelora.config.train.adapter_keys import AdapterKind
 from spritelora.training.callbacks.max_norm import limit_norms, norm_of_change
 from spritelora.training.logs.run_log import read_lines

@@ -1,20 +1,25 @@
 """Earlier adapters that a run begins with: one to go on from, or one under the new one, as a part of the base."""
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import torch
 from diffusers import UNet2DConditionModel
-from peft.tuners.lora.layer import LoraLayer
-from peft.tuners.lycoris_utils import LycorisLayer
-from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
 from spritelora.adapters.files.changes import Change, Decomposed, Lycoris, difference
 from spritelora.adapters.files.lora_file import LoraFile
 from spritelora.adapters.layers.inject import check_fits
 from spritelora.adapters.layers.layer_plan import AdapterPlan
-from spritelora.adapters.layers.live import base_weight
-from spritelora.adapters.layers.lora import ADAPTER, adapted_layers
+from spritelora.adapters.layers.lora import ADAPTER
+from spritelora.adapters.layers.peft_layer import (
+    AdaptedLayer,
+    Weighted,
+    adapted_layers,
+    as_lora,
+    as_lycoris,
+    base_weight,
+)
 from spritelora.config.train.adapter_keys import AdapterKind
 from spritelora.errors import WeightsError
 
@@ -29,15 +34,15 @@ def lay_under(unet: UNet2DConditionModel, lora: LoraFile, strength: float) -> No
     The weights are new tensors, for others may hold the old ones. Raises WeightsError for a quantised layer.
     """
     for name, change in lora.everything.items():
-        layer = unet.get_submodule(name.removeprefix(UNET))
-        weight: Tensor = layer.weight  # pyright: ignore
+        layer = cast(Weighted, unet.get_submodule(name.removeprefix(UNET)))
+        weight = layer.weight
         if not weight.is_floating_point():
             raise WeightsError(
                 f"adapter.over={lora.path}: {name} of the base is quantised, and a LoRA cannot be made a part of it; "
                 f"take a base that is not quantised"
             )
         changed = weight.float() + strength * difference(change, weight).to(weight.device)
-        layer.weight = nn.Parameter(changed.to(weight.dtype), requires_grad=False)  # pyright: ignore
+        layer.weight = nn.Parameter(changed.to(weight.dtype), requires_grad=False)
 
 
 def check_start(
@@ -81,26 +86,29 @@ def start_from(unet: UNet2DConditionModel, lora: LoraFile) -> None:
         _take(layers[name.removeprefix(UNET)], change, f"adapter.start={lora.path}: {name}")
 
 
-def _take(layer: BaseTunerLayer, change: Change, where: str) -> None:
+def _take(layer: AdaptedLayer, change: Change, where: str) -> None:
     """alpha/rank of the file, where it is another than the layer's, goes into the numbers."""
-    scale: float = layer.scaling[ADAPTER]  # pyright: ignore
+    scale = layer.scaling[ADAPTER]
     if isinstance(change, Lycoris):
-        assert isinstance(layer, LycorisLayer)
-        own = {end: getattr(layer, end)[ADAPTER] for end in layer.adapter_layer_names if ADAPTER in getattr(layer, end)}
+        lycoris = as_lycoris(layer)
+        assert lycoris is not None
+        ends = [end for end in lycoris.adapter_layer_names if ADAPTER in getattr(layer, end)]
+        own = {end: getattr(layer, end)[ADAPTER] for end in ends}
         _check_shapes(own, change.tensors, where)
         first = next(iter(change.tensors))
         for end, tensor in change.tensors.items():
             own[end].copy_(tensor.float() * (change.scale / scale if end == first else 1.0))
         return
-    assert isinstance(layer, LoraLayer)
+    lora = as_lora(layer)
+    assert lora is not None
     low = change.change if isinstance(change, Decomposed) else change
-    down, up = layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight
-    down.copy_(low.down.view(down.shape))  # pyright: ignore
-    up.copy_((low.up.float() * (low.alpha / low.rank / scale)).view(up.shape))  # pyright: ignore
+    down, up = lora.lora_A[ADAPTER].weight, lora.lora_B[ADAPTER].weight
+    down.copy_(low.down.view(down.shape))
+    up.copy_((low.up.float() * (low.alpha / low.rank / scale)).view(up.shape))
     if isinstance(change, Decomposed):
-        length, weight = layer.lora_magnitude_vector[ADAPTER], base_weight(layer).float()
-        norms = length.get_weight_norm(weight, layer.get_delta_weight(ADAPTER).float(), 1.0)  # pyright: ignore
-        length.weight.copy_(norms * change.stretch(weight).view(norms.shape))  # pyright: ignore
+        length, weight = lora.lora_magnitude_vector[ADAPTER], base_weight(layer).float()
+        norms = length.get_weight_norm(weight, layer.get_delta_weight(ADAPTER).float(), 1.0)
+        length.weight.copy_(norms * change.stretch(weight).view(norms.shape))
 
 
 def _check_shapes(own: Mapping[str, Tensor], others: Mapping[str, Tensor], where: str) -> None:

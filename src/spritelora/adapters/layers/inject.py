@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from typing import cast
 
 from torch import nn
 
@@ -9,7 +10,7 @@ from spritelora.adapters.files.bases import base_of, require_sdxl
 from spritelora.adapters.files.changes import DORA, Change
 from spritelora.adapters.files.layer_names import TEXT_ENCODERS, path_in
 from spritelora.adapters.files.lora_file import LoraFile
-from spritelora.adapters.layers.lora import adapted_layers
+from spritelora.adapters.layers.peft_layer import Model, adapted_layers
 from spritelora.adapters.layers.placing import copy_change, peft_config, turn
 from spritelora.errors import WeightsError
 
@@ -29,7 +30,7 @@ def inject_loras(model: nn.Module, loras: Sequence[LoraFile], base_name: str, pa
             continue
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Already found a `peft_config`")  # several are meant here
-            model.add_adapter(peft_config(changes), adapter_name=name)  # pyright: ignore[reportCallIssue]
+            cast(Model, model).add_adapter(peft_config(changes), adapter_name=name)
         for path, layer in adapted_layers(model).items():
             if path in changes:
                 copy_change(layer, name, changes[path])
@@ -66,9 +67,9 @@ def set_strength(model: nn.Module, names: Sequence[str], strengths: Sequence[flo
     """Turn every adapter to its strength; where all are 0 the model is the base's to the bit, at the base's cost."""
     is_on = any(strengths)
     for layer in adapted_layers(model).values():
-        present = [name for name in names if name in layer.r]  # pyright: ignore
-        layer.enable_adapters(is_on)  # pyright: ignore
-        layer.set_adapter(present)  # pyright: ignore
+        present = [name for name in names if name in layer.r]
+        layer.enable_adapters(is_on)
+        layer.set_adapter(present)
         for name, strength in zip(names, strengths, strict=True):
             if name in present:
                 turn(layer, name, strength)

@@ -2,16 +2,15 @@
 
 import math
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft import LoHaConfig, LoKrConfig, LoraConfig, PeftConfig
 from peft.tuners.lokr.layer import LoKrLayer
-from peft.tuners.lora.layer import LoraLayer
-from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
 from spritelora.adapters.layers.layer_plan import AdapterPlan
+from spritelora.adapters.layers.peft_layer import AdaptedLayer, LoraAdapted, Model, Weighted, adapted_layers
 from spritelora.adapters.layers.precision import keep_precision
 from spritelora.config.train.adapter_keys import AdapterKind
 from spritelora.errors import ConfigError
@@ -72,8 +71,8 @@ def check_rank(model: nn.Module, targets: Sequence[str], rank: int, key: str = "
 
     Shapes alone are read, so that the model may be empty. `key`: where the rank was set.
     """
-    weights = [model.get_submodule(name).weight for name in targets]
-    largest = max(min(len(w), w[0].numel()) for w in weights)  # pyright: ignore
+    weights = [cast(Weighted, model.get_submodule(name)).weight for name in targets]
+    largest = max(min(len(w), w[0].numel()) for w in weights)
     if rank > largest:
         raise ConfigError(
             f"{key}={rank} is above {largest}, the largest rank that a change of the {len(targets)} target layers "
@@ -98,7 +97,7 @@ def put_adapter(model: nn.Module, targets: list[str], plan: AdapterPlan, seed: i
     """Put an adapter that changes nothing yet on the layers `targets`, in fp32, its numbers a function of `seed`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model.add_adapter(_config(plan, targets), adapter_name=ADAPTER)  # pyright: ignore[reportCallIssue]
+        cast(Model, model).add_adapter(_config(plan, targets), adapter_name=ADAPTER)
     for parameter in adapter_parameters(model):
         parameter.data = parameter.data.float()
     for layer in adapted_layers(model).values():
@@ -106,7 +105,7 @@ def put_adapter(model: nn.Module, targets: list[str], plan: AdapterPlan, seed: i
         keep_precision(layer, ADAPTER)
 
 
-def settle_scale(layer: BaseTunerLayer, name: str) -> None:
+def settle_scale(layer: AdaptedLayer, name: str) -> None:
     """Give a LoKr of two full matrices alpha/rank 1: readers of its file know no other, for it has no rank."""
     if isinstance(layer, LoKrLayer) and name in layer.lokr_w1 and name in layer.lokr_w2:
         layer.alpha[name], layer.scaling[name] = float(layer.r[name]), 1.0
@@ -119,28 +118,13 @@ def _config(plan: AdapterPlan, targets: list[str]) -> PeftConfig:
         "rank_pattern": dict(plan.ranks),
         "alpha_pattern": dict(plan.alphas),
     }
-    if plan.kind is AdapterKind.lokr:
-        lokr = {"decompose_factor": plan.factor, "decompose_both": plan.both, "use_effective_conv2d": plan.tucker}
-        return LoKrConfig(**shared, alpha=plan.common_alpha, **lokr)  # pyright: ignore
-    if plan.kind is AdapterKind.loha:
-        return LoHaConfig(**shared, alpha=plan.common_alpha, use_effective_conv2d=plan.tucker)  # pyright: ignore
-    return LoraConfig(
-        **shared,
-        lora_alpha=plan.common_alpha,  # pyright: ignore
-        lora_dropout=plan.dropout,
-        use_rslora=plan.kind is AdapterKind.rslora,
-        use_dora=plan.kind is AdapterKind.dora,
-    )
-
-
-def adapted_layers(model: nn.Module) -> dict[str, BaseTunerLayer]:
-    """Every layer with an adapter of any kind by its path in the model."""
-    return {name: module for name, module in model.named_modules() if isinstance(module, BaseTunerLayer)}
-
-
-def lora_layers(model: nn.Module) -> dict[str, LoraLayer]:
-    """Every layer with a LoRA by its path in the model."""
-    return {name: module for name, module in model.named_modules() if isinstance(module, LoraLayer)}
+    if plan.kind in (AdapterKind.lokr, AdapterKind.loha):
+        shared |= {"alpha": plan.common_alpha, "use_effective_conv2d": plan.tucker}
+        if plan.kind is AdapterKind.loha:
+            return LoHaConfig(**shared)
+        return LoKrConfig(**shared, decompose_factor=plan.factor, decompose_both=plan.both)
+    shared |= {"lora_alpha": plan.common_alpha, "lora_dropout": plan.dropout}
+    return LoraConfig(**shared, use_rslora=plan.kind is AdapterKind.rslora, use_dora=plan.kind is AdapterKind.dora)
 
 
 def adapter_parameters(model: nn.Module) -> list[nn.Parameter]:
@@ -153,8 +137,8 @@ def is_up(parameter: str) -> bool:
     return ".lora_B." in parameter
 
 
-def factors(layer: LoraLayer) -> tuple[Tensor, Tensor, float]:
+def factors(layer: LoraAdapted) -> tuple[Tensor, Tensor, float]:
     """Down and up weights of a layer's LoRA, and the alpha that gives its strength as alpha/rank, rsLoRA's too."""
     down, up = layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight
-    root = math.sqrt(down.shape[0]) if layer.use_rslora[ADAPTER] else 1.0  # pyright: ignore
-    return down.detach(), up.detach(), float(layer.lora_alpha[ADAPTER]) * root  # pyright: ignore
+    root = math.sqrt(down.shape[0]) if layer.use_rslora[ADAPTER] else 1.0
+    return down.detach(), up.detach(), float(layer.lora_alpha[ADAPTER]) * root

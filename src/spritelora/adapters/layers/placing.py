@@ -4,15 +4,13 @@ from collections.abc import Mapping
 
 import torch
 from peft import LoHaConfig, LoKrConfig, LoraConfig, PeftConfig
-from peft.tuners.lora.layer import LoraLayer
 from peft.tuners.lycoris_utils import LycorisLayer
-from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
 from spritelora.adapters.files.changes import DORA, LOHA, LOKR, Change, Decomposed, Lycoris
 from spritelora.adapters.files.formats import peft_settings
 from spritelora.adapters.files.lowrank import LowRank
-from spritelora.adapters.layers.live import base_weight
+from spritelora.adapters.layers.peft_layer import AdaptedLayer, as_lora, as_lycoris, base_weight
 from spritelora.adapters.layers.precision import keep_precision
 
 AT_ONE = "dora_at_one"
@@ -30,26 +28,27 @@ def peft_config(changes: Mapping[str, Change]) -> PeftConfig:
 
 
 @torch.no_grad()
-def copy_change(layer: BaseTunerLayer, name: str, change: Change) -> None:
+def copy_change(layer: AdaptedLayer, name: str, change: Change) -> None:
     """Put the numbers of a change into a layer's adapter, in fp32; they replace what has other shapes."""
     if isinstance(change, Lycoris):
-        assert isinstance(layer, LycorisLayer)
-        _copy_tensors(layer, name, change)
+        lycoris = as_lycoris(layer)
+        assert lycoris is not None
+        _copy_tensors(lycoris, base_weight(layer).device, name, change)
         keep_precision(layer, name)
         return
-    assert isinstance(layer, LoraLayer)
+    lora = as_lora(layer)
+    assert lora is not None
     low = change.change if isinstance(change, Decomposed) else change
-    for half, values in ((layer.lora_A[name], low.down), (layer.lora_B[name], low.up)):
-        half.weight = nn.Parameter(values.float().view(half.weight.shape).to(half.weight.device))  # pyright: ignore
+    for half, values in ((lora.lora_A[name], low.down), (lora.lora_B[name], low.up)):
+        half.weight = nn.Parameter(values.float().view(half.weight.shape).to(half.weight.device))
     if isinstance(change, Decomposed):
         keep_precision(layer, name)
-        at_one = (layer.lora_B[name].weight.clone(), change.stretch(base_weight(layer)))  # pyright: ignore
+        at_one = (lora.lora_B[name].weight.clone(), change.stretch(base_weight(layer)))
         setattr(layer, AT_ONE, {**getattr(layer, AT_ONE, {}), name: at_one})
         turn(layer, name, 1.0)
 
 
-def _copy_tensors(layer: LycorisLayer, name: str, change: Lycoris) -> None:
-    device = base_weight(layer).device
+def _copy_tensors(layer: LycorisLayer, device: torch.device, name: str, change: Lycoris) -> None:
     for end in layer.adapter_layer_names:
         own = getattr(layer, end)
         if name in own:
@@ -60,20 +59,21 @@ def _copy_tensors(layer: LycorisLayer, name: str, change: Lycoris) -> None:
 
 
 @torch.no_grad()
-def turn(layer: BaseTunerLayer, name: str, strength: float) -> None:
+def turn(layer: AdaptedLayer, name: str, strength: float) -> None:
     """Set how much of an adapter's change of the weight is added.
 
     The changed weight of DoRA is g (W + D), row by row. Of the way there from W a part t is (1 - t + t g) W + t g D:
     another DoRA, with up matrix and lengths of its own.
     """
     at_one: tuple[Tensor, Tensor] | None = getattr(layer, AT_ONE, {}).get(name)
-    if at_one is None:
-        layer.set_scale(name, strength)  # pyright: ignore
+    lora = as_lora(layer)
+    if at_one is None or lora is None:
+        layer.set_scale(name, strength)
         return
     up, stretch = at_one
     whole = 1 - strength + strength * stretch
     rows = (strength * stretch / whole).view(-1, *[1] * (up.ndim - 1))
-    layer.lora_B[name].weight.copy_(up * rows)  # pyright: ignore
-    length, delta = layer.lora_magnitude_vector[name], layer.get_delta_weight(name).float()  # pyright: ignore
+    lora.lora_B[name].weight.copy_(up * rows)
+    length, delta = lora.lora_magnitude_vector[name], layer.get_delta_weight(name).float()
     norms = length.get_weight_norm(base_weight(layer).float(), delta, 1.0)
     length.weight.copy_(whole.view(norms.shape) * norms)

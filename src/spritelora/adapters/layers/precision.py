@@ -5,14 +5,13 @@ convolutions the other way round: off by up to 2^-9, every output is scaled. Its
 their input, where the layer alone gives that of autocast.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft.tuners.lora.dora import DoraConv2dLayer
-from peft.tuners.lora.layer import LoraLayer
-from peft.tuners.lycoris_utils import LycorisLayer
-from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
+
+from spritelora.adapters.layers.peft_layer import AdaptedLayer, as_lora, as_lycoris, base_weight
 
 
 class WholeNorms(DoraConv2dLayer):
@@ -22,16 +21,16 @@ class WholeNorms(DoraConv2dLayer):
         return super().get_weight_norm(weight.float(), lora_weight.float(), scaling, adapter_name=adapter_name)
 
 
-def keep_precision(layer: BaseTunerLayer, name: str) -> None:
+def keep_precision(layer: AdaptedLayer, name: str) -> None:
     """Make a layer with a new adapter right under autocast."""
-    if isinstance(layer, LycorisLayer):
-        layer.register_forward_pre_hook(_as_autocast)  # pyright: ignore
-    if isinstance(layer, LoraLayer) and name in layer.lora_magnitude_vector:
-        lengths: Any = layer.lora_magnitude_vector[name]
+    if (lycoris := as_lycoris(layer)) is not None:
+        cast(nn.Module, lycoris).register_forward_pre_hook(_as_autocast)
+    if (lora := as_lora(layer)) is not None and name in lora.lora_magnitude_vector:
+        lengths = lora.lora_magnitude_vector[name]
         if isinstance(lengths, DoraConv2dLayer):
-            layer.lora_magnitude_vector[name] = whole = WholeNorms(fan_in_fan_out=False)
+            lora.lora_magnitude_vector[name] = whole = WholeNorms(fan_in_fan_out=False)
             whole.weight, lengths = lengths.weight, whole
-        weight: Tensor = layer.get_base_layer().weight  # pyright: ignore
+        weight = base_weight(layer)
         norms = lengths.get_weight_norm(weight.float(), torch.zeros_like(weight, dtype=torch.float32), 1.0)
         lengths.weight.data = norms.detach()
 

@@ -5,15 +5,14 @@ from pathlib import Path
 
 import torch
 from diffusers import UNet2DConditionModel
-from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor
 
 from spritelora.adapters.files.changes import Change, Decomposed, difference, parts_of, rounding_error
 from spritelora.adapters.files.formats import kohya_tensors, write_file
 from spritelora.adapters.files.kohya import kohya_module, original_path
 from spritelora.adapters.files.lora_file import read_module
-from spritelora.adapters.layers.live import base_weight, live_change, live_changes, live_delta
-from spritelora.adapters.layers.lora import adapted_layers
+from spritelora.adapters.layers.live import live_change, live_changes, live_delta
+from spritelora.adapters.layers.peft_layer import AdaptedLayer, adapted_layers, base_weight
 from spritelora.errors import WeightsError
 
 
@@ -45,7 +44,7 @@ def prove_export(unet: UNet2DConditionModel, tensors: Mapping[str, Tensor]) -> N
     prove_layers(adapted_layers(unet), kohya_names(unet), tensors)
 
 
-def prove_layers(layers: Mapping[str, BaseTunerLayer], names: Mapping[str, str], tensors: Mapping[str, Tensor]) -> None:
+def prove_layers(layers: Mapping[str, AdaptedLayer], names: Mapping[str, str], tensors: Mapping[str, Tensor]) -> None:
     """Raise WeightsError unless the tensors hold the deltas of these layers, all of them and no others.
 
     `names`: kohya's, by the layers' own. The difference may be what rounding to the file's number format explains.

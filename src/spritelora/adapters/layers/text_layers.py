@@ -1,15 +1,16 @@
 """LoRA on both text encoders: the layers that it goes on, and its part of an exported file."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import torch
-from peft.tuners.lora.layer import LoraLayer
 from torch import Tensor, nn
 
 from spritelora.adapters.files.formats import kohya_tensors
 from spritelora.adapters.files.layer_names import kohya_by_module, whole_path
 from spritelora.adapters.files.lowrank import LowRank
-from spritelora.adapters.layers.lora import factors, lora_layers, match_targets
+from spritelora.adapters.layers.lora import factors, match_targets
+from spritelora.adapters.layers.peft_layer import LoraAdapted, lora_layers
 from spritelora.adapters.layers.proof import prove_layers
 
 
@@ -19,12 +20,12 @@ def match_text_targets(encoders: Mapping[str, nn.Module], endings: Sequence[str]
     What the UNet takes of the first encoder goes into its last layer. Raises ConfigError for an ending without a layer.
     """
     matched = {part: match_targets(model, endings, "text_encoders.modules") for part, model in encoders.items()}
-    last: int = encoders["text_encoder"].config.num_hidden_layers - 1  # pyright: ignore
+    last: int = cast(Any, encoders["text_encoder"]).config.num_hidden_layers - 1
     read = [path for path in matched["text_encoder"] if f"encoder.layers.{last}." not in path]
     return {**matched, "text_encoder": read}
 
 
-def text_layers_by_name(encoders: Mapping[str, nn.Module]) -> dict[str, LoraLayer]:
+def text_layers_by_name(encoders: Mapping[str, nn.Module]) -> dict[str, LoraAdapted]:
     """Every adapted layer by the module's name in LoRA files."""
     return {
         whole_path(f"{part}.{path}"): layer

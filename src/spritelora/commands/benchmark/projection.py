@@ -11,6 +11,7 @@ from spritelora.commands.benchmark.training import count_forward_tflop, count_tf
 from spritelora.config.commands.benchmark import BenchmarkConfig
 from spritelora.config.train.hardware_keys import BaseFormat
 from spritelora.sdxl.files.geometry import SDXL_UNET, SDXL_UNET_WEIGHTS, SDXL_VAE, shapes_of, vae_shapes_of
+from spritelora.sdxl.latents import decoded_image
 from spritelora.sdxl.text import text_shapes_of
 from spritelora.training.memory.need import FULL_SIZE, Geometry
 from spritelora.training.memory.prediction import Plan, RunShapes
@@ -66,7 +67,7 @@ def decoding_tflop() -> float:
     """Arithmetic of SDXL's autoencoder for one image, counted on shapes alone."""
     vae = vae_shapes_of(SDXL_VAE)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        vae.decode(torch.zeros(1, 4, SIDE_PX // 8, SIDE_PX // 8, device="meta"))  # pyright: ignore
+        decoded_image(vae, torch.zeros(1, 4, SIDE_PX // 8, SIDE_PX // 8, device="meta"))
     return counter.get_total_flops() / 1e12
 
 

@@ -111,7 +111,7 @@ def open_unet(model: str, hardware: Hardware, dtype: torch.dtype | None = None) 
         unet = random_unet(SDXL_UNET, hardware.device, dtype)
     else:
         base = find_base(str(embedded_base()) if model in GEOMETRIES else model)
-        unet = load_unet(base, dtype).to(hardware.device)  # pyright: ignore
+        unet = load_unet(base, dtype, hardware.device)
     choose_products(unet.config)
     return unet
 

@@ -12,7 +12,8 @@ from pytorch_lightning.callbacks import LambdaCallback
 
 from spritelora.adapters.files.formats import SAVE_DTYPE
 from spritelora.adapters.layers.earlier_files import Earlier, read_earlier
-from spritelora.adapters.layers.lora import adapted_layers, adapter_parameters
+from spritelora.adapters.layers.lora import adapter_parameters
+from spritelora.adapters.layers.peft_layer import adapted_layers
 from spritelora.commands.train import assemble
 from spritelora.commands.train.announce import (
     announce_adapter,

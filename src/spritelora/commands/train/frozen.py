@@ -61,7 +61,7 @@ class Frozen:
             return quantised_unet(base, packed, *form)
 
         def load() -> dict[str, torch.Tensor]:
-            return dict(load_unet(base, hardware.base_dtype).to(hardware.device).state_dict())  # pyright: ignore
+            return dict(load_unet(base, hardware.base_dtype, hardware.device).state_dict())
 
         weights = self.part("unet", None, load)
         unet = empty_unet(base)

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
-from torch import Tensor
+from torch import Tensor, nn
 
 from spritelora.config.train.schema import Prediction
 from spritelora.diffusion.schedule import cumulative_alphas, to_zero_terminal_snr
@@ -196,15 +196,17 @@ def read_alphas(base: BaseModel, zero_snr: bool | None = None) -> Tensor:
     return to_zero_terminal_snr(alphas) if read_zero_snr(base, zero_snr) else alphas
 
 
-def load_unet(base: BaseModel, dtype: torch.dtype) -> Unet:
-    """The UNet on the CPU, frozen."""
-    return base.part("unet").load(UNet2DConditionModel, dtype).requires_grad_(False)
+def load_unet(base: BaseModel, dtype: torch.dtype, device: torch.device | None = None) -> Unet:
+    """The UNet, frozen. `device`: None for the CPU."""
+    unet = base.part("unet").load(UNet2DConditionModel, dtype).requires_grad_(False)
+    nn.Module.to(unet, device)
+    return unet
 
 
 def empty_unet(base: BaseModel) -> Unet:
     """The UNet's structure without numbers: every weight has its shape and no memory."""
     with torch.device("meta"):
-        return UNet2DConditionModel.from_config(base.config("unet"))  # pyright: ignore
+        return cast(Unet, UNet2DConditionModel.from_config(base.config("unet")))
 
 
 def convert_unet(base: BaseModel, convert: Callable[[str, Tensor], T]) -> dict[str, T]:

@@ -6,7 +6,8 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from spritelora.adapters.layers.lora import factors, lora_layers
+from spritelora.adapters.layers.lora import factors
+from spritelora.adapters.layers.peft_layer import lora_layers
 from spritelora.training.callbacks.progress import StepCallback
 from spritelora.training.logs.run_log import RunLog
 from spritelora.training.module import LoraModule

@@ -13,6 +13,7 @@ from spritelora.adapters.layers.lora import adapter_parameters
 from spritelora.config.train.hardware_keys import BaseFormat
 from spritelora.process import LARGE_BYTES
 from spritelora.sdxl.files.base import Autoencoder, Unet
+from spritelora.sdxl.latents import decoded_image, posterior_mean
 from spritelora.sdxl.layers.quantised import BYTES_PER_WEIGHT, quantised_layers
 from spritelora.sdxl.layers.stored import is_stored
 from spritelora.sdxl.sample import call_unet
@@ -197,11 +198,11 @@ class RunShapes:
 
     def _trace_decoding(self) -> int:
         latents = torch.zeros(1, 4, self.side_px // 8, self.side_px // 8, device="meta")
-        return trace_inference(self.vae, lambda: self.vae.decode(latents).sample, EXACT, self._heap_below())  # pyright: ignore
+        return trace_inference(self.vae, lambda: decoded_image(self.vae, latents), EXACT, self._heap_below())
 
     def _trace_encoding(self) -> int:
         image = torch.zeros(1, 3, self.side_px, self.side_px, device="meta")
-        return trace_inference(self.vae, lambda: self.vae.encode(image).latent_dist.mean, EXACT, self._heap_below())  # pyright: ignore
+        return trace_inference(self.vae, lambda: posterior_mean(self.vae, image), EXACT, self._heap_below())
 
 
 def _words_of_share(checkpointed: float) -> str:

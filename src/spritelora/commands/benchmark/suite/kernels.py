@@ -1,8 +1,8 @@
 """The device's work within a step: shares of its kernels, gaps between them, and waits of the processor for it."""
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,13 +47,18 @@ def kind_of(name: str) -> str:
     return next((kind for kind, pattern in KINDS if re.search(pattern, name, re.IGNORECASE)), "elementwise")
 
 
+def longest_first(times: Mapping[str, float]) -> list[tuple[str, float]]:
+    """Names with their times, the longest first."""
+    return sorted(times.items(), key=lambda pair: -pair[1])
+
+
 def shares(kernels: Iterable[Kernel]) -> dict[str, float]:
     """Each kind's share of the kernels' time."""
-    times = Counter[str]()
+    times = defaultdict[str, float](float)
     for kernel in kernels:
-        times[kind_of(kernel.name)] += kernel.duration_us  # pyright: ignore
+        times[kind_of(kernel.name)] += kernel.duration_us
     total = sum(times.values())
-    return {kind: round(us / total, 4) for kind, us in times.most_common()} if total else {}
+    return {kind: round(us / total, 4) for kind, us in longest_first(times)} if total else {}
 
 
 def idle_share(kernels: Sequence[Kernel]) -> float:
@@ -113,9 +118,9 @@ def profile_step(setting: Setting) -> Figures:
 
 
 def _list_kernels(file: Path, kernels: Iterable[Kernel]) -> None:
-    times, counts = Counter[str](), Counter[str]()
+    times, counts = defaultdict[str, float](float), Counter[str]()
     for kernel in kernels:
-        times[kernel.name] += kernel.duration_us  # pyright: ignore
+        times[kernel.name] += kernel.duration_us
         counts[kernel.name] += 1
-    lines = [f"{us / 1000:9.3f} ms {counts[n]:6d} {kind_of(n):18s} {n}" for n, us in times.most_common(LISTED)]
+    lines = [f"{us / 1000:9.3f} ms {counts[n]:6d} {kind_of(n):18s} {n}" for n, us in longest_first(times)[:LISTED]]
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
