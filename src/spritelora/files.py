@@ -15,6 +15,8 @@ from typing import Any
 from spritelora import limits
 from spritelora.errors import ConfigError
 
+JsonObject = dict[str, Any]
+"""An object of JSON; its values are checked where they are used."""
 WAITS_S = (0.01, 0.05, 0.1, 0.2, 0.4, 0.8)
 
 

@@ -2,13 +2,13 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, EulerDiscreteScheduler
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from spritelora.embedded.location import embedded_base
+from spritelora.files import JsonObject
 from spritelora.sdxl.files.geometry import (
     SDXL_SCHEDULER,
     SDXL_TEXT,
@@ -26,17 +26,17 @@ CPU = torch.device("cpu")
 def write_random_base(
     folder: Path,
     device: torch.device = CPU,
-    unet: dict[str, Any] = SDXL_UNET,
-    vae: dict[str, Any] = SDXL_VAE,
-    text: dict[str, Any] = SDXL_TEXT,
-    text_2: dict[str, Any] = SDXL_TEXT_2,
-) -> dict[str, Any]:
+    unet: JsonObject = SDXL_UNET,
+    vae: JsonObject = SDXL_VAE,
+    text: JsonObject = SDXL_TEXT,
+    text_2: JsonObject = SDXL_TEXT_2,
+) -> JsonObject:
     """Write a diffusers folder of random fp16 models with the embedded base's tokenizers. Returns the models by name.
 
     `device`: where the weights are made. At full size the folder takes 7 GB.
     """
     kinds = {"text_encoder": (CLIPTextModel, text), "text_encoder_2": (CLIPTextModelWithProjection, text_2)}
-    models: dict[str, Any] = {"unet": random_unet(unet, device, torch.float16)}
+    models: JsonObject = {"unet": random_unet(unet, device, torch.float16)}
     with device:
         models["vae"] = randomise(AutoencoderKL(**vae)).half()
         models |= {name: randomise(kind(CLIPTextConfig(**config))).half() for name, (kind, config) in kinds.items()}

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
+from spritelora.files import JsonObject
 from spritelora.sdxl.files.base import TOKENIZERS, BaseModel
 
 KINDS = {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection}
@@ -89,7 +90,7 @@ def empty_text_stack(base: BaseModel) -> TextStack:
     return text_shapes_of([base.config(part) for part in KINDS])
 
 
-def text_shapes_of(configs: Sequence[dict[str, Any]]) -> TextStack:
+def text_shapes_of(configs: Sequence[JsonObject]) -> TextStack:
     """The encoders of two configurations on the meta device, frozen."""
     with torch.device("meta"):
         parts = (kind(CLIPTextConfig(**config)) for kind, config in zip(KINDS.values(), configs, strict=True))

@@ -5,7 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from safetensors.torch import save
@@ -27,7 +27,7 @@ from spritelora.adapters.files.lowrank import LowRank, distance
 from spritelora.adapters.files.metadata import read_network_args
 from spritelora.config.train.adapter_keys import SaveDtype
 from spritelora.errors import WeightsError
-from spritelora.files import write_whole
+from spritelora.files import JsonObject, write_whole
 
 Modules = Mapping[str, LowRank]
 Changes = Mapping[str, Change]
@@ -54,7 +54,7 @@ def factor_tensors(modules: Modules, prefix: str, dtype: torch.dtype) -> dict[st
     return {**downs, **{f"{prefix}{module}.lora_B.weight": change.up for module, change in rounded.items()}}
 
 
-def peft_settings(modules: Changes) -> dict[str, Any]:
+def peft_settings(modules: Changes) -> JsonObject:
     """The LoraConfig that gives `modules`, named by their path, their ranks and alphas."""
     rank, _ = Counter(change.rank for change in modules.values()).most_common(1)[0]
     alpha, _ = Counter(change.alpha for change in modules.values()).most_common(1)[0]
@@ -71,7 +71,7 @@ def peft_settings(modules: Changes) -> dict[str, Any]:
     }
 
 
-def lycoris_settings(modules: Mapping[str, Lycoris], metadata: Mapping[str, str]) -> dict[str, Any]:
+def lycoris_settings(modules: Mapping[str, Lycoris], metadata: Mapping[str, str]) -> JsonObject:
     """The LoKrConfig or LoHaConfig that gives `modules`, named by their path, split as their metadata says."""
     shared, told = peft_settings(modules), read_network_args(metadata)
     kept = {key: shared[key] for key in ("r", "rank_pattern", "alpha_pattern", "target_modules")}
@@ -104,7 +104,7 @@ def write_form(output: Path, form: Form, modules: Changes, dtype: torch.dtype, m
 
 def encode(
     form: Form, modules: Changes, dtype: torch.dtype, metadata: Mapping[str, str]
-) -> tuple[dict[str, Tensor], dict[str, str], dict[str, Any] | None]:
+) -> tuple[dict[str, Tensor], dict[str, str], JsonObject | None]:
     """Tensors, the metadata that readers of the form need, and in PEFT's form the content of adapter_config.json."""
     if form is Form.kohya:
         return kohya_tensors(modules, kohya_by_module(), dtype), {}, None
@@ -142,7 +142,7 @@ def _plain(modules: Changes) -> dict[str, LowRank]:
 
 def _peft_tensors(
     paths: Changes, dtype: torch.dtype, metadata: Mapping[str, str]
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
+) -> tuple[dict[str, Tensor], JsonObject]:
     lycoris = {path: change for path, change in paths.items() if isinstance(change, Lycoris)}
     if lycoris:
         tensors = {f"{PEFT_PREFIX}{p}.{end}": t for p, c in lycoris.items() for end, t in c.to(dtype).tensors.items()}

@@ -19,7 +19,7 @@ from spritelora.adapters.files.layer_names import kohya_by_module, module_by_koh
 from spritelora.adapters.files.lowrank import LowRank
 from spritelora.adapters.files.peft_settings import AlphaSettings, read_settings, settle_alphas
 from spritelora.errors import WeightsError
-from spritelora.files import read_start
+from spritelora.files import JsonObject, read_start
 from spritelora.weight_files.container import read_tensors_and_metadata
 from spritelora.weight_files.contents import TRAINING_STATE, contents_of
 
@@ -245,7 +245,7 @@ def _configs(file: Path, metadata: Mapping[str, str], peft_config: Mapping[str, 
 
 def _by_part(settings: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """`unet.r` and its like, by the part of the model that they are about."""
-    configs: dict[str, dict[str, Any]] = {}
+    configs: dict[str, JsonObject] = {}
     for key, value in settings.items():
         part, _, name = key.partition(".")
         configs.setdefault(part, {})[name] = value

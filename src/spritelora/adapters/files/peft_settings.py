@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from spritelora import limits
 from spritelora.errors import WeightsError
+from spritelora.files import JsonObject
 from spritelora.weight_files.container import stand_in
 
 NAME = re.compile(r"[\w.-]+")
@@ -47,7 +48,7 @@ class AlphaSettings:
         return min(found)[1] if found else self.common
 
 
-def read_settings(where: Path | str, text: str | bytes) -> dict[str, Any]:
+def read_settings(where: Path | str, text: str | bytes) -> JsonObject:
     """A JSON object that belongs to an adapter. Raises WeightsError that says `where`."""
     try:
         limits.SETTINGS_BYTES.check(len(text))
@@ -57,7 +58,7 @@ def read_settings(where: Path | str, text: str | bytes) -> dict[str, Any]:
         raise WeightsError(f"{where}: {instead or f'not JSON ({error}); get the adapter again'}") from error
     if not isinstance(value, dict):
         raise WeightsError(f"{where}: not a JSON object; get the adapter again")
-    return cast(dict[str, Any], value)
+    return cast(JsonObject, value)
 
 
 def settle_alphas(where: Path | str, settings: Mapping[str, Any]) -> AlphaSettings:

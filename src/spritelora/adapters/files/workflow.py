@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from spritelora.files import JsonObject
+
 Link = tuple[str, int]
 """A node's id, and the number of its output."""
 
@@ -56,7 +58,7 @@ class Node:
 
     kind: str
     title: str
-    inputs: dict[str, Any]
+    inputs: JsonObject
 
 
 def build_nodes(drawing: Drawing) -> dict[str, Node]:
@@ -94,7 +96,7 @@ def build_nodes(drawing: Drawing) -> dict[str, Node]:
     return nodes
 
 
-def api_form(nodes: dict[str, Node]) -> dict[str, Any]:
+def api_form(nodes: dict[str, Node]) -> JsonObject:
     """The form that ComfyUI's `/prompt` takes; its window opens it too."""
     return {
         node_id: {
@@ -106,7 +108,7 @@ def api_form(nodes: dict[str, Node]) -> dict[str, Any]:
     }
 
 
-def ui_form(nodes: dict[str, Node]) -> dict[str, Any]:
+def ui_form(nodes: dict[str, Node]) -> JsonObject:
     """The file that ComfyUI's window saves, version 0.4: nodes with places, and links between their slots."""
     links: list[list[Any]] = []
     for node_id, node in nodes.items():
@@ -125,7 +127,7 @@ def ui_form(nodes: dict[str, Node]) -> dict[str, Any]:
     }
 
 
-def _ui_node(node_id: int, node: Node, links: list[list[Any]]) -> dict[str, Any]:
+def _ui_node(node_id: int, node: Node, links: list[list[Any]]) -> JsonObject:
     wanted, given = SOCKETS[node.kind]
     names = [name for name, value in node.inputs.items() if _is_link(value)]
     arriving = {link[4]: link[0] for link in links if link[3] == node_id}

@@ -3,9 +3,8 @@
 import json
 import logging
 from pathlib import Path
-from typing import Any
 
-from spritelora.commands.benchmark.figures import machine_figures
+from spritelora.commands.benchmark.figures import Figures, machine_figures
 from spritelora.config.commands.benchmark import BenchmarkConfig, BenchmarkMode
 from spritelora.errors import ConfigError, TrainingError
 from spritelora.files import write_whole
@@ -14,7 +13,7 @@ from spritelora.process import quick_imports
 log = logging.getLogger(__name__)
 
 
-def benchmark(config: BenchmarkConfig) -> dict[str, Any]:
+def benchmark(config: BenchmarkConfig) -> Figures:
     """Measure, print the figures as one JSON object, and return them."""
     if config.peer is not None and config.mode is not BenchmarkMode.command:
         raise ConfigError("peer= is a whole command, to be timed beside train: add mode=command")

@@ -7,6 +7,9 @@ from typing import Any
 
 from spritelora.process import package_versions
 
+Figures = dict[str, Any]
+"""Measurements by name: numbers, texts, or figures of a part."""
+
 
 def spread(values: Sequence[float]) -> dict[str, float]:
     """Median, least and most of repeated measurements, to four digits."""
@@ -14,7 +17,7 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     return {name: float(f"{value:.4g}") for name, value in told.items()}
 
 
-def machine_figures() -> dict[str, Any]:
+def machine_figures() -> Figures:
     """Architecture, Python and the versions of the libraries."""
     return {
         "machine": platform.machine(),

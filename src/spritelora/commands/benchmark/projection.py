@@ -7,6 +7,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from spritelora.adapters.layers.lora import add_lora, match_targets
+from spritelora.commands.benchmark.figures import Figures
 from spritelora.commands.benchmark.training import count_forward_tflop, count_tflop, random_set
 from spritelora.config.commands.benchmark import BenchmarkConfig
 from spritelora.config.train.hardware_keys import BaseFormat
@@ -22,7 +23,7 @@ SPRITES = 50
 RUN_STEPS = 3000
 
 
-def project(config: BenchmarkConfig) -> dict[str, Any]:
+def project(config: BenchmarkConfig) -> Figures:
     """Seconds of a step, an epoch, a run and images on a chip of `chip_tflop_per_s` and `chip_gb_per_s`.
 
     Each is the larger of its arithmetic at the `share` of the chip's matrix rate, and its weights through memory once

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from spritelora.commands.benchmark.figures import spread
+from spritelora.commands.benchmark.figures import Figures, spread
 from spritelora.commands.benchmark.training import matrix_rate, open_unet, random_text, settle_side
 from spritelora.config.commands.benchmark import GEOMETRIES, BenchmarkConfig
 from spritelora.embedded.location import embedded_base
@@ -19,7 +19,7 @@ from spritelora.sdxl.sample import sample_latents, start_noise
 from spritelora.training.hardware import Hardware, choose_hardware, peak_memory_gb
 
 
-def measure_sampling(config: BenchmarkConfig) -> dict[str, Any]:
+def measure_sampling(config: BenchmarkConfig) -> Figures:
     """Time of a batch of images from random prompt embeddings, ours against diffusers' pipeline."""
     if config.threads is not None:
         torch.set_num_threads(config.threads)

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from spritelora.adapters.layers.lora import adapter_parameters, add_lora, match_targets
-from spritelora.commands.benchmark.figures import spread
+from spritelora.commands.benchmark.figures import Figures, spread
 from spritelora.config.commands.benchmark import GEOMETRIES, BenchmarkConfig, BenchmarkOptim
 from spritelora.config.train.hardware_keys import BaseFormat
 from spritelora.config.train.schema import Prediction
@@ -38,7 +38,7 @@ from spritelora.training.trainer import make_trainer
 NUM_SPRITES = 64
 
 
-def measure_training(config: BenchmarkConfig, callbacks: Sequence[pl.Callback] = ()) -> dict[str, Any]:
+def measure_training(config: BenchmarkConfig, callbacks: Sequence[pl.Callback] = ()) -> Figures:
     """Time of a step on random latents, through the loop that `train.py` runs."""
     if config.threads is not None:
         torch.set_num_threads(config.threads)
@@ -116,7 +116,7 @@ def open_unet(model: str, hardware: Hardware, dtype: torch.dtype | None = None) 
     return unet
 
 
-def random_set(unet_config: dict[str, Any], side_px: int) -> EncodedSet:
+def random_set(unet_config: Mapping[str, Any], side_px: int) -> EncodedSet:
     """Random sprites and captions in the shapes that a UNet takes."""
     latents = [
         torch.randn((4, side_px // 8, side_px // 8), generator=generator(0, "benchmark", i)) for i in range(NUM_SPRITES)
@@ -124,7 +124,7 @@ def random_set(unet_config: dict[str, Any], side_px: int) -> EncodedSet:
     return EncodedSet([str(i) for i in range(NUM_SPRITES)], latents, [random_text(unet_config, 0)] * NUM_SPRITES)
 
 
-def random_text(unet_config: dict[str, Any], number: int) -> TextEmbedding:
+def random_text(unet_config: Mapping[str, Any], number: int) -> TextEmbedding:
     """A random prompt embedding of the widths that a UNet takes."""
     pooled_width = unet_config["projection_class_embeddings_input_dim"] - 6 * unet_config["addition_time_embed_dim"]
     source = generator(0, "benchmark text", number)
@@ -184,7 +184,7 @@ def make_optimizer(kind: BenchmarkOptim, parameters: list[torch.nn.Parameter]) -
 
 
 def count_tflop(
-    unet_config: dict[str, Any], targets: list[str], rank: int, encoded: EncodedSet, batch_size: int
+    unet_config: Mapping[str, Any], targets: list[str], rank: int, encoded: EncodedSet, batch_size: int
 ) -> float:
     """Arithmetic of one forward and backward pass without recomputation, counted on shapes alone."""
     unet = shapes_of(unet_config).requires_grad_(False)
@@ -194,7 +194,7 @@ def count_tflop(
     return counter.get_total_flops() / 1e12
 
 
-def count_forward_tflop(unet_config: dict[str, Any], encoded: EncodedSet) -> float:
+def count_forward_tflop(unet_config: Mapping[str, Any], encoded: EncodedSet) -> float:
     """Arithmetic of one image through the UNet, counted on shapes alone."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         _forward_shapes(shapes_of(unet_config), encoded, 1)

@@ -9,9 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from spritelora.commands.benchmark.figures import spread
+from spritelora.commands.benchmark.figures import Figures, spread
 from spritelora.config.commands.benchmark import BenchmarkConfig
 from spritelora.errors import TrainingError
 from spritelora.program import child_command
@@ -30,7 +29,7 @@ class Taken:
     until_loss_s: float | None = None
 
 
-def measure_command(config: BenchmarkConfig) -> dict[str, Any]:
+def measure_command(config: BenchmarkConfig) -> Figures:
     """Whole seconds of the command, cold and warm, and the time until its first step; in turn with `peer`."""
     cold: list[Taken] = []
     warm: list[Taken] = []
@@ -44,7 +43,7 @@ def measure_command(config: BenchmarkConfig) -> dict[str, Any]:
             if config.peer is not None:
                 seconds, told = time_command(shlex.split(config.peer))
                 peer.append((seconds, told_step_s(told)))
-    figures: dict[str, Any] = {
+    figures: Figures = {
         "mode": "command",
         "overrides": list(config.overrides),
         "cold_s": spread([t.whole_s for t in cold]),
@@ -64,9 +63,9 @@ def _until_loss(taken: Sequence[Taken], loss: float) -> dict[str, float] | str:
 
 def _beside_peer(
     command: str, cold: Sequence[Taken], warm: Sequence[Taken], peer: Sequence[tuple[float, float | None]]
-) -> dict[str, Any]:
+) -> Figures:
     whole = [seconds for seconds, _ in peer]
-    figures: dict[str, Any] = {
+    figures: Figures = {
         "peer": command,
         "peer_s": spread(whole),
         "cold_against_peer": spread([a.whole_s / b for a, b in zip(cold, whole, strict=True)]),

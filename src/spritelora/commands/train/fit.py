@@ -65,8 +65,9 @@ from spritelora.training.hardware import (
 )
 from spritelora.training.logs.followers import UnwrittenLog
 from spritelora.training.logs.run_log import RunLog
-from spritelora.training.memory.need import run_savings, settle_savings
+from spritelora.training.memory.need import settle_savings
 from spritelora.training.memory.out_of_memory import explain_out_of_memory
+from spritelora.training.memory.savings import run_savings
 from spritelora.training.module import LoraModule
 from spritelora.training.optimizer import eight_bit_share, find_optimizer, optimizer_settings, probe_optimizer
 from spritelora.training.probe import measure_step

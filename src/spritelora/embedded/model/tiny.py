@@ -14,6 +14,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 from spritelora.embedded.drawn import caption_words
 from spritelora.embedded.model.tiny_vae import build_vae
 from spritelora.errors import WeightsError, first_line
+from spritelora.files import JsonObject
 from spritelora.sdxl.files.tiny_tokenizer import END, TEXT_TOKENS, build_tokenizer, write_tokenizer
 from spritelora.weight_files.container import read_tensors
 
@@ -95,7 +96,7 @@ def text_config(tokenizer: Any, width: int, heads: int, activation: str) -> CLIP
     )
 
 
-def unet_config(shape: Shape) -> dict[str, Any]:
+def unet_config(shape: Shape) -> JsonObject:
     """SDXL's three-level UNet, with attention on the lower two levels."""
     size_embedding = 32
     return {

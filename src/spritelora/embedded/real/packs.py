@@ -5,7 +5,6 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,7 @@ from safetensors.numpy import save
 from spritelora.embedded.real.hues import colours_of
 from spritelora.embedded.real.records import NUM_FOLDS, PackedSet, Record, fold_of, pack, shows_held_out_pair
 from spritelora.errors import DatasetError
-from spritelora.files import write_whole
+from spritelora.files import JsonObject, write_whole
 from spritelora.sprites.pixels.image import read_sprite
 from spritelora.weight_files.container import read_tensors_and_metadata
 
@@ -45,13 +44,13 @@ def read_packed(file: Path, data: Path) -> PackedSet:
         described = json.dumps([dataclasses.asdict(record) for record in packed.records])
         write_whole(file, save({"pixels": packed.pixels, "starts": packed.starts}, {"records": described}))
     tensors, metadata = read_tensors_and_metadata(file)
-    rows: list[dict[str, Any]] = json.loads(metadata["records"])
+    rows: list[JsonObject] = json.loads(metadata["records"])
     return PackedSet([to_record(row) for row in rows], tensors["pixels"].numpy(), tensors["starts"].numpy())
 
 
-def to_record(row: dict[str, Any]) -> Record:
+def to_record(row: JsonObject) -> Record:
     """A record from its JSON object, whose lists are tuples here."""
-    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
+    fields: JsonObject = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
     return Record(**fields)
 
 
@@ -78,7 +77,7 @@ def read_sources(folder: Path) -> tuple[list[Record], list[Pixels]]:
     return records, sprites
 
 
-def read_rows(file: Path) -> Iterator[dict[str, Any]]:
+def read_rows(file: Path) -> Iterator[JsonObject]:
     """The objects of a file of JSON lines."""
     for line in file.read_text(encoding="utf-8").splitlines():
         if line.strip():
@@ -111,7 +110,7 @@ def phrases_of(text: str) -> list[str]:
     return [clean(phrase) for phrase in text.split(",") if phrase.strip() not in NOT_SAID and clean(phrase)]
 
 
-def describe_tile(row: dict[str, Any], sprite: Pixels) -> Record | None:
+def describe_tile(row: JsonObject, sprite: Pixels) -> Record | None:
     """A record of `cc0`: a name, then ever broader kinds."""
     name, *kinds = phrases_of(row["text"])
     if name.startswith("i "):
@@ -121,7 +120,7 @@ def describe_tile(row: dict[str, Any], sprite: Pixels) -> Record | None:
     return make_record(f"{group}/{name}", group, name, tuple(kinds), "", "", TILES_HAND, "", sprite)
 
 
-def describe_small(row: dict[str, Any], sprite: Pixels) -> Record | None:
+def describe_small(row: JsonObject, sprite: Pixels) -> Record | None:
     """A record of `cc0_small`: a name, pose and view, a kind."""
     group = str(row["file_name"]).split("/")[0]
     name, *others = phrases_of(row["text"])
@@ -133,7 +132,7 @@ def describe_small(row: dict[str, Any], sprite: Pixels) -> Record | None:
     return make_record(row["subject"], group, name, tuple(kinds), view, pose, HANDS[row["pack"]], "", sprite)
 
 
-def describe_part(row: dict[str, Any], sprite: Pixels) -> Record | None:
+def describe_part(row: JsonObject, sprite: Pixels) -> Record | None:
     """A record of `cc0_parts`, not cut: a layer of a character. None for layers of mounts and dragons."""
     if row["layer"] in LEFT_OUT_LAYERS:
         return None

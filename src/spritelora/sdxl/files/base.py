@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from spritelora.config.train.schema import Prediction
 from spritelora.diffusion.schedule import cumulative_alphas, to_zero_terminal_snr
 from spritelora.errors import WeightsError, first_line
-from spritelora.files import is_hub_id, write_whole
+from spritelora.files import JsonObject, is_hub_id, write_whole
 from spritelora.sdxl.files.parts import FolderPart, Part, read_json
 from spritelora.sdxl.files.single_file import open_single_file, open_vae
 from spritelora.sdxl.files.tokenizer_files import TokenizerPart
@@ -70,7 +70,7 @@ class BaseModel:
             return True
         return bool(read_json(self.folder / "model_index.json").get("force_zeros_for_empty_prompt", True))
 
-    def config(self, part: str) -> dict[str, Any]:
+    def config(self, part: str) -> JsonObject:
         """A part's configuration."""
         return self.part(part).config()
 
@@ -247,7 +247,7 @@ def load_scheduler(base: BaseModel, prediction: Prediction, zero_snr: bool | Non
     return EulerDiscreteScheduler(**arguments)
 
 
-def _scheduler_arguments(base: BaseModel) -> dict[str, Any]:
+def _scheduler_arguments(base: BaseModel) -> JsonObject:
     accepted = inspect.signature(EulerDiscreteScheduler.__init__).parameters
     return {k: v for k, v in base.config("scheduler").items() if k in accepted}
 

@@ -1,14 +1,16 @@
 """SDXL at full size, as Stability AI published it: without memory, or with random weights."""
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import nn
 
+from spritelora.files import JsonObject
+
 T = TypeVar("T", bound=nn.Module)
 
-SDXL_UNET: dict[str, Any] = {
+SDXL_UNET: JsonObject = {
     "sample_size": 128,
     "block_out_channels": (320, 640, 1280),
     "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
@@ -23,7 +25,7 @@ SDXL_UNET: dict[str, Any] = {
     "projection_class_embeddings_input_dim": 2816,
 }
 
-SDXL_VAE: dict[str, Any] = {
+SDXL_VAE: JsonObject = {
     "block_out_channels": (128, 256, 512, 512),
     "down_block_types": ("DownEncoderBlock2D",) * 4,
     "up_block_types": ("UpDecoderBlock2D",) * 4,
@@ -33,7 +35,7 @@ SDXL_VAE: dict[str, Any] = {
     "scaling_factor": 0.13025,
 }
 
-SDXL_TEXT: dict[str, Any] = {
+SDXL_TEXT: JsonObject = {
     "vocab_size": 49408,
     "hidden_size": 768,
     "intermediate_size": 3072,
@@ -47,7 +49,7 @@ SDXL_TEXT: dict[str, Any] = {
     "pad_token_id": 1,
 }
 
-SDXL_TEXT_2: dict[str, Any] = {
+SDXL_TEXT_2: JsonObject = {
     **SDXL_TEXT,
     "hidden_size": 1280,
     "intermediate_size": 5120,
@@ -59,7 +61,7 @@ SDXL_TEXT_2: dict[str, Any] = {
 
 SDXL_UNET_WEIGHTS = 2_567_463_684
 
-SDXL_SCHEDULER: dict[str, Any] = {
+SDXL_SCHEDULER: JsonObject = {
     "num_train_timesteps": 1000,
     "beta_start": 0.00085,
     "beta_end": 0.012,
@@ -77,20 +79,20 @@ def full_unet() -> UNet2DConditionModel:
     return shapes_of(SDXL_UNET)
 
 
-def shapes_of(config: dict[str, Any]) -> UNet2DConditionModel:
+def shapes_of(config: JsonObject) -> UNet2DConditionModel:
     """The UNet of a configuration on the meta device."""
     with torch.device("meta"):
         return UNet2DConditionModel(**{k: v for k, v in config.items() if not k.startswith("_")})
 
 
-def vae_shapes_of(config: dict[str, Any]) -> AutoencoderKL:
+def vae_shapes_of(config: JsonObject) -> AutoencoderKL:
     """The autoencoder of a configuration on the meta device."""
     with torch.device("meta"):
         return AutoencoderKL(**{k: v for k, v in config.items() if not k.startswith("_")})
 
 
 @torch.no_grad()
-def random_unet(config: dict[str, Any], device: torch.device, dtype: torch.dtype) -> UNet2DConditionModel:
+def random_unet(config: JsonObject, device: torch.device, dtype: torch.dtype) -> UNet2DConditionModel:
     """A frozen UNet of a configuration whose random weights keep activations finite; made in `dtype`, once."""
     return randomise(shapes_of(config).to(dtype).to_empty(device=device))  # pyright: ignore
 

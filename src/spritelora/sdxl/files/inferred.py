@@ -4,8 +4,8 @@ What shapes do not say (64 channels to an attention head, 32 groups to a norm, a
 """
 
 import re
-from typing import Any
 
+from spritelora.files import JsonObject
 from spritelora.sdxl.files.geometry import SDXL_TEXT, SDXL_TEXT_2, SDXL_UNET, SDXL_VAE
 from spritelora.weight_files.contents import UNET, Shapes
 
@@ -14,7 +14,7 @@ TEXT = "conditioner.embedders.0.transformer.text_model."
 TEXT_2 = "conditioner.embedders.1.model."
 
 
-def unet_config(shapes: Shapes) -> dict[str, Any]:
+def unet_config(shapes: Shapes) -> JsonObject:
     """UNet2DConditionModel's settings. `shapes`: of the whole file, for the text encoders' widths are among them."""
     inside = {name.removeprefix(UNET): shape for name, shape in shapes.items() if name.startswith(UNET)}
     downsamplers = sorted(int(n) for n in _numbers(inside, r"input_blocks\.(\d+)\.0\.op\.weight"))
@@ -38,7 +38,7 @@ def unet_config(shapes: Shapes) -> dict[str, Any]:
     }
 
 
-def vae_config(shapes: Shapes) -> dict[str, Any]:
+def vae_config(shapes: Shapes) -> JsonObject:
     """AutoencoderKL's settings, from the original names or diffusers' own, without a prefix."""
     first_conv = re.compile(r"encoder\.down(?:_blocks)?\.(\d+)\.(?:block|resnets)\.0\.conv1\.weight")
     found = {int(match[1]): shape[0] for name, shape in shapes.items() if (match := first_conv.fullmatch(name))}
@@ -52,7 +52,7 @@ def vae_config(shapes: Shapes) -> dict[str, Any]:
     }
 
 
-def text_config(shapes: Shapes) -> dict[str, Any]:
+def text_config(shapes: Shapes) -> JsonObject:
     """The first encoder's CLIPTextConfig settings."""
     vocabulary, width = shapes[f"{TEXT}embeddings.token_embedding.weight"]
     return {
@@ -63,7 +63,7 @@ def text_config(shapes: Shapes) -> dict[str, Any]:
     }
 
 
-def text_2_config(shapes: Shapes) -> dict[str, Any]:
+def text_2_config(shapes: Shapes) -> JsonObject:
     """The second encoder's CLIPTextConfig settings."""
     vocabulary, width = shapes[f"{TEXT_2}token_embedding.weight"]
     return {
@@ -74,7 +74,7 @@ def text_2_config(shapes: Shapes) -> dict[str, Any]:
     }
 
 
-def _text_sizes(vocabulary: int, width: int, inner: int) -> dict[str, Any]:
+def _text_sizes(vocabulary: int, width: int, inner: int) -> JsonObject:
     return {
         "vocab_size": vocabulary,
         "hidden_size": width,

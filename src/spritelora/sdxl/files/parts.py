@@ -13,6 +13,7 @@ from torch import Tensor
 
 from spritelora import limits
 from spritelora.errors import WeightsError, first_line
+from spritelora.files import JsonObject
 from spritelora.weight_files.container import check_settings, open_tensors, stand_in
 
 MOST_TIMESTEPS = 100_000
@@ -22,7 +23,7 @@ STEMS = ("diffusion_pytorch_model", "model")
 class Part(Protocol):
     """One part of a base model: what it is made of, and how it is loaded."""
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> JsonObject:
         """Its configuration, as diffusers or transformers name the settings."""
         ...
 
@@ -74,7 +75,7 @@ class FolderPart:
 
     folder: Path
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> JsonObject:
         if self.folder.name != "scheduler":
             return read_json(self.folder / "config.json")
         file = self.folder / "scheduler_config.json"
@@ -123,7 +124,7 @@ class FolderPart:
 
     def load(self, kind: Any, dtype: torch.dtype | None = None) -> Any:
         """Raises WeightsError that names the file."""
-        options: dict[str, Any] = {}
+        options: JsonObject = {}
         where = self.folder
         if dtype is not None:
             where = self.weights()
@@ -163,7 +164,7 @@ def check_schedule(file: Path, config: Mapping[str, Any]) -> None:
         raise WeightsError(f"{file}: {'; '.join(problems)}; fetch the model again")
 
 
-def read_json(file: Path) -> dict[str, Any]:
+def read_json(file: Path) -> JsonObject:
     """A JSON object from a model folder. Raises WeightsError that names the file."""
     try:
         limits.MODEL_SETTINGS_BYTES.check(file.stat().st_size)

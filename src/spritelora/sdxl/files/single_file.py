@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import CLIPTextConfig, PreTrainedModel
 
 from spritelora.errors import WeightsError, first_line
+from spritelora.files import JsonObject
 from spritelora.sdxl.files.geometry import SDXL_SCHEDULER
 from spritelora.sdxl.files.header import (
     EIGHT_BIT_FLOATS,
@@ -27,7 +28,7 @@ from spritelora.weight_files.contents import UNET, Shapes, contents_of
 log = logging.getLogger(__name__)
 
 Tensors = dict[str, Tensor]
-Convert = Callable[[Tensors, dict[str, Any]], Tensors]
+Convert = Callable[[Tensors, JsonObject], Tensors]
 
 SDXL_VAE_SCALE = 0.13025
 VAE = "first_stage_model."
@@ -44,7 +45,7 @@ class FilePart:
     settings: Mapping[str, Any]
     convert: Convert
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> JsonObject:
         return dict(self.settings)
 
     def weights(self) -> Path:
@@ -116,7 +117,7 @@ class Settings:
     file: Path
     settings: Mapping[str, Any]
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> JsonObject:
         return dict(self.settings)
 
     def weights(self) -> Path:
@@ -132,7 +133,7 @@ class Settings:
         return kind.from_config(self.config())
 
 
-def scheduler_config(header: Header) -> dict[str, Any]:
+def scheduler_config(header: Header) -> JsonObject:
     """SDXL's noise schedule, with what the file's marks and metadata say about prediction and terminal SNR.
 
     The empty tensors `v_pred` and `ztsnr` are NoobAI's marks, which ComfyUI reads too. Raises WeightsError for a
@@ -192,19 +193,19 @@ def _warn_of_eight_bits(header: Header) -> None:
         log.warning("%s: weights in fp8, used as they are rounded; the fp16 file draws better", header.file)
 
 
-def _convert_unet(tensors: Tensors, config: dict[str, Any]) -> Tensors:
+def _convert_unet(tensors: Tensors, config: JsonObject) -> Tensors:
     from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
 
     return convert_ldm_unet_checkpoint(tensors, config)
 
 
-def _convert_vae(tensors: Tensors, config: dict[str, Any]) -> Tensors:
+def _convert_vae(tensors: Tensors, config: JsonObject) -> Tensors:
     from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
 
     return convert_ldm_vae_checkpoint(tensors, config)
 
 
-def _rename_vae(tensors: Tensors, _config: dict[str, Any]) -> Tensors:
+def _rename_vae(tensors: Tensors, _config: JsonObject) -> Tensors:
     """The names that diffusers gave a VAE's attention before 0.18, to today's."""
     old = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
     renamed: Tensors = {}
@@ -215,13 +216,13 @@ def _rename_vae(tensors: Tensors, _config: dict[str, Any]) -> Tensors:
     return renamed
 
 
-def _convert_text(tensors: Tensors, _config: dict[str, Any]) -> Tensors:
+def _convert_text(tensors: Tensors, _config: JsonObject) -> Tensors:
     from diffusers.loaders.single_file_utils import convert_ldm_clip_checkpoint
 
     return {n: t for n, t in convert_ldm_clip_checkpoint(tensors).items() if not n.endswith("position_ids")}
 
 
-def _convert_text_2(tensors: Tensors, _config: dict[str, Any]) -> Tensors:
+def _convert_text_2(tensors: Tensors, _config: JsonObject) -> Tensors:
     from diffusers.loaders.single_file_utils import convert_open_clip_checkpoint
 
     return convert_open_clip_checkpoint(None, tensors, prefix=TEXT_2)

@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from spritelora.errors import WeightsError, first_line
+from spritelora.files import JsonObject
 from spritelora.sdxl.files.tiny_tokenizer import END, END_OF_WORD, START, TEXT_TOKENS, byte_letters
 from spritelora.weight_files.container import check_settings
 
@@ -35,7 +36,7 @@ class TokenizerPart:
     model: Path
     asked: str | None
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> JsonObject:
         return {}
 
     def weights(self) -> Path:

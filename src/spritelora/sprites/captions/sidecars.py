@@ -6,10 +6,10 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, cast
+from typing import cast
 
 from spritelora import limits
-from spritelora.files import read_start
+from spritelora.files import JsonObject, read_start
 from spritelora.sprites.captions.caption_owners import composed
 from spritelora.sprites.findings import Finding, Severity
 from spritelora.sprites.names import printable
@@ -23,7 +23,7 @@ IMAGE_CELL = re.compile(r".*\.(a?png|jpe?g|webp|bmp|gif)", re.IGNORECASE)
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 """Characters of Unicode's categories Cc and Cs."""
 
-Row = dict[str, Any]
+Row = JsonObject
 
 
 def clean_caption(text: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, cast
 from spritelora import limits
 from spritelora.errors import DatasetError
 from spritelora.file_names import UNSAFE
+from spritelora.files import JsonObject
 from spritelora.sprites.captions.sidecars import Row, path_below, read_table
 from spritelora.sprites.names import printable
 from spritelora.sprites.pixels.image import parse_colour
@@ -69,7 +70,7 @@ def one_or_pair(pair: tuple[int, int]) -> int | tuple[int, int]:
     return pair[0] if pair[0] == pair[1] else pair
 
 
-def encode_lines(objects: list[dict[str, Any]]) -> bytes:
+def encode_lines(objects: list[JsonObject]) -> bytes:
     """JSON lines in UTF-8; bytes of a file name that are no text are written as JSON escapes.
 
     So are the characters besides a line feed that some readers end a line at.
@@ -114,7 +115,7 @@ def read_manifest(file: Path) -> list[PreparedSprite]:
 
 def _decode(row: Row) -> PreparedSprite:
     """A line of the manifest. Raises ValueError that names the field."""
-    values: dict[str, Any] = {}
+    values: JsonObject = {}
     for name, read in FIELDS.items():
         if name not in row:
             if name in MAY_BE_MISSING:

@@ -4,9 +4,10 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any, cast
+from typing import cast
 
 from spritelora import limits
+from spritelora.files import JsonObject
 from spritelora.sprites.captions.caption_owners import CAPTION_SUFFIXES, composed, is_document
 from spritelora.sprites.captions.mentions import image_mentions
 from spritelora.sprites.captions.sidecars import METADATA_FILES, read_text
@@ -94,11 +95,11 @@ def _names_in(file: Path) -> Iterator[str]:
 def _names_in_json(file: Path, content: object) -> Iterator[str]:
     """Names beside captions: keys of captions, values beside one, or the file's own name; sheets have none of these."""
     if isinstance(content, list):
-        for item in cast(list[dict[str, Any]], content):
+        for item in cast(list[JsonObject], content):
             if _has_caption(item):
                 yield from (_last_part(item[key]) for key in NAME_KEYS if key in item)
     elif isinstance(content, dict):
-        entries = cast(dict[str, Any], content)
+        entries = cast(JsonObject, content)
         if _has_caption(entries):
             yield _last_part(composed(file.stem).casefold())
         for key, value in entries.items():
@@ -109,7 +110,7 @@ def _names_in_json(file: Path, content: object) -> Iterator[str]:
 def _has_caption(value: object) -> bool:
     if not isinstance(value, dict):
         return False
-    return any(isinstance(cast(dict[str, Any], value).get(key), str) for key in CAPTION_KEYS)
+    return any(isinstance(cast(JsonObject, value).get(key), str) for key in CAPTION_KEYS)
 
 
 def _last_part(name: object) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 from spritelora.errors import DatasetError, first_line
-from spritelora.files import is_below, linked_parts, replace
+from spritelora.files import JsonObject, is_below, linked_parts, replace
 from spritelora.locks import LockedError, held
 from spritelora.sprites.findings import Finding, Severity
 from spritelora.sprites.names import printable
@@ -48,7 +48,7 @@ def read_state(folder: Path) -> State:
     check_own(folder, ())
     try:
         data: object = json.loads((folder / STATE).read_text(encoding="utf-8"))
-        state = _state(cast(dict[str, Any], data))
+        state = _state(cast(JsonObject, data))
     except FileNotFoundError:
         return State()
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:

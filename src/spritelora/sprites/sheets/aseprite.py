@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
+from spritelora.files import JsonObject
 from spritelora.sprites.sheets.frame_tags import FrameTag
 from spritelora.sprites.sheets.sheet_data import SheetData, SheetFrame, make_sheet, whole_number
 
@@ -21,7 +22,7 @@ def parse_json(text: str) -> list[SheetData]:
         raise ValueError(str(error)) from error
     if not isinstance(content, dict):
         return []
-    data = cast(dict[str, Any], content)
+    data = cast(JsonObject, content)
     if isinstance(data.get("textures"), list):
         return [_parse(texture, texture) for texture in _textures(data["textures"])]
     if "frames" in data and ("meta" in data or _are_frames(data["frames"])):
@@ -38,7 +39,7 @@ def has_rectangles(text: str) -> bool:
     while waiting:
         value = waiting.pop()
         if isinstance(value, dict):
-            entries = cast(dict[str, Any], value)
+            entries = cast(JsonObject, value)
             if (
                 {"x", "y"} <= entries.keys()
                 and (entries.keys() & {"w", "width"})
@@ -53,19 +54,19 @@ def has_rectangles(text: str) -> bool:
 
 def _textures(content: list[Any]) -> list[Mapping[str, Any]]:
     """The sheets of a multi-pack; what is called so in other files has no frames."""
-    textures = [cast(dict[str, Any], item) for item in content if isinstance(item, dict)]
+    textures = [cast(JsonObject, item) for item in content if isinstance(item, dict)]
     return [texture for texture in textures if "frames" in texture]
 
 
 def _are_frames(content: object) -> bool:
     """Whether the frames of a file without `meta` are those of a sheet."""
-    values = [*cast(dict[str, Any], content).values()] if isinstance(content, dict) else content
+    values = [*cast(JsonObject, content).values()] if isinstance(content, dict) else content
     if not isinstance(values, list) or not values or not isinstance(values[0], dict):
         return False
-    return isinstance(cast(dict[str, Any], values[0]).get("frame"), dict)
+    return isinstance(cast(JsonObject, values[0]).get("frame"), dict)
 
 
-def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_twins(pairs: list[tuple[str, Any]]) -> JsonObject:
     found = dict(pairs)
     if len(found) < len(pairs):
         twin, _ = Counter(name for name, _ in pairs).most_common(1)[0]
@@ -87,7 +88,7 @@ def _parse(content: Mapping[str, Any], meta: Mapping[str, Any]) -> SheetData:
 
 def _frames(content: object) -> Iterator[SheetFrame]:
     if isinstance(content, dict):
-        for name, frame in cast(dict[str, Any], content).items():
+        for name, frame in cast(JsonObject, content).items():
             yield _frame(name, _mapping(frame, f"frame {name!r}"))
         return
     for number, item in enumerate(_list(content, "frames")):
@@ -126,7 +127,7 @@ def _tag(content: Mapping[str, Any]) -> FrameTag:
 def _mapping(value: object, what: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"{what} is no JSON object")
-    return cast(dict[str, Any], value)
+    return cast(JsonObject, value)
 
 
 def _list(value: object, what: str) -> list[Any]:

@@ -17,7 +17,8 @@ from spritelora.config.train.hardware_keys import BaseFormat
 from spritelora.config.train.schema import TrainConfig
 from spritelora.data.cache import Cache, content_key
 from spritelora.data.team import Team
-from spritelora.errors import ConfigError, SpriteLoraError
+from spritelora.errors import ConfigError
+from spritelora.files import JsonObject
 from spritelora.process import LARGE_BYTES, package_versions
 from spritelora.runs.record import RunRecord
 from spritelora.sdxl.files.base import BaseModel
@@ -35,7 +36,6 @@ from spritelora.sdxl.text import TextStack, text_shapes_of
 from spritelora.training.hardware import Hardware
 from spritelora.training.machine import DeviceFacts, process_memory_bytes, read_device
 from spritelora.training.memory.prediction import LOOP_BYTES, SHARE, Plan, RunShapes, plans
-from spritelora.training.memory.savings import savings
 from spritelora.training.memory.tracing import HEAP, Arithmetic
 from spritelora.training.optimizer import build_optimizer, find_optimizer, optimizer_settings
 from spritelora.training.text_training import adapt_text
@@ -52,9 +52,9 @@ NO_QUESTION = 10
 class Geometry:
     """The configurations of a base's parts. `file_bytes`: of the UNet's weights, in 16 bits or more."""
 
-    unet: dict[str, Any]
-    vae: dict[str, Any]
-    text: tuple[dict[str, Any], ...]
+    unet: JsonObject
+    vae: JsonObject
+    text: tuple[JsonObject, ...]
     file_bytes: int
 
 
@@ -117,15 +117,6 @@ def _kept_figures(
         return int(entry.notes["bytes"])
 
     return remember
-
-
-def run_savings(config: TrainConfig, base: BaseModel, hardware: Hardware) -> list[tuple[str, float]]:
-    """Settings with which a run that is under way would take less memory; none where too little is left to say."""
-    plan = Plan(hardware.base, float(config.hardware.gradient_checkpointing or 0), config.trainer.batch_size)
-    try:
-        return savings(run_shapes(config, read_geometry(base), hardware), plan, config.lora.rank)
-    except (MemoryError, RuntimeError, SpriteLoraError):
-        return []
 
 
 def settle_savings(

@@ -5,7 +5,21 @@ from dataclasses import replace
 import torch
 
 from spritelora.config.train.hardware_keys import BaseFormat
+from spritelora.config.train.schema import TrainConfig
+from spritelora.errors import SpriteLoraError
+from spritelora.sdxl.files.base import BaseModel
+from spritelora.training.hardware import Hardware
+from spritelora.training.memory.need import read_geometry, run_shapes
 from spritelora.training.memory.prediction import MemoryUse, Plan, RunShapes
+
+
+def run_savings(config: TrainConfig, base: BaseModel, hardware: Hardware) -> list[tuple[str, float]]:
+    """Settings with which a run that is under way would take less memory; none where too little is left to say."""
+    plan = Plan(hardware.base, float(config.hardware.gradient_checkpointing or 0), config.trainer.batch_size)
+    try:
+        return savings(run_shapes(config, read_geometry(base), hardware), plan, config.lora.rank)
+    except (MemoryError, RuntimeError, SpriteLoraError):
+        return []
 
 
 def savings(run: RunShapes, plan: Plan, rank: int) -> list[tuple[str, float]]:

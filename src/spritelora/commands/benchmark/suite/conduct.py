@@ -13,13 +13,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
+from spritelora.commands.benchmark.figures import Figures
 from spritelora.commands.benchmark.suite.parts import Part, Setting, choose_parts, reason_to_skip
 from spritelora.commands.benchmark.suite.sheet import Sheet
 from spritelora.config.commands.benchmark import BenchmarkConfig
 from spritelora.config.train.processes import num_cpus
 from spritelora.errors import ConfigError, TrainingError
+from spritelora.files import JsonObject
 
 log = logging.getLogger(__name__)
 
@@ -48,12 +50,12 @@ class Worker:
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log_file
         )
-        self._answers: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._answers: queue.Queue[JsonObject | None] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
         self._tell(json.dumps(told, default=lambda option: option.value))
         self.facts = self._answer(START_S)
 
-    def measure(self, name: str, limit_s: float) -> dict[str, Any]:
+    def measure(self, name: str, limit_s: float) -> Figures:
         """The answer of a part. Raises Lost where none comes within the limit."""
         self._tell(name)
         return self._answer(limit_s)
@@ -82,7 +84,7 @@ class Worker:
             self._answers.put(json.loads(line))
         self._answers.put(None)
 
-    def _answer(self, limit_s: float) -> dict[str, Any]:
+    def _answer(self, limit_s: float) -> Figures:
         try:
             answer = self._answers.get(timeout=limit_s)
         except queue.Empty:
@@ -93,7 +95,7 @@ class Worker:
         return answer
 
 
-def conduct(config: BenchmarkConfig) -> dict[str, Any]:
+def conduct(config: BenchmarkConfig) -> Figures:
     """Measure part after part until the time is up; figures.json and tables.md hold each as soon as it is there."""
     deadline = time.monotonic() + 60 * config.minutes
     parts, folder = choose_parts(config.parts), _make_folder(config)

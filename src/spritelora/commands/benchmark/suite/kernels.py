@@ -11,7 +11,8 @@ import pytorch_lightning as pl
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from spritelora.commands.benchmark.suite.parts import Figures, Setting
+from spritelora.commands.benchmark.figures import Figures
+from spritelora.commands.benchmark.suite.parts import Setting
 from spritelora.commands.benchmark.suite.steps import settings_of
 from spritelora.commands.benchmark.training import measure_training
 

@@ -9,7 +9,8 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from spritelora.commands.benchmark.suite.parts import PAGED, Figures, Setting
+from spritelora.commands.benchmark.figures import Figures
+from spritelora.commands.benchmark.suite.parts import PAGED, Setting
 from spritelora.commands.benchmark.training import (
     adapted_unet,
     make_module,

@@ -3,12 +3,10 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from spritelora.commands.benchmark.figures import Figures
 from spritelora.config.commands.benchmark import BenchmarkConfig, SuiteSize
 from spritelora.errors import ConfigError
-
-Figures = dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ from functools import cache
 
 import torch
 
+from spritelora.commands.benchmark.figures import Figures
 from spritelora.commands.benchmark.projection import shapes_of_run
-from spritelora.commands.benchmark.suite.parts import PARTS, Figures, Setting
+from spritelora.commands.benchmark.suite.parts import PARTS, Setting
 from spritelora.commands.benchmark.suite.steps import STEPS, settings_of
 from spritelora.commands.benchmark.training import settle_side
 from spritelora.config.train.hardware_keys import Precision

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spritelora.commands.benchmark.suite.parts import Figures, Setting
+from spritelora.commands.benchmark.figures import Figures
+from spritelora.commands.benchmark.suite.parts import Setting
 from spritelora.commands.benchmark.whole_command import told_step_s
 from spritelora.config.train.hardware_keys import Device
 from spritelora.data.training_set import demo_folder

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from spritelora.commands.benchmark.figures import Figures
 from spritelora.commands.benchmark.suite.parts import Part
-from spritelora.files import write_whole
+from spritelora.files import JsonObject, write_whole
 
 FIGURES, TABLES = "figures.json", "tables.md"
 STEP_COLUMNS = ("batch_size", "step_s", "images_per_s", "share_of_matrix_rate", "peak_gb")
@@ -19,14 +20,14 @@ class Sheet:
     def __init__(self, folder: Path, device: Mapping[str, Any], parts: Sequence[Part], minutes: float) -> None:
         self._folder, self._lock = folder, threading.Lock()
         self._parts = {part.name: part for part in parts}
-        self._rows: dict[str, dict[str, Any]] = {
+        self._rows: dict[str, JsonObject] = {
             name: {"part": name, "title": part.title, "state": "not reached"} for name, part in self._parts.items()
         }
         self._head = {"mode": "suite", "minutes": minutes, **device}
         self._write()
 
     @property
-    def figures(self) -> dict[str, Any]:
+    def figures(self) -> Figures:
         """All that is known so far."""
         return {**self._head, "parts": list(self._rows.values())}
 

@@ -4,8 +4,9 @@ import time
 from dataclasses import replace
 from typing import Any
 
+from spritelora.commands.benchmark.figures import Figures
 from spritelora.commands.benchmark.sampling import measure_sampling, open_vae
-from spritelora.commands.benchmark.suite.parts import Figures, Setting
+from spritelora.commands.benchmark.suite.parts import Setting
 from spritelora.commands.benchmark.training import matrix_rate, measure_training
 from spritelora.config.commands.benchmark import BenchmarkConfig, BenchmarkMode, BenchmarkOptim
 from spritelora.config.train.hardware_keys import BaseFormat, Precision

@@ -11,11 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO, cast
 
+from spritelora.commands.benchmark.figures import Figures
 from spritelora.commands.benchmark.suite.parts import PARTS, Setting
 from spritelora.config.commands.benchmark import BenchmarkConfig
 from spritelora.config.strict import load
 from spritelora.errors import SpriteLoraError, first_line
-from spritelora.files import without_nan
+from spritelora.files import JsonObject, without_nan
 from spritelora.process import import_bitsandbytes, package_versions, prepare_libraries, quick_imports
 
 
@@ -41,7 +42,7 @@ def _own_standard_output() -> TextIO:
     return answers
 
 
-def _settings(plain: dict[str, Any]) -> BenchmarkConfig:
+def _settings(plain: JsonObject) -> BenchmarkConfig:
     from omegaconf import DictConfig, OmegaConf
 
     return load(cast(DictConfig, OmegaConf.merge(OmegaConf.structured(BenchmarkConfig), plain)), BenchmarkConfig)
@@ -64,7 +65,7 @@ def _ask_in_background(questions: TextIO) -> Any:
     return names.get
 
 
-def _introduce(config: BenchmarkConfig) -> dict[str, Any]:
+def _introduce(config: BenchmarkConfig) -> Figures:
     """The device and the libraries, or the mistake in what was asked for."""
     from spritelora.training.hardware import choose_hardware
     from spritelora.training.machine import read_device
@@ -84,12 +85,12 @@ def _introduce(config: BenchmarkConfig) -> dict[str, Any]:
     }
 
 
-def _measure(name: str, setting: Setting) -> dict[str, Any]:
+def _measure(name: str, setting: Setting) -> Figures:
     part = next(p for p in PARTS if p.name == name)
     print(f"== {name}: {part.title}", file=sys.stderr, flush=True)  # noqa: T201
     started = time.perf_counter()
     try:
-        answer: dict[str, Any] = {"state": "measured", "figures": without_nan(part.load()(replace(setting, part=name)))}
+        answer: JsonObject = {"state": "measured", "figures": without_nan(part.load()(replace(setting, part=name)))}
     except Exception as error:  # whatever a part meets is a finding; the next part goes on
         traceback.print_exc()
         told = str(error) if isinstance(error, SpriteLoraError) else f"{type(error).__name__}: {first_line(error)}"
