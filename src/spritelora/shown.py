@@ -11,7 +11,8 @@ OWN_SEQUENCES = re.compile(r"\r|\x1b\[\d*[AK]")
 
 def printable(name: object) -> str:
     """A text on one line as it may stand in a message: line breaks and other invisible characters are escaped."""
-    return "".join(c if c.isprintable() else _escaped(c) for c in str(name))
+    text = str(name)
+    return text if text.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in text)
 
 
 def paragraph(text: str) -> str:

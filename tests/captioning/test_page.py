@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import threading
 import urllib.error
 import urllib.request
@@ -105,6 +106,12 @@ def test_a_caption_of_another_kind_of_file_is_read_only(sprite_folder: Path) -> 
     assert answer.status_code == 422
     assert "its caption comes from a file of another kind, which is not changed" in answer.json["problem"]
     assert not image.with_suffix(".txt").exists()
+
+
+def test_everything_that_the_page_names_is_served(client: Any) -> None:
+    addresses = re.findall(r'(?:href|src)="([^"]+)"', client.get("/").text)
+    assert {"/look.css", "/static/page.css", "/static/page.js"} <= set(addresses)
+    assert {client.get(address).status_code for address in addresses} == {200}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, Response, abort, jsonify, request
+from flask import Flask, Response, abort, jsonify, request, send_file
 from PIL import Image
 from werkzeug import Response as WsgiResponse
 from werkzeug.serving import BaseWSGIServer, make_server
@@ -17,6 +17,7 @@ from spritelora.errors import ConfigError, DatasetError
 from spritelora.sprites.pixels.image import exact_scale, read_sprite, without_hidden_colour
 
 HOST = "127.0.0.1"
+LOOK = Path(__file__).parents[1] / "assets" / "look.css"
 LONGEST_REQUEST = 64 * 1024
 SAFE_METHODS = {"GET", "HEAD"}
 HEADERS = {
@@ -42,6 +43,7 @@ def make_app(book: CaptionBook) -> Flask:
     app.register_error_handler(DatasetError, lambda error: (jsonify(problem=str(error)), 422))
     answers = Answers(book)
     app.add_url_rule("/", view_func=lambda: app.send_static_file("page.html"), endpoint="page")
+    app.add_url_rule("/look.css", view_func=lambda: send_file(LOOK))
     app.add_url_rule("/sprites", view_func=answers.sprites)
     app.add_url_rule("/image", view_func=answers.image)
     app.add_url_rule("/caption", view_func=answers.save, methods=["PUT"])

@@ -1,37 +1,115 @@
-"""How images are drawn, and what a run's record and LoRA files say of it."""
+"""Who draws, and how: a base, LoRAs at their weights, sampler and prompt to move away from, settled once for all."""
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from spritelora.adapters.files.bases import EMBEDDED, base_of
-from spritelora.adapters.files.lora_file import LoraFile
-from spritelora.config.train.schema import Prediction
+from spritelora.adapters.files.bases import EMBEDDED, base_of, require_sdxl
+from spritelora.adapters.files.lora_file import LoraFile, read_lora_file
+from spritelora.adapters.layers.earlier_files import lay_recorded
+from spritelora.config.commands.generate import BaseConfig, DrawConfig
+from spritelora.config.train.schema import Prediction, TrainConfig
+from spritelora.drawing.source import Source
 from spritelora.embedded.location import embedded_base
 from spritelora.errors import ConfigError, WeightsError
-from spritelora.program import typed
-from spritelora.runs.layout import FINAL, LORA_FILE, is_run
+from spritelora.files import is_same
 from spritelora.runs.record import RunRecord
-from spritelora.training.callbacks.checkpoints import check_own, newest_checkpoint
+from spritelora.sdxl.files.base import BaseModel, Sampler, Unet, find_base, load_scheduler, read_prediction
 
-USUAL_STEPS, USUAL_GUIDANCE = 25, 8.0
+USUAL_STEPS, USUAL_GUIDANCE, EMBEDDED_GUIDANCE = 25, 8.0, 2.0
+"""Where no run says: what SDXL draws well with, and the guidance that the embedded base was tried with."""
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """How images are drawn."""
+    """How images are drawn. `zero_snr`: whether noise ends at zero signal, None: as the base says."""
 
-    model: str
     side_px: int
-    prediction: Prediction
     steps: int
     guidance: float
-    negative_prompt: str
-    seed: int
+    negative_prompt: str = ""
+    seed: int = 0
+    prediction: Prediction = Prediction.auto
     zero_snr: bool | None = None
-    vae: str | None = None
-    tokenizer: str | None = None
+
+    def scheduler(self, base: BaseModel) -> Sampler:
+        """The base's sampler with the noise schedule that it is drawn with."""
+        return load_scheduler(base, read_prediction(base, self.prediction), self.zero_snr)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Who draws: a base with LoRAs on it, each at its weight, and how. `source`: where the LoRAs come from."""
+
+    base: BaseModel
+    loras: list[LoraFile]
+    weights: list[float]
+    drawing: Drawing
+    source: Source
+
+    @property
+    def title(self) -> str:
+        """The LoRAs' names."""
+        return " + ".join(lora.title for lora in self.loras)
+
+    def strengths(self, strength: float) -> tuple[float, ...]:
+        """The strength of each LoRA."""
+        return tuple(strength * weight for weight in self.weights)
+
+    def lay_earlier(self, unet: Unet) -> None:
+        """Make what the run was trained over a part of the base; LoRAs that are not the run's own stand alone.
+
+        Raises WeightsError where it has gone or does not fit.
+        """
+        lay_recorded(unet, self.source.record if self.source.is_own else None, self.base.name)
+
+
+def settle_subject(
+    source: Source, weights: Sequence[float], model: BaseConfig, sampler: DrawConfig, seed: int | None = None
+) -> Subject:
+    """Everything as asked for, else as the run drew its samples, else as the LoRA file or the base says.
+
+    Raises ConfigError or WeightsError where LoRAs, weights and base do not fit together.
+    """
+    weights = settle_weights(weights, source.files)
+    loras = [read_lora_file(file) for file in source.files]
+    for lora in loras:
+        require_sdxl(lora)
+    trained = source.settings.model if source.settings else None
+    base = find_base(
+        model.path or base_path(source.record, loras),
+        model.vae or (trained and trained.vae),
+        model.tokenizer or (trained and trained.tokenizer),
+    )
+    if source.settings is not None:
+        drawing = drawing_of(source.settings)
+    else:
+        drawing = Drawing(model.resolution or usual_side(loras, base), USUAL_STEPS, usual_guidance(base))
+    asked = {
+        "side_px": model.resolution,
+        "prediction": model.prediction,
+        "steps": sampler.steps,
+        "guidance": sampler.guidance,
+        "negative_prompt": sampler.negative_prompt,
+        "seed": seed,
+    }
+    drawing = replace(drawing, **{name: value for name, value in asked.items() if value is not None})
+    return Subject(base, loras, weights, drawing, source)
+
+
+def drawing_of(settings: TrainConfig) -> Drawing:
+    """How a run draws its samples."""
+    model, sampler = settings.model, settings.sampler
+    return Drawing(
+        side_px=model.resolution,
+        steps=sampler.steps,
+        guidance=sampler.guidance,
+        negative_prompt=sampler.negative_prompt,
+        seed=sampler.seed,
+        prediction=model.prediction,
+        zero_snr=model.zero_terminal_snr,
+    )
 
 
 def settle_weights(weights: Sequence[float], loras: Sequence[object]) -> list[float]:
@@ -41,17 +119,22 @@ def settle_weights(weights: Sequence[float], loras: Sequence[object]) -> list[fl
     return list(weights) or [1.0] * len(loras)
 
 
-def model_of(record: RunRecord | None, loras: Sequence[LoraFile]) -> str:
-    """The base of a run, else of a LoRA. Raises ConfigError where the file does not say."""
+def base_path(record: RunRecord | None, loras: Sequence[LoraFile]) -> str:
+    """The base of a run, else of a LoRA, else the embedded one. Raises ConfigError where a LoRA does not say."""
     if record is not None:
         folder, path = record.model.folder, record.settings.model.path
         return folder if Path(folder).exists() else path or str(embedded_base())
-    if base_of(loras[0]) == EMBEDDED.name:
+    if not loras or base_of(loras[0]) == EMBEDDED.name:
         return str(embedded_base())
     raise ConfigError(f"model.path is not set, and {loras[0].path} does not say which model it was trained on")
 
 
-def resolution_of(lora: LoraFile) -> int | None:
+def usual_side(loras: Sequence[LoraFile], base: BaseModel) -> int:
+    """The side in pixels that the first LoRA was trained at, where its file says so, else the base's own."""
+    return (recorded_side(loras[0]) if loras else None) or 8 * base.config("unet")["sample_size"]
+
+
+def recorded_side(lora: LoraFile) -> int | None:
     """The side in pixels that a LoRA was trained at, None where its file does not say.
 
     Raises WeightsError for one that SDXL cannot draw.
@@ -65,20 +148,6 @@ def resolution_of(lora: LoraFile) -> int | None:
     return side_px
 
 
-def find_checkpoint(source: Path) -> Path:
-    """A run's final checkpoint, else its newest, or `source` where that is one. Raises ConfigError where none is."""
-    if not source.is_dir():
-        raise ConfigError(f"run={source}: no such folder; give a run directory or one of its checkpoints")
-    if (source / LORA_FILE).is_file() and not is_run(source):
-        return source
-    if not is_run(source):
-        raise ConfigError(f"run={source}: neither a run directory (run.json) nor a checkpoint ({LORA_FILE})")
-    checkpoint = source / FINAL if (source / FINAL).is_dir() else newest_checkpoint(source)
-    if checkpoint is not None:
-        check_own(checkpoint)
-    else:
-        raise ConfigError(
-            f"run={source}: the run has no checkpoint yet, so there is no LoRA to take; go on with it: "
-            f"{typed('train', f'resume={source}')}"
-        )
-    return checkpoint
+def usual_guidance(base: BaseModel) -> float:
+    """The guidance that a base is drawn with where no run says."""
+    return EMBEDDED_GUIDANCE if is_same(base.folder, embedded_base()) else USUAL_GUIDANCE

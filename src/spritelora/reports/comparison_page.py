@@ -1,41 +1,18 @@
 """The page of a comparison: the table, who beats the first on the same images, losses, and images side by side."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from spritelora.evaluation.comparison import Row, against, columns, format_cell, title_of
 from spritelora.evaluation.registry import Direction
 from spritelora.evaluation.statistics import LEAST_PAIRS, Comparison, Outcome
 from spritelora.evaluation.unmeasured import with_pairs
-from spritelora.reports.charts import Line, legend, line_chart
-from spritelora.reports.page import document, table, text, tile
+from spritelora.reports.charts import Chart, Line, legend, line_chart
+from spritelora.reports.page import Table, TableCell, Tile, make_picture, render
 from spritelora.sprites.pixels.image import Pixels
 
 TILE_PX = 128
 MARKS = {Outcome.BETTER: "good", Outcome.WORSE: "bad"}
-
-SORTING = """
-for (const head of document.querySelectorAll('#runs th')) {
-  const button = document.createElement('button');
-  button.textContent = head.textContent;
-  head.replaceChildren(button);
-  button.addEventListener('click', () => {
-    const body = head.closest('table').tBodies[0], at = head.cellIndex;
-    const up = head.getAttribute('aria-sort') !== 'ascending';
-    for (const other of head.parentNode.children) other.removeAttribute('aria-sort');
-    head.setAttribute('aria-sort', up ? 'ascending' : 'descending');
-    const value = row => row.cells[at].textContent.trim();
-    const rows = [...body.rows].sort((a, b) => {
-      const x = value(a), y = value(b);
-      if (x === '-' || y === '-') return (x === '-') - (y === '-');
-      const p = parseFloat(x), q = parseFloat(y);
-      const order = Number.isNaN(p) || Number.isNaN(q) ? x.localeCompare(y) : p - q;
-      return up ? order : -order;
-    });
-    body.append(...rows);
-  });
-}
-"""
 
 
 @dataclass(frozen=True)
@@ -46,6 +23,10 @@ class Look:
     pictures: str = "The same prompt and noise"
     tile_px: int = TILE_PX
     labels: Mapping[str, str] = field(default_factory=dict)
+
+    def label(self, name: str) -> str:
+        """What a row is called beside its curve and its images."""
+        return self.labels.get(name, name)
 
 
 USUAL_LOOK = Look()
@@ -59,78 +40,66 @@ def make_page(
     look: Look = USUAL_LOOK,
 ) -> str:
     """The page as text. `rows`: in order. `images`: for prompts, an image of each row that has one, by name."""
-    subtitle = f"{len(rows)} rows by {title_of(sort)}; a click on a head sorts by it"
-    return document(look.title, subtitle, _body(rows, notes, images, look), SORTING)
-
-
-def _body(
-    rows: Sequence[Row], notes: Sequence[str], images: Mapping[str, Mapping[str, Pixels]], look: Look
-) -> Iterator[str]:
-    if notes:
-        yield "<ul class=findings>" + "".join(f"<li class=warning>{text(note)}</li>" for note in notes) + "</ul>\n"
-    shown = [name for name in columns(rows) if name != "problem"]
-    cells = (("", [_cell(name, row) for name in shown]) for row in rows)
-    yield "<div id=runs>" + table([text(title_of(n)) for n in shown], cells, numbers_from=len(shown)) + "</div>\n"
-    yield from _verdicts(rows)
-    yield from _losses(rows, look)
-    if images:
-        yield f"<h2>{text(look.pictures)}</h2>\n<div class=rows>"
-        for prompt, by_name in images.items():
-            tiles = "".join(
-                tile(image, look.tile_px, text(look.labels.get(name, name)), name) for name, image in by_name.items()
-            )
-            head = f"<h3>{text(prompt)}</h3>" if prompt else ""
-            yield f"<div class=row>{head}<div class=tiles>{tiles}</div></div>\n"
-        yield "</div>\n"
-
-
-def _cell(column: str, row: Row) -> str:
-    shown = text(format_cell(column, row.cells.get(column)))
-    if column == "status" and row.cells.get("problem"):
-        return f"<b class=bad>{shown}</b><div class='soft why'>{text(row.cells['problem'])}</div>"
-    return shown
-
-
-def _verdicts(rows: Sequence[Row]) -> Iterator[str]:
-    """Every row with the same images against the first that has any."""
     first = next((row for row in rows if row.drawn_as is not None), None)
-    found = {row.name: against(first, row) for row in rows if first and row is not first} if first else {}
-    found = {name: comparisons for name, comparisons in found.items() if comparisons}
-    if not found or first is None:
-        return
-    yield f"<h2>Against {text(first.name)}, image by image</h2>\n"
-    yield "<p class=soft>Difference of the means with its 95 % interval, each at its own best strength.</p>\n"
+    with_losses = [row for row in rows if row.losses]
+    return render(
+        "comparison.html",
+        title=look.title,
+        subtitle=f"{len(rows)} rows by {title_of(sort)}; a click on a head sorts by it",
+        notes=notes,
+        runs=_runs(rows),
+        first=first and first.name,
+        verdicts=first and _verdicts(first, rows),
+        losses=_losses(with_losses),
+        legend=legend([look.label(row.name) for row in with_losses]),
+        pictures_head=look.pictures,
+        pictures=[(prompt, _tiles(by_name, look)) for prompt, by_name in images.items()],
+    )
+
+
+def _runs(rows: Sequence[Row]) -> Table:
+    shown = [name for name in columns(rows) if name != "problem"]
+    cells = [[_cell(name, row) for name in shown] for row in rows]
+    return Table([title_of(name) for name in shown], cells, numbers_from=len(shown))
+
+
+def _cell(column: str, row: Row) -> TableCell:
+    text, problem = format_cell(column, row.cells.get(column)), row.cells.get("problem")
+    return TableCell(text, tone="bad", note=str(problem)) if column == "status" and problem else TableCell(text)
+
+
+def _verdicts(first: Row, rows: Sequence[Row]) -> Table | None:
+    """Every row with the same images against the first that has any."""
+    found = {row.name: comparisons for row in rows if row is not first and (comparisons := against(first, row))}
+    if not found:
+        return None
     names = {c.metric.name for comparisons in found.values() for c in with_pairs(comparisons.values())}
     judged = (c.metric for c in next(iter(found.values())).values() if c.metric.name in names)
     metrics = [metric for metric in judged if metric.direction is not Direction.NEITHER]
-    lines = (
-        ("", [text(metric.title), *(_verdict(comparisons.get(metric.name)) for comparisons in found.values())])
+    cells = [
+        [TableCell(metric.title), *(_verdict(comparisons.get(metric.name)) for comparisons in found.values())]
         for metric in metrics
-    )
-    yield table(["metric", *map(text, found)], lines, numbers_from=len(found) + 1)
+    ]
+    return Table(["metric", *found], cells, numbers_from=len(found) + 1)
 
 
-def _verdict(found: Comparison | None) -> str:
+def _verdict(found: Comparison | None) -> TableCell:
     if found is None or found.num_pairs < LEAST_PAIRS:
-        return "too few pairs"
+        return TableCell("too few pairs")
     difference, low, high = (f"{v:+.{found.metric.digits}f}" for v in (found.difference, found.low, found.high))
-    mark = MARKS.get(found.outcome, "unknown")
-    return f"<b class={mark}>{text(found.outcome.value)}</b> {difference} ({low} to {high})"
+    return TableCell(found.outcome.value, MARKS.get(found.outcome, "unknown"), rest=f"{difference} ({low} to {high})")
 
 
-def _losses(rows: Sequence[Row], look: Look) -> Iterator[str]:
-    rows = [row for row in rows if row.losses]
-    bands = list(dict.fromkeys(band for row in rows for band in row.losses))
-    if not bands:
-        return
-    yield (
-        "<h2>Validation loss</h2>\n"
-        + legend([look.labels.get(row.name, row.name) for row in rows])
-        + "<div class=charts>"
-    )
-    for band in bands:
+def _losses(rows: Sequence[Row]) -> list[Chart]:
+    """A chart for each band of timesteps, with a line for each row."""
+    charts: list[Chart] = []
+    for band in dict.fromkeys(band for row in rows for band in row.losses):
         points = [row.losses.get(band, ()) for row in rows]
-        lines = [Line([x for x, _ in p], [y for _, y in p], name=r.name) for p, r in zip(points, rows, strict=True)]
-        head = f"timesteps {band.replace('_', ' to ')}" if band else "all timesteps"
-        yield f"<figure><strong>{text(head)}</strong>{line_chart(lines, x_name='step')}</figure>"
-    yield "</div>\n"
+        lines = [Line([x for x, _ in p], [y for _, y in p]) for p in points]
+        title = f"timesteps {band.replace('_', ' to ')}" if band else "all timesteps"
+        charts.append(Chart(title, line_chart(lines, x_name="step")))
+    return charts
+
+
+def _tiles(images: Mapping[str, Pixels], look: Look) -> list[Tile]:
+    return [Tile(make_picture(image, look.tile_px, name), look.label(name)) for name, image in images.items()]

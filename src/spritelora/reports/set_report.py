@@ -1,17 +1,13 @@
 """The report of a set as one HTML page: its sprites, its colours, and every finding beside its picture."""
 
-import base64
-import io
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
 from statistics import median
 
 import numpy as np
-from PIL import Image
 
-from spritelora.reports.set_style import POLICY, SCRIPT, STYLE
+from spritelora.reports.page import Picture, encode_picture, render
 from spritelora.sprites.findings import Finding, Severity
 from spritelora.sprites.passes import passes_advice
 from spritelora.sprites.pixels.image import Pixels, visible_colours
@@ -21,9 +17,6 @@ MAX_CARDS = 1000
 MAX_SWATCHES = 32
 MAX_PICTURE_PX = 256 * 256
 PICTURE_SIDE_PX = 128
-LONG_MESSAGE = 400
-CONTROL = {code: 0x2400 + code for code in range(32) if chr(code) != "\n"} | {127: 0x2421}
-"""Control characters as the signs that stand for them."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +34,22 @@ class ReportSprite:
     findings: Sequence[Finding] = ()
 
 
+@dataclass(frozen=True)
+class Card:
+    """A sprite on the page. `picture`: None for one that would make the page heavy."""
+
+    name: str
+    picture: Picture | None
+    caption: str
+    facts: str
+    findings: Sequence[Finding]
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of its findings."""
+        return sorted({f.kind for f in self.findings})
+
+
 def make_report(
     title: str,
     sprites: Sequence[ReportSprite],
@@ -52,28 +61,26 @@ def make_report(
     `findings`: of the set, and of files that are not among `sprites` for they cannot be read. `summary`: further
     lines of the summary, by what they tell.
     """
-    return "".join(_page(title, sprites, findings, summary or {}))
-
-
-def _page(
-    title: str, sprites: Sequence[ReportSprite], findings: Sequence[Finding], summary: Mapping[str, str]
-) -> Iterator[str]:
-    everything = [*findings, *(f for s in sprites for f in s.findings)]
-    counts = Counter(f.severity for f in everything)
+    counts = Counter(f.severity for f in [*findings, *(f for s in sprites for f in s.findings)])
     told = ", ".join(_number(counts[s], s.value) for s in Severity if counts[s]) or "no findings"
-    yield (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{_text(title)}</title>\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n<style>{STYLE}</style>\n</head>\n<body>\n'
-        f"<header><h1>{_text(title)}</h1><p class=soft>{_number(len(sprites), 'sprite')}, {told}</p></header>\n"
+    shown = sorted(sprites, key=_worst)[:MAX_CARDS]
+    pictures = {id(s): _picture(s.pixels) for s in shown}
+    cards = [_card(s, pictures[id(s)]) for s in shown]
+    more = len(sprites) - len(shown)
+    note, palette = _palette(sprites) if sprites else ("", [])
+    return render(
+        "set_report.html",
+        title=title,
+        subtitle=f"{_number(len(sprites), 'sprite')}, {told}",
+        summary={**_own_summary(sprites), **(summary or {})}.items(),
+        findings=findings,
+        palette_note=note,
+        palette=palette,
+        left_out=f"{more:,} more sprites are not shown; those with findings come first." if more else "",
+        natives=[p for s in sprites if (p := pictures.get(id(s)))],
+        kinds=Counter(kind for card in cards for kind in card.kinds).most_common(),
+        cards=cards,
     )
-    yield _summary({**_own_summary(sprites), **summary})
-    if findings:
-        yield f'<h2>The set</h2>\n<ul class="findings of-set">{"".join(_finding(f, f.file) for f in findings)}</ul>\n'
-    if sprites:
-        yield _palette(sprites)
-        yield from _pictures(sprites)
-    yield f"<script>{SCRIPT}</script>\n</body>\n</html>\n" if sprites else "</body>\n</html>\n"
 
 
 def _own_summary(sprites: Sequence[ReportSprite]) -> dict[str, str]:
@@ -94,102 +101,41 @@ def _own_summary(sprites: Sequence[ReportSprite]) -> dict[str, str]:
     }
 
 
-def _summary(lines: Mapping[str, str]) -> str:
-    items = "".join(f"<div><dt>{_text(what)}</dt><dd>{_text(value)}</dd></div>" for what, value in lines.items())
-    return f"<h2>Summary</h2>\n<dl>{items}</dl>\n" if items else ""
+def _worst(sprite: ReportSprite) -> int:
+    """The place of a sprite's gravest finding among the severities."""
+    order = list(Severity)
+    return min((order.index(f.severity) for f in sprite.findings), default=len(order))
 
 
-def _palette(sprites: Sequence[ReportSprite]) -> str:
+def _palette(sprites: Sequence[ReportSprite]) -> tuple[str, list[tuple[str, str]]]:
+    """A note on the colours that are shown; their codes, each with its share."""
     visible = np.concatenate([s.pixels[s.pixels[..., 3] > 0][:, :3] for s in sprites])
     colours, counts = count_colours(visible)
     most = np.argsort(-counts, kind="stable")[:MAX_SWATCHES]
-    shown = f"the {len(most)} most used of {len(colours):,} colours" if len(colours) > len(most) else "by use"
-    swatches = "".join(_swatch(colours[i].tolist(), int(counts[i]) / len(visible)) for i in most)
-    return f"<h2>Palette <span class=soft>{shown}</span></h2>\n<ul class=palette>{swatches}</ul>\n"
+    note = f"the {len(most)} most used of {len(colours):,} colours" if len(colours) > len(most) else "by use"
+    codes = ("#{:02x}{:02x}{:02x}".format(*colours[i].tolist()) for i in most)
+    shares = (f"{100 * int(counts[i]) / len(visible):.2g} %" for i in most)
+    return note, list(zip(codes, shares, strict=True))
 
 
-def _swatch(colour: list[int], share: float) -> str:
-    code = "#{:02x}{:02x}{:02x}".format(*colour)
-    return f'<li><i style="background:{code}"></i><code>{code}</code><br>{100 * share:.2g} %</li>'
+def _picture(pixels: Pixels) -> Picture | None:
+    """A sprite at native size, None where the picture would make the page heavy."""
+    height, width = pixels.shape[:2]
+    return Picture(encode_picture(pixels), width, height) if 0 < height * width <= MAX_PICTURE_PX else None
 
 
-def _pictures(sprites: Sequence[ReportSprite]) -> Iterator[str]:
-    """The sheet at native size, the filter, and a card for each sprite, those with findings first."""
-    ordered = sorted(sprites, key=lambda s: min((list(Severity).index(f.severity) for f in s.findings), default=9))
-    shown = ordered[:MAX_CARDS]
-    images = {id(s): _data_url(s.pixels) for s in shown}
-    left_out = len(sprites) - len(shown)
-    note = f"<p class=soft>{left_out:,} more sprites are not shown; those with findings come first.</p>" * (
-        left_out > 0
-    )
-    in_order = [s for s in sprites if id(s) in images]
-    yield f"<h2>At native size</h2>\n{note}<div class=sheet>"
-    yield from (_image(images[id(s)], s.pixels, 1) for s in in_order)
-    yield f"</div>\n<h2>Sprites</h2>\n{note}{_filter(shown)}<div class=cards>\n"
-    yield from (_card(s, images[id(s)]) for s in shown)
-    yield "</div>\n"
-
-
-def _filter(sprites: Sequence[ReportSprite]) -> str:
-    kinds = Counter(kind for s in sprites for kind in sorted({f.kind for f in s.findings}))
-    buttons = [f'<button value="" aria-pressed=true>all {len(sprites)}</button>']
-    buttons += [
-        f'<button value="{_text(kind)}" aria-pressed=false>{_text(_words(kind))} {number}</button>'
-        for kind, number in kinds.most_common()
-    ]
-    return f"<div id=filter hidden>{''.join(buttons)}</div>\n"
-
-
-def _card(sprite: ReportSprite, url: str) -> str:
+def _card(sprite: ReportSprite, native: Picture | None) -> Card:
     height, width = sprite.pixels.shape[:2]
     facts = {"size": f"{width} x {height} px", "colours": str(len(visible_colours(sprite.pixels))), **sprite.facts}
     scale = max(1, PICTURE_SIDE_PX // max(width, height))
-    picture = _image(url, sprite.pixels, scale) if url else "<span class=soft>too large to be shown here</span>"
-    caption = _text(" ".join(sprite.caption.split())) if sprite.caption else "<em class=soft>no caption</em>"
-    found = "".join(_finding(f, "") for f in sprite.findings)
-    return (
-        f'<figure data-kinds="{_text(" ".join(sorted({f.kind for f in sprite.findings})))}">'
-        f"<div class=picture>{picture}</div><figcaption><strong>{_text(sprite.name)}</strong>{caption}"
-        f"<small>{_text(', '.join(f'{what} {value}' for what, value in facts.items()))}</small>"
-        f"{f'<ul class=findings>{found}</ul>' if found else ''}</figcaption></figure>\n"
+    return Card(
+        name=sprite.name,
+        picture=native and Picture(native.url, width * scale, height * scale),
+        caption=" ".join((sprite.caption or "").split()),
+        facts=", ".join(f"{what} {value}" for what, value in facts.items()),
+        findings=sprite.findings,
     )
-
-
-def _finding(finding: Finding, file: str) -> str:
-    place = f"<strong>{_text(file)}</strong> " if file else ""
-    head, _, rest = finding.message.partition("\n")
-    message = _text(head)
-    if len(rest) > LONG_MESSAGE:
-        message += f"<details><summary>files</summary>{_text(rest, keep_lines=True)}</details>"
-    elif rest:
-        message += f"\n{_text(rest, keep_lines=True)}"
-    return f"<li class={finding.severity.value}><b>{_text(_words(finding.kind))}</b> {place}{message}</li>"
-
-
-def _image(url: str, pixels: Pixels, scale: int) -> str:
-    height, width = pixels.shape[:2]
-    size = f"width={width * scale} height={height * scale}"
-    return f'<img src="{url}" {size} loading=lazy decoding=async alt="">' if url else ""
-
-
-def _data_url(pixels: Pixels) -> str:
-    """A native-size PNG as a URL, empty where the picture would make the page heavy."""
-    if pixels.shape[0] * pixels.shape[1] > MAX_PICTURE_PX or not pixels.size:
-        return ""
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
-
-
-def _words(kind: str) -> str:
-    return kind.replace("_", " ")
 
 
 def _number(count: int, thing: str) -> str:
     return f"{count:,} {thing}{'' if count == 1 else 's'}"
-
-
-def _text(value: str, keep_lines: bool = False) -> str:
-    """Text from a file, with nothing in it that a browser would obey."""
-    signs = CONTROL if keep_lines else CONTROL | {10: 0x240A}
-    return escape(value.translate(signs), quote=True)

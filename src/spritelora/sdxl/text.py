@@ -112,3 +112,16 @@ def cut_text(tokenizer: CLIPTokenizer, prompt: str) -> str:
     """The end of a prompt that does not fit the tokenizer's length; empty where all fits."""
     ids = tokenizer(prompt, add_special_tokens=False, truncation=False, verbose=False).input_ids
     return str(tokenizer.decode(ids[tokenizer.model_max_length - 2 :])).strip()
+
+
+def unconditional(base: BaseModel, empty: TextEmbedding) -> TextEmbedding:
+    """What guidance moves away from: zeros or the empty prompt `empty`, whichever the base was trained with.
+
+    SDXL's own training dropped captions by setting their embedding to zeros, which is what its model_index.json says
+    with `force_zeros_for_empty_prompt`. Captions dropped in training become the same, so that a LoRA learns its style
+    on the branch that the sampler subtracts, and not on another one.
+    """
+    if not base.zeros_for_empty_prompt:
+        return empty
+    nothing = torch.full_like(empty.tokens, NO_TOKEN)
+    return TextEmbedding(torch.zeros_like(empty.states), torch.zeros_like(empty.pooled), nothing)

@@ -90,7 +90,7 @@ def test_loras_add_up_at_the_resolution_of_their_file(short_run: Path, cache: Pa
     def theirs() -> np.ndarray:
         noise = start_noise(0, 2, 96).repeat(2, 1, 1, 1)
         prompts = [p for p in PROMPTS for _ in range(2)]
-        settings = {"num_inference_steps": 3, "guidance_scale": 3.0, "height": 96, "width": 96, "latents": noise}
+        settings = {"num_inference_steps": 3, "guidance_scale": 2.0, "height": 96, "width": 96, "latents": noise}
         return (pipeline(prompts, **settings, output_type="np").images * 255).round()  # pyright: ignore
 
     assert np.abs(theirs() - drawn).max() > 8

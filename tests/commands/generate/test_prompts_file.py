@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from spritelora.commands.generate.generate import read_prompts
-from spritelora.commands.generate.source import Source
 from spritelora.config.commands.generate import GenerateConfig
 from spritelora.drawing.prompts_file import read_prompts_file
+from spritelora.drawing.source import Source
 from spritelora.errors import ConfigError
 
 
@@ -28,9 +28,9 @@ def test_comments_and_blank_lines_are_no_prompts(tmp_path: Path) -> None:
         "--- three",
     ]
     config = GenerateConfig(prompts_file=written(tmp_path, text))
-    assert read_prompts(config, Source([], None)) == read_prompts_file(config.prompts_file or "")
+    assert read_prompts(config, Source([])) == read_prompts_file(config.prompts_file or "")
     with pytest.raises(ConfigError, match="both given"):
-        read_prompts(replace(config, prompts=["a"]), Source([], None))
+        read_prompts(replace(config, prompts=["a"]), Source([]))
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from spritelora.commands.export.export import best_strength
 from spritelora.commands.generate.generate import generate
 from spritelora.commands.validate.settings import choose_prompts
 from spritelora.commands.validate.validate import validate
-from spritelora.config.commands.generate import GenerateConfig
-from spritelora.config.commands.validate import ValidateConfig, ValidatedData, ValidatedModel, ValidationSampler
+from spritelora.config.commands.generate import BaseConfig, GenerateConfig
+from spritelora.config.commands.validate import ValidateConfig, ValidatedData, ValidationSampler
 from spritelora.config.invocation import Invocation
 from spritelora.data.training_set import demo_folder
 from spritelora.errors import ConfigError, DatasetError, SpriteLoraError, WeightsError
@@ -228,7 +228,7 @@ MISTAKES = [
         "model.resolution is not set, and .* does not say",
     ),
     ({"data": ValidatedData(path="/nowhere")}, DatasetError, "/nowhere: no such folder"),
-    ({"model": ValidatedModel(path="/nowhere")}, WeightsError, "model.path=/nowhere: no such file or folder"),
+    ({"model": BaseConfig(path="/nowhere")}, WeightsError, "model.path=/nowhere: no such file or folder"),
     ({"clip": "/nowhere"}, WeightsError, "clip=/nowhere: no such folder"),
 ]
 

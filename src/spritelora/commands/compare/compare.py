@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from spritelora.commands.lora.lora import check_free
-from spritelora.commands.validate.settings import IMAGES
 from spritelora.commands.validate.wandb_report import log_comparison
+from spritelora.commands.validate.write import IMAGES
 from spritelora.config.commands.compare import CompareConfig
 from spritelora.drawing.prompts_file import read_prompts_file
 from spritelora.errors import ConfigError, SpriteLoraError, TrainingError

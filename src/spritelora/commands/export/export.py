@@ -20,7 +20,7 @@ from spritelora.adapters.files.metadata import shared_tags, thumbnail_url
 from spritelora.adapters.files.workflow import Drawing, api_form, build_nodes, ui_form
 from spritelora.commands.lora.lora import check_free, common_dtype, name_output
 from spritelora.config.commands.export import ExportConfig, LoraFormat
-from spritelora.drawing.subject import find_checkpoint
+from spritelora.drawing.source import find_checkpoint
 from spritelora.errors import ConfigError, WeightsError
 from spritelora.file_names import safe_name
 from spritelora.files import read_json, write_whole

@@ -3,17 +3,17 @@
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from spritelora.commands.generate import finish
 from spritelora.commands.generate.palette_file import Colours, read_palette
-from spritelora.commands.generate.source import Source
 from spritelora.config.commands.generate import Background, GenerateConfig
 from spritelora.config.train.data_keys import DataConfig
 from spritelora.data.training_set import TrainingSet, read_training_set
+from spritelora.drawing.source import Source
 from spritelora.errors import ConfigError, DatasetError
 from spritelora.evaluation.cell_colours import snap
 from spritelora.evaluation.colours import image_oklab
@@ -97,13 +97,13 @@ def _given_palette(text: str) -> Colours | int | None:
 
 
 def _training_set(config: GenerateConfig, source: Source) -> TrainingSet:
-    folder = config.data.path or source.recorded("data", "path", None)
-    if folder is None and source.record is None:
+    trained, path = source.settings, config.data.path
+    if path is None and trained is None:
         raise ConfigError("palette=training without run=: name the sprites with data.path=FOLDER")
-    side_px = source.recorded("model", "resolution", config.model.resolution or 1024)
-    limit = source.recorded("data", "limit", None) if config.data.path is None else None
-    sets = source.record.settings.data.sets if source.record and config.data.path is None else {}
-    data = DataConfig(path=folder, sets=sets, limit=limit, cache=config.data.cache)
+    data = DataConfig(path=path, cache=config.data.cache)
+    if trained and path is None:
+        data = replace(data, path=trained.data.path, sets=trained.data.sets, limit=trained.data.limit)
+    side_px = trained.model.resolution if trained else config.model.resolution or 1024
     return read_training_set(data, side_px, trained=source.record.data if source.record else None)
 
 

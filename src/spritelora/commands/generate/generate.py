@@ -8,10 +8,10 @@ import numpy as np
 
 from spritelora.commands.generate import pack
 from spritelora.commands.generate.finishing import check_divides, finish_images, plan_finishing
-from spritelora.commands.generate.source import Source, find_source
 from spritelora.config.commands.generate import LOG, GenerateConfig
 from spritelora.config.invocation import Invocation
 from spritelora.drawing.prompts_file import read_prompts_file
+from spritelora.drawing.source import Source, find_source
 from spritelora.errors import ConfigError
 from spritelora.file_names import safe_name, tell_apart
 from spritelora.files import write_whole
@@ -25,9 +25,11 @@ log = logging.getLogger(__name__)
 
 def generate(config: GenerateConfig, invocation: Invocation) -> None:
     """Check everything that can be checked, draw, finish, and write the output folder."""
-    source = find_source(config)
+    if config.run is not None and config.lora:
+        raise ConfigError("run= and lora= are both given: leave one out")
+    source = find_source(config.run, config.lora)
     prompts = read_prompts(config, source)
-    side_px = config.model.resolution or source.recorded("model", "resolution", None)
+    side_px = config.model.resolution or (source.settings.model.resolution if source.settings else None)
     finishing = plan_finishing(config, source, side_px)
     with quick_imports():  # torch is slow to import
         from spritelora.commands.generate.draw import draw_images
@@ -50,7 +52,8 @@ def read_prompts(config: GenerateConfig, source: Source) -> list[str]:
     prompts = list(config.prompts)
     if config.prompts_file is not None:
         prompts = read_prompts_file(config.prompts_file)
-    prompts = prompts or list(source.recorded("sampler", "prompts", []))
+    if not prompts and source.settings:
+        prompts = list(source.settings.sampler.prompts)
     if not prompts:
         raise ConfigError("nothing to draw: add 'prompts=pixel art, red potion' or prompts_file=FILE")
     if blank := [p for p in prompts if not p.strip()]:

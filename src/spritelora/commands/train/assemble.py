@@ -27,22 +27,16 @@ from spritelora.sdxl.files.base import (
     BaseModel,
     Unet,
     empty_unet,
-    load_scheduler,
-    load_vae,
     read_alphas,
     read_prediction,
     read_zero_snr,
 )
-from spritelora.sdxl.latents import decode_latents
 from spritelora.sdxl.layers.compiling import compile_blocks
 from spritelora.sdxl.layers.quantised import BYTES_PER_WEIGHT, quantised_layers
 from spritelora.sdxl.layers.recompute import recompute
-from spritelora.sdxl.text import NO_TOKEN, TextEmbedding, TextStack
-from spritelora.sprites.folder.sprite_folder import CaptionedSprite, training_image
+from spritelora.sdxl.text import TextEmbedding, TextStack, unconditional
+from spritelora.sprites.folder.sprite_folder import CaptionedSprite
 from spritelora.sprites.split import why_none_held_out
-from spritelora.training.callbacks.contact_sheet import similar_captions
-from spritelora.training.callbacks.samples import SamplePlan
-from spritelora.training.hardware import Hardware
 from spritelora.training.module import LoraModule, Objective
 from spritelora.training.optimizer import build_optimizer, find_optimizer, group_by_rate, optimizer_settings
 from spritelora.training.text_training import rate_factor
@@ -91,26 +85,13 @@ def encode_all(encoder: Encoder, sprites: TrainingSet, sampler: SamplerConfig, t
         [(next(varied), texts[vary_caption(sprite.caption, variant)]) for variant in variants[1:]]
         for sprite, variants in zip(sprites.training, sprites.variants, strict=True)
     ]
-    unconditional = _unconditional(encoder.base, texts[""])
-    negative = texts[sampler.negative_prompt] if sampler.negative_prompt else unconditional
+    nothing = unconditional(encoder.base, texts[""])
+    negative = texts[sampler.negative_prompt] if sampler.negative_prompt else nothing
     masks = [[torch.from_numpy(m)[None] for m in of_sprite] for of_sprite in sprites.masks]
     orders = [[[texts[c] for c in of_variant] for of_variant in of_sprite] for of_sprite in sprites.orders]
-    training = replace(encoded(sprites.training, more), unconditional=unconditional, masks=masks, orders=orders)
+    training = replace(encoded(sprites.training, more), unconditional=nothing, masks=masks, orders=orders)
     training = add_regularisation(training, sprites, drawn[len(everything) :], [texts[c] for c in kept])
     return Encoded(training, encoded(sprites.held_out), [texts[p] for p in sampler.prompts], negative)
-
-
-def _unconditional(base: BaseModel, empty: TextEmbedding) -> TextEmbedding:
-    """What guidance moves away from: zeros or the empty prompt `empty`, whichever the base was trained with.
-
-    SDXL's own training dropped captions by setting their embedding to zeros, which is what its model_index.json says
-    with `force_zeros_for_empty_prompt`. Captions dropped in training become the same, so that a LoRA learns its style
-    on the branch that the sampler subtracts, and not on another one.
-    """
-    if not base.zeros_for_empty_prompt:
-        return empty
-    nothing = torch.full_like(empty.tokens, NO_TOKEN)
-    return TextEmbedding(torch.zeros_like(empty.states), torch.zeros_like(empty.pooled), nothing)
 
 
 def check_adapter(config: TrainConfig, base: BaseModel, earlier: Earlier) -> None:
@@ -213,25 +194,3 @@ def build_validation(
     bands = timestep_bands(validation.bands, num_timesteps)
     batches = validation_batches(measured, bands, validation.draws, batch_size)
     return {f"{first}_{last}": b for (first, last), b in zip(bands, batches, strict=True)}
-
-
-def build_sample_plan(
-    config: TrainConfig, base: BaseModel, sprites: TrainingSet, encoded: Encoded, hardware: Hardware
-) -> SamplePlan:
-    """What the sample images show, and how they are drawn; the autoencoder is loaded for each drawing alone."""
-    sampler = config.sampler
-    nearest = similar_captions(sampler.prompts, [sprite.caption for sprite in sprites.training])
-    side_px = config.model.resolution
-    return SamplePlan(
-        prompts=sampler.prompts,
-        texts=encoded.prompts,
-        negative=encoded.negative,
-        references=[training_image(sprites.training[i], sprites.matte) for i in nearest],
-        steps=sampler.steps,
-        guidance=sampler.guidance,
-        seed=sampler.seed,
-        side_px=side_px,
-        scheduler=load_scheduler(base, read_prediction(base, config.model.prediction), config.model.zero_terminal_snr),
-        decode=lambda latents: decode_latents(load_vae(base, hardware.device), latents),
-        batch_size=config.trainer.batch_size,
-    )

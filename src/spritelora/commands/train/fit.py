@@ -29,7 +29,7 @@ from spritelora.commands.train.frozen import Frozen, colours_kept, encode_kept, 
 from spritelora.commands.train.launch import TeamEnvironment, TeamStrategy, choose_place, open_team
 from spritelora.commands.train.record import make_record, new_run_id, to_json
 from spritelora.commands.train.run_files import close_logger, open_log
-from spritelora.commands.train.sample_metrics import measure_samples
+from spritelora.commands.train.sample_metrics import build_sample_plan, measure_samples
 from spritelora.commands.train.start import Start, find_start, restoring, settle_threads
 from spritelora.config.invocation import Invocation, tell_nobody
 from spritelora.config.train.processes import settle_processes
@@ -213,7 +213,7 @@ def _train(
         validation = assemble.build_validation(
             config.validation, config.data.holdout, encoded, num_timesteps, settings.batch_size
         )
-        plan = assemble.build_sample_plan(config, prepared.base, prepared.sprites, encoded, prepared.hardware)
+        plan = build_sample_plan(config, prepared.base, prepared.sprites, encoded, prepared.hardware)
         captions = [s.caption for s in prepared.sprites.training]
         told = {**data_facts(config.data, prepared.sprites), **begun.facts}
         export = make_exporter(config, prepared.base, module, captions, title=run_dir.name, told=told)

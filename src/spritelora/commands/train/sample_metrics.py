@@ -1,4 +1,4 @@
-"""How a run's last sample images measure up as pixel art, for its summary and the results of a sweep."""
+"""A run's sample images: what they show, and how the last ones measure up, for its summary and a sweep's results."""
 
 import math
 import warnings
@@ -8,12 +8,21 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from spritelora.commands.train.assemble import Encoded
+from spritelora.config.train.schema import TrainConfig
 from spritelora.data.training_set import TrainingSet
+from spritelora.drawing.subject import drawing_of
 from spritelora.evaluation.colour_distance import ColourTarget, pooled, profiles_of
 from spritelora.evaluation.colours import Palette, palette_of
 from spritelora.evaluation.measure import Reference, measure_image
 from spritelora.evaluation.native_sprites import native_sprites, wanted_grid
 from spritelora.evaluation.registry import COLOUR_DISTANCE
+from spritelora.sdxl.files.base import BaseModel, load_vae
+from spritelora.sdxl.latents import decode_latents
+from spritelora.sprites.folder.sprite_folder import training_image
+from spritelora.training.callbacks.contact_sheet import similar_captions
+from spritelora.training.callbacks.samples import SamplePlan
+from spritelora.training.hardware import Hardware
 
 
 @dataclass(frozen=True)
@@ -46,3 +55,24 @@ def measure_samples(folder: Path, sprites: TrainingSet, colours: TrainingColours
         means = {name: float(np.nanmean([m.values[name] for m in measured])) for name in measured[0].values}
     means[COLOUR_DISTANCE.name] = colours.target.distance_of(profiles_of([m.native for m in measured]))
     return {name: mean for name, mean in means.items() if math.isfinite(mean)}
+
+
+def build_sample_plan(
+    config: TrainConfig, base: BaseModel, sprites: TrainingSet, encoded: Encoded, hardware: Hardware
+) -> SamplePlan:
+    """What the sample images show, and how they are drawn; the autoencoder is loaded for each drawing alone."""
+    drawing, sampler = drawing_of(config), config.sampler
+    nearest = similar_captions(sampler.prompts, [sprite.caption for sprite in sprites.training])
+    return SamplePlan(
+        prompts=sampler.prompts,
+        texts=encoded.prompts,
+        negative=encoded.negative,
+        references=[training_image(sprites.training[i], sprites.matte) for i in nearest],
+        steps=drawing.steps,
+        guidance=drawing.guidance,
+        seed=drawing.seed,
+        side_px=drawing.side_px,
+        scheduler=drawing.scheduler(base),
+        decode=lambda latents: decode_latents(load_vae(base, hardware.device), latents),
+        batch_size=config.trainer.batch_size,
+    )

@@ -1,74 +1,27 @@
-"""What a validation is of and how it draws: settled from the command, the run's record and the LoRA files."""
+"""What a validation is held against and where it is written: settled from the command and the run's record."""
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from spritelora.adapters.files.bases import require_sdxl
-from spritelora.adapters.files.lora_file import LoraFile, read_lora_file
 from spritelora.config.commands.validate import ValidateConfig
 from spritelora.config.train.data_keys import DataConfig
-from spritelora.config.train.schema import ModelConfig, SamplerConfig
 from spritelora.data.training_set import TrainingSet
-from spritelora.drawing.subject import (
-    USUAL_GUIDANCE,
-    USUAL_STEPS,
-    Drawing,
-    find_checkpoint,
-    model_of,
-    resolution_of,
-    settle_weights,
-)
+from spritelora.drawing.subject import Subject, recorded_side
 from spritelora.errors import ConfigError
-from spritelora.runs.layout import LORA_FILE, VALIDATION, is_run
+from spritelora.runs.layout import VALIDATION
 from spritelora.runs.output import is_occupied
 from spritelora.runs.record import RunRecord
 from spritelora.sprites.split import choose_subset
 
 log = logging.getLogger(__name__)
 
-PAGE, IMAGES, LOG = "validation.html", "images", "validate.log"
+LOG = "validate.log"
 PROMPT_SEED = 0
 
 
-@dataclass(frozen=True)
-class Subject:
-    """The LoRAs to validate, the record of the run they came from, if any, and where to write.
-
-    `run`: the folder of that run, or of one of its checkpoints.
-    """
-
-    loras: list[LoraFile]
-    weights: list[float]
-    record: RunRecord | None
-    output: Path
-    run: str | None = None
-
-    @property
-    def title(self) -> str:
-        return " + ".join(lora.title for lora in self.loras)
-
-
-def find_subject(config: ValidateConfig) -> Subject:
-    """Read the LoRAs. Raises ConfigError or WeightsError where settings, run or files do not fit."""
-    if config.run is None and not config.lora:
-        raise ConfigError("nothing to validate: give run=RUN, or lora=FILE with data.path=FOLDER")
-    record, run_dir, files = None, None, [Path(name) for name in config.lora]
-    if config.run is not None:
-        source = Path(config.run)
-        checkpoint = find_checkpoint(source)
-        run_dir = source if is_run(source) else source.parent
-        record = RunRecord.read(source if is_run(source) else checkpoint)
-        files = files or [checkpoint / LORA_FILE]
-    weights = settle_weights(config.weights, files)
-    loras = [read_lora_file(file) for file in files]
-    for lora in loras:
-        require_sdxl(lora)
-    return Subject(loras, weights, record, _settle_output(config, run_dir), config.run)
-
-
-def _settle_output(config: ValidateConfig, run_dir: Path | None) -> Path:
+def settle_output(config: ValidateConfig, run_dir: Path | None) -> Path:
+    """The folder to write. `run_dir`: of the run that is validated. Raises ConfigError where it holds other things."""
     if config.output is None and run_dir is None:
         raise ConfigError("output is not set: name the folder to write, output=validation")
     output = Path(config.output) if config.output is not None else Path(str(run_dir)) / "validation"
@@ -89,31 +42,12 @@ def settle_strengths(config: ValidateConfig) -> list[float]:
     return strengths
 
 
-def settle_drawing(config: ValidateConfig, subject: Subject) -> Drawing:
-    """Model and sampler: as typed, else the run's, else as the LoRA file says. Raises ConfigError where none does."""
-    trained = subject.record.settings if subject.record else None
-    model = trained.model if trained else ModelConfig(resolution=config.model.resolution or 0)
-    sampler = trained.sampler if trained else SamplerConfig(steps=USUAL_STEPS, guidance=USUAL_GUIDANCE)
-    typed = config.sampler
-    return Drawing(
-        model=config.model.path or model_of(subject.record, subject.loras),
-        vae=config.model.vae or model.vae,
-        tokenizer=config.model.tokenizer or model.tokenizer,
-        side_px=config.model.resolution or model.resolution or _resolution_of(subject.loras[0]),
-        prediction=model.prediction,
-        steps=typed.steps or sampler.steps,
-        guidance=typed.guidance or sampler.guidance,
-        negative_prompt=sampler.negative_prompt if typed.negative_prompt is None else typed.negative_prompt,
-        seed=sampler.seed if typed.seed is None else typed.seed,
-        zero_snr=model.zero_terminal_snr,
-    )
-
-
-def _resolution_of(lora: LoraFile) -> int:
-    side_px = resolution_of(lora)
-    if side_px is None:
-        raise ConfigError(f"model.resolution is not set, and {lora.path} does not say at which it was trained")
-    return side_px
+def check_side(config: ValidateConfig, subject: Subject) -> None:
+    """Raise ConfigError where nothing says at which side the LoRA was trained: sprites are compared at that one."""
+    if config.model.resolution is None and subject.source.record is None and recorded_side(subject.loras[0]) is None:
+        raise ConfigError(
+            f"model.resolution is not set, and {subject.loras[0].path} does not say at which it was trained"
+        )
 
 
 def settle_data(config: ValidateConfig, record: RunRecord | None) -> DataConfig:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spritelora.commands.train.record import flatten, public_settings
-from spritelora.commands.validate.settings import Subject
 from spritelora.config.invocation import without_folders
+from spritelora.drawing.subject import Subject
 from spritelora.evaluation.comparison import Row, against, columns
 from spritelora.evaluation.registry import COLOUR_DISTANCE, METRICS
 from spritelora.evaluation.validation import (
@@ -23,7 +23,6 @@ from spritelora.evaluation.validation import (
 from spritelora.evaluation.validation_record import mean_with_interval
 from spritelora.files import public_name, without_nan
 from spritelora.reports.validation_page import PageSprites
-from spritelora.runs.layout import is_run
 from spritelora.runs.metrics import LINES, read_lines
 from spritelora.sprites.pixels.image import Pixels, scale_nearest
 from spritelora.training.logs.run_log import final_metrics
@@ -41,15 +40,20 @@ PICTURE_COLUMNS = ("prompt", "in training", "base", "LoRA", "snapped", "nearest 
 
 
 def log_validation(
-    project: str | None, subject: Subject, validation: Validation, told: Mapping[str, Any], sprites: PageSprites
+    project: str | None,
+    output: Path,
+    subject: Subject,
+    validation: Validation,
+    told: Mapping[str, Any],
+    sprites: PageSprites,
 ) -> None:
     """Log a validation. `project`: None for the one that the validated run was logged to."""
-    record = subject.record
+    record = subject.source.record
     place, entity = settle_project(project, record.settings.logger if record else {})
     trained = public_settings(record) if record else {}
     drawn = {f"drawn.{key}": value for key, value in public(told).items()}
     planned = PlannedRun(
-        folder=subject.output,
+        folder=output,
         project=place,
         entity=entity,
         name=f"validate {record.name if record else subject.title}"[:128],
@@ -59,7 +63,7 @@ def log_validation(
     )
     with wandb_run(planned) as run:
         send(lambda: _tell_validation(run, validation, sprites))
-        send(lambda: run.summary.update(without_nan(final_metrics(_training_lines(subject.run)))))
+        send(lambda: run.summary.update(without_nan(final_metrics(_training_lines(subject.source.run_dir)))))
 
 
 def log_comparison(
@@ -80,10 +84,9 @@ def log_comparison(
         send(lambda: _tell_comparison(run, rows, images))
 
 
-def _training_lines(run: str | None) -> list[dict[str, Any]]:
-    """What the validated run has logged, none where it was no run. `run`: its folder, or a checkpoint in that."""
-    folder = Path(run) if run else None
-    return read_lines((folder if is_run(folder) else folder.parent) / LINES) if folder else []
+def _training_lines(run_dir: Path | None) -> list[dict[str, Any]]:
+    """What the validated run has logged, none where it was no run."""
+    return read_lines(run_dir / LINES) if run_dir else []
 
 
 def settle_project(asked: str | None, logged: Mapping[str, Any]) -> tuple[str, str | None]:

@@ -41,11 +41,19 @@ class DrawConfig:
 
     steps: int | None = key(None, "denoising steps; unset: the run's, else 25", at_least=1, at_most=1000)
     guidance: float | None = key(
-        None, "classifier-free guidance; unset: the run's, else 3 on the embedded base and 8 on others", at_least=1
+        None,
+        "classifier-free guidance, 1: none; unset: the run's, else 2 on the embedded base and 8 on others",
+        at_least=1,
     )
     negative_prompt: str | None = key(
         None, "what guidance moves away from; unset: the run's, else nothing", text=True, if_empty="nothing"
     )
+
+
+@dataclass
+class GenerateSampler(DrawConfig):
+    """How images are drawn, and how many at once."""
+
     batch_size: int = key(4, "images in one forward pass", at_least=1)
 
 
@@ -94,4 +102,4 @@ class GenerateConfig:
     device: Device = key(Device.auto, "where to draw")
     model: BaseConfig = section(BaseConfig)
     data: PaletteSource = section(PaletteSource)
-    sampler: DrawConfig = section(DrawConfig)
+    sampler: GenerateSampler = section(GenerateSampler)

@@ -2,24 +2,11 @@
 
 from dataclasses import dataclass
 
+from spritelora.config.commands.generate import BaseConfig, DrawConfig
 from spritelora.config.fields import key, section
 from spritelora.config.train.hardware_keys import Device, Precision
 
 STRENGTHS = [0.5, 0.7, 0.8, 0.9, 1.0, 1.2]
-
-
-@dataclass
-class ValidatedModel:
-    """The base model that both draw with."""
-
-    path: str | None = key(
-        None, "single file, diffusers folder or hub id; unset: the run's, or the embedded base", is_place=True
-    )
-    vae: str | None = key(None, "file or folder of another VAE; unset: the run's, or the model's", is_place=True)
-    tokenizer: str | None = key(None, "folder of CLIP's tokenizer; unset: the run's, or looked for", is_place=True)
-    resolution: int | None = key(
-        None, "side of the images in pixels; unset: the run's, or the LoRA file's", at_least=32, multiple_of=32
-    )
 
 
 @dataclass
@@ -31,14 +18,9 @@ class ValidatedData:
 
 
 @dataclass
-class ValidationSampler:
+class ValidationSampler(DrawConfig):
     """The settings of drawing; unset: those of the run's samples."""
 
-    steps: int | None = key(None, "denoising steps; unset: the run's, or 25", at_least=1, at_most=1000)
-    guidance: float | None = key(None, "classifier-free guidance, 1: none; unset: the run's, or 8", at_least=1)
-    negative_prompt: str | None = key(
-        None, "what guidance moves away from; unset: the run's", text=True, if_empty="nothing"
-    )
     seed: int | None = key(None, "seed of the start noise; unset: the run's, or 0", at_least=0)
 
 
@@ -77,7 +59,7 @@ class ValidateConfig:
     clip: str | None = key(None, "folder or hub id of a CLIP model, for prompt adherence", is_place=True)
     wandb: bool = key(False, "log the page's tables and images to W&B too, offline where no API key is set")
     project: str | None = key(None, "W&B project, or entity/project; unset: the run's, or spritelora", text=True)
-    model: ValidatedModel = section(ValidatedModel)
+    model: BaseConfig = section(BaseConfig)
     data: ValidatedData = section(ValidatedData)
     sampler: ValidationSampler = section(ValidationSampler)
     hardware: ValidationHardware = section(ValidationHardware)

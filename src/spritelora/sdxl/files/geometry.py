@@ -1,6 +1,7 @@
 """SDXL at full size, as Stability AI published it: without memory, or with random weights."""
 
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
@@ -79,13 +80,13 @@ def full_unet() -> UNet2DConditionModel:
     return shapes_of(SDXL_UNET)
 
 
-def shapes_of(config: JsonObject) -> UNet2DConditionModel:
+def shapes_of(config: Mapping[str, Any]) -> UNet2DConditionModel:
     """The UNet of a configuration on the meta device."""
     with torch.device("meta"):
         return UNet2DConditionModel(**{k: v for k, v in config.items() if not k.startswith("_")})
 
 
-def vae_shapes_of(config: JsonObject) -> AutoencoderKL:
+def vae_shapes_of(config: Mapping[str, Any]) -> AutoencoderKL:
     """The autoencoder of a configuration on the meta device."""
     with torch.device("meta"):
         return AutoencoderKL(**{k: v for k, v in config.items() if not k.startswith("_")})
