@@ -24,7 +24,7 @@ from spritelora.embedded.making.base_loop import StepPlan
 from spritelora.embedded.making.judge import draw_labelled, judge_sprites, train_judge
 from spritelora.embedded.making.sheets import shrink
 from spritelora.embedded.model.tiny_sample import draw_images, load_pipeline
-from spritelora.sprites.pixels.palette import count_colours, palette_distance
+from spritelora.evaluation.colours import palette_distance, palette_of
 
 JUDGE_PLAN = StepPlan(1500, learning_rate=2e-3, warmup_steps=50, decay_share=0.7, weight_decay=1e-3, average_decay=0.99)
 
@@ -43,7 +43,7 @@ def demo_figures(lora_file: Path, judge_state: Path, guidance: float, num_seeds:
     """Figures of base and LoRA on the demo's own captions."""
     judge = train_judge(JUDGE_PLAN, 128, 0, judge_state, draw_both_styles)
     pairs = draw_demo_set()
-    palette, _ = count_colours(np.stack([np.asarray(image) for image, _ in pairs]))
+    palette = palette_of([np.asarray(image) for image, _ in pairs])
     prompts = [caption for _, caption in pairs for _ in range(num_seeds)]
     subjects = [p.split()[-1] for p in prompts]
     colours = [p.split()[-2] for p in prompts]

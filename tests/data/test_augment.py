@@ -13,7 +13,8 @@ from spritelora.data.augment import (
     show_variant,
     swap_sides,
 )
-from spritelora.sprites.pixels.image import Pixels, apply_matte, fit_square
+from spritelora.sprites.pixels.image import Pixels, apply_matte
+from spritelora.sprites.pixels.placement import draw_on_canvas, fit_sprite
 from tests.conftest import draw_sprite
 
 WHITE = (255, 255, 255)
@@ -21,7 +22,8 @@ ALL = Augmentation(flip=True, shift=2, turn=True, variants=1000)
 
 
 def fitted(seed: int, size: int = 16, side_px: int = 128) -> Pixels:
-    return fit_square(apply_matte(draw_sprite(seed, size), WHITE), side_px, WHITE)
+    sprite = apply_matte(draw_sprite(seed, size), WHITE)
+    return draw_on_canvas(sprite, fit_sprite((size, size), side_px // size, [(side_px, side_px)]), WHITE)
 
 
 def all_pixels(image: Pixels) -> bytes:

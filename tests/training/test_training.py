@@ -10,7 +10,6 @@ import torch
 from spritelora.config.train.hardware_keys import Device, Precision
 from spritelora.data.batch import Batch
 from spritelora.errors import ConfigError, ResumeError, TrainingError
-from spritelora.training.callbacks.samples import slug
 from spritelora.training.hardware import choose_hardware
 from spritelora.training.logs.run_log import RunLog
 from spritelora.training.optimizer import build_optimizer, eight_bit_share, probe_optimizer
@@ -154,8 +153,3 @@ def test_precision_follows_the_device() -> None:
 def test_a_device_that_is_not_there_is_an_error() -> None:
     with pytest.raises(ConfigError, match="device=cuda: torch sees no CUDA device"):
         choose_hardware(Device.cuda, Precision.auto)
-
-
-def test_file_names_are_made_of_the_words() -> None:
-    assert slug("pixel art, 16-bit: Red POTION!") == "pixel_art_16_bit_red_potion"
-    assert slug("赤い薬") == "prompt"

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
@@ -13,8 +12,9 @@ from spritelora.errors import DatasetError
 from spritelora.sprites.captions.made_captions import join_caption
 from spritelora.sprites.folder.caption_files import caption_version, side_car, write_caption
 from spritelora.sprites.folder.sources import Source
-from spritelora.sprites.pixels.image import apply_matte, fit_square, read_sprite, visible_colours
+from spritelora.sprites.pixels.image import apply_matte, read_sprite, shrink_to_fit, visible_colours
 from spritelora.sprites.pixels.matte import choose_matte
+from spritelora.sprites.pixels.placement import draw_on_canvas, in_middle
 
 
 class Describes(Protocol):
@@ -98,11 +98,9 @@ def show_sprite(file: Path, side_px: int) -> Image.Image:
     matte = choose_matte(visible_colours(sprite))
     flat = apply_matte(sprite, matte)
     try:
-        return Image.fromarray(fit_square(flat, side_px, matte))
-    except ValueError:
-        height, width = flat.shape[:2]
-        square = np.empty((max(height, width), max(height, width), 3), np.uint8)
-        square[:] = matte
-        top, left = (square.shape[0] - height) // 2, (square.shape[0] - width) // 2
-        square[top : top + height, left : left + width] = flat
-        return Image.fromarray(square)
+        flat = shrink_to_fit(flat, side_px)
+    except ValueError:  # no enlargement of a sprite that would fit
+        side_px = max(flat.shape[:2])
+    height, width = flat.shape[:2]
+    fit = in_middle((width, height), side_px // max(height, width), side_px)
+    return Image.fromarray(draw_on_canvas(flat, fit, matte))

@@ -58,8 +58,7 @@ def nearest_colours(colours: NDArray[np.uint8], palette: NDArray[np.uint8]) -> t
 def palette_distance(native: Pixels, palette: Palette) -> float:
     """The mean over pixels (..., 3) of the OKLab distance to the nearest colour of a palette.
 
-    0 (every colour is the palette's) to about 1. Same quantity as `sprites.palette.palette_distance`, quick on
-    palettes of thousands.
+    0 (every colour is the palette's) to about 1.
     """
     colours, counts = count_colours(native)
     return float(np.average(nearest_colours(colours, palette.colours)[1], weights=counts))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from spritelora.errors import DatasetError
 from spritelora.evaluation.colours import image_oklab
 from spritelora.sprites.pixels.image import Pixels
+from spritelora.sprites.pixels.placement import draw_on_canvas, in_middle
 
 Spectrum = NDArray[np.complex64]
 """The half-plane spectrum of a picture's OKLab channels, (3, side, side // 2 + 1)."""
@@ -105,12 +106,7 @@ class SpriteIndex:
         return Match(sprite, min(1.0, distance), FLIPS[flip], (int(x), int(y)))
 
     def _on_canvas(self, sprite: Pixels) -> Pixels:
-        canvas = np.empty((self.side_px, self.side_px, 3), np.uint8)
-        canvas[:] = self.matte
-        height, width = sprite.shape[:2]
-        top, left = (self.side_px - height) // 2, (self.side_px - width) // 2
-        canvas[top : top + height, left : left + width] = sprite
-        return canvas
+        return draw_on_canvas(sprite, in_middle((sprite.shape[1], sprite.shape[0]), 1, self.side_px), self.matte)
 
 
 def _spectrum(picture: Pixels) -> Spectrum:

@@ -2,9 +2,10 @@
 
 import unicodedata
 
+from spritelora.file_names import safe_name
 from spritelora.shown import printable
 
-__all__ = ["printable", "slug"]
+__all__ = ["image_name", "printable", "slug"]
 
 LONGEST_SLUG = 40
 
@@ -14,3 +15,8 @@ def slug(text: str) -> str:
     folded = unicodedata.normalize("NFKC", text).casefold()
     words = "".join(c if c.isalnum() else " " for c in folded).split()
     return "-".join(words)[:LONGEST_SLUG].rstrip("-")
+
+
+def image_name(number: int, prompt: str) -> str:
+    """The file of the image of a prompt, one of several: `03_red-potion.png`."""
+    return f"{number:02d}_{safe_name(slug(prompt) or 'prompt')}.png"

@@ -14,9 +14,9 @@ from spritelora.adapters.layers.lora import (
     add_lora,
     check_rank,
     factors,
-    lora_layers,
     match_targets,
 )
+from spritelora.adapters.layers.peft_layer import lora_layers
 from spritelora.config.train.adapter_keys import AdapterKind
 from spritelora.errors import ConfigError
 from spritelora.sdxl.files.base import empty_unet

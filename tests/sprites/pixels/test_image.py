@@ -17,9 +17,9 @@ from spritelora.sprites.pixels.image import (
     apply_matte,
     disguise_of,
     exact_scale,
-    fit_square,
     parse_colour,
     read_sprite,
+    shrink_to_fit,
     visible_colours,
 )
 from tests.conftest import draw_sprite
@@ -105,34 +105,18 @@ def test_colour_hidden_under_alpha_0_never_shows() -> None:
     assert np.array_equal(visible_colours(sprite), visible_colours(loud))
 
 
-@pytest.mark.parametrize(("size", "side"), [((16, 16), 128), ((10, 7), 64), ((32, 48), 128), ((128, 128), 128)])
-def test_fitting_enlarges_by_whole_factors_and_pads(size: tuple[int, int], side: int) -> None:
-    rng = np.random.default_rng(0)
-    image = rng.integers(1, 255, (*size, 3), dtype=np.uint8)
-    square = fit_square(image, side, (0, 0, 0))
-    factor = side // max(size)
-    assert square.shape == (side, side, 3)
-    ys, xs = np.nonzero(square.any(axis=-1))
-    top, left = ys.min(), xs.min()
-    assert (top % 8, left % 8) == (0, 0)
-    inner = square[top : top + size[0] * factor, left : left + size[1] * factor]
-    assert np.array_equal(inner[::factor, ::factor], image)
-    assert np.array_equal(inner, image.repeat(factor, 0).repeat(factor, 1))
-    assert not np.delete(square, np.s_[top : top + size[0] * factor], axis=0).any()
-
-
 @pytest.mark.parametrize("scale", [2, 3, 8, 32])
 def test_an_enlarged_sprite_is_brought_back_to_its_pixels(scale: int) -> None:
     sprite = draw_sprite(4)[..., :3]
     sprite[5, 5], sprite[5, 6] = (1, 2, 3), (4, 5, 6)
     enlarged = sprite.repeat(scale, 0).repeat(scale, 1)
     assert exact_scale(enlarged) == scale
-    assert np.array_equal(fit_square(enlarged, 16, (0, 0, 0)), sprite)
+    assert np.array_equal(shrink_to_fit(enlarged, 16), sprite)
 
 
 def test_a_sprite_that_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="200x100 native pixels do not fit 128x128"):
-        fit_square(np.random.default_rng(0).integers(0, 255, (100, 200, 3), dtype=np.uint8), 128, (0, 0, 0))
+        shrink_to_fit(np.random.default_rng(0).integers(0, 255, (100, 200, 3), dtype=np.uint8), 128)
 
 
 def png_chunk(name: bytes, data: bytes) -> bytes:

@@ -11,6 +11,7 @@ from spritelora.sprites.pixels.placement import (
     canvas_shapes,
     draw_on_canvas,
     fit_sprite,
+    in_middle,
     largest_factor,
     stretch_sprite,
     take_from_canvas,
@@ -45,6 +46,17 @@ def test_the_native_sprite_comes_back_and_the_rest_is_the_fill(size: tuple[int, 
     assert (canvas[~inside] == (1, 2, 3)).all()
     enlarged = np.kron(native, np.ones((factor, factor, 1)))
     assert np.array_equal(canvas[inside].reshape(enlarged.shape), enlarged)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_middle_of_a_square_is_exact_to_the_pixel(size: tuple[int, int]) -> None:
+    factor = 300 // max(size)
+    fit = in_middle(size, factor, 300)
+    for offset, length in zip(fit.offset, size, strict=True):
+        assert (300 - offset - length * factor) - offset in (0, 1)
+    assert np.array_equal(
+        take_from_canvas(draw_on_canvas(random_sprite(size), fit, (1, 2, 3)), fit, size), random_sprite(size)
+    )
 
 
 @pytest.mark.parametrize("size", SIZES)

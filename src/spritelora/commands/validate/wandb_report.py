@@ -24,7 +24,8 @@ from spritelora.evaluation.validation_record import mean_with_interval
 from spritelora.files import public_name, without_nan
 from spritelora.reports.validation_page import PageSprites
 from spritelora.runs.metrics import LINES, read_lines
-from spritelora.sprites.pixels.image import Pixels, scale_nearest
+from spritelora.sprites.pixels.image import Pixels
+from spritelora.sprites.pixels.placement import draw_on_canvas, in_middle
 from spritelora.training.logs.run_log import final_metrics
 from spritelora.training.logs.wandb_keys import ANSWERS, BY_STRENGTH, METRICS_TABLE, PICTURES, STRENGTH, STRIPS, curve
 from spritelora.training.logs.wandb_run import PlannedRun, send, wandb_run
@@ -174,11 +175,9 @@ def _pictures(validation: Validation, sprites: PageSprites) -> Iterator[list[Any
 
 def _enlarged(native: Pixels, side: int) -> Pixels:
     """A native sprite on a square of `side`, by the largest whole factor, in its middle on white."""
-    large = scale_nearest(native[..., :3], max(1, side // max(native.shape[:2])))[:side, :side]
-    square = np.full((side, side, 3), 255, np.uint8)
-    top, left = ((side - n) // 2 for n in large.shape[:2])
-    square[top : top + large.shape[0], left : left + large.shape[1]] = large
-    return square
+    height, width = native.shape[:2]
+    fit = in_middle((width, height), max(1, side // max(height, width)), side)
+    return draw_on_canvas(native[..., :3], fit, (255, 255, 255))
 
 
 def _tell_comparison(run: "Run", rows: Sequence[Row], images: Mapping[str, Mapping[str, Pixels]]) -> None:

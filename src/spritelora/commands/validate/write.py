@@ -15,11 +15,10 @@ from spritelora.errors import TrainingError
 from spritelora.evaluation.colour_distance import pack_colours
 from spritelora.evaluation.validation import Validation
 from spritelora.evaluation.validation_record import make_record
-from spritelora.file_names import safe_name
 from spritelora.files import public_name, write_whole
 from spritelora.reports.validation_page import PageSprites, make_page
 from spritelora.runs.layout import COLOUR_PROFILES, VALIDATION
-from spritelora.sprites.names import slug
+from spritelora.sprites.names import image_name
 from spritelora.training.hardware import Hardware
 
 PAGE, IMAGES = "validation.html", "images"
@@ -63,7 +62,7 @@ def write_validation(
             if drawn is not None:
                 folder.mkdir(parents=True, exist_ok=True)
                 for number, (image, prompt) in enumerate(zip(drawn.images, validation.prompts, strict=True)):
-                    Image.fromarray(image).save(folder / f"{number:02d}_{safe_name(slug(prompt) or 'prompt')}.png")
+                    Image.fromarray(image).save(folder / image_name(number, prompt))
         profiles = {strength: drawn.profiles for strength, drawn in validation.by_strength.items()}
         write_whole(output / COLOUR_PROFILES, pack_colours(profiles, validation.target))
         record = make_record(validation, told)

@@ -168,20 +168,3 @@ def shrink_to_fit(image: Pixels, side_px: int) -> Pixels:
     if max(height, width) // scale > side_px:
         raise ValueError(f"{width // scale}x{height // scale} native pixels do not fit {side_px}x{side_px}")
     return image[::scale, ::scale]
-
-
-def fit_square(image: Pixels, side_px: int, matte: tuple[int, int, int]) -> Pixels:
-    """Enlarge an RGB sprite by the largest whole factor that fits, and pad it with the matte.
-
-    An image larger than the square is first brought back to its native pixels, if it is a clean enlargement.
-    `image`: (H, W, 3). Returns (side_px, side_px, 3). Raises ValueError where the native sprite does not fit.
-    """
-    image = shrink_to_fit(image, side_px)
-    height, width = image.shape[:2]
-    factor = side_px // max(height, width)
-    enlarged = scale_nearest(image, factor)
-    square = np.empty((side_px, side_px, 3), dtype=np.uint8)
-    square[:] = matte
-    top, left = ((side_px - n * factor) // 2 // LATENT_PX * LATENT_PX for n in (height, width))
-    square[top : top + height * factor, left : left + width * factor] = enlarged
-    return square

@@ -38,16 +38,3 @@ def count_colours(images: Pixels) -> tuple[NDArray[np.uint8], NDArray[np.int64]]
     packed = images.reshape(-1, 3).astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
     found, counts = np.unique(packed, return_counts=True)
     return np.stack([(found >> shift) & 255 for shift in (16, 8, 0)], axis=-1).astype(np.uint8), counts
-
-
-def nearest_distance(colours: NDArray[np.uint8], palette: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """The OKLab distance of each colour (N, 3) to the nearest one of a palette (K, 3)."""
-    known = to_oklab(palette)
-    parts = np.array_split(to_oklab(colours), max(1, len(colours) * len(palette) // 4_000_000))
-    return np.concatenate([np.linalg.norm(p[:, None] - known, axis=-1).min(axis=1) for p in parts])
-
-
-def palette_distance(images: Pixels, palette: NDArray[np.uint8]) -> float:
-    """The mean distance of the pixels of images (..., 3) to the nearest colour of a palette (K, 3)."""
-    colours, counts = count_colours(images)
-    return float(np.average(nearest_distance(colours, palette), weights=counts))

@@ -76,6 +76,12 @@ def fit_sprite(size: Pair, factor: int, shapes: Sequence[Pair]) -> Fit:
     return Fit((factor, factor), _centred(size, (factor, factor), canvas), canvas)
 
 
+def in_middle(size: Pair, factor: int, side_px: int) -> Fit:
+    """A sprite's place in the middle of a square, to the pixel: for pictures that are looked at, not trained on."""
+    x, y = ((side_px - n * factor) // 2 for n in size)
+    return Fit((factor, factor), (x, y), (side_px, side_px))
+
+
 def stretch_sprite(size: Pair, shapes: Sequence[Pair]) -> Fit:
     """Fill the shape most like the sprite's own, by the largest whole factor of each axis. Raises ValueError."""
     canvas = fit_sprite(size, 1, shapes).canvas

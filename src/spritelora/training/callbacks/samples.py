@@ -1,6 +1,5 @@
 """Sample images during training: the same prompts and start noise at every step, saved without loss."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import Tensor
 from spritelora.sdxl.files.base import Sampler
 from spritelora.sdxl.sample import sample_latents, start_noise
 from spritelora.sdxl.text import TextEmbedding
+from spritelora.sprites.names import image_name
 from spritelora.training.callbacks.contact_sheet import contact_sheet
 from spritelora.training.callbacks.progress import StepCallback, StepMeter
 from spritelora.training.logs.run_log import RunLog
@@ -95,7 +95,7 @@ class Samples(StepCallback):
         images = self.remember(lambda: self._images(trainer, module)) if step == 0 else self._images(trainer, module)
         folder = self._folder(step)
         folder.mkdir(parents=True, exist_ok=True)
-        files = [folder / f"{i:02d}_{slug(p)}.png" for i, p in enumerate(self.plan.prompts)]
+        files = [folder / image_name(i, p) for i, p in enumerate(self.plan.prompts)]
         for image, file in zip(images, files, strict=True):
             Image.fromarray(image).save(file)
         contact_sheet(self.folder, self.plan.prompts, self.plan.references).save(self.folder / SHEET)
@@ -113,8 +113,3 @@ class Samples(StepCallback):
 def step_folder(step: int) -> str:
     """The folder of the images of a step."""
     return f"step_{step:06d}"
-
-
-def slug(text: str) -> str:
-    """A short file name made of the words of a prompt."""
-    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:48] or "prompt"
