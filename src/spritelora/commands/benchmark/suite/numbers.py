@@ -9,13 +9,12 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from spritelora.commands.benchmark.random_inputs import random_set, random_text
 from spritelora.commands.benchmark.suite.parts import PAGED, Figures, Setting
 from spritelora.commands.benchmark.training import (
     adapted_unet,
     make_module,
     open_unet,
-    random_set,
-    random_text,
     run_loop,
 )
 from spritelora.config.commands.benchmark import BenchmarkConfig, BenchmarkOptim
