@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from spritelora.data.batch import EncodedSet, Recipe, training_batch
+from spritelora.data.batch import Recipe, training_batch
+from spritelora.data.encoded import EncodedSet
 from spritelora.diffusion.noise import NoiseRecipe
 from spritelora.sdxl.text import TextEmbedding
 from tests.data.test_data import encoded_set

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from spritelora.data.batch import EncodedSet, Recipe, training_batch
+from spritelora.data.batch import Recipe, training_batch
+from spritelora.data.encoded import EncodedSet
 from spritelora.data.order import DataOrder
 from spritelora.data.stream import BatchStream
 from spritelora.diffusion.draws import sample_order
@@ -17,16 +18,9 @@ pytestmark = pytest.mark.numeric
 
 def regularised(every: int, num_sprites: int = 5, num_images: int = 3) -> EncodedSet:
     """Latents and texts tell their place by their numbers."""
-    encoded = encoded_set(num_sprites + num_images)
-    weights = [1.0] * num_sprites + [0.25] * num_images
-    return replace(
-        encoded,
-        unconditional=TextEmbedding(torch.zeros(77, 8), torch.zeros(4)),
-        repeats=[1] * num_sprites,
-        weights=weights,
-        regularising=[1] * num_images,
-        every=every,
-    )
+    sprites = encoded_set(num_sprites + num_images).sprites
+    images = [replace(sprite, weight=0.25) for sprite in sprites[num_sprites:]]
+    return EncodedSet(sprites[:num_sprites], images, every, TextEmbedding(torch.zeros(77, 8), torch.zeros(4)))
 
 
 @pytest.mark.parametrize("every", [1, 3])
@@ -73,18 +67,12 @@ def test_images_keep_their_captions_and_bring_their_own_weight() -> None:
     is_image = batch.indices >= 5
     assert is_image.tolist() == [False, True] * 20
     assert not batch.states[~is_image].any()
-    kept = torch.stack([encoded.texts[i].states for i in batch.indices[is_image].tolist()])
+    kept = torch.stack([encoded[i].plain.texts[0].states for i in batch.indices[is_image].tolist()])
     assert torch.equal(batch.states[is_image], kept)
     assert torch.equal(batch.weights, torch.where(is_image, 0.25, 1.0))
 
 
 def test_images_are_no_part_of_what_is_validated() -> None:
     encoded = regularised(every=1)
-    assert (len(encoded), list(encoded.spread(256).names)) == (5, [f"{i}.png" for i in range(5)])
-    assert list(encoded.spread(2).names) == ["0.png", "2.png"]
-
-
-def test_weights_that_are_all_one_change_no_number() -> None:
-    plain, weighted = encoded_set(7), replace(encoded_set(7), weights=[1.0] * 7)
-    batches = [training_batch(e, 3, range(12), 1000) for e in (plain, weighted)]
-    assert all(torch.equal(a, b) for a, b in zip(*batches, strict=True))
+    assert (len(encoded), encoded.spread(256).names) == (5, [f"{i}.png" for i in range(5)])
+    assert encoded.spread(2).names == ["0.png", "2.png"]

@@ -10,7 +10,8 @@ import torch
 from safetensors import safe_open
 
 from spritelora.config.train.data_keys import AugmentConfig, DataConfig
-from spritelora.data.batch import EncodedSet, training_batch
+from spritelora.data.batch import training_batch
+from spritelora.data.encoded import EncodedSet
 from spritelora.data.training_set import read_training_set
 from spritelora.errors import ConfigError, ResumeError
 from spritelora.sdxl.text import TextEmbedding
@@ -41,10 +42,13 @@ def test_equal_phrases_make_no_other_order_and_the_caption_stays_as_written() ->
 
 
 def shuffled_set(num_orders: int) -> EncodedSet:
-    plain = encoded_set(7)
-    texts = [[TextEmbedding(torch.full((77, 8), i + k / 10), torch.full((4,), i + k / 10)) for k in range(num_orders)]
-             for i in range(7)]  # fmt: skip
-    return replace(plain, texts=[t[0] for t in texts], orders=[[t[1:]] for t in texts])
+    def numbered(value: float) -> TextEmbedding:
+        return TextEmbedding(torch.full((77, 8), value), torch.full((4,), value))
+
+    return EncodedSet([
+        replace(s, views=[replace(s.views[0], texts=[numbered(i + k / 10) for k in range(num_orders)])])
+        for i, s in enumerate(encoded_set(7).sprites)
+    ])  # fmt: skip
 
 
 def test_orders_are_shown_equally_often_whatever_the_batch_and_move_no_other_draw() -> None:
@@ -58,7 +62,7 @@ def test_orders_are_shown_equally_often_whatever_the_batch_and_move_no_other_dra
     assert all(abs(n - 700) < 5 * (2800 * 3 / 16) ** 0.5 for n in counts.values())  # five standard deviations
     single = torch.cat([training_batch(encoded, 0, [p], 1000).states for p in range(30)])
     assert torch.equal(single, whole.states[:30])
-    plain = training_batch(replace(encoded, orders=()), 0, range(2800), 1000)
+    plain = training_batch(shuffled_set(1), 0, range(2800), 1000)
     for field in set(plain._fields) - {"states", "pooled"}:
         assert torch.equal(getattr(plain, field), getattr(whole, field)), field
 
@@ -67,13 +71,13 @@ def test_orders_are_of_the_caption_that_is_true_of_the_variant(sprite_folder: Pa
     for file in sprite_folder.glob("*.txt"):
         file.write_text("pixel art, knight, facing left, red cape")
     data = DataConfig(path=str(sprite_folder), augment=AugmentConfig(flip=True))
-    assert read_training_set(data, 128).orders == []
-    sprites = read_training_set(replace(data, shuffle_tags=True), 128)
-    for variants, orders in zip(sprites.variants, sprites.orders, strict=True):
-        assert len(variants) == len(orders) == 2
-        for variant, captions in zip(variants, orders, strict=True):
-            side = "facing right" if variant.flip else "facing left"
-            assert [sorted(split_phrases(c)) for c in captions] == [[side, "knight", "pixel art", "red cape"]] * 3
+    assert {len(view.captions) for s in read_training_set(data, 128).viewed for view in s.views} == {1}
+    for sprite in read_training_set(replace(data, shuffle_tags=True), 128).viewed:
+        assert len(sprite.views) == 2
+        for view in sprite.views:
+            side = "facing right" if view.variant.flip else "facing left"
+            phrases = [sorted(split_phrases(caption)) for caption in view.captions]
+            assert phrases == [[side, "knight", "pixel art", "red cape"]] * 4
 
 
 def test_captions_without_tags_are_refused(sprite_folder: Path) -> None:

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from spritelora.data.augment import Variant, show_variant
-from spritelora.data.batch import EncodedSet, training_batch
+from spritelora.data.batch import training_batch
 from spritelora.data.cache import Cache
-from spritelora.data.encode import Encoder
+from spritelora.data.encode import Encoder, Picture
+from spritelora.data.encoded import EncodedSet, EncodedSprite, EncodedView
 from spritelora.diffusion.draws import choose_variant
 from spritelora.sdxl.files.base import BaseModel
 from spritelora.sdxl.text import TextEmbedding
@@ -21,15 +22,17 @@ pytestmark = pytest.mark.numeric
 WHITE = (255, 255, 255)
 
 
-def numbered(value: float) -> tuple[torch.Tensor, TextEmbedding]:
-    return torch.full((4, 4, 4), value), TextEmbedding(torch.full((77, 8), value), torch.full((4,), value))
+def numbered(value: float) -> EncodedView:
+    return EncodedView(
+        torch.full((4, 4, 4), value), [TextEmbedding(torch.full((77, 8), value), torch.full((4,), value))]
+    )
 
 
 def varied_set(size: int, num_more: int) -> EncodedSet:
     """Sprites whose numbers say which sprite (whole) and which variant (tenths) they are."""
-    drawn = [numbered(i) for i in range(size)]
-    more = [[numbered(i + (v + 1) / 10) for v in range(num_more)] for i in range(size)]
-    return EncodedSet([f"{i}.png" for i in range(size)], [d[0] for d in drawn], [d[1] for d in drawn], more=more)
+    return EncodedSet(
+        [EncodedSprite(f"{i}.png", [numbered(i + v / 10) for v in range(1 + num_more)]) for i in range(size)]
+    )
 
 
 def test_a_variant_does_not_depend_on_its_batch() -> None:
@@ -55,13 +58,10 @@ def test_variants_are_shown_equally_often_and_by_the_seed() -> None:
     assert [choose_variant(0, p, 4) for p in range(50)] != [choose_variant(1, p, 4) for p in range(50)]
 
 
-def test_without_variants_the_stream_is_the_plain_one() -> None:
-    varied = varied_set(7, 3)
-    plain, empty = (EncodedSet(varied.names, varied.latents, varied.texts, more=more) for more in ((), [[]] * 7))
-    batches = [training_batch(e, 0, range(21), 1000) for e in (plain, empty, varied)]
-    assert all(torch.equal(a, b) for a, b in zip(batches[0], batches[1], strict=True))
-    for field in ("noise", "constants", "timesteps", "indices"):  # variants move no other draw
-        assert torch.equal(getattr(batches[0], field), getattr(batches[2], field))
+def test_variants_move_no_other_draw() -> None:
+    plain, varied = (training_batch(varied_set(7, num_more), 0, range(21), 1000) for num_more in (0, 3))
+    for field in ("noise", "constants", "timesteps", "indices"):
+        assert torch.equal(getattr(plain, field), getattr(varied, field))
 
 
 def test_a_variant_is_encoded_as_its_picture_would_be_and_once(
@@ -70,8 +70,9 @@ def test_a_variant_is_encoded_as_its_picture_would_be_and_once(
     encoder = Encoder(base, Cache(tmp_path / "cache"), torch.device("cpu"))
     sprites = read_folder(sprite_folder, 128)[:2]
     variant = Variant(flip=True, right=1, down=-1)
-    plain = encoder.latents(sprites, WHITE)
-    varied = encoder.latents(sprites, WHITE, [Variant(), variant])
+    plain = encoder.latents([Picture(s) for s in sprites], WHITE)
+    pictures = [Picture(sprites[0]), Picture(sprites[1], variant)]
+    varied = encoder.latents(pictures, WHITE)
     assert torch.equal(varied[0], plain[0])
     from spritelora.sdxl.files.base import load_vae
     from spritelora.sdxl.latents import encode_image
@@ -79,5 +80,5 @@ def test_a_variant_is_encoded_as_its_picture_would_be_and_once(
     image = show_variant(training_image(sprites[1], WHITE), variant, WHITE)
     assert torch.equal(varied[1], encode_image(load_vae(base, torch.device("cpu")), image, "x"))
     caplog.set_level(logging.INFO)
-    encoder.latents(sprites, WHITE, [Variant(), variant])
+    encoder.latents(pictures, WHITE)
     assert "encoding" not in caplog.text

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from spritelora.data.cache import Cache
-from spritelora.data.encode import Encoder
+from spritelora.data.encode import Encoder, Picture
 from spritelora.embedded.location import embedded_base
 from spritelora.errors import SpriteLoraError
 from spritelora.sdxl.files.base import find_base
@@ -20,7 +20,7 @@ def main(folder: str, cache: str) -> None:
     try:
         sprites = read_folder(Path(folder), 64)
         encoder = Encoder(find_base(str(embedded_base())), Cache(Path(cache)), torch.device("cpu"))
-        latents = encoder.latents(sprites, set_matte(sprites))
+        latents = encoder.latents([Picture(s) for s in sprites], set_matte(sprites))
         texts = encoder.texts([sprite.caption for sprite in sprites])
     except SpriteLoraError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201

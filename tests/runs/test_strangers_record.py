@@ -126,6 +126,7 @@ def test_a_record_edited_by_hand_is_one_error_that_names_it(kind: str, tmp_path:
 @pytest.mark.parametrize("kind", DAMAGED)
 def test_every_reader_of_a_damaged_run_answers_in_one_line(kind: str, tmp_path: Path) -> None:
     from spritelora.commands.generate.source import find_source
+
     from spritelora.sweeps.rows import Entry, read_row
 
     run = write_record(tmp_path / "run")

@@ -12,9 +12,10 @@ from spritelora.commands.train.assemble import add_adapter, build_module, build_
 from spritelora.config.train.adapter_keys import AdapterKind
 from spritelora.config.train.hardware_keys import Device, Precision
 from spritelora.config.train.schema import TrainConfig
-from spritelora.data.batch import Batch, EncodedSet, Recipe, training_batch
+from spritelora.data.batch import Batch, Recipe, training_batch
 from spritelora.data.cache import Cache
 from spritelora.data.encode import Encoder
+from spritelora.data.encoded import EncodedSet, EncodedSprite, EncodedView
 from spritelora.errors import ConfigError, WeightsError
 from spritelora.sdxl.files.base import BaseModel
 from spritelora.sdxl.text import NO_TOKEN, TextEmbedding, load_text_stack, load_tokenizers, token_ids
@@ -45,7 +46,8 @@ def token_batch(base: BaseModel, cache, caption_dropout: float = 0.0) -> Batch:
     texts = Encoder(base, Cache(cache), torch.device("cpu")).tokens(CAPTIONS)
     nothing = TextEmbedding(torch.empty(0), torch.empty(0), torch.full((2, 77), NO_TOKEN))
     latents = [torch.randn(4, 16, 16, generator=torch.Generator().manual_seed(i)) for i in range(2)]
-    encoded = EncodedSet(["a", "b"], latents, [texts[c] for c in CAPTIONS], unconditional=nothing)
+    sprites = [EncodedSprite(c, [EncodedView(z, [texts[c]])]) for c, z in zip(CAPTIONS, latents, strict=True)]
+    encoded = EncodedSet(sprites, unconditional=nothing)
     return training_batch(encoded, 0, range(2), 1000, Recipe(caption_dropout=caption_dropout))
 
 

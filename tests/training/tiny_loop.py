@@ -11,7 +11,7 @@ from spritelora.adapters.layers.lora import add_lora, match_targets
 from spritelora.config.train.adapter_keys import AdapterKind
 from spritelora.config.train.hardware_keys import Device, Precision
 from spritelora.config.train.schema import Prediction
-from spritelora.data.batch import EncodedSet
+from spritelora.data.encoded import EncodedSet, EncodedSprite, EncodedView
 from spritelora.data.stream import SpriteData
 from spritelora.diffusion.schedule import NUM_TIMESTEPS, cumulative_alphas
 from spritelora.diffusion.weighting import Uniform
@@ -86,7 +86,8 @@ def tiny_set(count: int = 8) -> EncodedSet:
     source = torch.Generator().manual_seed(0)
     latents = [torch.randn(4, 4, 4, generator=source) for _ in range(count)]
     texts = [TextEmbedding(torch.randn(77, 16, generator=source), torch.randn(16, generator=source)) for _ in latents]
-    return EncodedSet([f"sprite_{i}.png" for i in range(count)], latents, texts)
+    views = [EncodedView(z, [text]) for z, text in zip(latents, texts, strict=True)]
+    return EncodedSet([EncodedSprite(f"sprite_{i}.png", [view]) for i, view in enumerate(views)])
 
 
 def tiny_module(settings: Settings) -> LoraModule:

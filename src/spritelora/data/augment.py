@@ -70,7 +70,7 @@ def list_variants(
 ) -> list[Variant]:
     """The variants of a sprite that differ from one another, the sprite itself first.
 
-    `image`: square, on its matte, (S, S, 3). A sprite whose caption names a direction is not turned. Of more than
+    `image`: on its matte, (H, W, 3). A sprite whose caption names a direction is not turned. Of more than
     `augmentation.variants` a seeded choice is taken. `stretched`: image pixels to a native one, x before y, where the
     two differ; otherwise they are found.
     """
@@ -84,7 +84,10 @@ def list_variants(
 def show_variant(
     image: Pixels, variant: Variant, matte: tuple[int, int, int], stretched: tuple[int, int] | None = None
 ) -> Pixels:
-    """A variant of a square image (S, S, 3). Raises ValueError where the shift would push pixels out."""
+    """A variant of an image (H, W, 3), which odd turns make (W, H, 3).
+
+    Raises ValueError where the shift would push pixels out.
+    """
     turned = _turn(image, variant)
     if not (variant.right or variant.down):
         return turned
@@ -99,7 +102,7 @@ def show_mask(
     matte: tuple[int, int, int],
     stretched: tuple[int, int] | None = None,
 ) -> Pixels:
-    """The mask (S, S) of a square image (S, S, 3), moved as `show_variant` moves the image."""
+    """The mask (H, W) of an image (H, W, 3), moved as `show_variant` moves the image."""
     across, down = _steps(_turn(image, variant), variant, matte, stretched)
     turned = _turn(mask[..., None], variant)[..., 0]
     return np.roll(turned, (variant.down * down, variant.right * across), axis=(0, 1))

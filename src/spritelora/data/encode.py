@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,6 +27,13 @@ ENCODING_VERSION = 1
 LATENT_CHANNELS, NUM_TOKENS = 4, 77
 
 
+class Picture(NamedTuple):
+    """A sprite as one of its variants shows it."""
+
+    sprite: CaptionedSprite
+    variant: Variant = Variant()
+
+
 @dataclass(frozen=True)
 class Encoder:
     """The frozen parts of one base model behind a cache, used on one device and freed after each use.
@@ -38,39 +46,32 @@ class Encoder:
     device: torch.device
     team: Team = field(default_factory=Team)
 
-    def latents(
-        self,
-        sprites: Sequence[CaptionedSprite],
-        matte: tuple[int, int, int],
-        variants: Sequence[Variant] | None = None,
-    ) -> list[Tensor]:
-        """The latents of each sprite, (4, H/8, W/8) fp32. `variants`: one of each, None as drawn."""
+    def latents(self, pictures: Sequence[Picture], matte: tuple[int, int, int]) -> list[Tensor]:
+        """The latents of each picture, (4, H/8, W/8) fp32."""
         vae_hash = self._fingerprint("vae")
-        shown = variants or [Variant()] * len(sprites)
 
-        def key(item: tuple[CaptionedSprite, Variant]) -> str:
-            sprite, variant = item
+        def key(picture: Picture) -> str:
+            sprite, variant = picture
             # What is shown as drawn has the key of a run without variants.
             more = {} if variant == Variant() else {"variant": asdict(variant)}
             return content_key(version=ENCODING_VERSION, vae=vae_hash, **_view(sprite), matte=matte, **more)
 
-        def compute(missing: list) -> Callable[[tuple[CaptionedSprite, Variant]], Entry]:
+        def compute(missing: list[Picture]) -> Callable[[Picture], Entry]:
             vae = load_vae(self.base, self.device)
-            log.info("encoding %d sprites at %d px", len(missing), missing[0][0].fit.canvas[0])
+            log.info("encoding %d sprites at %d px", len(missing), missing[0].sprite.fit.canvas[0])
 
-            def encode(item: tuple[CaptionedSprite, Variant]) -> Entry:
-                sprite, variant = item
+            def encode(picture: Picture) -> Entry:
+                sprite, variant = picture
                 image = show_variant(training_image(sprite, matte), variant, matte, sprite.stretched)
-                return self.cache.store("latents", key(item), {"latents": encode_image(vae, image, sprite.name)})
+                return self.cache.store("latents", key(picture), {"latents": encode_image(vae, image, sprite.name)})
 
             return encode
 
-        def shapes(item: tuple[CaptionedSprite, Variant]) -> Shapes:
-            width, height = item[0].fit.canvas
+        def shapes(picture: Picture) -> Shapes:
+            width, height = picture.sprite.fit.canvas
             return {"latents": (LATENT_CHANNELS, height // LATENT_PX, width // LATENT_PX)}
 
-        items = list(zip(sprites, shown, strict=True))
-        return [e.tensors["latents"] for e in self._entries("latents", items, key, shapes, compute)]
+        return [e.tensors["latents"] for e in self._entries("latents", pictures, key, shapes, compute)]
 
     def texts(self, prompts: Sequence[str]) -> dict[str, TextEmbedding]:
         """The embedding of each prompt; prompts longer than the model reads are named in a warning."""
@@ -113,7 +114,7 @@ class Encoder:
     def _entries(
         self,
         kind: str,
-        items: list,
+        items: Sequence,
         key: Callable[..., str],
         shapes: Callable[..., Shapes],
         compute: Callable[[list], Callable[..., Entry]],
@@ -132,7 +133,7 @@ class Encoder:
     def _encode_missing(
         self,
         kind: str,
-        items: list,
+        items: Sequence,
         key: Callable[..., str],
         shapes: Callable[..., Shapes],
         compute: Callable[[list], Callable[..., Entry]],
@@ -154,7 +155,9 @@ class Encoder:
 def _view(sprite: CaptionedSprite) -> dict[str, object]:
     """All that decides a sprite's picture but its matte. What `prepare` wrote is known by its native sprite."""
     if sprite.prepared is None:
-        return {"image": sprite.sha256, "side_px": sprite.fit.canvas[0], "factor": sprite.factor}
+        width, height = sprite.fit.canvas
+        side = width if width == height else [width, height]
+        return {"image": sprite.sha256, "side_px": side, "factor": sprite.factor}
     return {"native": sprite.native_sha256, "under": sprite.prepared.matte, "fit": asdict(sprite.fit)}
 
 

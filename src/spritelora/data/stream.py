@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader, IterableDataset
 
-from spritelora.data.batch import Batch, EncodedSet, Recipe, training_batch
+from spritelora.data.batch import Batch, Recipe, training_batch
+from spritelora.data.encoded import EncodedSet
 
 
 @dataclass(frozen=True)

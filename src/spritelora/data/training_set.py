@@ -5,26 +5,26 @@ import logging
 import math
 import os
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from spritelora.config.train.data_keys import AugmentConfig, DataConfig, Split
-from spritelora.data.augment import Augmentation, Variant, list_variants, names_direction, show_mask, vary_caption
+from spritelora.config.train.data_keys import DataConfig, Split
+from spritelora.data.augment import Augmentation, names_direction
 from spritelora.data.data_sets import read_regularisation, read_sets, warn_of_shared_captions
+from spritelora.data.views import ViewedSprite, view_sprite
 from spritelora.embedded.drawn import draw_demo_set
-from spritelora.errors import ConfigError, DatasetError
+from spritelora.errors import ConfigError
 from spritelora.files import write_whole
 from spritelora.runs.record import RunData
 from spritelora.sprites.captions.made_captions import tag_orders
-from spritelora.sprites.folder.mask import Areas, cell_areas, sprite_alpha
 from spritelora.sprites.folder.sprite_folder import (
     CaptionedSprite,
     data_hash,
     factors_text,
     read_folder,
     set_matte,
-    training_image,
     views_hash,
 )
 from spritelora.sprites.names import printable
@@ -41,21 +41,24 @@ SPLIT_SEED = 0
 class TrainingSet:
     """Sprites to train on, sprites held out (none below ten), and the colour under their transparency.
 
-    `variants`: how each sprite to train on is shown, as drawn first. `masks`: what it covers in each of them; empty
-    where the loss is not masked. `orders`: its caption there with the phrases in further orders; empty without
-    shuffling. `regularisation`: images that keep the base as it is, one after every `every` sprites, and their masks;
-    they are no part of the style.
+    `kept`: images that keep the base as it is, one after every `every` sprites; they are no part of the style.
     """
 
-    training: list[CaptionedSprite]
+    viewed: list[ViewedSprite]
     held_out: list[CaptionedSprite]
     matte: tuple[int, int, int]
-    variants: list[list[Variant]]
-    masks: list[list[Areas]] = field(default_factory=list[list[Areas]])
-    orders: list[list[list[str]]] = field(default_factory=list[list[list[str]]])
-    regularisation: list[CaptionedSprite] = field(default_factory=list[CaptionedSprite])
-    regularisation_masks: list[list[Areas]] = field(default_factory=list[list[Areas]])
+    kept: list[ViewedSprite]
     every: int = 1
+
+    @property
+    def training(self) -> list[CaptionedSprite]:
+        """The sprites to train on."""
+        return [viewed.sprite for viewed in self.viewed]
+
+    @property
+    def regularisation(self) -> list[CaptionedSprite]:
+        """The images that keep the base as it is."""
+        return [viewed.sprite for viewed in self.kept]
 
     @property
     def hash(self) -> str:
@@ -80,7 +83,7 @@ class TrainingSet:
         """Whether all that is prepared is shown as its files are: so it was, too, before manifests were read."""
         parts = ([*self.training, *self.held_out], self.regularisation)
         prepared = [any(s.prepared for s in part) for part in parts]
-        is_varied = any(shown != [Variant()] for shown in self.variants)
+        is_varied = any(len(viewed.views) > 1 for viewed in self.viewed)
         stored = [all(s.is_stored_on(self.matte) for s in part) for part in parts]
         return not (prepared[0] and is_varied) and all(s or not p for s, p in zip(stored, prepared, strict=True))
 
@@ -90,10 +93,11 @@ class TrainingSet:
         return data_hash(self.regularisation)
 
     @property
-    def masks_hash(self) -> str:
-        """A fingerprint of the masks, which in a prepared folder are files of their own."""
-        masks = [*self.masks, *self.regularisation_masks]
-        return hashlib.sha256(b"".join(mask.tobytes() for of_sprite in masks for mask in of_sprite)).hexdigest()
+    def masks_hash(self) -> str | None:
+        """A fingerprint of the masks, which in a prepared folder are files of their own; None where there are none."""
+        views = [view for viewed in (*self.viewed, *self.kept) for view in viewed.views]
+        masks = [view.mask.tobytes() for view in views if view.mask is not None]
+        return hashlib.sha256(b"".join(masks)).hexdigest() if masks else None
 
 
 def read_training_set(
@@ -118,23 +122,18 @@ def read_training_set(
         *matte,
         ", as prepared" if all(s.is_stored_on(matte) for s in sprites) else "",
     )
-    variants = _variants(config.augment, training, matte)
-    masks = _masks(training, variants, matte) if masked else []
-    if masks:
-        _check_areas(masks)
+    augment = config.augment
+    augmentation = Augmentation(augment.flip, augment.shift, augment.turn, augment.variants)
+    viewed = [view_sprite(s, matte, masked, augmentation, _tag_orders(config)) for s in training]
+    if augmentation.is_on:
+        _tell_of_variants(viewed, augmentation.turn)
+    if masked:
+        _check_areas(viewed)
     warn_of_shared_captions(training, regularisation)
-    as_drawn = [[Variant()] for _ in regularisation]
-    return TrainingSet(
-        training=training,
-        held_out=held_out,
-        matte=matte,
-        variants=variants,
-        masks=masks,
-        orders=_orders(config, training, variants),
-        regularisation=regularisation,
-        regularisation_masks=_masks(regularisation, as_drawn, matte) if masked else [],
-        every=config.regularisation.every,
-    )
+    if config.shuffle_tags:
+        _check_orders(viewed, config)
+    kept = [view_sprite(s, matte, masked) for s in regularisation]
+    return TrainingSet(viewed, held_out, matte, kept, config.regularisation.every)
 
 
 def _folder(config: DataConfig) -> Path:
@@ -159,62 +158,40 @@ def demo_folder(cache: Path) -> Path:
     return folder
 
 
-def _variants(
-    config: AugmentConfig, sprites: list[CaptionedSprite], matte: tuple[int, int, int]
-) -> list[list[Variant]]:
-    augmentation = Augmentation(config.flip, config.shift, config.turn, config.variants)
-    if not augmentation.is_on:
-        return [[Variant()] for _ in sprites]
-    variants = [list_variants(training_image(s, matte), s.caption, matte, augmentation, s.stretched) for s in sprites]
-    num_variants, pixels = sum(len(v) for v in variants), math.prod(sprites[0].fit.canvas)
+def _tag_orders(config: DataConfig) -> Callable[[str], list[str]]:
+    if not config.shuffle_tags:
+        return lambda caption: [caption]
+    return lambda caption: tag_orders(caption, config.keep_tags, config.caption_variants)
+
+
+def _tell_of_variants(viewed: list[ViewedSprite], turn: bool) -> None:
+    num_views, pixels = sum(len(v.views) for v in viewed), math.prod(viewed[0].sprite.fit.canvas)
     # A latent has 4 channels of 1/64 of the pixels, in fp32: a quarter of a byte for each pixel.
-    log.info("%d variants of %d sprites, %.2g GB", num_variants, len(sprites), num_variants * pixels / 4e9)
-    if config.turn and (fixed := sum(names_direction(s.caption) for s in sprites)):
+    log.info("%d variants of %d sprites, %.2g GB", num_views, len(viewed), num_views * pixels / 4e9)
+    if turn and (fixed := sum(names_direction(v.sprite.caption) for v in viewed)):
         log.warning("%d sprites are not turned, for their captions name a direction", fixed)
-    return variants
 
 
-def _masks(
-    sprites: list[CaptionedSprite], variants: list[list[Variant]], matte: tuple[int, int, int]
-) -> list[list[Areas]]:
-    masks: list[list[Areas]] = []
-    for sprite, shown in zip(sprites, variants, strict=True):
-        alpha, image = sprite_alpha(sprite), training_image(sprite, matte)
-        if not alpha.any():
-            raise DatasetError(
-                f"{printable(sprite.file)}: every pixel is transparent, so objective.masked_loss=true leaves nothing "
-                f"to learn from; remove it"
-            )
-        masks.append([cell_areas(show_mask(alpha, image, variant, matte, sprite.stretched)) for variant in shown])
-    return masks
-
-
-def _check_areas(masks: list[list[Areas]]) -> None:
-    areas = [float(of_sprite[0].mean()) for of_sprite in masks]
+def _check_areas(viewed: list[ViewedSprite]) -> None:
+    masks = [v.views[0].mask for v in viewed]
+    areas = [float(mask.mean()) for mask in masks if mask is not None]
     if min(areas) == 1:
         raise ConfigError(
-            f"objective.masked_loss=true: none of the {len(masks)} sprites to train on has transparency or padding, "
+            f"objective.masked_loss=true: none of the {len(areas)} sprites to train on has transparency or padding, "
             f"so there is nothing to leave out; give images with transparency, or objective.masked_loss=false"
         )
     log.info("masked loss: sprites cover %.0f %% of their images, %.0f to %.0f %%", *_percent(areas))
 
 
-def _orders(config: DataConfig, sprites: list[CaptionedSprite], variants: list[list[Variant]]) -> list[list[list[str]]]:
-    if not config.shuffle_tags:
-        return []
-    orders = [
-        [tag_orders(vary_caption(s.caption, v), config.keep_tags, config.caption_variants)[1:] for v in shown]
-        for s, shown in zip(sprites, variants, strict=True)
-    ]
-    num_shuffled = sum(bool(of_sprite[0]) for of_sprite in orders)
+def _check_orders(viewed: list[ViewedSprite], config: DataConfig) -> None:
+    num_shuffled = sum(len(v.views[0].captions) > 1 for v in viewed)
     if not num_shuffled:
         raise ConfigError(
             f"data.shuffle_tags=true: no caption has two different phrases between commas after the first "
-            f"{config.keep_tags} (data.keep_tags), such as '{sprites[0].caption[:60]}'; leave it out, or put "
+            f"{config.keep_tags} (data.keep_tags), such as '{viewed[0].sprite.caption[:60]}'; leave it out, or put "
             f"commas into the captions"
         )
-    log.info("tags in up to %d orders in %d of %d captions", config.caption_variants, num_shuffled, len(sprites))
-    return orders
+    log.info("tags in up to %d orders in %d of %d captions", config.caption_variants, num_shuffled, len(viewed))
 
 
 def _percent(shares: list[float]) -> tuple[float, float, float]:

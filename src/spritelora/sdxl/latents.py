@@ -73,9 +73,9 @@ def round_trip(vae: AutoencoderKL, image: NDArray[np.uint8]) -> NDArray[np.uint8
     return decode_latents(vae, encode_image(vae, image, "an image")[None])[0]
 
 
-def time_ids(side_px: int) -> Tensor:
-    """SDXL's size conditioning of a square image that was neither resized nor cropped, (6,) fp32.
+def time_ids(height_px: int, width_px: int) -> Tensor:
+    """SDXL's size conditioning of an image that was neither resized nor cropped, (6,) fp32.
 
     Order: original height and width, crop top and left, target height and width.
     """
-    return torch.tensor([side_px, side_px, 0, 0, side_px, side_px], dtype=torch.float32)
+    return torch.tensor([height_px, width_px, 0, 0, height_px, width_px], dtype=torch.float32)

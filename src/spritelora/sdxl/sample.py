@@ -40,7 +40,7 @@ def sample_latents(
     doubled = [*prompts, *[negative] * len(prompts)] if guidance > 1 else list(prompts)
     text = torch.stack([p.states for p in doubled]).to(device, dtype)
     pooled = torch.stack([p.pooled for p in doubled]).to(device, dtype)
-    sizes = time_ids(8 * noise.shape[-1]).repeat(len(doubled), 1).to(device)
+    sizes = time_ids(8 * noise.shape[-2], 8 * noise.shape[-1]).repeat(len(doubled), 1).to(device)
     conditions = {"text_embeds": pooled, "time_ids": sizes}
     scheduler.set_timesteps(steps, device=device)
     latents = noise.to(device) * scheduler.init_noise_sigma

@@ -44,7 +44,7 @@ def test_the_plain_pipeline_draws_what_ours_draws(base, unet) -> None:
     """Both figures are of the same work: the same images, to the rounding of pixels."""
     import torch
 
-    from spritelora.commands.benchmark.training import random_text
+    from spritelora.commands.benchmark.random_inputs import random_text
     from spritelora.sdxl.files.base import load_vae
     from spritelora.sdxl.latents import decode_latents
     from spritelora.sdxl.reference_pipeline import plain_images, sdxl_scheduler
@@ -62,7 +62,8 @@ def test_the_plain_pipeline_draws_what_ours_draws(base, unet) -> None:
     [(256, 0.87), *(pytest.param(*golden, marks=pytest.mark.slow) for golden in ((512, 3.40), (1024, 15.12)))],
 )
 def test_arithmetic_of_full_sdxl(side_px: int, tflop: float) -> None:
-    from spritelora.commands.benchmark.training import count_tflop, random_set
+    from spritelora.commands.benchmark.random_inputs import random_set
+    from spritelora.commands.benchmark.training import count_tflop
     from spritelora.sdxl.files.geometry import SDXL_UNET
 
     counted = count_tflop(SDXL_UNET, ATTENTION, 32, random_set(SDXL_UNET, side_px), batch_size=1)

@@ -30,12 +30,12 @@ def test_an_augmented_run_that_goes_on_equals_one_that_never_stopped(train_quick
 def test_only_training_sprites_vary_and_off_means_as_drawn(sprite_folder: Path, caplog) -> None:
     caplog.set_level("INFO")
     off = read_training_set(DataConfig(path=str(sprite_folder)), 128)
-    assert off.variants == [[Variant()]] * len(off.training)
+    assert [[view.variant for view in s.views] for s in off.viewed] == [[Variant()]] * len(off.training)
     (sprite_folder / "sprite_03.txt").write_text("pixel art, knight facing left")
     augment = AugmentConfig(flip=True, turn=True, shift=2)
     varied = read_training_set(DataConfig(path=str(sprite_folder), augment=augment), 128)
     assert [s.name for s in varied.training] == [s.name for s in off.training]
-    assert all(len(v) == 16 and v[0] == Variant() for v in varied.variants)
+    assert all(len(s.views) == 16 and s.views[0].variant == Variant() for s in varied.viewed)
     assert f"{16 * len(off.training)} variants of {len(off.training)} sprites" in caplog.text
     assert "1 sprites are not turned, for their captions name a direction" in caplog.text
 

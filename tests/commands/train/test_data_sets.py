@@ -114,7 +114,7 @@ def test_images_that_regularise_are_no_part_of_the_style(sprite_folder: Path, im
     sprites = read_training_set(DataConfig(path=str(sprite_folder), regularisation=kept), 128, masked=True)
     assert "regularisation: 3 images, one after every 2 sprites, weight 0.3" in caplog.text
     assert [(s.name, s.weight, s.factor) for s in sprites.regularisation] == [(f"{i}.png", 0.3, 1) for i in range(3)]
-    assert [m.min() for (m,) in sprites.regularisation_masks] == [1.0] * 3
+    assert [view.mask.min() for image in sprites.kept for view in image.views if view.mask is not None] == [1.0] * 3
     assert (sprites.hash, sprites.matte, sprites.every) == (plain_set.hash, plain_set.matte, 2)
     assert sprites.training[0].factor == plain_set.training[0].factor == 8
     assert len(native_sprites(sprites)) == 11

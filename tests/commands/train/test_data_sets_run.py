@@ -8,12 +8,12 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from spritelora.commands.train.assemble import encode_all
 from spritelora.config.train.data_keys import DataConfig, RegularisationConfig, SetConfig
 from spritelora.config.train.schema import SamplerConfig
 from spritelora.data.batch import training_batch
 from spritelora.data.cache import Cache
-from spritelora.data.encode import Encoder
+from spritelora.data.encode import Encoder, Picture
+from spritelora.data.encode_set import encode_all
 from spritelora.data.training_set import read_training_set
 from spritelora.errors import ResumeError
 from spritelora.runs.record import RunRecord
@@ -87,7 +87,7 @@ def test_what_is_encoded_is_what_was_read(
     )
     order = (batch.indices[2::3] - 12).tolist()
     assert sorted(order[:3]) == [0, 1, 2]
-    latents = encoder.latents(sprites.regularisation, sprites.matte)
+    latents = encoder.latents([Picture(s) for s in sprites.regularisation], sprites.matte)
     captions = [s.caption for s in sprites.regularisation]
     texts = encoder.texts(captions)
     assert torch.equal(batch.latents[2::3], torch.stack([latents[i] for i in order]))

@@ -11,7 +11,8 @@ from safetensors import safe_open
 
 from spritelora.config.train.data_keys import AugmentConfig, DataConfig
 from spritelora.config.train.schema import Prediction
-from spritelora.data.batch import EncodedSet, training_batch
+from spritelora.data.batch import training_batch
+from spritelora.data.encoded import EncodedSet, EncodedSprite, EncodedView
 from spritelora.data.training_set import read_training_set
 from spritelora.diffusion.schedule import cumulative_alphas
 from spritelora.diffusion.weighting import MinSNR
@@ -69,15 +70,17 @@ def test_what_is_outside_counts_as_much_as_it_is_told_to(unet) -> None:
 
 
 def test_the_mask_shown_is_of_the_variant_shown() -> None:
-    numbers = [[torch.full((1, 4, 4), i + v / 10) for v in range(3)] for i in range(5)]
     text = TextEmbedding(torch.zeros(77, 8), torch.zeros(4))
-    more = [[(m.expand(4, 4, 4), text) for m in masks[1:]] for masks in numbers]
-    first = [masks[0].expand(4, 4, 4) for masks in numbers]
-    encoded = EncodedSet([str(i) for i in range(5)], first, [text] * 5, more=more, masks=numbers)
-    batch = training_batch(encoded, 0, range(100), 1000)
+
+    def numbered(value: float) -> EncodedView:
+        return EncodedView(torch.full((4, 4, 4), value), [text], torch.full((1, 4, 4), value))
+
+    sprites = [EncodedSprite(str(i), [numbered(i + v / 10) for v in range(3)]) for i in range(5)]
+    batch = training_batch(EncodedSet(sprites), 0, range(100), 1000)
     assert torch.equal(batch.masks, batch.latents[:, :1])
     assert len(batch.masks.unique()) == 15
-    without = training_batch(replace(encoded, masks=()), 0, range(100), 1000)
+    unmasked = [replace(s, views=[EncodedView(v.latents, v.texts) for v in s.views]) for s in sprites]
+    without = training_batch(EncodedSet(unmasked), 0, range(100), 1000)
     assert (without.masks == 1).all()
     assert all(torch.equal(a, b) for a, b in zip(batch[:-1], without[:-1], strict=True))
 
@@ -100,12 +103,12 @@ def test_a_masked_run_resumes_exactly_and_says_so(train_quickly, sprite_folder: 
 def test_only_a_masked_run_has_masks_and_one_for_each_variant(sprite_folder: Path, caplog) -> None:
     caplog.set_level("INFO")
     data = DataConfig(path=str(sprite_folder), augment=AugmentConfig(flip=True))
-    assert read_training_set(data, 128).masks == []
-    masked = read_training_set(data, 128, masked=True)
-    assert [len(m) for m in masked.masks] == [len(v) for v in masked.variants]
+    plain, masked = (read_training_set(data, 128, masked=is_masked) for is_masked in (False, True))
+    assert all(view.mask is None for sprite in plain.viewed for view in sprite.views)
+    assert all(view.mask is not None for sprite in masked.viewed for view in sprite.views)
     covered = 100 * (12 / 16) ** 2
     assert f"sprites cover {covered:.0f} % of their images, {covered:.0f} to {covered:.0f} %" in caplog.text
-    assert masked.hash == read_training_set(data, 128).hash
+    assert masked.hash == plain.hash
 
 
 def test_masks_that_leave_nothing_out_or_nothing_at_all_are_refused(sprite_folder: Path) -> None:

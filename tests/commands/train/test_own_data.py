@@ -23,9 +23,9 @@ from spritelora.config.commands.export import ExportConfig
 from spritelora.config.commands.prepare import PrepareConfig
 from spritelora.config.commands.validate import ValidateConfig, ValidationSampler
 from spritelora.config.train.data_keys import AugmentConfig, DataConfig, RegularisationConfig, SetConfig
-from spritelora.data.augment import show_variant
+from spritelora.data.augment import Variant, show_variant
 from spritelora.data.cache import Cache
-from spritelora.data.encode import Encoder
+from spritelora.data.encode import Encoder, Picture
 from spritelora.data.training_set import TrainingSet, read_training_set
 from spritelora.errors import ConfigError, ResumeError
 from spritelora.evaluation.colours import palette_of
@@ -36,6 +36,7 @@ from spritelora.evaluation.native_sprites import native_sprites, wanted_grid
 from spritelora.evaluation.validation import measure_set, usable
 from spritelora.runs.record import RunData
 from spritelora.sdxl.files.base import BaseModel
+from spritelora.sprites.folder.mask import Areas
 from spritelora.sprites.folder.sprite_folder import native_sprite, training_image
 from spritelora.sprites.pixels.image import parse_colour
 from tests.composing import compose
@@ -73,6 +74,14 @@ def read(folder: Path, **data: Any) -> TrainingSet:
     return read_training_set(DataConfig(path=str(folder), augment=VARIED, **data), SIDE, masked=True)
 
 
+def variants_of(sprites: TrainingSet) -> list[Variant]:
+    return [view.variant for viewed in sprites.viewed for view in viewed.views]
+
+
+def masks_of(sprites: TrainingSet) -> list[Areas]:
+    return [view.mask for viewed in sprites.viewed for view in viewed.views if view.mask is not None]
+
+
 def test_both_paths_have_one_factor_matte_split_masks_and_variants(raw: Path, prepared: Path, caplog: Any) -> None:
     caplog.set_level("INFO")
     ours, theirs = read(prepared), read(raw)
@@ -82,10 +91,9 @@ def test_both_paths_have_one_factor_matte_split_masks_and_variants(raw: Path, pr
     for part in ("training", "held_out"):
         told = [[(s.caption, s.group, s.repeats, s.fit) for s in getattr(x, part)] for x in (ours, theirs)]
         assert told[0] == told[1]
-    assert ours.variants == theirs.variants
-    assert any(v.right or v.down for shown in ours.variants for v in shown)
-    for mine, other in zip(ours.masks, theirs.masks, strict=True):
-        assert all(np.array_equal(a, b) for a, b in zip(mine, other, strict=True))
+    assert variants_of(ours) == variants_of(theirs)
+    assert any(v.right or v.down for v in variants_of(ours))
+    assert all(np.array_equal(a, b) for a, b in zip(masks_of(ours), masks_of(theirs), strict=True))
 
 
 def test_both_paths_have_the_same_latents(base: BaseModel, tmp_path: Path, raw: Path, prepared: Path) -> None:
@@ -93,8 +101,8 @@ def test_both_paths_have_the_same_latents(base: BaseModel, tmp_path: Path, raw: 
     encoded = []
     for folder in (raw, prepared):
         sprites = read(folder)
-        shown = [(s, v) for s, variants in zip(sprites.training, sprites.variants, strict=True) for v in variants[:3]]
-        encoded.append(encoder.latents([s for s, _ in shown], sprites.matte, [v for _, v in shown]))
+        pictures = [Picture(s.sprite, view.variant) for s in sprites.viewed for view in s.views[:3]]
+        encoded.append(encoder.latents(pictures, sprites.matte))
     assert len(encoded[0]) == 33
     assert all(torch.equal(a, b) for a, b in zip(*encoded, strict=True))
     assert len(list((tmp_path / "cache").rglob("latents/*/*"))) == 2 * 33  # known by other names: nothing is mixed up
@@ -151,8 +159,7 @@ def test_sets_that_are_prepared_or_not_mix(raw: Path, prepared: Path, tmp_path: 
 
     for mine, other_ in zip(shown(mixed), shown(theirs), strict=True):
         assert np.abs(mine.astype(int) - other_).max() <= 1  # half-transparent pixels were on another matte
-    for mine, other_ in zip(mixed.masks, theirs.masks, strict=True):
-        assert np.array_equal(mine[0], other_[0])
+    assert all(np.array_equal(a, b) for a, b in zip(masks_of(mixed), masks_of(theirs), strict=True))
 
 
 def test_images_that_regularise_may_be_prepared(raw: Path, tmp_path: Path) -> None:
@@ -164,15 +171,15 @@ def test_images_that_regularise_may_be_prepared(raw: Path, tmp_path: Path) -> No
     assert ours.views.keys() == {"regularisation"}
     for mine, other in zip(ours.regularisation, theirs.regularisation, strict=True):
         assert np.array_equal(training_image(mine, ours.matte), training_image(other, theirs.matte))
-    assert all(
-        np.array_equal(a[0], b[0]) for a, b in zip(ours.regularisation_masks, theirs.regularisation_masks, strict=True)
-    )
+    for mine, other in zip(ours.kept, theirs.kept, strict=True):
+        assert mine.views[0].mask is not None
+        assert np.array_equal(mine.views[0].mask, other.views[0].mask)
 
 
 def test_stretched_sprites_move_by_whole_native_pixels(raw: Path, tmp_path: Path) -> None:
     prepare(PrepareConfig(input=str(raw), output=str(tmp_path / "out"), resolution=SIDE, pad=False, workers=1))
     sprites = read(tmp_path / "out", holdout=0)
-    stretched = [(s, v) for s, v in zip(sprites.training, sprites.variants, strict=True) if s.stretched]
+    stretched = [(s.sprite, [view.variant for view in s.views]) for s in sprites.viewed if s.sprite.stretched]
     assert stretched
     assert any(variant.right or variant.down for _, shown in stretched for variant in shown)
 

@@ -17,9 +17,8 @@ pytestmark = pytest.mark.numeric
 
 def spoiled(place: int, value: float):
     encoded = tiny_set()
-    latents = [t.clone() for t in encoded.latents]
-    latents[place][0, 0, 0] = value
-    return replace(encoded, latents=latents)
+    encoded[place].views[0].latents[0, 0, 0] = value
+    return encoded
 
 
 @pytest.mark.parametrize(("value", "shown", "accumulate"), [(float("nan"), "nan", 1), (float("inf"), "nan|inf", 2)])

@@ -8,7 +8,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from spritelora.adapters.layers.lora import add_lora, match_targets
 from spritelora.commands.benchmark.figures import Figures
-from spritelora.commands.benchmark.training import count_forward_tflop, count_tflop, random_set
+from spritelora.commands.benchmark.random_inputs import random_set
+from spritelora.commands.benchmark.training import count_forward_tflop, count_tflop
 from spritelora.config.commands.benchmark import BenchmarkConfig
 from spritelora.config.train.hardware_keys import BaseFormat
 from spritelora.sdxl.files.geometry import SDXL_UNET, SDXL_UNET_WEIGHTS, SDXL_VAE, shapes_of, vae_shapes_of

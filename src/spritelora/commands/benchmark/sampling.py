@@ -7,7 +7,8 @@ from typing import Any
 import torch
 
 from spritelora.commands.benchmark.figures import Figures, spread
-from spritelora.commands.benchmark.training import matrix_rate, open_unet, random_text, settle_side
+from spritelora.commands.benchmark.random_inputs import random_text
+from spritelora.commands.benchmark.training import matrix_rate, open_unet, settle_side
 from spritelora.config.commands.benchmark import GEOMETRIES, BenchmarkConfig
 from spritelora.embedded.location import embedded_base
 from spritelora.errors import TrainingError, first_line

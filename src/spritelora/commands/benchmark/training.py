@@ -12,12 +12,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from spritelora.adapters.layers.lora import adapter_parameters, add_lora, match_targets
 from spritelora.commands.benchmark.figures import Figures, spread
+from spritelora.commands.benchmark.random_inputs import random_set
 from spritelora.config.commands.benchmark import GEOMETRIES, BenchmarkConfig, BenchmarkOptim
 from spritelora.config.train.hardware_keys import BaseFormat
 from spritelora.config.train.schema import Prediction
-from spritelora.data.batch import EncodedSet, training_batch
+from spritelora.data.batch import training_batch
+from spritelora.data.encoded import EncodedSet
 from spritelora.data.stream import SpriteData
-from spritelora.diffusion.draws import generator
 from spritelora.diffusion.schedule import NUM_TIMESTEPS, cumulative_alphas
 from spritelora.diffusion.weighting import Uniform
 from spritelora.embedded.location import embedded_base
@@ -30,12 +31,9 @@ from spritelora.sdxl.layers.quantised import BYTES_PER_WEIGHT, quantise
 from spritelora.sdxl.layers.recompute import recompute
 from spritelora.sdxl.layers.stored import store
 from spritelora.sdxl.sample import call_unet
-from spritelora.sdxl.text import TextEmbedding
 from spritelora.training.hardware import Hardware, choose_hardware, peak_memory_gb, reset_peak_memory
 from spritelora.training.module import LoraModule, Objective
 from spritelora.training.trainer import make_trainer
-
-NUM_SPRITES = 64
 
 
 def measure_training(config: BenchmarkConfig, callbacks: Sequence[pl.Callback] = ()) -> Figures:
@@ -114,22 +112,6 @@ def open_unet(model: str, hardware: Hardware, dtype: torch.dtype | None = None) 
         unet = load_unet(base, dtype, hardware.device)
     choose_products(unet.config)
     return unet
-
-
-def random_set(unet_config: Mapping[str, Any], side_px: int) -> EncodedSet:
-    """Random sprites and captions in the shapes that a UNet takes."""
-    latents = [
-        torch.randn((4, side_px // 8, side_px // 8), generator=generator(0, "benchmark", i)) for i in range(NUM_SPRITES)
-    ]
-    return EncodedSet([str(i) for i in range(NUM_SPRITES)], latents, [random_text(unet_config, 0)] * NUM_SPRITES)
-
-
-def random_text(unet_config: Mapping[str, Any], number: int) -> TextEmbedding:
-    """A random prompt embedding of the widths that a UNet takes."""
-    pooled_width = unet_config["projection_class_embeddings_input_dim"] - 6 * unet_config["addition_time_embed_dim"]
-    source = generator(0, "benchmark text", number)
-    states = torch.randn((77, unet_config["cross_attention_dim"]), generator=source)
-    return TextEmbedding(states, torch.randn(pooled_width, generator=source))
 
 
 class RoundClock(pl.Callback):

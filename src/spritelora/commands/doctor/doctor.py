@@ -119,7 +119,8 @@ def read_data(config: TrainConfig) -> tuple[TrainingSet | None, int, str, str]:
         return None, 0, config.data.path or ", ".join(config.data.sets) or "the demo set", str(error)
     everything = [*found.training, *found.held_out, *found.regularisation]
     size = " x ".join(map(str, everything[0].fit.canvas))
-    count, matte = len(everything) + sum(len(v) - 1 for v in found.variants), "#{:02x}{:02x}{:02x}".format(*found.matte)
+    count = len(everything) + sum(len(viewed.views) - 1 for viewed in found.viewed)
+    matte = "#{:02x}{:02x}{:02x}".format(*found.matte)
     return found, count, f"{count} images of {size} px, enlarged by {factors_text(found.training)}, matte {matte}", ""
 
 

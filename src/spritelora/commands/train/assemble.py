@@ -1,12 +1,7 @@
 """The parts of a training run, each built from the settings it uses."""
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any
-
-import torch
-from torch import Tensor
 
 from spritelora.adapters.layers.earlier_files import Earlier
 from spritelora.adapters.layers.layer_plan import plan_adapter
@@ -14,12 +9,9 @@ from spritelora.adapters.layers.lora import check_plan, is_up, match_targets, pu
 from spritelora.config.strict import import_target
 from spritelora.config.train.hardware_keys import Precision
 from spritelora.config.train.loop_keys import ValidationConfig
-from spritelora.config.train.schema import Prediction, SamplerConfig, TrainConfig
-from spritelora.data.augment import vary_caption
-from spritelora.data.batch import Batch, EncodedSet, Recipe, validation_batches
-from spritelora.data.encode import Encoder
-from spritelora.data.regularisation import add_regularisation
-from spritelora.data.training_set import TrainingSet
+from spritelora.config.train.schema import Prediction, TrainConfig
+from spritelora.data.batch import Batch, Recipe, validation_batches
+from spritelora.data.encode_set import Encoded
 from spritelora.diffusion.bands import timestep_bands
 from spritelora.diffusion.noise import NoiseRecipe
 from spritelora.errors import ConfigError
@@ -34,64 +26,13 @@ from spritelora.sdxl.files.base import (
 from spritelora.sdxl.layers.compiling import compile_blocks
 from spritelora.sdxl.layers.quantised import BYTES_PER_WEIGHT, quantised_layers
 from spritelora.sdxl.layers.recompute import recompute
-from spritelora.sdxl.text import TextEmbedding, TextStack, unconditional
-from spritelora.sprites.folder.sprite_folder import CaptionedSprite
+from spritelora.sdxl.text import TextStack
 from spritelora.sprites.split import why_none_held_out
 from spritelora.training.module import LoraModule, Objective
 from spritelora.training.optimizer import build_optimizer, find_optimizer, group_by_rate, optimizer_settings
 from spritelora.training.text_training import rate_factor
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """All that comes out of the frozen encoders."""
-
-    training: EncodedSet
-    held_out: EncodedSet
-    prompts: list[TextEmbedding]
-    negative: TextEmbedding
-
-
-def encode_all(encoder: Encoder, sprites: TrainingSet, sampler: SamplerConfig, trains_text: bool = False) -> Encoded:
-    """Encode sprites, captions and sample prompts; what the cache holds is not computed again.
-
-    `trains_text`: texts are token ids, for the encoders are not frozen.
-    """
-    everything = [*sprites.training, *sprites.held_out]
-    drawn = encoder.latents([*everything, *sprites.regularisation], sprites.matte)
-    latents = dict(zip([s.name for s in everything], drawn, strict=False))
-    further = [(s, v) for s, variants in zip(sprites.training, sprites.variants, strict=True) for v in variants[1:]]
-    kept = [s.caption for s in sprites.regularisation]
-    captions = [*(s.caption for s in everything), *kept, *(vary_caption(s.caption, v) for s, v in further)]
-    shuffled = [c for of_sprite in sprites.orders for of_variant in of_sprite for c in of_variant]
-    texts = (encoder.tokens if trains_text else encoder.texts)(
-        [*captions, *shuffled, *sampler.prompts, sampler.negative_prompt, ""]
-    )
-
-    def encoded(part: list[CaptionedSprite], more: Sequence[Sequence[tuple[Tensor, TextEmbedding]]] = ()) -> EncodedSet:
-        return EncodedSet(
-            [s.name for s in part],
-            [latents[s.name] for s in part],
-            [texts[s.caption] for s in part],
-            [s.repeats for s in part],
-            more,
-            weights=[s.weight for s in part],
-        )
-
-    varied = iter(encoder.latents([s for s, _ in further], sprites.matte, [v for _, v in further]))
-    more = [
-        [(next(varied), texts[vary_caption(sprite.caption, variant)]) for variant in variants[1:]]
-        for sprite, variants in zip(sprites.training, sprites.variants, strict=True)
-    ]
-    nothing = unconditional(encoder.base, texts[""])
-    negative = texts[sampler.negative_prompt] if sampler.negative_prompt else nothing
-    masks = [[torch.from_numpy(m)[None] for m in of_sprite] for of_sprite in sprites.masks]
-    orders = [[[texts[c] for c in of_variant] for of_variant in of_sprite] for of_sprite in sprites.orders]
-    training = replace(encoded(sprites.training, more), unconditional=nothing, masks=masks, orders=orders)
-    training = add_regularisation(training, sprites, drawn[len(everything) :], [texts[c] for c in kept])
-    return Encoded(training, encoded(sprites.held_out), [texts[p] for p in sampler.prompts], negative)
 
 
 def check_adapter(config: TrainConfig, base: BaseModel, earlier: Earlier) -> None:

@@ -6,11 +6,11 @@ from typing import Any, TypeVar
 
 import torch
 
-from spritelora.commands.train.assemble import Encoded, encode_all
 from spritelora.commands.train.sample_metrics import TrainingColours, training_colours
 from spritelora.config.train.hardware_keys import BaseFormat
 from spritelora.config.train.schema import TrainConfig
 from spritelora.data.encode import Encoder
+from spritelora.data.encode_set import Encoded, encode_all
 from spritelora.data.training_set import TrainingSet
 from spritelora.sdxl.files.base import BaseModel, Unet, empty_unet, file_states, load_unet
 from spritelora.sdxl.layers.quantised import load_quantised, quantised_unet
@@ -97,8 +97,7 @@ def _encoded_key(config: TrainConfig, sprites: TrainingSet) -> object:
         sprites.every,
         len(sprites.training),
         sprites.matte,
-        sprites.variants,
-        sprites.orders,
+        [[(view.variant, view.captions) for view in viewed.views] for viewed in sprites.viewed],
         shown,
         config.model.resolution,
     )

@@ -89,7 +89,7 @@ def make_record(
             factor=sprites.factor,
             views=dict(sprites.views),
             as_stored=bool(sprites.views) and sprites.is_as_stored,
-            masks=sprites.masks_hash if sprites.masks else None,
+            masks=sprites.masks_hash,
             regularisation=sprites.regularisation_hash if sprites.regularisation else None,
             num_regularisation=len(sprites.regularisation) or None,
         ),

@@ -19,7 +19,7 @@ def sprite_alpha(sprite: CaptionedSprite) -> Pixels:
 
 
 def cell_areas(alpha: Pixels) -> Areas:
-    """The covered share of each latent cell, in 0 to 1, (S/8, S/8). `alpha`: (S, S)."""
-    cells = len(alpha) // LATENT_PX
-    sums = alpha.reshape(cells, LATENT_PX, cells, LATENT_PX).sum(axis=(1, 3), dtype=np.int64)
+    """The covered share of each latent cell, in 0 to 1, (H/8, W/8). `alpha`: (H, W)."""
+    rows, columns = alpha.shape[0] // LATENT_PX, alpha.shape[1] // LATENT_PX
+    sums = alpha.reshape(rows, LATENT_PX, columns, LATENT_PX).sum(axis=(1, 3), dtype=np.int64)
     return (sums / (255 * LATENT_PX**2)).astype(np.float32)

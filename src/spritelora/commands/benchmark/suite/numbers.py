@@ -9,14 +9,12 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from spritelora.commands.benchmark.figures import Figures
-from spritelora.commands.benchmark.suite.parts import PAGED, Setting
+from spritelora.commands.benchmark.random_inputs import random_set, random_text
+from spritelora.commands.benchmark.suite.parts import PAGED, Figures, Setting
 from spritelora.commands.benchmark.training import (
     adapted_unet,
     make_module,
     open_unet,
-    random_set,
-    random_text,
     run_loop,
 )
 from spritelora.config.commands.benchmark import BenchmarkConfig, BenchmarkOptim
