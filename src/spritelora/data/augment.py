@@ -35,7 +35,7 @@ DIRECTION = re.compile(
 
 @dataclass(frozen=True)
 class Variant:
-    """How a sprite is shown: mirrored first, then turned clockwise by right angles, then moved.
+    """A view of a sprite: mirrored first, then turned clockwise by right angles, then moved.
 
     `right`, `down`: native pixels, negative to the left and up.
     """
@@ -135,7 +135,7 @@ def native_px(image: Pixels, matte: tuple[int, int, int]) -> int:
 
 
 def free_room(image: Pixels, matte: tuple[int, int, int]) -> tuple[int, int, int, int]:
-    """How many rows and columns of plain matte lie to the left, right, above and below the sprite, in image pixels."""
+    """The rows and columns of plain matte to the left, right, above and below the sprite, in image pixels."""
     rows, columns = _extent(image, matte)
     return columns.start, image.shape[1] - columns.stop, rows.start, image.shape[0] - rows.stop
 

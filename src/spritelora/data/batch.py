@@ -1,4 +1,4 @@
-"""What a training step is given, as a pure function of the seed and the sample positions."""
+"""The batch of a training step, a pure function of the seed and the sample positions."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -40,7 +40,7 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Recipe:
-    """How samples are drawn. `caption_dropout`: share of them that have the text `EncodedSet.unconditional`."""
+    """The settings for drawing samples. `caption_dropout`: share of them that have the text `EncodedSet.unconditional`."""
 
     timesteps: Timesteps = field(default_factory=Uniform)
     noise: NoiseRecipe = field(default_factory=NoiseRecipe)

@@ -26,7 +26,7 @@ Shapes = Mapping[str, Sequence[int]]
 
 @dataclass(frozen=True)
 class Entry:
-    """What is kept under one key: tensors, and notes about how they came to be."""
+    """The contents of one key: tensors, and notes on their origin."""
 
     tensors: dict[str, Tensor]
     notes: dict[str, str]

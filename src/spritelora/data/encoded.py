@@ -75,7 +75,7 @@ class EncodedSet:
 
     @property
     def repeats(self) -> list[int]:
-        """How often a pass shows each sprite."""
+        """Of each sprite, how often a pass shows it."""
         return [sprite.repeats for sprite in self.sprites]
 
     @cached_property

@@ -20,7 +20,7 @@ from spritelora.config.train.processes import Place
 from spritelora.errors import TrainingError, first_line
 
 PATIENCE = timedelta(hours=3)
-"""How long one process waits for another that has come and is alive, for it may fetch a model or draw samples."""
+"""The longest wait for a process that has come and is alive, for it may fetch a model or draw samples."""
 TELL_AFTER_S = 30.0
 LOOK_EVERY_S = 0.2
 CONNECT_S = 5.0
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 @dataclass
 class Wait:
-    """How long a process waits for others. `timeout`: as typed; `tell`: says a line; `check`: raises for a loss."""
+    """The wait of a process for others. `timeout`: as typed; `tell`: says a line; `check`: raises for a loss."""
 
     timeout: str
     tell: Callable[[str], None]
@@ -96,7 +96,7 @@ def ranks(numbers: list[int]) -> str:
 
 
 def on_thread(call: Callable[[], T]) -> T:
-    """What a call returns or raises, made on a thread, so that this one obeys signals."""
+    """Makes a call on a thread, so that this one obeys signals, and returns or raises as it does."""
     results: list[T] = []
     errors: list[BaseException] = []
 

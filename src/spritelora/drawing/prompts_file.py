@@ -16,7 +16,7 @@ KEYS = {
     "sampler.guidance": ("l", "cfg_scale"),
     "the seed (generate: seed, validate: sampler.seed)": ("d", "seed"),
 }
-"""What sets for all prompts what an option sets for one."""
+"""The keys that set for all prompts what an option sets for one."""
 SHOWN = 3
 
 
@@ -40,7 +40,7 @@ def read_prompts_file(name: str) -> list[str]:
 
 
 def _options(lines: dict[int, str]) -> list[str]:
-    """What is wrong with lines that have options, the first few in full."""
+    """Messages about lines with options, the first few in full."""
     by_line = {number: found for number, line in lines.items() if (found := OPTION.findall(line))}
     problems = [
         f"line {number}: --{', --'.join(found)} is an option of another program, and a line here is the prompt alone"

@@ -23,7 +23,7 @@ USUAL_STEPS, USUAL_GUIDANCE, EMBEDDED_GUIDANCE = 25, 8.0, 2.0
 
 @dataclass(frozen=True)
 class Drawing:
-    """How images are drawn. `zero_snr`: whether noise ends at zero signal, None: as the base says."""
+    """The settings for drawing images. `zero_snr`: whether noise ends at zero signal, None: as the base says."""
 
     side_px: int
     steps: int
@@ -99,7 +99,7 @@ def settle_subject(
 
 
 def drawing_of(settings: TrainConfig) -> Drawing:
-    """How a run draws its samples."""
+    """The settings with which a run draws its samples."""
     model, sampler = settings.model, settings.sampler
     return Drawing(
         side_px=model.resolution,

@@ -17,7 +17,7 @@ MARKS = {Outcome.BETTER: "good", Outcome.WORSE: "bad"}
 
 @dataclass(frozen=True)
 class Look:
-    """What a page is called and shows. `pictures`: head of the images; `labels`: of rows, where not their names."""
+    """The title and contents of a page. `pictures`: head of the images; `labels`: of rows, where not their names."""
 
     title: str = "Comparison"
     pictures: str = "The same prompt and noise"
@@ -25,7 +25,7 @@ class Look:
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def label(self, name: str) -> str:
-        """What a row is called beside its curve and its images."""
+        """The name of a row beside its curve and its images."""
         return self.labels.get(name, name)
 
 

@@ -21,7 +21,7 @@ PICTURE_SIDE_PX = 128
 
 @dataclass(frozen=True)
 class ReportSprite:
-    """What the report shows of one sprite.
+    """A sprite in the report.
 
     `name`: path below the set's folder. `pixels`: native, RGBA, (h, w, 4). `caption`: None where there is none.
     `facts`: further lines below the picture, by what they tell, such as `scale`.

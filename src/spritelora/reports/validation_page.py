@@ -49,7 +49,7 @@ class PageSprites:
 
 @dataclass(frozen=True)
 class ByStrength:
-    """What the page shows of several strengths: which is best, a chart for each metric, and pictures."""
+    """The page's part on several strengths: the best one, a chart for each metric, and pictures."""
 
     best: str
     charts: Sequence[Chart]
@@ -112,7 +112,7 @@ def _tiles(validation: Validation, strength: float, number: int, sprites: PageSp
 
 
 def _shown_px(side_px: int, wanted_px: int) -> int:
-    """How wide an image of this side is shown: a whole multiple or a whole part of it, near `wanted_px`."""
+    """The width at which an image of this side is shown: a whole multiple or a whole part of it, near `wanted_px`."""
     if side_px <= wanted_px:
         return side_px * (wanted_px // side_px)
     least = -(-side_px // (2 * wanted_px - 1))

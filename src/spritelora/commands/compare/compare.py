@@ -87,7 +87,7 @@ def check_one_base(rows: Sequence[Row]) -> None:
 
 
 def weights_note(entries: Sequence[Entry]) -> str | None:
-    """What to say where runs were trained on bases of one name whose weights differ; older runs do not tell theirs."""
+    """A note where runs were trained on bases of one name whose weights differ; older runs do not tell theirs."""
     by_weights: dict[str, list[str]] = {}
     for entry in entries:
         try:

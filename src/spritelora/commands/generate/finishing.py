@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Finishing:
-    """How drawn images become sprites.
+    """The settings for making sprites of drawn images.
 
     `grid`: a number of native pixels along a side, or None to find it. `palette`: colours, how many to choose, or
     None. `matte`: None to read it from the border of each image, after its colours are locked.

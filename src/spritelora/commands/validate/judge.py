@@ -1,4 +1,4 @@
-"""What drawn images are measured with: the training sprites, their palette and grid, and CLIP where asked for."""
+"""The measures of drawn images: the training sprites, their palette and grid, and CLIP where asked for."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ USUAL_COLOURS = 16
 
 @dataclass(frozen=True)
 class Judge:
-    """What images are measured with. `sprites`: the training set."""
+    """The measures of images. `sprites`: the training set."""
 
     sprites: PageSprites
     reference: Reference

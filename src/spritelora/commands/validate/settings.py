@@ -1,4 +1,4 @@
-"""What a validation is held against and where it is written: settled from the command and the run's record."""
+"""The set and the folder of a validation, settled from the command and the run's record."""
 
 import logging
 from collections.abc import Sequence
@@ -69,7 +69,7 @@ def settle_data(config: ValidateConfig, record: RunRecord | None) -> DataConfig:
 
 
 def changed_data(sprites: TrainingSet, record: RunRecord | None) -> str | None:
-    """What to say where the sprites are not those of the run's record, or were shown to it in another way."""
+    """A note where the sprites are not those of the run's record, or were shown to it in another way."""
     if record is None:
         return None
     if record.data.hash != sprites.hash:

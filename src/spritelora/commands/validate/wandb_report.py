@@ -86,7 +86,7 @@ def log_comparison(
 
 
 def _training_lines(run_dir: Path | None) -> list[dict[str, Any]]:
-    """What the validated run has logged, none where it was no run."""
+    """The lines that the validated run has logged, none where it was no run."""
     return read_lines(run_dir / LINES) if run_dir else []
 
 
@@ -99,7 +99,7 @@ def settle_project(asked: str | None, logged: Mapping[str, Any]) -> tuple[str, s
 
 
 def public(told: Mapping[str, Any]) -> dict[str, Any]:
-    """How it was drawn, flat, without what tells of this machine: folders but their last names, and its hardware."""
+    """The settings of the drawing, flat, without this machine's folders (but their last names) and hardware."""
     flat = {key: value for key, value in flatten(told) if key not in PRIVATE}
     return {k: public_name(v) if isinstance(v, str) else v for k, v in flat.items()}
 

@@ -27,7 +27,7 @@ PAGE, IMAGES = "validation.html", "images"
 def told_of(
     config: ValidateConfig, subject: Subject, sprites: TrainingSet, hardware: Hardware, note: str | None
 ) -> dict[str, Any]:
-    """How it was drawn, for the record."""
+    """The settings of the drawing, for the record."""
     drawing = subject.drawing
     return {
         "run": public_name(config.run) if config.run is not None else None,
