@@ -40,7 +40,7 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Recipe:
-    """The settings for drawing samples. `caption_dropout`: share of them that have the text `EncodedSet.unconditional`."""
+    """The settings for drawing samples. `caption_dropout`: share of them with the text `EncodedSet.unconditional`."""
 
     timesteps: Timesteps = field(default_factory=Uniform)
     noise: NoiseRecipe = field(default_factory=NoiseRecipe)

@@ -114,7 +114,7 @@ def read_training_set(
     groups = [s.group for s in sprites] if config.split is Split.group else None
     training, held_out = hold_out(sprites, config.holdout, SPLIT_SEED, groups)
     log.info(
-        "%s: %d sprites to train on, %d held out, enlarged by %s, matte #%02x%02x%02x%s",
+        "%s: training on %d sprites, testing on %d; one sprite pixel = %s image pixels; background #%02x%02x%02x%s",
         " + ".join(config.sets) or (_folder(config).name if config.path else "demo set"),
         len(training),
         len(held_out),

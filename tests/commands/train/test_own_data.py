@@ -86,7 +86,9 @@ def test_both_paths_have_one_factor_matte_split_masks_and_variants(raw: Path, pr
     caplog.set_level("INFO")
     ours, theirs = read(prepared), read(raw)
     assert (ours.factor, ours.matte) == (theirs.factor, theirs.matte) == (8, ours.matte)
-    assert "prepared: 11 sprites to train on, 1 held out, enlarged by 8, matte #" in caplog.text
+    assert (
+        "prepared: training on 11 sprites, testing on 1; one sprite pixel = 8 image pixels; background #" in caplog.text
+    )
     assert ", as prepared" in caplog.text
     for part in ("training", "held_out"):
         told = [[(s.caption, s.group, s.repeats, s.fit) for s in getattr(x, part)] for x in (ours, theirs)]
@@ -198,7 +200,7 @@ def test_the_doctor_reads_the_set_as_training_does(prepared: Path, tmp_path: Pat
     config = compose(*QUICK, f"data.path={prepared}", "data.limit=null")
     _, count, told, problem = read_data(config)
     assert (count, problem) == (12, "")
-    assert told.startswith("12 images of 128 x 128 px, enlarged by 8, matte #")
+    assert told.startswith("12 images of 128 x 128 px, one sprite pixel = 8 image pixels, background #")
     spoilt = Path(shutil.copytree(prepared, tmp_path / "spoilt"))
     Image.new("RGB", (128, 128)).save(spoilt / "thing_a.png")
     _, count, _, problem = read_data(compose(*QUICK, f"data.path={spoilt}"))
