@@ -121,12 +121,8 @@ def read_data(config: TrainConfig) -> tuple[TrainingSet | None, int, str, str]:
     size = " x ".join(map(str, everything[0].fit.canvas))
     count = len(everything) + sum(len(viewed.views) - 1 for viewed in found.viewed)
     matte = "#{:02x}{:02x}{:02x}".format(*found.matte)
-    return (
-        found,
-        count,
-        f"{count} images of {size} px, one sprite pixel = {factors_text(found.training)} image pixels, background {matte}",
-        "",
-    )
+    scale = f"one sprite pixel = {factors_text(found.training)} image pixels"
+    return found, count, f"{count} images of {size} px, {scale}, background {matte}", ""
 
 
 def disks(config: TrainConfig, num_images: int, is_fetched: bool) -> dict[str, Disk]:
