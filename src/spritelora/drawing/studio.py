@@ -13,9 +13,9 @@ from spritelora.drawing.adapted_text import Strengths, Texts, embed_prompts
 from spritelora.drawing.subject import Subject
 from spritelora.errors import TrainingError, first_line
 from spritelora.process import choose_products
-from spritelora.sdxl.files.base import Sampler, Unet, load_unet, load_vae
+from spritelora.sdxl.files.base import Unet, load_unet, load_vae
 from spritelora.sdxl.latents import decode_latents
-from spritelora.sdxl.sample import sample_latents, start_noise
+from spritelora.sdxl.sample import Sampling, sample_latents, start_noise
 from spritelora.sdxl.text import unconditional
 from spritelora.sprites.pixels.image import Pixels
 from spritelora.training.hardware import Hardware
@@ -32,7 +32,7 @@ class Studio:
     hardware: Hardware
     unet: Unet
     adapters: Sequence[str]
-    scheduler: Sampler
+    sampling: Sampling
     prompts: Sequence[str]
     texts: Mapping[Strengths, Texts]
     noise: Tensor
@@ -64,12 +64,10 @@ class Studio:
         with torch.autocast(self.hardware.device.type, dtype, dtype != torch.float32):
             return sample_latents(
                 self.unet,
-                self.scheduler,
+                self.sampling,
                 [texts[prompt] for prompt in self.prompts[part]],
                 negative if drawing.negative_prompt else unconditional(self.subject.base, negative),
                 self.noise[part],
-                drawing.steps,
-                drawing.guidance,
             )
 
 
@@ -101,7 +99,7 @@ def open_studio(
         hardware=hardware,
         unet=unet,
         adapters=adapters,
-        scheduler=drawing.scheduler(base),
+        sampling=drawing.sampling(base),
         prompts=prompts,
         texts=texts,
         noise=noise.repeat(len(prompts) // num_noises, 1, 1, 1),

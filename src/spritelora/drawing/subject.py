@@ -15,7 +15,8 @@ from spritelora.embedded.location import embedded_base
 from spritelora.errors import ConfigError, WeightsError
 from spritelora.files import is_same
 from spritelora.runs.record import RunRecord
-from spritelora.sdxl.files.base import BaseModel, Sampler, Unet, find_base, load_scheduler, read_prediction
+from spritelora.sdxl.files.base import BaseModel, Unet, find_base, load_scheduler, read_prediction
+from spritelora.sdxl.sample import Sampling
 
 USUAL_STEPS, USUAL_GUIDANCE, EMBEDDED_GUIDANCE = 25, 8.0, 2.0
 """Where no run says: what SDXL draws well with, and the guidance that the embedded base was tried with."""
@@ -33,9 +34,10 @@ class Drawing:
     prediction: Prediction = Prediction.auto
     zero_snr: bool | None = None
 
-    def scheduler(self, base: BaseModel) -> Sampler:
-        """The base's sampler with the noise schedule that it is drawn with."""
-        return load_scheduler(base, read_prediction(base, self.prediction), self.zero_snr)
+    def sampling(self, base: BaseModel) -> Sampling:
+        """The base's sampler as it is drawn with."""
+        scheduler = load_scheduler(base, read_prediction(base, self.prediction), self.zero_snr)
+        return Sampling(scheduler, self.steps, self.guidance)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteSchedule
 from numpy.typing import NDArray
 from torch import Tensor
 
+from spritelora.sdxl.sample import Sampling
 from spritelora.sdxl.text import TextEmbedding
 
 
@@ -22,15 +23,13 @@ def sdxl_scheduler() -> EulerDiscreteScheduler:
 def plain_images(
     unet: UNet2DConditionModel,
     vae: AutoencoderKL,
-    scheduler: EulerDiscreteScheduler,
+    sampling: Sampling,
     prompts: Sequence[TextEmbedding],
     negative: TextEmbedding,
     noise: Tensor,
-    steps: int,
-    guidance: float,
 ) -> NDArray[np.float32]:
     """An image for each prompt as the pipeline draws it, (B, H, W, 3) in [0, 1]. `noise`: (B, 4, h, w)."""
-    pipeline = StableDiffusionXLPipeline(vae, None, None, None, None, unet, scheduler)  # pyright: ignore
+    pipeline = StableDiffusionXLPipeline(vae, None, None, None, None, unet, sampling.scheduler)  # pyright: ignore
     pipeline.set_progress_bar_config(disable=True)
     side_px = 8 * noise.shape[-1]
 
@@ -40,8 +39,8 @@ def plain_images(
     drawn = pipeline(  # pyright: ignore
         height=side_px,
         width=side_px,
-        num_inference_steps=steps,
-        guidance_scale=guidance,
+        num_inference_steps=sampling.steps,
+        guidance_scale=sampling.guidance,
         prompt_embeds=stack(prompts, "states"),
         pooled_prompt_embeds=stack(prompts, "pooled"),
         negative_prompt_embeds=stack([negative] * len(prompts), "states"),

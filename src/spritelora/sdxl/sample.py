@@ -1,6 +1,7 @@
 """Sampling with a UNet in memory: start noise from seeds, classifier-free guidance, Euler's method."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -25,24 +26,32 @@ def start_noise(seed: int, count: int, side_px: int) -> Tensor:
     return torch.stack([torch.randn(shape, generator=generator(seed, "sample", i)) for i in range(count)])
 
 
+@dataclass(frozen=True)
+class Sampling:
+    """Euler's method over a noise schedule: its number of steps, and classifier-free guidance, 1: none."""
+
+    scheduler: EulerDiscreteScheduler
+    steps: int
+    guidance: float
+
+
 @torch.no_grad()
 def sample_latents(
     unet: UNet2DConditionModel,
-    scheduler: EulerDiscreteScheduler,
+    sampling: Sampling,
     prompts: Sequence[TextEmbedding],
     negative: TextEmbedding,
     noise: Tensor,
-    steps: int,
-    guidance: float,
 ) -> Tensor:
     """Denoise one latent for each prompt. `noise`: (B, 4, h, w). Returns scaled latents like it, in fp32 on the CPU."""
     device, dtype = unet.device, unet.dtype
+    scheduler, guidance = sampling.scheduler, sampling.guidance
     doubled = [*prompts, *[negative] * len(prompts)] if guidance > 1 else list(prompts)
     text = torch.stack([p.states for p in doubled]).to(device, dtype)
     pooled = torch.stack([p.pooled for p in doubled]).to(device, dtype)
     sizes = time_ids(8 * noise.shape[-2], 8 * noise.shape[-1]).repeat(len(doubled), 1).to(device)
     conditions = {"text_embeds": pooled, "time_ids": sizes}
-    scheduler.set_timesteps(steps, device=device)
+    scheduler.set_timesteps(sampling.steps, device=device)
     latents = noise.to(device) * scheduler.init_noise_sigma
     for timestep in scheduler.timesteps:
         inputs = latents.repeat(len(doubled) // len(prompts), 1, 1, 1)

@@ -48,12 +48,12 @@ def test_the_plain_pipeline_draws_what_ours_draws(base, unet) -> None:
     from spritelora.sdxl.files.base import load_vae
     from spritelora.sdxl.latents import decode_latents
     from spritelora.sdxl.reference_pipeline import plain_images, sdxl_scheduler
-    from spritelora.sdxl.sample import sample_latents, start_noise
+    from spritelora.sdxl.sample import Sampling, sample_latents, start_noise
 
     vae, noise = load_vae(base, torch.device("cpu")), start_noise(0, 1, 128)
     prompt, negative = (random_text(dict(unet.config), i) for i in (0, 1))
-    latents = sample_latents(unet.eval(), sdxl_scheduler(), [prompt], negative, noise, 3, 4.0)
-    theirs = plain_images(unet, vae, sdxl_scheduler(), [prompt], negative, noise, 3, 4.0)
+    latents = sample_latents(unet.eval(), Sampling(sdxl_scheduler(), 3, 4.0), [prompt], negative, noise)
+    theirs = plain_images(unet, vae, Sampling(sdxl_scheduler(), 3, 4.0), [prompt], negative, noise)
     assert_same_pictures(decode_latents(vae, latents), (theirs * 255).round())
 
 

@@ -25,7 +25,7 @@ from spritelora.sdxl.files.base import (
     read_prediction,
 )
 from spritelora.sdxl.latents import decode_latents, encode_image
-from spritelora.sdxl.sample import sample_latents, start_noise
+from spritelora.sdxl.sample import Sampling, sample_latents, start_noise
 from spritelora.sdxl.text import TextEncoders, cut_text, load_text_stack, load_tokenizers
 from tests.bounds import assert_same_function
 from tests.weight_files.strangers import LFS
@@ -56,12 +56,10 @@ def test_samples_are_those_of_the_pipeline(base: BaseModel, pipeline: StableDiff
     noise = start_noise(3, 2, 128)
     ours = sample_latents(
         load_unet(base, torch.float64),
-        load_scheduler(base, Prediction.epsilon),
+        Sampling(load_scheduler(base, Prediction.epsilon), steps=4, guidance=3.0),
         [encoders.encode(p) for p in prompts],
         encoders.encode("blurry"),
         noise,
-        steps=4,
-        guidance=3.0,
     )
     options = {"num_inference_steps": 4, "guidance_scale": 3.0, "height": 128, "width": 128, "output_type": "latent"}
     theirs = pipeline(prompts, negative_prompt=["blurry"] * 2, latents=noise.double(), **options).images

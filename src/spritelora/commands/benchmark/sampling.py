@@ -16,7 +16,7 @@ from spritelora.sdxl.files.base import Autoencoder, find_base, load_vae
 from spritelora.sdxl.files.geometry import random_vae
 from spritelora.sdxl.latents import decode_latents
 from spritelora.sdxl.reference_pipeline import plain_images, sdxl_scheduler
-from spritelora.sdxl.sample import sample_latents, start_noise
+from spritelora.sdxl.sample import Sampling, sample_latents, start_noise
 from spritelora.training.hardware import Hardware, choose_hardware, peak_memory_gb
 
 
@@ -27,18 +27,18 @@ def measure_sampling(config: BenchmarkConfig) -> Figures:
     hardware = choose_hardware(config.device, config.precision)
     side_px = settle_side(config)
     unet, vae = open_unet(config.model, hardware), open_vae(config.model, hardware)
-    scheduler = sdxl_scheduler()
+    sampling = Sampling(sdxl_scheduler(), config.sampling_steps, config.guidance)
     prompts = [random_text(dict(unet.config), i) for i in range(config.batch_size)]
     negative = random_text(dict(unet.config), -1)
     noise = start_noise(0, config.batch_size, side_px)
 
     def ours() -> Any:
         with torch.autocast(hardware.device.type, hardware.base_dtype, hardware.base_dtype != torch.float32):
-            latents = sample_latents(unet, scheduler, prompts, negative, noise, config.sampling_steps, config.guidance)
+            latents = sample_latents(unet, sampling, prompts, negative, noise)
         return decode_latents(vae, latents)
 
     def plain() -> Any:
-        return plain_images(unet, vae, scheduler, prompts, negative, noise, config.sampling_steps, config.guidance)
+        return plain_images(unet, vae, sampling, prompts, negative, noise)
 
     try:
         times = _in_turn({"ours": ours, "diffusers": plain}, config)

@@ -68,11 +68,9 @@ def build_sample_plan(
         texts=encoded.prompts,
         negative=encoded.negative,
         references=[training_image(sprites.training[i], sprites.matte) for i in nearest],
-        steps=drawing.steps,
-        guidance=drawing.guidance,
+        sampling=drawing.sampling(base),
         seed=drawing.seed,
         side_px=drawing.side_px,
-        scheduler=drawing.scheduler(base),
         decode=lambda latents: decode_latents(load_vae(base, hardware.device), latents),
         batch_size=config.trainer.batch_size,
     )

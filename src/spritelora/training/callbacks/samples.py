@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from spritelora.sdxl.files.base import Sampler
-from spritelora.sdxl.sample import sample_latents, start_noise
+from spritelora.sdxl.sample import Sampling, sample_latents, start_noise
 from spritelora.sdxl.text import TextEmbedding
 from spritelora.sprites.names import image_name
 from spritelora.training.callbacks.contact_sheet import contact_sheet
@@ -34,11 +33,9 @@ class SamplePlan:
     texts: Sequence[TextEmbedding]
     negative: TextEmbedding
     references: Sequence[NDArray[np.uint8]]
-    steps: int
-    guidance: float
+    sampling: Sampling
     seed: int
     side_px: int
-    scheduler: Sampler
     decode: Callable[[Tensor], NDArray[np.uint8]]
     batch_size: int
 
@@ -48,10 +45,7 @@ class SamplePlan:
         noise = start_noise(self.seed, len(self.prompts), self.side_px)
         starts = range(0, len(self.prompts), self.batch_size)
         parts = [slice(i, i + self.batch_size) for i in starts]
-        latents = [
-            sample_latents(module.unet, self.scheduler, texts[p], negative, noise[p], self.steps, self.guidance)
-            for p in parts
-        ]
+        latents = [sample_latents(module.unet, self.sampling, texts[p], negative, noise[p]) for p in parts]
         return self.decode(torch.cat(latents))
 
 

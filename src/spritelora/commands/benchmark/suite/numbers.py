@@ -250,7 +250,7 @@ def samples(setting: Setting) -> Figures:
     from spritelora.sdxl.files.base import find_base, load_vae
     from spritelora.sdxl.latents import decode_latents
     from spritelora.sdxl.reference_pipeline import sdxl_scheduler
-    from spritelora.sdxl.sample import sample_latents, start_noise
+    from spritelora.sdxl.sample import Sampling, sample_latents, start_noise
 
     unet, hardware = trained_lora(setting)
     prompts = [random_text(dict(unet.config), i) for i in range(2)]
@@ -258,7 +258,8 @@ def samples(setting: Setting) -> Figures:
 
     def draw(model: Any, device: torch.device, dtype: torch.dtype) -> Any:
         with torch.autocast(device.type, dtype, dtype != torch.float32):
-            latents = sample_latents(model, sdxl_scheduler(), prompts, random_text(dict(model.config), -1), noise, 8, 3)
+            sampling, negative = Sampling(sdxl_scheduler(), 8, 3), random_text(dict(model.config), -1)
+            latents = sample_latents(model, sampling, prompts, negative, noise)
         return decode_latents(load_vae(base, device), latents).astype(float)
 
     ours = draw(unet, hardware.device, hardware.base_dtype)
