@@ -5,8 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-UNTOLD = ("output", "resume", "data.cache", "logger", "sweep.")
-"""Beginnings of overrides that say nothing of what is trained."""
+from spritelora.config.fields import is_told
+from spritelora.config.overrides import override_key
+from spritelora.config.train.schema import TrainConfig
 
 LONGEST_NAME, LONGEST_VALUE = 120, 40
 FOLDERS = re.compile(r"(?:\b[A-Za-z]:|[~.]+|\\)\\(?:[^\s,:\[{\\]*\\)*|(?:\b[A-Za-z]:)?[^\s,:\[{]*/")
@@ -36,7 +37,7 @@ class Invocation:
     def name(self) -> str:
         """A readable name made of what was typed, such as `rank8 lr1e-4 max_steps=20`: options first."""
         told = [_shortened(o.lstrip("+~")) for o in self.overrides]
-        pairs = [o.partition("=")[::2] for o in told if not o.startswith(UNTOLD) and not re.search(r":\s*{}", o)]
+        pairs = [o.partition("=")[::2] for o in told if _is_told(o) and not re.search(r":\s*{}", o)]
         keys = [(key, value) for key, value in pairs if not _is_option(key, value)]
         leaves = [key.rpartition(".")[2] for key, _ in keys]
         words = (
@@ -48,8 +49,12 @@ class Invocation:
     @property
     def options(self) -> tuple[str, ...]:
         """The options of groups that were typed, such as rank8 and lr1e-4."""
-        pairs = (o.lstrip("+").partition("=")[::2] for o in self.overrides if not o.startswith(UNTOLD))
+        pairs = (o.lstrip("+").partition("=")[::2] for o in self.overrides if _is_told(o))
         return tuple(value for key, value in pairs if _is_option(key, value))
+
+
+def _is_told(override: str) -> bool:
+    return is_told(TrainConfig, override_key(override))
 
 
 def _is_option(key: str, value: str) -> bool:

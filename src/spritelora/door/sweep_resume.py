@@ -8,7 +8,7 @@ from pathlib import Path
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from spritelora.config.command_line import CommandLine
-from spritelora.config.fields import text_keys
+from spritelora.config.fields import OnResume, free_keys, is_free, text_keys
 from spritelora.config.free_text import quote, quote_free_text
 from spritelora.config.overrides import override_key, typed_place
 from spritelora.config.recorded import refused_of_sweep
@@ -17,22 +17,8 @@ from spritelora.errors import ConfigError
 from spritelora.runs.output import HYDRA
 from spritelora.runs.sweep_record import SWEEP, SweepRecord, is_sweep, read_sweep
 
-FREE = (
-    "data.cache",
-    "hardware.device",
-    "hardware.threads",
-    "logger",
-    "sweep.stop_on_failure",
-    "trainer.log_every",
-    "trainer.save_every",
-    "hydra/launcher",
-    "hydra.launcher",
-    "hydra.sweeper.n_trials",
-    "hydra.sweeper.n_jobs",
-)
-"""What may change when a sweep goes on; with all else its jobs would no longer compare."""
-
-
+FREE_OF_HYDRA = ("hydra/launcher", "hydra.launcher", "hydra.sweeper.n_trials", "hydra.sweeper.n_jobs")
+"""Keys of Hydra's own that may change when a sweep goes on, beside those whose fields say so."""
 PLACE = ("output", "hydra.sweep.dir", "hydra.output_subdir")
 """What says where a sweep lies, and not what it is."""
 SUBFOLDER = "hydra.output_subdir="
@@ -109,9 +95,10 @@ def _by_key(overrides: Sequence[str]) -> dict[str, str]:
 def _check_free(folder: Path, recorded: Mapping[str, str], typed: Mapping[str, str]) -> None:
     wrong = [o for key, o in typed.items() if recorded.get(key) != o and not _is_free(key, recorded)]
     if wrong:
+        free = ", ".join([*free_keys(TrainConfig, OnResume.sweep), *FREE_OF_HYDRA])
         raise ConfigError(
             f"resume={folder} goes on with that sweep's own settings, so {' '.join(wrong)} cannot change; "
-            f"beside it only {', '.join(FREE)} may be typed; for other jobs start a new sweep"
+            f"beside it only {free} may be typed; for other jobs start a new sweep"
         )
 
 
@@ -130,7 +117,8 @@ def _check_same(folder: Path, recorded: Mapping[str, str], typed: Mapping[str, s
 
 def _is_free(key: str, recorded: Mapping[str, str]) -> bool:
     """Whether a key may change: one that the sweep itself goes over may not."""
-    if not any(key == free or key.startswith(f"{free}.") for free in FREE):
+    is_hydras = any(key == free or key.startswith(f"{free}.") for free in FREE_OF_HYDRA)
+    if not is_hydras and not is_free(TrainConfig, key, OnResume.sweep):
         return False
     return key not in recorded or not _is_swept(recorded[key])
 
