@@ -14,6 +14,7 @@ from spritelora.config import fields
 from spritelora.config.command_line import CommandLine
 from spritelora.config.fields import Affects, OnResume, free_keys, is_free, is_place, is_told, key, walk_schema
 from spritelora.config.invocation import Invocation
+from spritelora.config.overrides import Overrides
 from spritelora.config.train.schema import TrainConfig
 from spritelora.data.training_set import TrainingSet
 from spritelora.door.sweep_resume import continue_sweep
@@ -73,11 +74,11 @@ def test_what_may_change_is_told_with_a_refusal(plant: Plant) -> None:
 
 def test_what_may_change_when_a_sweep_goes_on(plant: Plant, tmp_path: Path) -> None:
     write_sweep(tmp_path, SweepRecord([], ["lora=rank8,rank16", "planted=a"], None, "validation_loss", ""))
-    typed = CommandLine([], [f"resume={tmp_path}", "planted=b"])
+    typed = CommandLine([], Overrides([f"resume={tmp_path}", "planted=b"]))
     plant(on_resume=OnResume.sweep)
     assert "planted=b" in continue_sweep(typed).overrides
     with pytest.raises(ConfigError, match=r"so seed=1 cannot change; beside it only .*, planted, hydra/launcher"):
-        continue_sweep(CommandLine([], [f"resume={tmp_path}", "seed=1"]))
+        continue_sweep(CommandLine([], Overrides([f"resume={tmp_path}", "seed=1"])))
     for facts in ({}, {"on_resume": OnResume.run}):
         plant(**facts)
         with pytest.raises(ConfigError, match="planted=b cannot change"):

@@ -123,6 +123,15 @@ class RunRecord:
         return {**{key: values[key] for key in order}, "data": self.data.facts}
 
 
+def read_id(folder: Path) -> str | None:
+    """The id of the run that the record in a folder is of; None where it tells none, as those of the first versions."""
+    try:
+        content: Any = read_json(folder / RECORD)
+        return content["id"] if isinstance(content["id"], str) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def from_json(content: object) -> RunRecord:
     """The record in a file's content, with what older ones lack filled in.
 
