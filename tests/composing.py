@@ -10,6 +10,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
 from spritelora.config.command_line import to_grammar
+from spritelora.config.overrides import Overrides
 from spritelora.config.strict import load
 from spritelora.config.train.schema import TrainConfig
 from spritelora.door.command_table import COMMANDS
@@ -26,7 +27,7 @@ def compose(*overrides: str) -> TrainConfig:
 
 
 def _last_of_each(overrides: Sequence[str]) -> list[str]:
-    return list({o.partition("=")[0]: o for o in overrides}.values())
+    return list(Overrides(overrides).by_key.values())
 
 
 @dataclass(frozen=True)

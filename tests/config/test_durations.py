@@ -4,6 +4,7 @@ import pytest
 
 from spritelora.config.command_line import CommandLine
 from spritelora.config.durations import parse_duration
+from spritelora.config.overrides import Overrides
 from spritelora.config.train.adapter_keys import AdapterKind
 from spritelora.config.train.consistency import PLAIN_KINDS, check_training
 from spritelora.errors import ConfigError
@@ -48,9 +49,9 @@ def test_what_is_no_length_of_time_is_refused(text: str) -> None:
 )
 def test_settings_that_cannot_be_together_are_refused_at_the_door(overrides: tuple[str, ...], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        check_training(compose("trainer.validate_every=0", *overrides), CommandLine([], []))
+        check_training(compose("trainer.validate_every=0", *overrides), CommandLine([], Overrides()))
 
 
 def test_max_norm_is_of_every_kind_that_is_a_product() -> None:
     for kind in PLAIN_KINDS:
-        check_training(compose("trainer.max_norm=1", f"adapter.kind={kind.value}"), CommandLine([], []))
+        check_training(compose("trainer.max_norm=1", f"adapter.kind={kind.value}"), CommandLine([], Overrides()))

@@ -8,8 +8,8 @@ from hydra.errors import HydraException
 
 from spritelora.config.command_line import begin_entries
 from spritelora.config.fields import declared_path, entry_keys, text_keys
-from spritelora.config.free_text import quote_free_text
 from spritelora.config.invocation import Invocation
+from spritelora.config.overrides import Overrides
 from spritelora.config.strict import load
 from spritelora.config.train.data_keys import SetConfig
 from spritelora.config.train.schema import TrainConfig
@@ -74,8 +74,8 @@ def test_mistakes_in_a_set_are_named(typed: list[str], message: str) -> None:
 
 def test_paths_of_sets_are_taken_literally() -> None:
     keys = text_keys(TrainConfig)
-    assert quote_free_text(["++data.sets.a.path=x, y"], keys) == ["++data.sets.a.path='x, y'"]
-    assert quote_free_text(["data.sets.a.weight=1,2"], keys) == ["data.sets.a.weight=1,2"]
+    assert Overrides(["++data.sets.a.path=x, y"]).quoted(keys) == ["++data.sets.a.path='x, y'"]
+    assert Overrides(["data.sets.a.weight=1,2"]).quoted(keys) == ["data.sets.a.weight=1,2"]
     assert declared_path("data.sets.a.b.path", keys) == "data.sets.a.b.path"
 
 

@@ -3,7 +3,8 @@
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from spritelora.config.free_text import quote, quote_free_text, unquote
+from spritelora.config.free_text import quote, unquote
+from spritelora.config.overrides import Overrides
 from spritelora.errors import ConfigError
 
 KEYS = {"text": False, "texts": True}
@@ -12,7 +13,7 @@ KEYS = {"text": False, "texts": True}
 def read(override: str) -> object:
     """What Hydra reads; of a sweep, the value of each job."""
     parser = OverridesParser.create()
-    (quoted,) = quote_free_text([override], KEYS)
+    (quoted,) = Overrides([override]).quoted(KEYS)
     parsed = parser.parse_override(quoted)
     if parsed.is_sweep_override():
         return tuple(_plain(parser.parse_override(f"x={v}").value()) for v in parsed.sweep_string_iterator())
@@ -77,11 +78,11 @@ def test_several_lists_and_several_quoted_texts_are_a_sweep() -> None:
 @pytest.mark.parametrize("typed", ["[a, b", "[", "[a],[b"])
 def test_a_list_without_an_end_is_named(typed: str) -> None:
     with pytest.raises(ConfigError, match=r"^texts=.*has no \] at its end; close it, or .* into quotes: texts='\["):
-        quote_free_text([f"texts={typed}"], KEYS)
+        Overrides([f"texts={typed}"]).quoted(KEYS)
 
 
 def test_other_keys_and_null_are_left_to_the_grammar() -> None:
     typed = ["seed=1,2", "texts=null", "text=null", "+text=", "word", "optim.lr=choice(1,2)"]
-    assert quote_free_text(typed, KEYS) == typed
+    assert Overrides(typed).quoted(KEYS) == typed
     quoted = ["text='a, b'", "texts=['a','b']"]
-    assert quote_free_text(quoted, KEYS) == quoted
+    assert Overrides(quoted).quoted(KEYS) == quoted

@@ -6,7 +6,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from spritelora.config.command_line import split
-from spritelora.config.overrides import typed_place
+from spritelora.config.overrides import Overrides
 from spritelora.door.compose import folders_in_home
 from spritelora.door.run_folder import AskedFolder, asked_folder
 from spritelora.door.sweep_resume import continue_sweep
@@ -32,11 +32,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_last_word_for_a_path_counts() -> None:
-    assert typed_place(["output=a", "++output='b, c'"], "output") == Path("b, c")
-    assert typed_place(["output=a", "output=null"], "output") is None
-    assert typed_place(["outputs=a"], "output") is None
+    assert Overrides(["output=a", "++output='b, c'"]).path("output") == Path("b, c")
+    assert Overrides(["output=a", "output=null"]).path("output") is None
+    assert Overrides(["outputs=a"]).path("output") is None
     with pytest.raises(ConfigError, match=r"^output=~no-such-user-here: there is no user"):
-        typed_place(["output=~no-such-user-here"], "output")
+        Overrides(["output=~no-such-user-here"]).path("output")
 
 
 @pytest.mark.parametrize("typed", ["~/run", "'~/run'"])

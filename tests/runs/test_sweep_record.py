@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from spritelora.config.command_line import CommandLine
+from spritelora.config.overrides import Overrides
 from spritelora.door.sweep_resume import continue_sweep
 from spritelora.errors import ConfigError, ResumeError
 from spritelora.runs.sweep_record import (
@@ -31,7 +32,7 @@ def sweep(tmp_path: Path) -> Path:
 
 
 def test_a_sweep_that_goes_on_is_the_recorded_one_in_its_folder(sweep: Path) -> None:
-    line = continue_sweep(CommandLine([], [f"resume={sweep}", "logger=wandb", "hydra/launcher=joblib"]))
+    line = continue_sweep(CommandLine([], Overrides([f"resume={sweep}", "logger=wandb", "hydra/launcher=joblib"])))
     assert line.is_multirun
     assert line.config_dirs == [sweep / "mine"]
     settings, place = line.overrides[:-2], line.overrides[-2:]
@@ -42,7 +43,7 @@ def test_a_sweep_that_goes_on_is_the_recorded_one_in_its_folder(sweep: Path) -> 
 
 def test_its_own_command_typed_again_goes_on_too(sweep: Path) -> None:
     typed = [f"output={sweep}", "logger=csv", *ASKED[:3]]
-    line = continue_sweep(CommandLine(["-m", "--config-dir=/mine"], typed))
+    line = continue_sweep(CommandLine(["-m", "--config-dir=/mine"], Overrides(typed)))
     assert line.overrides[:-2] == ASKED[:-1], "in the recorded order, which numbers the jobs"
     assert line.flags == ["--config-dir=/mine", "-m"]
 
@@ -54,19 +55,19 @@ def test_other_command_lines_stay_as_they_are(sweep: Path, tmp_path: Path) -> No
         ([], [f"resume={tmp_path}"]),
         (["-m"], [f"output={tmp_path}"]),
     ):
-        line = CommandLine(flags, overrides)
+        line = CommandLine(flags, Overrides(overrides))
         assert continue_sweep(line) == line
 
 
 @pytest.mark.parametrize("typed", ["lora=rank32", "trainer.max_steps=9", "hardware.threads=1", "seed=1"])
 def test_what_would_make_it_another_sweep_is_refused(sweep: Path, typed: str) -> None:
     with pytest.raises(ConfigError, match=rf"goes on with that sweep's own settings, so {typed} cannot change"):
-        continue_sweep(CommandLine([], [f"resume={sweep}", typed]))
+        continue_sweep(CommandLine([], Overrides([f"resume={sweep}", typed])))
 
 
 def test_another_sweep_into_its_folder_is_refused(sweep: Path) -> None:
     with pytest.raises(ConfigError) as error:
-        continue_sweep(CommandLine(["-m"], [f"output={sweep}", "lora=rank8,rank32", "seed=1", *ASKED[1:4]]))
+        continue_sweep(CommandLine(["-m"], Overrides([f"output={sweep}", "lora=rank8,rank32", "seed=1", *ASKED[1:4]])))
     message = str(error.value)
     assert "holds another sweep" in message
     assert "lora=rank8,rank16 -> lora=rank8,rank32" in message
@@ -78,7 +79,7 @@ def test_another_sweep_into_its_folder_is_refused(sweep: Path) -> None:
 def test_a_damaged_record_of_a_sweep_is_named(sweep: Path, content: str) -> None:
     (sweep / "sweep.json").write_text(content)
     with pytest.raises(ResumeError, match=r"sweep\.json: not a record of a sweep"):
-        continue_sweep(CommandLine([], [f"resume={sweep}"]))
+        continue_sweep(CommandLine([], Overrides([f"resume={sweep}"])))
 
 
 def test_records_are_read_as_they_were_written(tmp_path: Path) -> None:

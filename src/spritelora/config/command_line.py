@@ -2,13 +2,13 @@
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from spritelora.config.fields import entry_keys, open_keys, text_keys
-from spritelora.config.free_text import quote_free_text
+from spritelora.config.overrides import Override, Overrides
 from spritelora.config.places import expand_home
 from spritelora.config.values import empty_problem
 from spritelora.errors import ConfigError
@@ -45,7 +45,15 @@ class CommandLine:
     """A command line split into Hydra's flags and the overrides."""
 
     flags: list[str]
-    overrides: list[str]
+    overrides: Overrides
+
+    def with_overrides(self, overrides: Iterable[str]) -> "CommandLine":
+        """The same flags with these overrides."""
+        return CommandLine(self.flags, Overrides(overrides))
+
+    def of_job(self, overrides: Iterable[str]) -> "CommandLine":
+        """The command line of one job, which is no sweep."""
+        return CommandLine([f for f in self.flags if f not in ("-m", "--multirun")], Overrides(overrides))
 
     @property
     def wants_help(self) -> bool:
@@ -87,13 +95,13 @@ def split(arguments: Sequence[str], keys: Sequence[str], groups: Mapping[str, li
     `keys` and `groups` to type instead, and for one with an empty path.
     """
     flags: list[str] = []
-    overrides: list[str] = []
+    overrides = Overrides()
     rest = list(arguments)
     while rest:
         argument = rest.pop(0)
         name = argument.partition("=")[0]
         if not argument.startswith("-"):
-            overrides.append(argument)
+            overrides.append(Override(argument))
         elif name in NOT_TAKEN:
             raise ConfigError(f"{name} is not taken here: {NOT_TAKEN[name]}")
         elif name in HYDRA_SWITCHES:
@@ -113,10 +121,10 @@ def split(arguments: Sequence[str], keys: Sequence[str], groups: Mapping[str, li
     return CommandLine(flags, overrides)
 
 
-def to_grammar(overrides: Sequence[str], schema: type[Any]) -> list[str]:
+def to_grammar(overrides: Iterable[str], schema: type[Any]) -> Overrides:
     """Overrides as Hydra's grammar has them: entries begun, open keys forced, free text quoted."""
     begun = begin_entries(force_open_keys(overrides, open_keys(schema)), entry_keys(schema))
-    return quote_free_text(begun, text_keys(schema))
+    return Overrides(begun).quoted(text_keys(schema))
 
 
 def _place_of_flag(flag: str, value: str) -> str:
@@ -142,7 +150,7 @@ def _habit_answer(flag: str, rest: list[str], keys: Sequence[str], groups: Mappi
     return f"unknown option '--{name}': settings are typed key=value without dashes: {key}={value or '...'}"
 
 
-def force_open_keys(overrides: Sequence[str], open_keys: Sequence[str]) -> list[str]:
+def force_open_keys(overrides: Iterable[str], open_keys: Sequence[str]) -> list[str]:
     """Let Hydra add entries below keys that hold any mapping, as in `optim.args.amsgrad=true`, without a typed `+`."""
     return [
         f"++{o}" if o.startswith(tuple(f"{k}{end}" for k in open_keys for end in (".", "="))) else o for o in overrides
@@ -157,13 +165,14 @@ def begin_entries(overrides: Sequence[str], entry_keys: Sequence[str]) -> list[s
     begun: list[str] = []
     for key in entry_keys:
         names: dict[str, None] = {}
-        for override in overrides:
-            path = override.partition("=")[0].lstrip("+")
-            name, dot, _ = path.removeprefix(f"{key}.").partition(".")
-            if path.startswith(f"{key}.") and not dot:
-                raise ConfigError(f"'{override.lstrip('+')}': type its keys one by one, {path}.path=FOLDER")
-            if path.startswith(f"{key}."):
-                names[name] = None
+        for override in Overrides(overrides):
+            if override.sign == "~" or not override.key.startswith(f"{key}."):
+                continue
+            name, dot, _ = override.key.removeprefix(f"{key}.").partition(".")
+            if not dot:
+                typed = override.removeprefix(override.sign)
+                raise ConfigError(f"'{typed}': type its keys one by one, {override.key}.path=FOLDER")
+            names[name] = None
         if names:
             begun.append(f"++{key}={{{', '.join(f'{name}: {{}}' for name in names)}}}")
     return [*(b for b in begun if b not in overrides), *overrides]
@@ -185,10 +194,11 @@ def _natural(name: str) -> list[tuple[int, float, str]]:
 
 def check_group_options(overrides: Sequence[str], groups: Mapping[str, list[str]]) -> None:
     """Raise ConfigError for words without `=`, and for a number or an unknown name given to a group."""
-    for override in overrides:
-        name, equals, value = override.partition("=")
-        name = name.lstrip("+")
-        if not equals and not name.startswith("~"):
+    for override in Overrides(overrides):
+        name, value = override.key, override.value
+        if override.sign == "~":
+            continue
+        if value is None:
             raise ConfigError(f"'{override}' is not a setting: settings are typed key=value")
         if name not in groups or "(" in value or "[" in value:
             continue

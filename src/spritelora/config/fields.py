@@ -1,7 +1,9 @@
-"""How a configuration key is declared: default, meaning, limits, and whether it is free text or a path."""
+"""How a configuration key is declared: default, meaning, limits, and the facts that other modules ask for."""
 
 import dataclasses
 from collections.abc import Callable, Collection, Iterator, Mapping
+from enum import Enum
+from functools import cache
 from typing import Any, get_args, get_type_hints
 
 from omegaconf import MISSING
@@ -11,6 +13,28 @@ from spritelora.config.places import expand_known_home
 
 ENTRY = "NAME"
 """Stands in a dotted path for the name of a mapping's entry, which is the user's."""
+
+
+class OnResume(Enum):
+    """What may go on with another value of a key than it began with."""
+
+    nothing = 0
+    run = 1
+    sweep = 2
+    """A sweep of runs, and so a run too."""
+
+
+class Affects(Enum):
+    """The first result of the frozen base that a key changes; jobs of a sweep share what none of their keys changes.
+
+    `encodings`: latents and embeddings. `predictions`: the base's validation losses and samples. `losses`, `samples`:
+    one of these alone.
+    """
+
+    encodings = "encodings"
+    predictions = "predictions"
+    losses = "losses"
+    samples = "samples"
 
 
 def key(
@@ -27,6 +51,9 @@ def key(
     targets: tuple[str, ...] = (),
     choices: tuple[str, ...] = (),
     is_duration: bool = False,
+    on_resume: OnResume | None = None,
+    is_told: bool | None = None,
+    affects: Affects | None = None,
 ) -> Any:
     """Declare a dataclass field that is a configuration key.
 
@@ -35,7 +62,10 @@ def key(
     key without it an empty value is a mistake.
     `at_least`, `above`, `at_most`, `multiple_of`: limits that `limit_problem` checks; of a list, `at_least` counts
     its entries. `targets`: beginnings of the names that a `_target_` may have. `choices`: the words that a text may be.
-    `is_duration`: the text is a length of time.
+    `is_duration`: the text is a length of time. `on_resume`: what may go on with another value. `is_told`: it stands in
+    the run's name and leaves this machine with its metrics. `affects`: a result of the frozen base. These three hold
+    for all keys of a section or mapping that say nothing else; without any, nothing goes on with another value, the
+    key is told, and affects nothing.
     """
     limits = {
         "at_least": at_least, "above": above, "at_most": at_most, "multiple_of": multiple_of, "choices": choices,
@@ -44,7 +74,7 @@ def key(
     meaning = help if if_empty is None else f"{help}; empty: {if_empty}"
     metadata = {
         "help": meaning, "text": text or is_place, "is_place": is_place, "may_be_empty": if_empty is not None,
-        "targets": targets, "limits": limits,
+        "targets": targets, "limits": limits, "on_resume": on_resume, "is_told": is_told, "affects": affects,
     }  # fmt: skip
     if is_place and isinstance(default, str):
         default = expand_known_home(default)
@@ -54,9 +84,17 @@ def key(
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def section(kind: type[Any], help: str = "") -> Any:
-    """Declare a dataclass field that holds the keys of `kind`."""
-    return dataclasses.field(default_factory=kind, metadata={"help": help})
+def section(
+    kind: type[Any],
+    help: str = "",
+    *,
+    on_resume: OnResume | None = None,
+    is_told: bool | None = None,
+    affects: Affects | None = None,
+) -> Any:
+    """Declare a dataclass field that holds the keys of `kind`; the facts are those of `key`."""
+    metadata = {"help": help, "on_resume": on_resume, "is_told": is_told, "affects": affects}
+    return dataclasses.field(default_factory=kind, metadata=metadata)
 
 
 def walk_schema(schema: type[Any], prefix: str = "") -> Iterator[tuple[str, "dataclasses.Field[Any]", Any]]:
@@ -101,9 +139,46 @@ def text_keys(schema: type[Any]) -> dict[str, bool]:
     }
 
 
-def place_keys(schema: type[Any]) -> list[str]:
-    """Dotted paths of the keys that hold paths on this machine."""
-    return [path for path, field, _ in walk_schema(schema) if field.metadata.get("is_place", False)]
+def is_place(schema: type[Any], path: str) -> bool:
+    """Whether a key holds a path on this machine."""
+    return bool(_fact(schema, path, "is_place"))
+
+
+def is_told(schema: type[Any], path: str) -> bool:
+    """Whether a key stands in the run's name and leaves this machine with its metrics."""
+    return _fact(schema, path, "is_told") is not False
+
+
+def is_free(schema: type[Any], path: str, goes_on: OnResume) -> bool:
+    """Whether a key may have another value where a run, or a sweep, goes on."""
+    return (_fact(schema, path, "on_resume") or OnResume.nothing).value >= goes_on.value
+
+
+def free_keys(schema: type[Any], goes_on: OnResume) -> list[str]:
+    """Dotted paths of the keys for which `is_free`; of a section or mapping where all are, its own."""
+    free = [path for path in _declared(schema) if is_free(schema, path, goes_on)]
+    return [path for path in free if path.rpartition(".")[0] not in free]
+
+
+def affected(schema: type[Any], path: str) -> Affects | None:
+    """The result of the frozen base that a key changes."""
+    return _fact(schema, path, "affects")
+
+
+@cache
+def _declared(schema: type[Any]) -> dict[str, "dataclasses.Field[Any]"]:
+    return {path: field for path, field, _ in walk_schema(schema)}
+
+
+def _fact(schema: type[Any], path: str, name: str) -> Any:
+    """What a key's field says, or that of the section or mapping that holds it; None where none says anything."""
+    fields = _declared(schema)
+    while path:
+        field = fields.get(declared_path(path, fields))
+        if field is not None and field.metadata.get(name) is not None:
+            return field.metadata[name]
+        path = path.rpartition(".")[0]
+    return None
 
 
 def entry_keys(schema: type[Any]) -> list[str]:

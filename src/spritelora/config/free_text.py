@@ -1,36 +1,13 @@
-"""Free text (prompts, paths) made ready for Hydra's grammar: quoted, so that every character means itself."""
+"""Free text (prompts, paths) in Hydra's grammar: quoted, so that every character means itself, and read again."""
 
 import re
-from collections.abc import Mapping, Sequence
 
-from spritelora.config.fields import declared_path
 from spritelora.errors import ConfigError
 
 QUOTED = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 SEVERAL_QUOTED = re.compile(rf"\s*{QUOTED}(?:\s*,\s*{QUOTED})*\s*")
 QUOTED_ENTRY = re.compile(rf"\s*{QUOTED}\s*(?=[,\]]|$)")
 BETWEEN_LISTS = re.compile(r"\s*,\s*(?=\[)")
-
-
-def quote_free_text(overrides: Sequence[str], text_keys: Mapping[str, bool]) -> list[str]:
-    """Quote the values of free-text keys, so that commas, equals signs and spaces mean themselves.
-
-    `text_keys`: key to whether it holds a list. A text that quotes enclose is left to Hydra's grammar, and so are
-    several with commas between, which are a sweep; `null` unsets the key. A list is what one pair of brackets encloses
-    from the first character to the last: its commas separate entries, but for those in quotes and in brackets of an
-    entry. Raises ConfigError for a list whose bracket is not closed.
-    """
-    quoted: list[str] = []
-    for override in overrides:
-        name, equals, value = override.partition("=")
-        is_list = text_keys.get(declared_path(name.lstrip("+"), text_keys))
-        if not equals or is_list is None or value in ("", "null"):
-            quoted.append(override)
-        elif is_list:
-            quoted.append(f"{name}={_quoted_list(name, value)}")
-        else:
-            quoted.append(override if SEVERAL_QUOTED.fullmatch(value) else f"{name}={quote(value)}")
-    return quoted
 
 
 def quote(text: str) -> str:
@@ -54,7 +31,7 @@ def split_entries(text: str) -> list[str]:
     return _read_entries(text, 0, "[{(", "]})")[0]
 
 
-def _quoted_list(name: str, value: str) -> str:
+def quoted_list(name: str, value: str) -> str:
     """A list of texts in Hydra's grammar; of several with commas between, or several quoted texts, a sweep of lists."""
     text = value.strip()
     if SEVERAL_QUOTED.fullmatch(text):

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-UNTOLD = ("output", "resume", "data.cache", "logger", "sweep.")
-"""Beginnings of overrides that say nothing of what is trained."""
+from spritelora.config.fields import is_told
+from spritelora.config.overrides import Overrides
+from spritelora.config.train.schema import TrainConfig
 
 LONGEST_NAME, LONGEST_VALUE = 120, 40
 FOLDERS = re.compile(r"(?:\b[A-Za-z]:|[~.]+|\\)\\(?:[^\s,:\[{\\]*\\)*|(?:\b[A-Za-z]:)?[^\s,:\[{]*/")
@@ -35,9 +36,7 @@ class Invocation:
     @property
     def name(self) -> str:
         """A readable name made of what was typed, such as `rank8 lr1e-4 max_steps=20`: options first."""
-        told = [_shortened(o.lstrip("+~")) for o in self.overrides]
-        pairs = [o.partition("=")[::2] for o in told if not o.startswith(UNTOLD) and not re.search(r":\s*{}", o)]
-        keys = [(key, value) for key, value in pairs if not _is_option(key, value)]
+        keys = [(k, v) for k, v in self._told if not _is_option(k, v) and not re.search(r":\s*{}", v)]
         leaves = [key.rpartition(".")[2] for key, _ in keys]
         words = (
             f"{leaf if leaves.count(leaf) == 1 else key}={value[:LONGEST_VALUE]}"
@@ -48,19 +47,18 @@ class Invocation:
     @property
     def options(self) -> tuple[str, ...]:
         """The options of groups that were typed, such as rank8 and lr1e-4."""
-        pairs = (o.lstrip("+").partition("=")[::2] for o in self.overrides if not o.startswith(UNTOLD))
-        return tuple(value for key, value in pairs if _is_option(key, value))
+        return tuple(value for key, value in self._told if _is_option(key, value))
+
+    @property
+    def _told(self) -> list[tuple[str, str]]:
+        """Keys and values of what may leave this machine, without quotes and folders."""
+        told = (o for o in Overrides(self.overrides) if is_told(TrainConfig, o.key))
+        return [(o.key, without_folders(re.sub(r"[\"']", "", o.value or ""))) for o in told]
 
 
 def _is_option(key: str, value: str) -> bool:
     """Whether this picks an option of a group: names of options start with a letter, values of plain keys do not."""
     return "." not in key and re.fullmatch(r"[A-Za-z]\w*[\w-]*", value) is not None
-
-
-def _shortened(override: str) -> str:
-    """An override without quotes and folders, for run names leave this machine."""
-    key, equals, value = override.partition("=")
-    return key + equals + without_folders(re.sub(r"[\"']", "", value))
 
 
 def without_folders(text: str) -> str:

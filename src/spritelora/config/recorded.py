@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override
+from hydra.core.override_parser.types import Glob
+from hydra.core.override_parser.types import Override as ParsedOverride
 from hydra.errors import HydraException
 
 from spritelora.config.command_line import list_groups, to_grammar
 from spritelora.config.fields import declared_path, open_keys, walk_schema
-from spritelora.config.free_text import unquote
-from spritelora.config.overrides import override_key
+from spritelora.config.overrides import Override, Overrides
 from spritelora.config.train.schema import TrainConfig
 from spritelora.errors import ConfigError
 from spritelora.program import options_root
@@ -25,7 +25,9 @@ INTERPOLATION = re.compile(r"(?<!\\)(?:\\\\)*\$\{")
 """`${` that is computed; a backslash before it makes it plain text."""
 OPTION = re.compile(r"\w[\w-]*(?:\.[\w-]+)*")
 """The name of a group's option: no path."""
-KEY = re.compile(r"(?:\+\+?|~)?([A-Za-z_][^\s=@:]*)(?:=(.*))?", re.DOTALL)
+SETTING = ("", "+", "++")
+"""Signs of overrides that give a value; `~` takes one away."""
+KEY = re.compile(r"[A-Za-z_][^\s=@:]*")
 PLAIN_TEXT = re.compile(r"[\w .,:@%+=/\[\]-]*")
 """What a setting of a launcher may be: one line without a sign that means something to a shell."""
 LONGEST = 20_000
@@ -69,7 +71,8 @@ def refused_of_sweep(overrides: Iterable[str], folder: Path) -> list[str]:
 
     `folder`: of the sweep, in which a study's storage may lie.
     """
-    return [override_key(o) for o in overrides if not (is_setting(o) or _is_plain(o) or _is_storage_in(o, folder))]
+    known = Overrides(overrides)
+    return [o.key for o in known if not (is_setting(o) or _is_plain(o) or _is_storage_in(o, folder))]
 
 
 def is_setting(override: str) -> bool:
@@ -83,17 +86,18 @@ def is_setting(override: str) -> bool:
         return False
 
 
-def _is_setting(override: str) -> bool:
-    match = KEY.fullmatch(override)
-    if match is None or len(override) > LONGEST or any(unicodedata.category(c) in ("Cc", "Cs") for c in override):
+def _is_setting(override: Override) -> bool:
+    key = override.key
+    if override.sign not in (*SETTING, "~") or KEY.fullmatch(key) is None:
+        return False
+    if len(override) > LONGEST or any(unicodedata.category(c) in ("Cc", "Cs") for c in override):
         return False
     groups, keys = _known()
-    path = match[1]
-    if override.startswith("~"):
-        return path in groups or _is_key(path, keys)
-    if path in groups:
-        return match[2] is not None and _holds(override, _is_option)
-    return _is_key(path, keys) and match[2] is not None and _holds(override, _is_literal)
+    if override.sign == "~":
+        return key in groups or _is_key(key, keys)
+    if key in groups:
+        return override.value is not None and _holds(override, _is_option)
+    return _is_key(key, keys) and override.value is not None and _holds(override, _is_literal)
 
 
 def is_computed(text: str) -> bool:
@@ -129,7 +133,7 @@ def _holds(override: str, accepts: Callable[[Any], bool]) -> bool:
         return False
 
 
-def _values(parsed: Override) -> Iterator[Any]:
+def _values(parsed: ParsedOverride) -> Iterator[Any]:
     """The values of an override; of a sweep all that it goes over, of an interval its ends, of `glob` nothing known."""
     if not parsed.is_sweep_override():
         yield parsed.value()
@@ -160,12 +164,11 @@ def _is_option(value: Any) -> bool:
     return value is None or (isinstance(value, str) and OPTION.fullmatch(value) is not None)
 
 
-def _is_plain(override: str) -> bool:
+def _is_plain(override: Override) -> bool:
     """Whether an override names a launcher or sweeper, or gives one of its plain keys a text or what it goes over."""
-    key, equals, value = override.partition("=")
-    if not equals or key.startswith("~"):
+    if override.value is None or override.sign not in SETTING:
         return False
-    key, text = key.lstrip("+"), unquote(value)
+    key, text = override.key, override.text
     if key in ("hydra/launcher", "hydra/sweeper"):
         return text in (LAUNCHERS if key == "hydra/launcher" else SWEEPERS)
     if key.startswith(f"{PARAMS}."):
@@ -178,10 +181,11 @@ def is_plain_text(value: object) -> bool:
     return value is None or isinstance(value, int | float) or PLAIN_TEXT.fullmatch(str(value)) is not None
 
 
-def _is_storage_in(override: str, folder: Path) -> bool:
+def _is_storage_in(override: Override, folder: Path) -> bool:
     """Whether an override names a study's storage in the sweep's own folder."""
-    key, _, value = override.partition("=")
-    return key.lstrip("+") == STORAGE and not is_computed(value) and is_storage_in(unquote(value), folder)
+    if override.key != STORAGE or override.sign not in SETTING or is_computed(override):
+        return False
+    return is_storage_in(override.text, folder)
 
 
 def is_storage_in(storage: str, folder: Path) -> bool:

@@ -10,8 +10,8 @@ from omegaconf import MISSING
 
 from spritelora import limits
 from spritelora.config.fields import ENTRY, declared_path, entry_kind, limit_problem, walk_schema
-from spritelora.config.free_text import QUOTED, unquote
-from spritelora.config.overrides import override_key
+from spritelora.config.free_text import QUOTED
+from spritelora.config.overrides import Overrides
 from spritelora.config.places import expand_home
 from spritelora.errors import ConfigError
 
@@ -44,19 +44,21 @@ def check_typed(overrides: Sequence[str], schema: type[Any]) -> None:
     """Raise ConfigError that names every override with an empty value, for which Hydra has other words or none."""
     keys = {path: (field, kind) for path, field, kind in walk_schema(schema)}
     problems: list[str] = []
-    for override in (o for o in overrides if "=" in o and not o.startswith("~")):
-        path, value = override_key(override), override.partition("=")[2]
+    for override in Overrides(overrides):
+        path, value = override.key, override.value
+        if value is None or override.sign == "~":
+            continue
         problems += _too_many(path, value)
         if path == "hydra":
             problems.append("'hydra' is a section: type one of its keys, such as hydra.run.dir=FOLDER")
         elif path == "hydra.searchpath":
             problems.append("hydra.searchpath is not taken here: name options of your own with --config-dir=FOLDER")
-        elif path.startswith(("hydra.", "hydra/")) and not unquote(value).strip():
+        elif override.is_hydras and not override.text.strip():
             problems.append(empty_problem(path, "leave it out"))
         elif (declared := declared_path(path, keys)) in keys:
             field, kind = keys[declared]
             if not dataclasses.is_dataclass(kind) and not str(kind).startswith("dict"):
-                empty = _empty_problems(path, unquote(value), field, kind)
+                empty = _empty_problems(path, override.text, field, kind)
                 problems += empty if empty or field.metadata.get("text", False) else _gaps(path, value)
     if problems:
         raise ConfigError("\n".join(problems))
@@ -73,8 +75,8 @@ def _too_many(path: str, value: str) -> list[str]:
 
 def check_swept(overrides: Sequence[str]) -> None:
     """Raise ConfigError for an empty value among those that a file sweeps over."""
-    pairs = [o.partition("=")[::2] for o in overrides]
-    if problems := [problem for key, value in pairs for problem in _gaps(f"hydra.sweeper.params.{key}", value)]:
+    problems = [p for o in Overrides(overrides) for p in _gaps(f"hydra.sweeper.params.{o.key}", o.value or "")]
+    if problems:
         raise ConfigError("\n".join(problems))
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from spritelora.config.command_line import CommandLine, to_grammar
-from spritelora.config.overrides import override_key, typed_place
 from spritelora.config.plain import flatten, plain
 from spritelora.config.strict import load
 from spritelora.config.train.processes import is_follower
@@ -26,21 +25,22 @@ def settle_auto(line: CommandLine, config_dir: Path, name: str, schema: type[Any
 
     Raises ConfigError for a sweep, ResumeError where `output` names a run of another configuration.
     """
-    if AUTO not in line.overrides or schema is not TrainConfig:
+    if line.overrides.text("resume") != "auto" or schema is not TrainConfig:
         return line
     if line.is_multirun:
         raise ConfigError(f"{AUTO} goes on with one run; for a sweep name its folder: resume=multirun/train/...")
-    typed = {override_key(o): o for o in line.overrides if o != AUTO}
+    anew = line.with_overrides(line.overrides.without("resume").by_key.values())
     if is_follower():  # the first process says where the run goes on
-        return CommandLine(line.flags, list(typed.values()))
-    settings = to_grammar([o for key, o in typed.items() if key != "output"], TrainConfig)
+        return anew
+    unplaced = anew.overrides.without("output")
+    settings = to_grammar(unplaced, TrainConfig)
     config = load(compose_config(config_dir, name, settings, line.config_dirs), TrainConfig)
-    output = typed_place(line.overrides, "output")
+    output = anew.overrides.path("output")
     run = _newest(config) if output is None else _of_folder(output, config)
     if run is None:
-        return CommandLine(line.flags, list(typed.values()))
+        return anew
     _tell(f"{run} goes on")
-    return CommandLine(line.flags, [*(o for key, o in typed.items() if key != "output"), f"resume={run}"])
+    return line.with_overrides([*unplaced, f"resume={run}"])
 
 
 def _of_folder(folder: Path, config: TrainConfig) -> Path | None:

@@ -1,21 +1,17 @@
 """The one way a command starts: Hydra composes, the strict loader checks, the task runs."""
 
-import logging
 import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
 
-import hydra
 from hydra.core.config_store import ConfigStore
-from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
@@ -27,26 +23,22 @@ from spritelora.config.train.processes import is_follower
 from spritelora.config.train.schema import TrainConfig
 from spritelora.config.values import check_typed
 from spritelora.door.auto_resume import settle_auto
-from spritelora.door.compose import HYDRA_VERSION, compose_config, folders_in_home, search_path, without_hydra
+from spritelora.door.compose import compose_config, folders_in_home, without_hydra
 from spritelora.door.explain import explain, without_environment
 from spritelora.door.help import render_help
-from spritelora.door.launchers import hold_gpu
+from spritelora.door.hydra_job import run_quietly, run_under_hydra
 from spritelora.door.run_folder import (
     asked_folder,
-    check_links,
-    check_unoccupied,
-    claimed,
+    check_contents,
     opened,
-    remove_if_unused,
     with_folder,
 )
 from spritelora.door.sweep_choices import jobs_to_check, swept_by_files
-from spritelora.door.sweep_launch import check_objective, end_sweep, run_job, settle_sweep
+from spritelora.door.sweep_launch import check_objective, end_sweep, settle_sweep
 from spritelora.door.sweep_resume import continue_sweep
 from spritelora.errors import ConfigError, SpriteLoraError, TrainingError
 from spritelora.file_names import check_name, told_of_names
-from spritelora.files import is_same, is_told
-from spritelora.process import prepare_libraries
+from spritelora.files import is_told
 from spritelora.program import options_root, typed
 from spritelora.streams import lasting_streams
 
@@ -100,6 +92,11 @@ class Command:
         """The folder of its options."""
         return options_root() / Path(self.options).parent
 
+    @property
+    def config_name(self) -> str:
+        """The name of its configuration there."""
+        return Path(self.options).name
+
     @lasting_streams()
     def __call__(self) -> None:
         """Run, and exit with the status that tells how it went."""
@@ -150,73 +147,94 @@ def _exit_on_sigterm(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _start(command: Command) -> None:
-    task, schema, rewrite, check = command.task, command.schema, command.rewrite, command.check
-    config_dir, name = command.config_dir, Path(command.options).name
-    ConfigStore.instance().store(name=f"{name}_schema", node=schema)
-    line = split(sys.argv[1:], list(schema_paths(schema)), list_groups(config_dir))
-    check_typed(line.overrides, schema)
-    if follows := check is not accept_all and is_follower():
-        line = CommandLine(line.flags, [o for o in line.overrides if not o.startswith("output=")])
-    _check_output(line)
-    typed = line = continue_sweep(line)
-    groups = _groups(config_dir, line)
-    check_group_options(line.overrides, groups)
-    line = settle_auto(line, config_dir, name, schema)
-    line = CommandLine(line.flags, to_grammar(rewrite(line.overrides, line.is_multirun), schema))
+    """Read what was typed, settle what goes on, check every job, and hand over to Hydra."""
+    ConfigStore.instance().store(name=f"{command.config_name}_schema", node=command.schema)
+    follows = command.check is not accept_all and is_follower()
+    asked = continue_sweep(_read_line(command, follows))
+    groups = _groups(command.config_dir, asked)
+    check_group_options(asked.overrides, groups)
+    line = _settle_line(command, asked)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises; it does not print and exit
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent that nobody asked for
-    in_home, whole = list[str](), None
-    if not line.is_about_hydra:
-        jobs = jobs_to_check(line, swept_by_files(line, config_dir, name))
-        for overrides in jobs:
-            whole = compose_config(config_dir, name, overrides, line.config_dirs, with_hydra=True)
-            config, in_home = without_hydra(whole), folders_in_home(whole)
-            if line.wants_help:
-                print(render_help(command.purpose, schema, groups, config))  # noqa: T201
-                return
-            settings = load(config, schema)
-            check(settings, line)
-            if follows:  # the first process has Hydra's part: folders, records, the log
-                logging.disable()
-                prepare_libraries()
-                task(settings, Invocation(Path(), tuple(line.overrides)))
-                return
-            if isinstance(settings, TrainConfig):
-                check_objective(settings)
-        line = CommandLine(line.flags, [*line.overrides, *in_home])
-        if line.is_multirun and line.shows_only:  # Hydra shows no sweep: its first job
-            line = CommandLine([f for f in line.flags if f not in ("-m", "--multirun")], jobs[0])
-    if whole is None or line.shows_only:
-        _hand_over(command, line)
-    elif line.is_multirun and schema is TrainConfig:
-        line, sweep = settle_sweep(line, typed.overrides, asked_folder(whole, SWEEP_FOLDER), whole)
-        _hand_over(command, line)
-        end_sweep(sweep)
-    else:
-        key, log_name = SWEEP_FOLDER if line.is_multirun else RUN_FOLDER, f"{whole.hydra.job.name}.log"
-        with opened(asked_folder(whole, key), log_name, _check_of_folder(command, whole, log_name)) as folder:
-            _hand_over(command, with_folder(line, key, folder))
+    if line.is_about_hydra:
+        return _hand_over(command, line)
+    jobs = jobs_to_check(line, swept_by_files(line, command.config_dir, command.config_name))
+    if line.wants_help:
+        config = without_hydra(_compose(command, line, jobs[0]))
+        return print(render_help(command.purpose, command.schema, groups, config))  # noqa: T201
+    if follows:
+        return _follow(command, line, jobs[0])
+    whole = [_check_job(command, line, job) for job in jobs][-1]
+    line = line.with_overrides([*line.overrides, *folders_in_home(whole)])
+    if line.shows_only:
+        return _show(command, line, jobs[0])
+    if line.is_multirun and command.schema is TrainConfig:
+        return _sweep(command, line, asked, whole)
+    return _run_in_folder(command, line, whole)
 
 
-def _check_of_folder(command: Command, config: DictConfig, log_name: str) -> Callable[[Path], None]:
-    """A function that refuses a folder with files in it, but for a run that goes on in its own."""
+def _read_line(command: Command, follows: bool) -> CommandLine:
+    """What was typed, each text looked at by itself. `follows`: another process of the run settles its folder."""
+    line = split(sys.argv[1:], list(schema_paths(command.schema)), list_groups(command.config_dir))
+    check_typed(line.overrides, command.schema)
+    line = line.with_overrides(line.overrides.without("output")) if follows else line
+    for override in line.overrides:
+        if override.key == "output":
+            check_name("output", override.text)
+    return line
+
+
+def _settle_line(command: Command, asked: CommandLine) -> CommandLine:
+    """The command line in Hydra's grammar, a run that goes on with the settings it was begun with."""
+    line = settle_auto(asked, command.config_dir, command.config_name, command.schema)
+    return line.with_overrides(to_grammar(command.rewrite(line.overrides, line.is_multirun), command.schema))
+
+
+def _compose(command: Command, line: CommandLine, job: list[str]) -> DictConfig:
+    return compose_config(command.config_dir, command.config_name, job, line.config_dirs, with_hydra=True)
+
+
+def _check_job(command: Command, line: CommandLine, job: list[str]) -> DictConfig:
+    """A job's configuration with Hydra's part. Raises ConfigError where its settings are wrong."""
+    whole = _compose(command, line, job)
+    settings = load(without_hydra(whole), command.schema)
+    command.check(settings, line)
+    if isinstance(settings, TrainConfig):
+        check_objective(settings)
+    return whole
+
+
+def _follow(command: Command, line: CommandLine, job: list[str]) -> None:
+    """Run the task as another process than the run's first, which has Hydra's part: folders, records, the log."""
+    settings = load(without_hydra(_compose(command, line, job)), command.schema)
+    command.check(settings, line)
+    run_quietly(line, command.task, settings)
+
+
+def _show(command: Command, line: CommandLine, job: list[str]) -> None:
+    """Let Hydra show what it is asked for; of a sweep, which it does not show, the first job."""
+    _hand_over(command, line.of_job(job) if line.is_multirun else line)
+
+
+def _sweep(command: Command, line: CommandLine, asked: CommandLine, config: DictConfig) -> None:
+    line, sweep = settle_sweep(line, asked.overrides, asked_folder(config, SWEEP_FOLDER), config)
+    _hand_over(command, line)
+    end_sweep(sweep)
+
+
+def _run_in_folder(command: Command, line: CommandLine, config: DictConfig) -> None:
+    """Run the task in a folder that this process holds. `config`: with Hydra's part."""
+    key, log_name = SWEEP_FOLDER if line.is_multirun else RUN_FOLDER, f"{config.hydra.job.name}.log"
 
     def check(folder: Path) -> None:
-        resumed = config.get("resume")
-        if resumed and is_same(Path(resumed), folder):
-            check_links(folder)
-        elif command.fills_folder:
-            check_unoccupied(folder, log_name)
+        check_contents(folder, log_name, config.get("resume"), command.fills_folder)
 
-    return check
+    with opened(asked_folder(config, key), log_name, check) as folder:
+        _hand_over(command, with_folder(line, key, folder))
 
 
 def _hand_over(command: Command, line: CommandLine) -> None:
-    """Let Hydra start the command."""
-    logging.raiseExceptions = False  # a log on a full disk costs its lines, not the run
-    more = [] if line.is_about_hydra else search_path(line.config_dirs)
-    sys.argv[1:] = [*line.other_flags, *line.overrides, *more]
-    _run(command.task, command.config_dir, Path(command.options).name, command.schema)
+    run_under_hydra(line, command.task, command.schema, command.config_dir, command.config_name)
 
 
 def _check_current_folder() -> None:
@@ -224,52 +242,6 @@ def _check_current_folder() -> None:
         Path.cwd()
     except FileNotFoundError as error:
         raise ConfigError("the current folder has been removed: change to another (cd), and type it again") from error
-
-
-def _check_output(line: CommandLine) -> None:
-    for override in line.overrides:
-        key, _, value = override.partition("=")
-        if key == "output":
-            check_name(key, value.strip("'\""))
-
-
-def _run(task: Callable[[T, Invocation], Any], config_dir: Path, name: str, schema: type[T]) -> None:
-    failures: list[SpriteLoraError] = []
-
-    def job(raw: DictConfig) -> Any:
-        settings = HydraConfig.get()
-        is_sweep = settings.mode == RunMode.MULTIRUN
-        if is_sweep and settings.runtime.choices["hydra/launcher"] == "joblib":
-            hold_gpu()
-        run_dir = Path(settings.runtime.output_dir)
-        sweep, storage = (Path(settings.sweep.dir).name, settings.sweeper.get("storage")) if is_sweep else (None, None)
-        call = Invocation(run_dir, tuple(settings.overrides.task), sweep, storage)
-        prepare_libraries()
-        if is_sweep and schema is TrainConfig:
-            of_hydra = run_dir / (settings.output_subdir or ".hydra")
-            return run_job(
-                lambda r, c: task(load(r, schema), c), raw, call, settings.job.num, _explained(schema), of_hydra
-            )
-        try:
-            with claimed(run_dir) if is_sweep else nullcontext(), told_of_names():
-                try:
-                    return task(load(raw, schema), call)
-                finally:
-                    if is_sweep:
-                        remove_if_unused(run_dir, f"{settings.job.name}.log")
-        except SpriteLoraError as error:
-            if is_sweep:
-                logging.getLogger(__name__).error("error: %s", error)
-                raise
-            failures.append(error)  # raised outside Hydra, which would print a line of its own first
-
-    hydra.main(config_path=str(config_dir), config_name=name, **HYDRA_VERSION)(job)()
-    if failures:
-        raise failures[0]
-
-
-def _explained(schema: type[Any]) -> Callable[[Exception], str]:
-    return lambda error: explain(error, schema)
 
 
 def _groups(config_dir: Path, line: CommandLine) -> dict[str, list[str]]:

@@ -14,6 +14,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf, flag_override
 
 from spritelora.config.free_text import quote
+from spritelora.config.overrides import Overrides
 from spritelora.config.places import expand_home
 from spritelora.config.values import empty_problem
 from spritelora.door.job_logging import JOB_LOGGING
@@ -41,7 +42,7 @@ ConfigStore.instance().store(group="hydra/job_logging", name="plain", node=JOB_L
 
 
 def compose_config(
-    config_dir: Path, name: str, overrides: list[str], more_dirs: Sequence[Path] = (), with_hydra: bool = False
+    config_dir: Path, name: str, overrides: Sequence[str], more_dirs: Sequence[Path] = (), with_hydra: bool = False
 ) -> DictConfig:
     """The configuration that overrides give, with options from `more_dirs` too; Hydra's state is left as it was.
 
@@ -50,10 +51,9 @@ def compose_config(
     with hydra.initialize_config_dir(str(config_dir), **HYDRA_VERSION):
         try:
             if not more_dirs:
-                return hydra.compose(name, overrides, return_hydra_config=with_hydra)
+                return hydra.compose(name, [*overrides], return_hydra_config=with_hydra)
             whole = hydra.compose(name, [*overrides, *search_path(more_dirs)], return_hydra_config=True)
-            typed = [o for o in overrides if o.lstrip("+~").startswith("hydra")]
-            others = [o for o in typed if not o.startswith(("hydra/launcher=", "hydra/sweeper="))]
+            others = [o for o in Overrides(overrides).without("hydra/launcher", "hydra/sweeper") if o.is_hydras]
             plain = hydra.compose(name, [*others, *choices_of(whole)], return_hydra_config=True)
         finally:
             GlobalHydra.instance().clear()

@@ -15,9 +15,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from spritelora.config.command_line import CommandLine
-from spritelora.config.free_text import quote
 from spritelora.config.places import expand_home
 from spritelora.errors import ConfigError, TrainingError
+from spritelora.files import is_same
 from spritelora.locks import LockedError, held
 from spritelora.runs.output import LOCK, is_occupied, is_unused
 
@@ -141,14 +141,24 @@ def asked_folder(config: DictConfig, key: str) -> AskedFolder:
 
 def with_folder(line: CommandLine, key: str, folder: Path) -> CommandLine:
     """The command line that names a folder to Hydra."""
-    others = [o for o in line.overrides if not o.startswith(f"{key}=")]
-    return CommandLine(line.flags, [*others, f"{key}={quote(str(folder))}"])
+    return line.with_overrides(line.overrides.with_text(key, str(folder)))
 
 
 def check_unoccupied(folder: Path, log_name: str) -> None:
     """Raise ConfigError where a folder holds anything: nothing is overwritten."""
     if is_occupied(folder, log_name):
         raise ConfigError(f"{folder} is not an empty folder, and nothing is overwritten: choose another with output=")
+
+
+def check_contents(folder: Path, log_name: str, resumed: str | None, must_be_empty: bool) -> None:
+    """Raise ConfigError for a folder with files in it, where it must be empty, but for a run that goes on in its own.
+
+    `resumed`: the run's folder.
+    """
+    if resumed and is_same(Path(resumed), folder):
+        check_links(folder)
+    elif must_be_empty:
+        check_unoccupied(folder, log_name)
 
 
 def check_links(folder: Path) -> None:

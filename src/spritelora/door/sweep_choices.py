@@ -21,13 +21,13 @@ def swept_by_files(line: CommandLine, config_dir: Path, name: str) -> list[str]:
     Raises ConfigError for launchers and sweepers that are not installed, for an interval that no sweeper can go
     over, and for a sweep without -m.
     """
-    if not line.is_multirun and not any(o.startswith("experiment=") for o in line.overrides):
+    if not line.is_multirun and line.overrides.text("experiment") is None:
         return []
-    check_extras(dict(o.lstrip("+").split("=", 1) for o in line.overrides if "=" in o))
+    check_extras({o.key: o.value for o in line.overrides if o.value is not None})
     whole = compose_config(config_dir, name, jobs_to_check(line, [])[0], line.config_dirs, with_hydra=True)
     check_extras(whole.hydra.runtime.choices)
     check_jobs_at_once(whole.hydra, str(OmegaConf.select(whole, "hardware.device")))
-    typed = [str(o.get_key_element()) for o in OverridesParser.create().parse_overrides(line.overrides)]
+    typed = [str(o.get_key_element()) for o in OverridesParser.create().parse_overrides([*line.overrides])]
     params = {key: value for key, value in (whole.hydra.sweeper.get("params") or {}).items() if key not in typed}
     if params and not line.is_multirun and not line.shows_only:
         raise ConfigError(f"this experiment is a sweep over {', '.join(params)}: add -m, or settle these")
@@ -47,7 +47,7 @@ def jobs_to_check(line: CommandLine, swept: Sequence[str]) -> list[list[str]]:
         for override in parsed:
             if override.is_sweep_override():
                 raise ConfigError(f"'{override.input_line}' holds several values: add -m to sweep over them")
-        return [line.overrides]
+        return [[*line.overrides]]
     choices = [_choices(o) for o in parsed]
     first = [c[0] for c in choices]
     others = [[*first[:i], option, *first[i + 1 :]] for i, c in enumerate(choices) for option in c[1:]]

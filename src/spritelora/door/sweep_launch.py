@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from spritelora.config.command_line import CommandLine
 from spritelora.config.invocation import Invocation
+from spritelora.config.overrides import Overrides
 from spritelora.config.train.schema import TrainConfig
 from spritelora.diffusion.bands import timestep_bands
 from spritelora.door.run_folder import (
@@ -82,7 +83,7 @@ def check_objective(config: TrainConfig) -> None:
 
 
 def settle_sweep(
-    line: CommandLine, typed: list[str], asked: AskedFolder, config: DictConfig
+    line: CommandLine, typed: Sequence[str], asked: AskedFolder, config: DictConfig
 ) -> tuple[CommandLine, Path]:
     """Make the sweep's folder, write its record there, and name the folder to Hydra.
 
@@ -103,7 +104,7 @@ def settle_sweep(
         else:
             check_unoccupied(folder, SETTLING)
             flags = [f"--config-dir={place.resolve()}" for place in line.config_dirs]
-            record = SweepRecord(flags, typed, list_jobs(line.overrides, config), objective, now())
+            record = SweepRecord(flags, [*typed], list_jobs(line.overrides, config), objective, now())
         write_sweep(folder, record)
     return with_folder(line, "hydra.sweep.dir", folder), folder
 
@@ -114,7 +115,7 @@ def _tell_going_on(folder: Path, num_over: int, jobs: Sequence[Sequence[str]] | 
     print(f"{folder} goes on: {num_over}{of_all} jobs are finished and are kept")  # noqa: T201
 
 
-def list_jobs(overrides: list[str], config: DictConfig) -> list[list[str]] | None:
+def list_jobs(overrides: Sequence[str], config: DictConfig) -> list[list[str]] | None:
     """The overrides of every job, hydra's own apart; None where the sweeper is not Hydra's plain one."""
     sweeper = config.hydra.sweeper
     if sweeper._target_ != BASIC_SWEEPER:
@@ -124,7 +125,7 @@ def list_jobs(overrides: list[str], config: DictConfig) -> list[list[str]] | Non
     params = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
     parsed = OverridesParser.create().parse_overrides([*params, *overrides])
     (jobs,) = BasicSweeper.split_arguments(parsed, None)
-    return [[o for o in job if not o.startswith(("hydra.", "hydra/"))] for job in jobs]
+    return [[o for o in Overrides(job) if not o.is_hydras] for job in jobs]
 
 
 def run_job(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from spritelora.config.overrides import typed_place
+from spritelora.config.overrides import Overrides
 from spritelora.config.plain import plain
 from spritelora.errors import ConfigError
 from spritelora.files import write_whole
@@ -56,7 +56,7 @@ def _note_name(log_name: str) -> str:
 
 def refuse_occupied(overrides: Sequence[str], is_multirun: bool) -> list[str]:  # noqa: ARG001
     """The overrides as they are. Raises ConfigError where `output` names what holds files: nothing is overwritten."""
-    output = typed_place(overrides, "output")
+    output = Overrides(overrides).path("output")
     if output is not None and is_occupied(output, LOG):
         raise ConfigError(f"output={output} is not an empty folder, and nothing is overwritten: choose another")
     return list(overrides)

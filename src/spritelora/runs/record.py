@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from spritelora.config.fields import declared_path, place_keys
+from spritelora.config.fields import is_place
 from spritelora.config.places import expand_known_home
 from spritelora.config.plain import flatten, from_plain, plain
 from spritelora.config.train.data_keys import Split
@@ -16,7 +16,6 @@ from spritelora.errors import ResumeError
 from spritelora.files import read_json
 from spritelora.runs.layout import RECORD, STATE_FOLDER, is_run
 
-PLACES = place_keys(TrainConfig)
 BEFORE_THE_KEY: Mapping[str, Any] = {
     "data.split": Split.sprite.value,
     "hardware.base": BaseFormat.full.value,
@@ -124,6 +123,15 @@ class RunRecord:
         return {**{key: values[key] for key in order}, "data": self.data.facts}
 
 
+def read_id(folder: Path) -> str | None:
+    """The id of the run that the record in a folder is of; None where it tells none, as those of the first versions."""
+    try:
+        content: Any = read_json(folder / RECORD)
+        return content["id"] if isinstance(content["id"], str) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def from_json(content: object) -> RunRecord:
     """The record in a file's content, with what older ones lack filled in.
 
@@ -170,7 +178,7 @@ def _find_homes(settings: dict[str, Any], prefix: str = "") -> None:
     for key, value in settings.items():
         if isinstance(value, dict):
             _find_homes(cast(dict[str, Any], value), f"{prefix}{key}.")
-        elif isinstance(value, str) and declared_path(prefix + key, PLACES) in PLACES:
+        elif isinstance(value, str) and is_place(TrainConfig, prefix + key):
             settings[key] = expand_known_home(value)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from spritelora.config.command_line import NUMBERS_OF_GROUPS
-from spritelora.config.overrides import override_key, typed_place
+from spritelora.config.overrides import Overrides
 from spritelora.config.recorded import refused_settings
 from spritelora.errors import ConfigError, ResumeError
 from spritelora.runs.layout import LOG, RECORD, is_run
@@ -17,20 +17,20 @@ def replay_overrides(overrides: Sequence[str], is_multirun: bool) -> list[str]:
 
     Raises ConfigError for an `output` that holds files, ResumeError for a `resume` that is no run.
     """
-    typed = {override_key(o): o for o in overrides}
-    output, source = (typed_place(overrides, key) for key in ("output", "resume"))
+    asked = Overrides(overrides)
+    typed, output, source = asked.by_key, asked.path("output"), asked.path("resume")
     if source is None:
         if output is not None and is_occupied(output, LOG):
             raise ConfigError(f"output={output} is not an empty folder: choose another, or go on with resume={output}")
         return list(overrides)
-    recorded = {override_key(o): o for o in RunRecord.read(source).overrides}
+    recorded = Overrides(RunRecord.read(source).overrides).by_key
     if refused := refused_settings(o for key, o in recorded.items() if key not in ("output", "resume", *typed)):
         raise ResumeError(
             f"resume={source}: {RECORD} records {', '.join(refused)}, which is no setting of a training as plain text, "
             f'and nothing else is taken from a file; remove it from "overrides" there'
         )
     recorded = {k: o for k, o in recorded.items() if not _is_replaced(k, typed)}
-    settled = list({**recorded, **typed}.values())
+    settled: list[str] = [*{**recorded, **typed}.values()]
     if not is_run(source):
         return settled
     if is_multirun:

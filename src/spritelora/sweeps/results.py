@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from spritelora.config.invocation import without_folders
-from spritelora.config.overrides import override_key
+from spritelora.config.overrides import Overrides
 from spritelora.evaluation.comparison import Cell, Row, columns, format_cell, sort_rows, title_of, to_csv
 from spritelora.evaluation.registry import COLOUR_DISTANCE, METRICS
 from spritelora.files import without_nan, write_whole
@@ -79,7 +79,7 @@ def read_rows(folder: Path, jobs: Mapping[int, JobRecord | None]) -> list[Row]:
 
 def differing(overrides: Mapping[int, Sequence[str]]) -> dict[int, dict[str, Cell]]:
     """For each job the overrides that others do not share, by key."""
-    values = {n: {override_key(o): _plain(o) for o in job} for n, job in overrides.items()}
+    values = {n: {o.key: o.text for o in Overrides(job)} for n, job in overrides.items()}
     keys = dict.fromkeys(key for job in values.values() for key in job)
     # a sweep that goes on in its folder leaves `output` out of the later jobs
     unlike = [key for key in keys if key != "output" and len({job.get(key) for job in values.values()}) > 1]
@@ -158,10 +158,6 @@ def _sheet(run_dir: Path) -> Pixels | None:
     with suppress(OSError), Image.open(run_dir / SAMPLES / SHEET) as image:
         return np.asarray(image.convert("RGB"))
     return None
-
-
-def _plain(override: str) -> str:
-    return override.partition("=")[2].strip("'\"")
 
 
 def _short(column: str, cell: Cell) -> str:

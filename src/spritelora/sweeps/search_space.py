@@ -8,6 +8,9 @@ import optuna
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from spritelora.config.fields import is_told
+from spritelora.config.overrides import Overrides
+from spritelora.config.train.schema import TrainConfig
 from spritelora.errors import ConfigError
 
 Space = dict[str, BaseDistribution]
@@ -86,6 +89,5 @@ def to_overrides(parameters: Mapping[str, Any]) -> list[str]:
 
 def describe_space(space: Space, shared: Iterable[str]) -> list[str]:
     """The search in words that are equal for equal searches; where it runs and what it logs is no part of it."""
-    free = ("hydra", "output", "resume", "data.cache", "hardware.", "hardware=", "logger", "sweep.")
-    kept = [o for o in shared if not o.lstrip("+~").startswith(free)]
+    kept = [o for o in Overrides(shared) if is_told(TrainConfig, o.key) and not o.key.startswith(("hydra", "hardware"))]
     return sorted([*(f"{key}: {distribution}" for key, distribution in space.items()), *kept])

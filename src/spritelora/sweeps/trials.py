@@ -9,6 +9,7 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from spritelora.config.overrides import Overrides
 from spritelora.locks import held
 from spritelora.program import typed
 from spritelora.sweeps.search_space import to_overrides
@@ -90,7 +91,7 @@ def _short(value: object) -> str:
 
 def command_of(shared: Sequence[str], trial: FrozenTrial) -> str:
     """The command that runs a trial's settings alone."""
-    kept = [o for o in shared if not o.lstrip("+~").startswith(("hydra", "output=", "sweep."))]
+    kept = [o for o in Overrides(shared).without("output") if not o.is_hydras and not o.key.startswith("sweep.")]
     return typed("train", *kept, *to_overrides(trial.params))
 
 

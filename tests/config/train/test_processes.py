@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from spritelora.config.command_line import CommandLine
+from spritelora.config.overrides import Overrides
 from spritelora.config.train.processes import Place, check_processes, find_place, is_follower, settle_processes
 from spritelora.errors import ConfigError
 from tests.composing import compose
@@ -97,7 +98,7 @@ def test_the_settings_take_the_processes_that_were_started(monkeypatch: pytest.M
 def refused(*overrides: str, flags: tuple[str, ...] = ()) -> str:
     settings = [o for o in overrides if not o.startswith("hydra/")]
     with pytest.raises(ConfigError) as error:
-        check_processes(compose(*settings), CommandLine(list(flags), list(overrides)))
+        check_processes(compose(*settings), CommandLine(list(flags), Overrides(overrides)))
     return str(error.value)
 
 
@@ -105,7 +106,7 @@ def test_a_sweep_of_runs_with_several_processes_needs_jobs_of_their_own() -> Non
     assert "a process that fails could not be ended without ending the whole" in refused(
         "hardware.devices=2", flags=("-m",)
     )
-    isolated = CommandLine(["-m"], ["hardware.devices=2", "hydra/launcher=joblib"])
+    isolated = CommandLine(["-m"], Overrides(["hardware.devices=2", "hydra/launcher=joblib"]))
     check_processes(compose("hardware.devices=2"), isolated)
     assert "no process of its own" not in refused("hardware.devices=2", "hydra/launcher=basic", flags=("-m",))
 

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 import torch
 
 from spritelora.commands.train.sample_metrics import TrainingColours, training_colours
+from spritelora.config.fields import Affects, affected
+from spritelora.config.plain import flatten, plain
 from spritelora.config.train.hardware_keys import BaseFormat
 from spritelora.config.train.schema import TrainConfig
 from spritelora.data.encode import Encoder
@@ -99,26 +101,27 @@ def _encoded_key(config: TrainConfig, sprites: TrainingSet) -> object:
         sprites.matte,
         [[(view.variant, view.captions) for view in viewed.views] for viewed in sprites.viewed],
         shown,
-        config.model.resolution,
     )
-    return of_set, config.sampler.prompts, config.sampler.negative_prompt, config.text_encoders.are_trained
+    return of_set, _settings(config, Affects.encodings)
+
+
+def _settings(config: TrainConfig, result: Affects) -> dict[str, Any]:
+    """The settings that change a result, by their keys."""
+    return {key: value for key, value in flatten(plain(config)) if affected(TrainConfig, key) is result}
 
 
 def results_of_base(
     frozen: Frozen, config: TrainConfig, sprites: TrainingSet, earlier: Mapping[str, str]
 ) -> tuple[Remember[dict[str, float]], Remember[Images]]:
-    """How validation losses and samples of the base are come by: they are the same for all jobs that differ in nothing
-    that is said here. `earlier`: hashes of adapter files that the run begins with, whose results they are then.
+    """Keepers of the base's validation losses and samples, which jobs share that differ in nothing that changes them.
+
+    `earlier`: hashes of adapter files that the run begins with, whose results they are then.
     """
-    trained_on = _encoded_key(config, sprites)
-    predicted = (config.model.prediction, config.model.zero_terminal_snr)
-    begun = (dict(earlier), config.adapter.over_strength)
-    shared = (trained_on, config.trainer.batch_size, *predicted, config.hardware.threads, begun)
-    sampler = config.sampler
-    drawn = (*shared, sampler.steps, sampler.guidance, sampler.seed)
+    shared = (_encoded_key(config, sprites), _settings(config, Affects.predictions), dict(earlier))
+    losses, samples = ((*shared, _settings(config, result)) for result in (Affects.losses, Affects.samples))
     return (
-        lambda measure: frozen.part("validation losses of the base", (*shared, config.validation), measure),
-        lambda draw: frozen.part("samples of the base", drawn, draw),
+        lambda measure: frozen.part("validation losses of the base", losses, measure),
+        lambda draw: frozen.part("samples of the base", samples, draw),
     )
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from spritelora.config.fields import declared_path, place_keys
-from spritelora.config.invocation import UNTOLD, Invocation
+from spritelora.config.fields import OnResume, free_keys, is_free, is_place, is_told
+from spritelora.config.invocation import Invocation
 from spritelora.config.plain import flatten
 from spritelora.config.train.hardware_keys import BaseFormat
 from spritelora.config.train.schema import TrainConfig, default_settings
@@ -28,36 +28,6 @@ from spritelora.training.hardware import Hardware
 
 log = logging.getLogger(__name__)
 
-FREE_ON_RESUME = (
-    "output",
-    "resume",
-    "data.path",
-    "data.sets.NAME.path",
-    "data.regularisation.path",
-    "data.cache",
-    "adapter.start",
-    "adapter.over",
-    "trainer.max_steps",
-    "trainer.save_every",
-    "trainer.sample_every",
-    "trainer.validate_every",
-    "trainer.log_every",
-    "trainer.keep_last",
-    "trainer.keep_best",
-    "trainer.patience",
-    "trainer.min_improvement",
-    "trainer.max_time",
-    "sampler",
-    "logger",
-    "sweep",
-    "hardware.threads",
-    "hardware.device",
-    "hardware.devices",
-    "hardware.num_nodes",
-    "hardware.join_timeout",
-    "hardware.gradient_checkpointing",
-)
-"""What may change when a run goes on; all else would make it another run."""
 BATCH = ("trainer.batch_size", "trainer.accumulate", "processes")
 
 
@@ -128,7 +98,7 @@ def check_resumable(source: Path, recorded: RunRecord, record: RunRecord) -> Non
             f"({', '.join(parts)}); name the base as it was"
         )
     if changed:
-        listed, free = "\n  ".join(changed), ", ".join(FREE_ON_RESUME)
+        listed, free = "\n  ".join(changed), ", ".join(free_keys(TrainConfig, OnResume.run))
         raise ResumeError(
             f"{source}: the settings differ from the run's, and it could not go on as it began\n  {listed}\n"
             f"leave these as they were, or start a new run without resume=; what may change is {free}"
@@ -161,14 +131,15 @@ def changed_settings(recorded: Mapping[str, Any], settings: Mapping[str, Any]) -
     return _batch_changes(before, now) + [
         f"{key}: {before.get(key)} -> {now.get(key)}"
         for key in sorted(before.keys() | now.keys())
-        if _is_other(key, before.get(key), now.get(key)) and not _is_free(key) and key not in BATCH
+        if _is_other(key, before.get(key), now.get(key))
+        and key not in BATCH
+        and not is_free(TrainConfig, key, OnResume.run)
     ]
 
 
 def _is_other(key: str, before: object, now: object) -> bool:
     """Whether a value is another one; of a folder or file, whether it lies elsewhere."""
-    places = place_keys(TrainConfig)
-    if declared_path(key, places) in places and isinstance(before, str) and isinstance(now, str):
+    if is_place(TrainConfig, key) and isinstance(before, str) and isinstance(now, str):
         return not is_same(Path(before).expanduser(), Path(now).expanduser())  # older records hold them as typed
     return before != now
 
@@ -209,9 +180,9 @@ def _batch(settings: Mapping[str, Any]) -> tuple[int, int, int]:
 
 def public_settings(record: RunRecord) -> dict[str, Any]:
     """The flat settings that may leave this machine: no folders but their last names."""
-    flat, places = {k: v for k, v in record.flat.items() if not k.startswith(UNTOLD)}, place_keys(TrainConfig)
+    flat = {k: v for k, v in record.flat.items() if is_told(TrainConfig, k)}
     for key in flat:
-        if declared_path(key, places) in places and flat[key] and Path(flat[key]).exists():
+        if is_place(TrainConfig, key) and flat[key] and Path(flat[key]).exists():
             flat[key] = Path(flat[key]).resolve().name
     return {
         **flat,
@@ -223,9 +194,3 @@ def public_settings(record: RunRecord) -> dict[str, Any]:
 def to_json(record: RunRecord) -> str:
     """The record as it is written."""
     return json.dumps(record.as_plain, indent=1) + "\n"
-
-
-def _is_free(key: str) -> bool:
-    return declared_path(key, FREE_ON_RESUME) in FREE_ON_RESUME or key.startswith(
-        tuple(f"{f}." for f in FREE_ON_RESUME)
-    )

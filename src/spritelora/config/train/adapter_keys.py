@@ -5,7 +5,7 @@ from enum import Enum
 
 from omegaconf import MISSING
 
-from spritelora.config.fields import key
+from spritelora.config.fields import Affects, OnResume, key
 
 
 class SaveDtype(Enum):
@@ -67,9 +67,16 @@ class AdapterConfig:
     )
     factor: int = key(-1, "lokr: into what a side of a weight is split; -1: near its root", at_least=-1)
     decompose_both: bool = key(False, "lokr: low rank for both parts of a weight")
-    start: str | None = key(None, "LoRA file to go on from, of the same kind, layers and ranks", is_place=True)
-    over: str | None = key(None, "LoRA file to train over: in the base here, and not in the new file", is_place=True)
-    over_strength: float = key(1.0, "strength of the file that is trained over")
+    start: str | None = key(
+        None, "LoRA file to go on from, of the same kind, layers and ranks", is_place=True, on_resume=OnResume.run
+    )
+    over: str | None = key(
+        None,
+        "LoRA file to train over: in the base here, and not in the new file",
+        is_place=True,
+        on_resume=OnResume.run,
+    )
+    over_strength: float = key(1.0, "strength of the file that is trained over", affects=Affects.predictions)
     tucker: bool = key(False, "lokr, loha: a rank of their own for the kernels of convolutions")
 
 
@@ -77,7 +84,9 @@ class AdapterConfig:
 class TextEncodersConfig:
     """The layers of the text encoders that get an adapter beside the UNet's."""
 
-    modules: list[str] = key([], "endings of layer names in both encoders, for example q_proj or fc1; []: frozen")
+    modules: list[str] = key(
+        [], "endings of layer names in both encoders, for example q_proj or fc1; []: frozen", affects=Affects.encodings
+    )
     lr: float | None = key(None, "their own learning rate; unset: half of optim.lr", above=0)
     rank: int | None = key(None, "rank of each of their layers; unset: lora.rank", at_least=1)
     alpha: float | None = key(None, "their alpha; unset: what gives them the alpha/rank of lora", above=0)

@@ -5,7 +5,7 @@ from enum import Enum
 
 from omegaconf import MISSING
 
-from spritelora.config.fields import key, section
+from spritelora.config.fields import OnResume, key, section
 
 
 class Split(Enum):
@@ -33,7 +33,12 @@ class AugmentConfig:
 class SetConfig:
     """One of several data sets."""
 
-    path: str = key(MISSING, "folder of one of several data sets, NAME being yours, as data.path", is_place=True)
+    path: str = key(
+        MISSING,
+        "folder of one of several data sets, NAME being yours, as data.path",
+        is_place=True,
+        on_resume=OnResume.run,
+    )
     repeats: int = key(
         1, "how often a pass shows each of its sprites, times its kohya folder's number", at_least=1, at_most=1000
     )
@@ -45,7 +50,10 @@ class RegularisationConfig:
     """Images of what the base draws already and is to keep: prior preservation."""
 
     path: str | None = key(
-        None, "folder of captioned images of what the base should go on to draw; unset: none", is_place=True
+        None,
+        "folder of captioned images of what the base should go on to draw; unset: none",
+        is_place=True,
+        on_resume=OnResume.run,
     )
     weight: float = key(1.0, "factor of their loss, beside 1 of a sprite", above=0)
     every: int = key(1, "sprites after which one of them is shown; 1: as many of them as sprites", at_least=1)
@@ -55,7 +63,12 @@ class RegularisationConfig:
 class DataConfig:
     """The captioned sprites."""
 
-    path: str | None = key(None, "folder of sprites with same-stem .txt captions; unset: the demo set", is_place=True)
+    path: str | None = key(
+        None,
+        "folder of sprites with same-stem .txt captions; unset: the demo set",
+        is_place=True,
+        on_resume=OnResume.run,
+    )
     sets: dict[str, SetConfig] = key({}, "several data sets by name, in place of data.path")
     regularisation: RegularisationConfig = section(RegularisationConfig)
     limit: int | None = key(None, "train on a seeded choice of this many sprites", at_least=1)
@@ -69,7 +82,13 @@ class DataConfig:
     matte: str = key(
         "auto", "colour under transparent pixels, #rrggbb; auto: as prepared, else one that no sprite has", text=True
     )
-    cache: str = key("~/.cache/spritelora", "folder of the latents and text embeddings computed once", is_place=True)
+    cache: str = key(
+        "~/.cache/spritelora",
+        "folder of the latents and text embeddings computed once",
+        is_place=True,
+        on_resume=OnResume.sweep,
+        is_told=False,
+    )
 
     @property
     def share_of_sprites(self) -> float:

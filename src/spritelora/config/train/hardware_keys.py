@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from spritelora.config.fields import key
+from spritelora.config.fields import Affects, OnResume, key
 
 NO_MPS = (
     "a Mac's GPU is not supported: PyTorch gives it no 64-bit numbers, which the noise schedule is computed in, and a "
@@ -52,7 +52,7 @@ class BaseFormat(Enum):
 class HardwareConfig:
     """Device, precision and memory savings."""
 
-    device: Device = key(Device.auto, "where to train")
+    device: Device = key(Device.auto, "where to train", on_resume=OnResume.sweep)
     precision: Precision = key(Precision.auto, "arithmetic of the training step")
     base: BaseFormat = key(BaseFormat.auto, "number format of the frozen base: auto, full, half, int8, nf4")
     gradient_checkpointing: bool | float | None = key(
@@ -61,13 +61,27 @@ class HardwareConfig:
         "0.4; unset: as many as memory asks for",
         at_least=0,
         at_most=1,
+        on_resume=OnResume.run,
     )
     compile: bool = key(
         False, "torch.compile of the UNet's transformer blocks: minutes before the first step, quicker steps after it"
     )
-    threads: int | None = key(None, "CPU threads of a process; unset: torch's own choice, shared out", at_least=1)
-    devices: int = key(1, "processes on each machine, each with a GPU or a share of the CPU", at_least=1)
-    join_timeout: str = key(
-        "10m", "how long the processes of a run wait for one that does not come, such as 10m or 1h", is_duration=True
+    threads: int | None = key(
+        None,
+        "CPU threads of a process; unset: torch's own choice, shared out",
+        at_least=1,
+        on_resume=OnResume.sweep,
+        affects=Affects.predictions,
     )
-    num_nodes: int = key(1, "machines; torchrun and Slurm set this and devices by themselves", at_least=1)
+    devices: int = key(
+        1, "processes on each machine, each with a GPU or a share of the CPU", at_least=1, on_resume=OnResume.run
+    )
+    join_timeout: str = key(
+        "10m",
+        "how long the processes of a run wait for one that does not come, such as 10m or 1h",
+        is_duration=True,
+        on_resume=OnResume.run,
+    )
+    num_nodes: int = key(
+        1, "machines; torchrun and Slurm set this and devices by themselves", at_least=1, on_resume=OnResume.run
+    )

@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from spritelora.config.fields import key
+from spritelora.config.fields import Affects, OnResume, key
 
 OPTIMIZERS = (
     "torch.optim.",
@@ -37,24 +37,40 @@ class OptimConfig:
 class TrainerConfig:
     """The training loop; steps are optimizer steps."""
 
-    max_steps: int = key(MISSING, "optimizer steps of the whole run", at_least=1)
-    batch_size: int = key(MISSING, "sprites in one forward pass of one process", at_least=1)
+    max_steps: int = key(MISSING, "optimizer steps of the whole run", at_least=1, on_resume=OnResume.run)
+    batch_size: int = key(
+        MISSING, "sprites in one forward pass of one process", at_least=1, affects=Affects.predictions
+    )
     accumulate: int = key(1, "forward passes added up for one optimizer step", at_least=1)
     clip_norm: float = key(1.0, "largest gradient norm; 0: no clipping", at_least=0)
-    save_every: int = key(MISSING, "steps between checkpoints; 0: only the final one", at_least=0)
-    sample_every: int = key(MISSING, "steps between sample images; 0: none", at_least=0)
-    validate_every: int = key(MISSING, "steps between validation losses; 0: only first and last", at_least=0)
-    log_every: int = key(MISSING, "steps between logged losses", at_least=1)
-    keep_last: int = key(0, "checkpoints of save_every that are kept, the newest ones; 0: all", at_least=0)
-    keep_best: bool = key(False, "keep the checkpoint of the lowest validation loss too, as checkpoint_best")
+    save_every: int = key(
+        MISSING, "steps between checkpoints; 0: only the final one", at_least=0, on_resume=OnResume.sweep
+    )
+    sample_every: int = key(MISSING, "steps between sample images; 0: none", at_least=0, on_resume=OnResume.run)
+    validate_every: int = key(
+        MISSING, "steps between validation losses; 0: only first and last", at_least=0, on_resume=OnResume.run
+    )
+    log_every: int = key(MISSING, "steps between logged losses", at_least=1, on_resume=OnResume.sweep)
+    keep_last: int = key(
+        0, "checkpoints of save_every that are kept, the newest ones; 0: all", at_least=0, on_resume=OnResume.run
+    )
+    keep_best: bool = key(
+        False, "keep the checkpoint of the lowest validation loss too, as checkpoint_best", on_resume=OnResume.run
+    )
     patience: int = key(
         0,
         "validations without improvement after which the run ends; checkpoint_final is then the best one; 0: never",
         at_least=0,
+        on_resume=OnResume.run,
     )
-    min_improvement: float = key(0.0, "how much lower a validation loss must be to count as improved", at_least=0)
+    min_improvement: float = key(
+        0.0, "how much lower a validation loss must be to count as improved", at_least=0, on_resume=OnResume.run
+    )
     max_time: str | None = key(
-        None, "time after which a run saves and stops, to be resumed, such as 2h30m, 45m or 90s", is_duration=True
+        None,
+        "time after which a run saves and stops, to be resumed, such as 2h30m, 45m or 90s",
+        is_duration=True,
+        on_resume=OnResume.run,
     )
     ema: float = key(
         0.0,

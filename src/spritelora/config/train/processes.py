@@ -118,8 +118,7 @@ def _check_started(devices: int, num_nodes: int, place: Place) -> None:
 
 
 def _is_isolated(line: CommandLine) -> bool:
-    launchers = [o.partition("=")[2] for o in line.overrides if o.partition("=")[0] == "hydra/launcher"]
-    return bool(launchers) and launchers[-1] != "basic"
+    return line.overrides.text("hydra/launcher") not in (None, "basic")
 
 
 def _check_variables(environment: Mapping[str, str], variables: Mapping[str, int | None]) -> None:

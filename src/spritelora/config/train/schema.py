@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from spritelora.config.fields import key, section
+from spritelora.config.fields import Affects, OnResume, key, section
 from spritelora.config.plain import flatten, plain
 from spritelora.config.train.adapter_keys import (
     AdapterConfig,
@@ -42,9 +42,15 @@ class ModelConfig:
         None, "file or folder of another VAE, such as the fp16-fix; unset: the model's", is_place=True
     )
     tokenizer: str | None = key(None, "folder of CLIP's tokenizer, for single files; unset: looked for", is_place=True)
-    resolution: int = key(MISSING, "side of the square training images in pixels", at_least=32, multiple_of=32)
-    prediction: Prediction = key(Prediction.auto, "what the UNet predicts; auto: as the model's scheduler says")
-    zero_terminal_snr: bool | None = key(None, "last timestep is noise alone; unset: as the model's scheduler says")
+    resolution: int = key(
+        MISSING, "side of the square training images in pixels", at_least=32, multiple_of=32, affects=Affects.encodings
+    )
+    prediction: Prediction = key(
+        Prediction.auto, "what the UNet predicts; auto: as the model's scheduler says", affects=Affects.predictions
+    )
+    zero_terminal_snr: bool | None = key(
+        None, "last timestep is noise alone; unset: as the model's scheduler says", affects=Affects.predictions
+    )
     adam_lr: float = key(MISSING, "learning rate that suits this base with Adam at alpha/rank 1", above=0)
 
 
@@ -65,11 +71,15 @@ class ObjectiveConfig:
 class SamplerConfig:
     """The sample images."""
 
-    steps: int = key(MISSING, "denoising steps", at_least=1, at_most=1000)
-    guidance: float = key(MISSING, "classifier-free guidance; 1: none", at_least=1)
-    prompts: list[str] = key(MISSING, "prompts, the same at every step", text=True, at_least=1)
-    negative_prompt: str = key("", "what guidance moves away from", text=True, if_empty="nothing")
-    seed: int = key(0, "seed of the start noise", at_least=0)
+    steps: int = key(MISSING, "denoising steps", at_least=1, at_most=1000, affects=Affects.samples)
+    guidance: float = key(MISSING, "classifier-free guidance; 1: none", at_least=1, affects=Affects.samples)
+    prompts: list[str] = key(
+        MISSING, "prompts, the same at every step", text=True, at_least=1, affects=Affects.encodings
+    )
+    negative_prompt: str = key(
+        "", "what guidance moves away from", text=True, if_empty="nothing", affects=Affects.encodings
+    )
+    seed: int = key(0, "seed of the start noise", at_least=0, affects=Affects.samples)
 
 
 @dataclass
@@ -77,7 +87,7 @@ class SweepConfig:
     """What concerns a job of a sweep (`-m`) as a part of it."""
 
     objective: str = key("validation_loss", "what sweepers minimise: a column of the results")
-    stop_on_failure: bool = key(False, "leave out the jobs after one that failed")
+    stop_on_failure: bool = key(False, "leave out the jobs after one that failed", on_resume=OnResume.sweep)
 
 
 @dataclass
@@ -85,11 +95,15 @@ class TrainConfig:
     """Settings of one training run."""
 
     seed: int = key(0, "seed of adapter, data order and noise", at_least=0)
-    output: str | None = key(None, "run directory; unset: outputs/train/<date>_<time>", is_place=True)
+    output: str | None = key(
+        None, "run directory; unset: outputs/train/<date>_<time>", is_place=True, on_resume=OnResume.run, is_told=False
+    )
     resume: str | None = key(
         None,
         "run directory to continue, checkpoint to start a new run from, or auto: the newest run of these settings",
         is_place=True,
+        on_resume=OnResume.run,
+        is_told=False,
     )
     model: ModelConfig = section(ModelConfig)
     data: DataConfig = section(DataConfig)
@@ -104,11 +118,17 @@ class TrainConfig:
     loss: Any = key(MISSING, "error of a prediction", targets=("spritelora.diffusion.losses.",))
     timesteps: Any = key(MISSING, "how timesteps are drawn", targets=("spritelora.diffusion.timesteps.",))
     trainer: TrainerConfig = section(TrainerConfig)
-    validation: ValidationConfig = section(ValidationConfig)
+    validation: ValidationConfig = section(ValidationConfig, affects=Affects.losses)
     hardware: HardwareConfig = section(HardwareConfig)
-    sampler: SamplerConfig = section(SamplerConfig)
-    logger: Any = key(MISSING, "where metrics and samples go", targets=("spritelora.training.loggers.",))
-    sweep: SweepConfig = section(SweepConfig)
+    sampler: SamplerConfig = section(SamplerConfig, on_resume=OnResume.run)
+    logger: Any = key(
+        MISSING,
+        "where metrics and samples go",
+        targets=("spritelora.training.loggers.",),
+        on_resume=OnResume.sweep,
+        is_told=False,
+    )
+    sweep: SweepConfig = section(SweepConfig, on_resume=OnResume.run, is_told=False)
 
     @property
     def file_alpha(self) -> float:

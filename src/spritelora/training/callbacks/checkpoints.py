@@ -16,6 +16,7 @@ from spritelora.data.team import Team
 from spritelora.errors import ResumeError, TrainingError, WeightsError
 from spritelora.files import is_same, read_json, sync, write_whole
 from spritelora.runs.layout import BEST, CHECKPOINT_PATTERN, FINAL, LORA_FILE, RECORD, STATE_FOLDER
+from spritelora.runs.record import read_id
 from spritelora.training.callbacks.progress import StepCallback, StepMeter
 from spritelora.training.logs.run_log import RunLog
 from spritelora.training.module import LoraModule
@@ -187,18 +188,9 @@ def step_name(step: int) -> str:
     return f"checkpoint_step_{step}"
 
 
-def run_identity(folder: Path) -> str | None:
-    """The id of the run that a folder's record is of; None where it tells none, as those of the first versions."""
-    try:
-        record: Any = read_json(folder / RECORD)
-        return record["id"] if isinstance(record["id"], str) else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
 def check_own(folder: Path) -> None:
     """Raise ResumeError for a checkpoint in a run's folder whose own record is another run's: it was put there."""
-    own, its = run_identity(folder.parent), run_identity(folder / STATE_FOLDER)
+    own, its = read_id(folder.parent), read_id(folder / STATE_FOLDER)
     if own is not None and its is not None and own != its:
         raise ResumeError(
             f"{folder}: a checkpoint of another run (id {its}, and this run is {own}); move it away, or start a new "
