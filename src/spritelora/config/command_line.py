@@ -1,4 +1,4 @@
-"""What a user types, made ready for Hydra: flags first, entries begun, habits answered."""
+"""A user's command line, made ready for Hydra: flags first, entries begun, habits answered."""
 
 import difflib
 import re

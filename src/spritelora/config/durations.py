@@ -16,7 +16,7 @@ def parse_duration(text: str) -> int | None:
 
 
 def duration_problem(path: str, text: str) -> str | None:
-    """What is wrong with a length of time, or None."""
+    """A message about a wrong length of time, or None."""
     if parse_duration(text) is not None:
         return None
     return f"{path} must be a length of time above zero with its units, such as 2h30m, 45m or 90s, got '{text}'"

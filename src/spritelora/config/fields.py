@@ -1,4 +1,4 @@
-"""How a configuration key is declared: default, meaning, limits, and the facts that other modules ask for."""
+"""The declaration of a configuration key: default, meaning, limits, and the facts that other modules ask for."""
 
 import dataclasses
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -16,7 +16,7 @@ ENTRY = "NAME"
 
 
 class OnResume(Enum):
-    """What may go on with another value of a key than it began with."""
+    """Runs and sweeps that may go on with another value of a key than they began with."""
 
     nothing = 0
     run = 1
@@ -171,7 +171,7 @@ def _declared(schema: type[Any]) -> dict[str, "dataclasses.Field[Any]"]:
 
 
 def _fact(schema: type[Any], path: str, name: str) -> Any:
-    """What a key's field says, or that of the section or mapping that holds it; None where none says anything."""
+    """A fact of a key's field, or of the section or mapping that holds it; None where none has it."""
     fields = _declared(schema)
     while path:
         field = fields.get(declared_path(path, fields))
@@ -192,7 +192,7 @@ def open_keys(schema: type[Any]) -> list[str]:
 
 
 def limit_problem(path: str, limits: Mapping[str, Any], value: Any) -> str | None:
-    """What is wrong with a number outside its limits, a word not among its choices, a list too short, or None."""
+    """A message about a number outside its limits, a word not among its choices, a list too short, or None."""
     if choices := limits.get("choices"):
         return None if value in choices else f"{path} must be one of {', '.join(choices)}, got '{value}'"
     if limits.get("is_duration") and value is not None:

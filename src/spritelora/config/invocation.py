@@ -1,4 +1,4 @@
-"""What a task is told about its call, besides its settings."""
+"""The facts of a call that a task is told besides its settings."""
 
 import re
 from collections.abc import Callable

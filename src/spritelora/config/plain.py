@@ -105,7 +105,7 @@ def _of_union(kind: Any, value: object, path: str, problems: list[str]) -> Any:
 
 
 def _scalar_problem(kind: Any, value: object) -> str | None:
-    """What a value should have been; None where it is that."""
+    """The kind that a value should have been; None where it is that."""
     if isinstance(value, bool):
         return None if kind is bool else NAMES.get(kind, "a section")
     if kind is float:

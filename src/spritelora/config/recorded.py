@@ -1,4 +1,4 @@
-"""What a record may bring back: settings of the schema as plain texts, never code, places or values of this machine.
+"""The settings that a record may bring back: plain texts of the schema, never code, folders or values of this machine.
 
 Runs and sweeps are passed around, so their records are strangers' files.
 """
@@ -29,7 +29,7 @@ SETTING = ("", "+", "++")
 """Signs of overrides that give a value; `~` takes one away."""
 KEY = re.compile(r"[A-Za-z_][^\s=@:]*")
 PLAIN_TEXT = re.compile(r"[\w .,:@%+=/\[\]-]*")
-"""What a setting of a launcher may be: one line without a sign that means something to a shell."""
+"""A setting of a launcher: one line without a sign that means something to a shell."""
 LONGEST = 20_000
 MOST_SHOWN = 120
 

@@ -61,7 +61,7 @@ def schema_paths(schema: type[Any]) -> dict[str, Any]:
 
 
 def suggest(path: str, known: Mapping[str, Any] | list[str]) -> str:
-    """What the user may have meant by the unknown key `path`, as the end of a sentence."""
+    """A known key that the user may have meant by the unknown key `path`, as the end of a sentence."""
     parent, _, leaf = path.rpartition(".")
     beside = {k: f"{parent}.{k.rpartition('.')[2]}" for k in known}
     paths = [typed if declared_path(typed, known) == k else k for k, typed in beside.items()]

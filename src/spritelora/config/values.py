@@ -65,7 +65,7 @@ def check_typed(overrides: Sequence[str], schema: type[Any]) -> None:
 
 
 def _too_many(path: str, value: str) -> list[str]:
-    """What is wrong with a list that Hydra would take minutes to part: its time grows with the square of the length."""
+    """Messages about lists that Hydra would take minutes to part: its time grows with the square of the length."""
     try:
         limits.TYPED_ENTRIES.check(value.count(",") if value.startswith("[") else 0, key=path)
     except ValueError as error:
@@ -81,13 +81,13 @@ def check_swept(overrides: Sequence[str]) -> None:
 
 
 def empty_problem(name: str, otherwise: str = "") -> str:
-    """What is said of an empty value. `otherwise`: what to do where none is meant."""
+    """The message for an empty value. `otherwise`: what to do where none is meant."""
     also = f", or {otherwise}" if otherwise else ""
     return f"{name} is empty, as when a shell variable is unset: give it a value{also}"
 
 
 def section_problem(path: str, value: Any, keys: Sequence[str], is_group: bool, where: str = "") -> str:
-    """What is said of a section that is given a value. `keys`: its own; none of one whose keys are the user's.
+    """The message for a section that is given a value. `keys`: its own; none of one whose keys are the user's.
 
     `where`: the file that does so, as the end of a name.
     """
@@ -151,7 +151,7 @@ def _otherwise(path: str, field: Field, kind: Any) -> str:
 
 
 def _gaps(path: str, value: str) -> list[str]:
-    """What is said of a value with an empty one among several."""
+    """Messages about a value with an empty one among several."""
     if GAP.search(re.sub(QUOTED, "_", value)) is None:
         return []
     return [empty_problem(f"{path}: one of the values in '{value}'", "leave out its comma")]

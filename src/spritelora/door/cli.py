@@ -174,7 +174,7 @@ def _start(command: Command) -> None:
 
 
 def _read_line(command: Command, follows: bool) -> CommandLine:
-    """What was typed, each text looked at by itself. `follows`: another process of the run settles its folder."""
+    """The command line, each text looked at by itself. `follows`: another process of the run settles its folder."""
     line = split(sys.argv[1:], list(schema_paths(command.schema)), list_groups(command.config_dir))
     check_typed(line.overrides, command.schema)
     line = line.with_overrides(line.overrides.without("output")) if follows else line

@@ -19,7 +19,7 @@ from spritelora.runs.sweep_record import SWEEP, SweepRecord, is_sweep, read_swee
 FREE_OF_HYDRA = ("hydra/launcher", "hydra.launcher", "hydra.sweeper.n_trials", "hydra.sweeper.n_jobs")
 """Keys of Hydra's own that may change when a sweep goes on, beside those whose fields say so."""
 PLACE = ("output", "hydra.sweep.dir", "hydra.output_subdir")
-"""What says where a sweep lies, and not what it is."""
+"""Settings that say where a sweep lies, and not what it is."""
 SUBFOLDER = "hydra.output_subdir"
 
 

@@ -1,4 +1,4 @@
-"""What a run wrote of its numbers: a line for each event, and a summary at its end."""
+"""The numbers that a run wrote: a line for each event, and a summary at its end."""
 
 import math
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What may lie in the folder that a command is to write into, when it starts."""
+"""Checks of the folder that a command is to write into, when it starts."""
 
 import json
 from collections.abc import Sequence

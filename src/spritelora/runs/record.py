@@ -22,13 +22,13 @@ BEFORE_THE_KEY: Mapping[str, Any] = {
     "loss": {"_target_": "spritelora.diffusion.losses.MeanSquared"},
     "timesteps": {"_target_": "spritelora.diffusion.timesteps.Uniform"},
 }
-"""What runs did before a key existed, where that is not the key's default."""
+"""The values of runs from before a key existed, where they are not the key's default."""
 RUN_ID = re.compile(r"[\w.-]{1,128}")
 
 
 @dataclass(frozen=True)
 class RunHardware:
-    """What a run was trained on. `base`: the format of the base model; `chosen`: why."""
+    """The hardware of a run. `base`: the format of the base model; `chosen`: why."""
 
     device: str
     name: str
@@ -66,7 +66,7 @@ class RunData:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What is known, as plain values."""
+        """The known facts, as plain values."""
         without = () if self.views else ("views", "as_stored")
         values = {key: value for key, value in plain(self).items() if key not in without}
         return {key: value for key, value in values.items() if value is not None or key == "factor"}
@@ -74,11 +74,9 @@ class RunData:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What a run tells of itself.
-
-    `id`: of the run, its W&B run's too. `sweep`: the name of the one that it is a job of. `overrides`: as Hydra read
-    them. `settings`: as composed. `earlier`: hashes of the adapter files that it began with. `threads`: of the CPU,
-    None where it did not say.
+    """The record of a run. `id`: of the run, its W&B run's too. `sweep`: the name of the one that it is a job of.
+    `overrides`: as Hydra read them. `settings`: as composed. `earlier`: hashes of the adapter files that it began with.
+    `threads`: of the CPU, None where it did not say.
     """
 
     name: str

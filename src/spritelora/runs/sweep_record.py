@@ -14,7 +14,7 @@ SWEEP, JOB = "sweep.json", "job.json"
 
 
 class JobStatus(StrEnum):
-    """How far a job is. `stopped`: by a signal, to go on. `left_out`: after the failure of another."""
+    """The state of a job. `stopped`: by a signal, to go on. `left_out`: after the failure of another."""
 
     running = "running"
     finished = "finished"
@@ -31,10 +31,8 @@ class JobStatus(StrEnum):
 
 @dataclass(frozen=True)
 class JobRecord:
-    """What a job tells of itself.
-
-    `started`: ISO time, UTC. `elapsed_s`: of all its lives, those apart that a kill ended. `first_step_s`: from the
-    start to the first training step. `objective`: what sweepers minimise.
+    """The record of a job. `started`: ISO time, UTC. `elapsed_s`: of all its lives, those apart that a kill ended.
+    `first_step_s`: from the start to the first training step. `objective`: what sweepers minimise.
     """
 
     number: int
@@ -49,10 +47,9 @@ class JobRecord:
 
 @dataclass(frozen=True)
 class SweepRecord:
-    """What a sweep was asked for.
-
-    `flags`, `overrides`: as typed. `jobs`: the overrides of each job, None where a sweeper chooses them as it goes.
-    `objective`: the column of the results that is minimised. `launched`: ISO time of the newest start, UTC.
+    """The record of a sweep. `flags`, `overrides`: as typed. `jobs`: the overrides of each job, None where a sweeper
+    chooses them as it goes. `objective`: the column of the results that is minimised. `launched`: ISO time of the
+    newest start, UTC.
     """
 
     flags: list[str]

@@ -1,4 +1,4 @@
-"""What a run computes on, settled from what was asked for and what is there."""
+"""The hardware of a run, settled from the settings and the machine."""
 
 import logging
 import os

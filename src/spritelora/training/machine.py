@@ -1,4 +1,4 @@
-"""What a training device is and how much memory it has; a GPU may share the machine's."""
+"""The training device and its memory; a GPU may share the machine's."""
 
 import re
 import sys
@@ -91,7 +91,7 @@ def process_peak_bytes() -> int:
 
 
 def process_memory_bytes() -> int:
-    """What this process holds in memory now."""
+    """The memory that this process holds now."""
     import psutil
 
     return psutil.Process().memory_info().rss

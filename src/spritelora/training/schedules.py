@@ -22,7 +22,7 @@ def warmup(step: int, warmup_steps: int) -> float:
 
 
 def progress(step: int, warmup_steps: int, max_steps: int) -> float:
-    """How far a step is between the end of the warm-up (0) and the end of the run (1)."""
+    """The place of a step between the end of the warm-up (0) and the end of the run (1)."""
     return min(1.0, max(0.0, (step - warmup_steps) / max(1, max_steps - warmup_steps)))
 
 

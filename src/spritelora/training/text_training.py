@@ -62,7 +62,7 @@ def adapt_text(config: TrainConfig, stack: TextStack) -> TextStack:
 
 
 def rate_factor(config: TrainConfig, name: str) -> float:
-    """What the rate of a parameter is of the set one, by its name in the module's state."""
+    """The learning rate of a parameter over the one set, by its name in the module's state."""
     is_of_text = name.startswith(tuple(TEXT_ENCODERS))
     return config.text_encoders.settled_lr(config.optim.lr) / config.optim.lr if is_of_text else 1.0
 
@@ -84,7 +84,7 @@ def announce_text(config: TrainConfig, module: LoraModule) -> None:
 
 
 def text_facts(config: TrainConfig) -> dict[str, object]:
-    """What a LoRA file's metadata tells of trained text encoders; nothing where they are frozen."""
+    """The entries of a LoRA file's metadata on trained text encoders; none where they are frozen."""
     text, lora = config.text_encoders, config.lora
     if not text.are_trained:
         return {}

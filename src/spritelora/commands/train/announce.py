@@ -1,4 +1,4 @@
-"""What a run says before its first step and after its last."""
+"""The messages of a run before its first step and after its last."""
 
 import logging
 from collections.abc import Sequence
@@ -104,7 +104,7 @@ def announce_plan(
 
 
 def passes_over_each(seen: float, repeats: Sequence[int]) -> str:
-    """How often each sprite is seen when `seen` are drawn: one number, or the least and the most by their repeats."""
+    """The times each sprite is seen when `seen` are drawn: one number, or the least and the most by their repeats."""
     least, most = (f"{seen * n / sum(repeats):.0f}" for n in (min(repeats), max(repeats)))
     return least if least == most else f"{least} to {most}"
 
@@ -123,7 +123,7 @@ def predicted_s(config: TrainConfig, cost: StepCost, num_validation: int, first_
 
 
 def _num_events(first_step: int, last_step: int, every: int) -> int:
-    """How often something is done that comes before the first step, every `every` steps (0: not) and at the end."""
+    """Counts events that come before the first step, every `every` steps (0: not) and at the end."""
     return len({first_step, last_step, *(range(first_step, last_step, every) if every else ())})
 
 

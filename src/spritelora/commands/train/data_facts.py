@@ -1,4 +1,4 @@
-"""What the metadata of a LoRA tells of several data sets and of regularisation, under kohya's names."""
+"""The metadata of a LoRA on several data sets and on regularisation, under kohya's names."""
 
 import json
 from pathlib import Path

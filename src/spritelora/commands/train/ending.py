@@ -1,4 +1,4 @@
-"""How a run ends: with its result, or before that at its time limit, at a signal, or for want of memory."""
+"""The end of a run: with its result, or before that at its time limit, at a signal, or for want of memory."""
 
 import logging
 import time

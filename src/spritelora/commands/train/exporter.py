@@ -47,7 +47,7 @@ NETWORKS = {AdapterKind.dora: "lycoris.kohya", AdapterKind.lokr: "lycoris.kohya"
 
 
 def adapter_facts(config: TrainConfig) -> dict[str, str]:
-    """What metadata says of an adapter besides rank and alpha, in LyCORIS's words where it has them, all text."""
+    """The metadata of an adapter besides rank and alpha, in LyCORIS's words where it has them, all text."""
     adapter, told = config.adapter, dict[str, object]()
     if adapter.kind is AdapterKind.rslora:
         told = {"rank_stabilized": True, "alpha_before_sqrt_rank": config.lora.settled_alpha}

@@ -25,7 +25,7 @@ Remember = Callable[[Callable[[], T]], T]
 
 
 class Frozen:
-    """What does not change in training, each part with the key of all that it depends on.
+    """The parts that do not change in training, each with the key of all that it depends on.
 
     Only what no job changes is kept: weights and results, never a module, so that an adapter, a hook or a mode of one
     job cannot reach the next.
@@ -76,7 +76,7 @@ KEPT = Frozen()
 
 
 def encode_kept(frozen: Frozen, config: TrainConfig, encoder: Encoder, sprites: TrainingSet) -> Encoded:
-    """What the encoders give, kept or new; their own memory is given back."""
+    """The encoded sprites and texts, kept or new; the encoders' memory is given back."""
 
     def encode() -> Encoded:
         frozen.let_go("unet")  # which is not in memory beside the encoders in a run alone either

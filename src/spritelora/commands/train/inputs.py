@@ -1,4 +1,4 @@
-"""What a run trains on, in the words of its first line: the base and the sprites, each with where it comes from."""
+"""The inputs of a run, in the words of its first line: the base and the sprites, each with where it comes from."""
 
 from pathlib import Path
 

@@ -225,7 +225,7 @@ def _start_others(config: TrainConfig, invocation: Invocation, place: Place) -> 
 
 
 def _tell(place: Place) -> Callable[[str], None]:
-    """How a process says a line: the log is the first one's alone."""
+    """A function that says a line: the log is the first process's alone."""
     return log.warning if place.rank == 0 else lambda line: print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 

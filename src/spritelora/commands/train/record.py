@@ -106,7 +106,7 @@ def check_resumable(source: Path, recorded: RunRecord, record: RunRecord) -> Non
 
 
 def changed_views(recorded: RunData, data: RunData) -> str | None:
-    """What differs in what manifests say of the images, from what records tell of their data; None where nothing does.
+    """A message about other manifests than the record's; None where nothing differs.
 
     Before manifests were read, and where there is none, files are shown as they lie in their folder.
     """
@@ -124,7 +124,7 @@ def changed_views(recorded: RunData, data: RunData) -> str | None:
 
 
 def changed_settings(recorded: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
-    """What differs between flat settings, of what may not change when a run goes on: keys with values."""
+    """The flat settings that differ and may not when a run goes on: keys with values."""
     before, now = ({**default_settings(), **s} for s in (recorded, settings))
     if now["hardware.base"] == BaseFormat.auto.value:  # left open, so a run that goes on keeps the format it has
         now["hardware.base"] = before["hardware.base"]
@@ -162,7 +162,7 @@ def warn_of_base(base: BaseModel, recorded: RunRecord | None, cache: Cache) -> N
 
 
 def _batch_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What to do where a step would take another number of sprites than before."""
+    """A message for a step that would take another number of sprites than before, with the remedy."""
     size, (_, accumulate, processes) = math.prod(_batch(before)), _batch(now)
     if size == math.prod(_batch(now)):
         return []

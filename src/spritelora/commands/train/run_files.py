@@ -1,4 +1,4 @@
-"""What a run writes to besides its checkpoints: its record, its numbers, its logger."""
+"""The outputs of a run besides its checkpoints: its record, its numbers, its logger."""
 
 from pathlib import Path
 from typing import Any

@@ -38,7 +38,7 @@ def train(config: TrainConfig, invocation: Invocation) -> float:
 
 
 def _way_on(run_dir: Path) -> str:
-    """How a run goes on, which one without a record can only by its own command."""
+    """The command with which a run goes on; one without a record goes on by its own."""
     return (
         f"then go on with {typed('train', f'resume={run_dir}')}" if is_run(run_dir) else "then type the command again"
     )

@@ -52,7 +52,7 @@ class DrawConfig:
 
 @dataclass
 class GenerateSampler(DrawConfig):
-    """How images are drawn, and how many at once."""
+    """The settings of drawing, and how many images at once."""
 
     batch_size: int = key(4, "images in one forward pass", at_least=1)
 

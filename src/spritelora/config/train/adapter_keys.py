@@ -34,7 +34,7 @@ class LoraConfig:
 
 
 class AdapterKind(Enum):
-    """How an adapter changes a layer: the kind, apart from its rank.
+    """The kind of change that an adapter makes to a layer, apart from its rank.
 
     `lora`: by up @ down times alpha/rank. `rslora`: the same times alpha/sqrt(rank). `dora`: as `lora`, with a norm of
     each output's weights that is trained apart. `lokr`: by a Kronecker product. `loha`: by a product of two, element by

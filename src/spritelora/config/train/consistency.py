@@ -1,4 +1,4 @@
-"""What is wrong with the settings of a training as a whole, found before torch is imported."""
+"""Checks of the settings of a training as a whole, before torch is imported."""
 
 from spritelora.config.command_line import CommandLine
 from spritelora.config.train.adapter_keys import AdapterKind

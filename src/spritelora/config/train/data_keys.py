@@ -9,7 +9,7 @@ from spritelora.config.fields import OnResume, key, section
 
 
 class Split(Enum):
-    """What the hold-out keeps together.
+    """The sprites that the hold-out keeps together.
 
     `group`: a character, sheet or folder, by the sprite's folder and its name without the number at its end; sets
     whose groups are too large for that are split by sprite. `sprite`: nothing.

@@ -22,7 +22,7 @@ from spritelora.config.train.loop_keys import OptimConfig, TrainerConfig, Valida
 
 
 class Prediction(Enum):
-    """What the UNet predicts; `auto` reads it from the model's scheduler."""
+    """The UNet's kind of prediction; `auto` reads it from the model's scheduler."""
 
     auto = "auto"
     epsilon = "epsilon"
@@ -56,7 +56,7 @@ class ModelConfig:
 
 @dataclass
 class ObjectiveConfig:
-    """What the training loss asks for."""
+    """The settings of the training loss."""
 
     noise_offset: float = key(0.0, "size of a per-channel constant added to the noise", at_least=0)
     adaptive_offset: float = key(0.0, "added to noise_offset for each unit of |mean| of a latent channel")
@@ -84,7 +84,7 @@ class SamplerConfig:
 
 @dataclass
 class SweepConfig:
-    """What concerns a job of a sweep (`-m`) as a part of it."""
+    """The settings of a job as a part of a sweep (`-m`)."""
 
     objective: str = key("validation_loss", "what sweepers minimise: a column of the results")
     stop_on_failure: bool = key(False, "leave out the jobs after one that failed", on_resume=OnResume.sweep)

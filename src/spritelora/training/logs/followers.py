@@ -1,4 +1,4 @@
-"""What the processes after the first have in place of files."""
+"""Stand-ins for files in the processes after the first."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -93,7 +93,7 @@ class RunLog:
 
 
 def final_metrics(lines: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """What a run comes down to: its best and last validation loss, the time of its steps, and its peak memory."""
+    """The figures of a whole run: its best and last validation loss, the time of its steps, and its peak memory."""
     losses = {line["step"]: line["validation_loss"] for line in lines if "validation_loss" in line}
     timed = [line for line in lines if "step_time_s" in line]
     steps = [line["step"] for line in timed]

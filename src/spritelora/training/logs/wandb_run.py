@@ -30,7 +30,7 @@ START_S, END_S = 20.0, 300.0
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """What a W&B run is called and belongs to. `folder`: gets the folder `wandb`; `settings`: with dotted keys.
+    """The name of a W&B run, and what it belongs to. `folder`: gets the folder `wandb`; `settings`: with dotted keys.
 
     `id`: None for a new one. `sweep`: the run's folder is one of a sweep's, which are uploaded together.
     """
@@ -116,7 +116,7 @@ def end_run(run: "Run", planned: PlannedRun) -> None:
 
 
 def sync_command(planned: PlannedRun) -> str:
-    """What uploads the offline run, or all those of its sweep."""
+    """The command that uploads the offline run, or all those of its sweep."""
     if planned.sweep:
         return f"wandb sync {shlex.quote(_shown(planned.folder.parent))}/*/wandb"
     return f"wandb sync {shlex.quote(_shown(planned.folder / 'wandb'))}"

@@ -1,4 +1,4 @@
-"""What memory a run needs, and which savings it takes where the settings leave them open."""
+"""The memory that a run needs, and the savings it takes where the settings leave them open."""
 
 import json
 import logging

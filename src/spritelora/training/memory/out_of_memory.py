@@ -1,4 +1,4 @@
-"""What to say where memory ran out: how much was asked for, how much was free, and which settings save how much."""
+"""The message where memory ran out: how much was asked for, how much was free, and which settings save how much."""
 
 import re
 from collections.abc import Sequence
@@ -9,11 +9,11 @@ from spritelora.training.machine import free_memory_gb, process_memory_bytes
 
 UNIT_GB = {"bytes": 1e-9, "KiB": 2**10 / 1e9, "MiB": 2**20 / 1e9, "GiB": 2**30 / 1e9}
 ASKED = re.compile(r"[Tt]ried to allocate ([\d.]+) (bytes|KiB|MiB|GiB)")
-"""How both of torch's allocators say what was asked for."""
+"""The words of both of torch's allocators for the memory asked for."""
 
 
 def asked_gb(error: BaseException) -> float | None:
-    """What torch's message says was asked for, None where it says nothing."""
+    """The memory that was asked for by torch's message, None where it says nothing."""
     match = ASKED.search(str(error))
     return float(match[1]) * UNIT_GB[match[2]] if match else None
 

@@ -21,14 +21,14 @@ from spritelora.sdxl.text import TextStack
 from spritelora.training.memory.tracing import Arithmetic, trace_inference, trace_step
 
 LOOP_BYTES = 90_000_000
-"""What training adds to a CPU's process that has loaded its libraries: measured, see docs/benchmarks.md."""
+"""Bytes that training adds to a CPU's process that has loaded its libraries: measured, see docs/benchmarks.md."""
 SHARE = 0.87
 """Of a device's memory that a run is planned into: predictions are right to 15 %."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is saved, and at which batch. `checkpointed`: the share of the UNet's blocks that are computed again."""
+    """The savings of a run, and its batch. `checkpointed`: the share of the UNet's blocks that are computed again."""
 
     base: BaseFormat
     checkpointed: float
@@ -258,7 +258,7 @@ def weight_bytes(model: nn.Module) -> int:
 def plans(
     base: BaseFormat, checkpointed: float | None, batch_size: int, is_cuda: bool, is_fp32: bool = False
 ) -> list[Plan]:
-    """What may be chosen where a setting is left open, the quickest and most exact first.
+    """The plans to choose from where a setting is left open, the quickest and most exact first.
 
     A quantised base is less exact, and takes more time than activations computed again; so it comes last, and on a CPU,
     where it saves least of all, only where it is asked for. There 16 bits beside fp32 arithmetic cost next to nothing.

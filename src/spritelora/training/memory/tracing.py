@@ -1,4 +1,4 @@
-"""How many bytes a training step holds at once, counted by running the real model on shapes alone."""
+"""The bytes that a training step holds at once, counted by running the real model on shapes alone."""
 
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,12 +18,12 @@ from spritelora.sdxl.layers.recompute import recompute
 from spritelora.sdxl.text import TextStack
 
 HEAP = 1.4
-"""What a CPU's heap holds, of what is alive in it: measured, see docs/benchmarks.md."""
+"""The size of a CPU's heap over the bytes alive in it: measured, see docs/benchmarks.md."""
 
 LOWERED = frozenset({F.linear, F.conv2d, F.scaled_dot_product_attention, torch.bmm, torch.baddbmm, torch.matmul})
-"""What autocast computes in 16 bits."""
+"""The functions that autocast computes in 16 bits."""
 RAISED_ON_CUDA = frozenset({F.layer_norm, F.group_norm})
-"""What autocast computes in fp32 on a GPU, and in the number format of its input on a CPU."""
+"""The functions that autocast computes in fp32 on a GPU, and in the number format of their input on a CPU."""
 
 
 @dataclass(frozen=True)
