@@ -24,9 +24,8 @@ from spritelora.evaluation.validation_record import mean_with_interval
 from spritelora.files import public_name, without_nan
 from spritelora.reports.validation_page import PageSprites
 from spritelora.runs.layout import is_run
-from spritelora.runs.metrics import LINES, read_lines
+from spritelora.runs.metrics import LINES, Event, final_metrics, read_events
 from spritelora.sprites.pixels.image import Pixels, scale_nearest
-from spritelora.training.logs.run_log import final_metrics
 from spritelora.training.logs.wandb_keys import ANSWERS, BY_STRENGTH, METRICS_TABLE, PICTURES, STRENGTH, STRIPS, curve
 from spritelora.training.logs.wandb_run import PlannedRun, send, wandb_run
 
@@ -59,7 +58,7 @@ def log_validation(
     )
     with wandb_run(planned) as run:
         send(lambda: _tell_validation(run, validation, sprites))
-        send(lambda: run.summary.update(without_nan(final_metrics(_training_lines(subject.run)))))
+        send(lambda: run.summary.update(without_nan(final_metrics(_training_events(subject.run)))))
 
 
 def log_comparison(
@@ -80,10 +79,10 @@ def log_comparison(
         send(lambda: _tell_comparison(run, rows, images))
 
 
-def _training_lines(run: str | None) -> list[dict[str, Any]]:
+def _training_events(run: str | None) -> list[Event]:
     """What the validated run has logged, none where it was no run. `run`: its folder, or a checkpoint in that."""
     folder = Path(run) if run else None
-    return read_lines((folder if is_run(folder) else folder.parent) / LINES) if folder else []
+    return read_events((folder if is_run(folder) else folder.parent) / LINES) if folder else []
 
 
 def settle_project(asked: str | None, logged: Mapping[str, Any]) -> tuple[str, str | None]:
