@@ -11,7 +11,7 @@ import pytest
 from spritelora.config.commands.generate import GenerateConfig
 from spritelora.config.plain import flatten
 from spritelora.errors import ResumeError, SpriteLoraError
-from spritelora.runs.metrics import read_lines, read_sample_means
+from spritelora.runs.metrics import Event, read_events, read_sample_means
 from spritelora.runs.record import RunRecord
 from spritelora.runs.resume import replay_overrides
 from spritelora.runs.sweep_record import read_job
@@ -211,12 +211,12 @@ def test_a_damaged_line_of_metrics_is_named_and_half_a_one_at_the_end_is_left_ou
     run = write_record(tmp_path / "run")
     good = b'{"step": 1, "loss": 0.5}\n'
     (run / "metrics.jsonl").write_bytes(good + BAD_LINES[kind] + b"\n" + good)
-    for reader in (lambda: read_lines(run / "metrics.jsonl"), lambda: RunLog(run, None, 5)):
+    for reader in (lambda: read_events(run / "metrics.jsonl"), lambda: RunLog(run, None, 5)):
         with pytest.raises(ResumeError, match=r"metrics\.jsonl: line 2 is damaged .*; correct or remove it"):
             reader()
     assert "line 2 is damaged" in str(read_row(Entry(run, "run", "mine"), None).cells["problem"])
     (run / "metrics.jsonl").write_bytes(good + BAD_LINES[kind])
-    assert read_lines(run / "metrics.jsonl") == [{"step": 1, "loss": 0.5}]
+    assert read_events(run / "metrics.jsonl") == [Event(1, {"loss": 0.5})]
 
 
 @pytest.mark.parametrize(

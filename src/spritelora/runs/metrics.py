@@ -1,7 +1,9 @@
 """The numbers that a run wrote: a line for each event, and a summary at its end."""
 
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,10 +14,18 @@ from spritelora.files import parse_json, read_json
 LINES, SUMMARY = "metrics.jsonl", "training_metrics.json"
 
 
-def read_lines(file: Path) -> list[dict[str, Any]]:
-    """The whole lines of a metrics file, each with its step and numbers; a kill can leave half a line at its end.
+@dataclass(frozen=True)
+class Event:
+    """The numbers that a run recorded at a step: a line of its metrics."""
 
-    No lines where there is no such file. Raises ResumeError for any other damage.
+    step: int
+    values: Mapping[str, float]
+
+
+def read_events(file: Path) -> list[Event]:
+    """The events in the whole lines of a metrics file; a kill can leave half a line at its end.
+
+    No events where there is no such file. Raises ResumeError for any other damage.
     """
     try:
         if not file.exists():
@@ -26,16 +36,47 @@ def read_lines(file: Path) -> list[dict[str, Any]]:
         raise ResumeError(f"{file}: cannot be read ({error.strerror}); check its permissions") from error
     except ValueError as error:
         raise ResumeError(f"{file}: {error}") from error
-    lines: list[dict[str, Any]] = []
+    events: list[Event] = []
     for number, text in enumerate(whole, 1):
         try:
-            lines.append(_line(parse_json(text)))
+            events.append(_event(parse_json(text)))
         except ValueError as error:
             raise ResumeError(f"{file}: line {number} is damaged ({error}); correct or remove it") from error
     try:
-        return [*lines, _line(parse_json(last))] if last.strip() else lines
+        return [*events, _event(parse_json(last))] if last.strip() else events
     except ValueError:
-        return lines
+        return events
+
+
+def to_line(event: Event) -> str:
+    """The line of an event."""
+    return json.dumps({"step": event.step, **event.values}) + "\n"
+
+
+def series(events: Iterable[Event], name: str) -> list[tuple[int, float]]:
+    """The values of one name with their steps."""
+    return [(event.step, event.values[name]) for event in events if name in event.values]
+
+
+def training_time_s(events: Iterable[Event]) -> float | None:
+    """Seconds of training steps, over all lives of a run; validation and samples apart. None where none was timed."""
+    timed = series(events, "step_time_s")
+    steps = [step for step, _ in timed]
+    durations = [time_s * (step - before) for (step, time_s), before in zip(timed, [0, *steps], strict=False)]
+    return sum(durations) if durations else None
+
+
+def final_metrics(events: Iterable[Event]) -> dict[str, float]:
+    """What a run comes down to: its best and last validation loss, the time of its steps, and its peak memory."""
+    events = list(events)
+    losses, peaks = dict(series(events, "validation_loss")), series(events, "peak_gb")
+    found: dict[str, float] = {}
+    if losses:
+        best = min(losses, key=lambda step: losses[step])
+        found = {"best_validation_loss": losses[best], "best_step": best, "last_validation_loss": losses[max(losses)]}
+    if (time_s := training_time_s(events)) is not None:
+        found |= {"training_time_s": time_s, "max_peak_gb": max(peak for _, peak in peaks)}
+    return found
 
 
 def read_sample_means(run_dir: Path) -> Mapping[str, float]:
@@ -47,7 +88,7 @@ def read_sample_means(run_dir: Path) -> Mapping[str, float]:
     return {str(name): float(mean) for name, mean in samples if _is_number(mean) and math.isfinite(mean)}
 
 
-def _line(value: object) -> dict[str, Any]:
+def _event(value: object) -> Event:
     if not isinstance(value, dict):
         raise ValueError("it is no section of names and numbers")
     line = cast(dict[str, Any], value)
@@ -56,7 +97,7 @@ def _line(value: object) -> dict[str, Any]:
         raise ValueError(f"step must be a whole number, got {step!r:.40}")
     if wrong := [name for name, number in line.items() if not _is_number(number)]:
         raise ValueError(f"{wrong[0]} must be a number, got {line[wrong[0]]!r:.40}")
-    return line
+    return Event(step, {name: number for name, number in line.items() if name != "step"})
 
 
 def _is_number(value: object) -> bool:

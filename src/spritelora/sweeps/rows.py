@@ -5,10 +5,9 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from spritelora.adapters.files.bases import EMBEDDED, base_of, require_sdxl
 from spritelora.adapters.files.lora_file import PEFT_WEIGHTS, LoraFile, read_lora_file
@@ -20,7 +19,7 @@ from spritelora.evaluation.comparison import Cell, Row, as_values
 from spritelora.file_names import tell_apart
 from spritelora.files import read_json
 from spritelora.runs.layout import COLOUR_PROFILES, FINAL, LORA_FILE, RECORD, VALIDATION, is_run
-from spritelora.runs.metrics import LINES, read_lines
+from spritelora.runs.metrics import LINES, read_events, series, training_time_s
 from spritelora.runs.record import RunRecord
 from spritelora.runs.sweep_record import read_job
 from spritelora.training.callbacks.checkpoints import checkpoint_step, newest_checkpoint
@@ -124,14 +123,15 @@ def lora_of(entry: Entry) -> Path | None:
 
 
 def _run_row(entry: Entry) -> Row:
-    record, lines = RunRecord.read(entry.path), read_lines(entry.path / LINES)
+    record, events = RunRecord.read(entry.path), read_events(entry.path / LINES)
     settings, lora = record.settings, lora_of(entry)
     rank, steps = settings.lora.rank, settings.trainer.max_steps
-    step = max((line["step"] for line in lines), default=0)
+    step = max((event.step for event in events), default=0)
     ends_at_best = bool(settings.trainer.patience)
     is_finished = (entry.path / FINAL).is_dir() and (step >= steps or ends_at_best)
     result_step = checkpoint_step(entry.path / FINAL) if is_finished and ends_at_best else step
-    last = {name: value for line in lines if line["step"] <= result_step for name, value in line.items()}
+    last = {name: value for e in events if e.step <= result_step for name, value in e.values.items()}
+    time_s = training_time_s(events)
     cells: dict[str, Cell] = {
         "name": entry.name,
         "status": "finished" if is_finished else "unfinished",
@@ -145,14 +145,14 @@ def _run_row(entry: Entry) -> Row:
         "weighting": settings.weighting["_target_"].rpartition(".")[2],
         "batch_size": settings.trainer.batch_size * settings.trainer.accumulate,
         **{name: _finite(value) for name, value in last.items() if name.startswith(LOSS)},
-        "time_s": _time_s(lines),
-        "peak_gb": max((line["peak_gb"] for line in lines if "peak_gb" in line), default=None),
+        "time_s": None if time_s is None else round(time_s, 1),
+        "peak_gb": max((peak for _, peak in series(events, "peak_gb")), default=None),
         "file_mb": lora.stat().st_size / 1e6 if lora else None,
         "problem": None if is_finished else _last_error(entry.path, f"stopped at step {step} of {steps}"),
     }
-    names = sorted({n for line in lines for n in line if n.startswith(LOSS)}, key=lambda n: (len(n.split("_")), n))
+    names = sorted({n for e in events for n in e.values if n.startswith(LOSS)}, key=lambda n: (len(n.split("_")), n))
     losses = {
-        name.removeprefix(LOSS).strip("_"): [(float(x["step"]), float(x[name])) for x in lines if name in x]
+        name.removeprefix(LOSS).strip("_"): [(float(step), float(loss)) for step, loss in series(events, name)]
         for name in names
     }
     return Row(cells, losses)
@@ -217,16 +217,6 @@ def _with_validation(row: Row, folder: Path) -> Row:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError) as error:
         raise ConfigError(f"{file}: not a record of a validation ({error}); validate again: overwrite=true") from error
     return Row({**row.cells, **cells}, row.losses, values, drawn_as, colours)
-
-
-def _time_s(lines: Iterable[Mapping[str, Any]]) -> float | None:
-    """Seconds of training steps, over all lives of a run; validation and samples apart."""
-    total, before = 0.0, 0
-    for line in lines:
-        if "step_time_s" in line:
-            total += line["step_time_s"] * (line["step"] - before)
-            before = line["step"]
-    return round(total, 1) if before else None
 
 
 def _last_error(folder: Path, otherwise: str = "left no record: it failed before the first step") -> str:

@@ -8,8 +8,8 @@ import torch
 from spritelora.adapters.layers.live import live_delta
 from spritelora.adapters.layers.peft_layer import lora_layers
 from spritelora.config.train.adapter_keys import AdapterKind
+from spritelora.runs.metrics import read_events, series
 from spritelora.training.callbacks.max_norm import limit_norms, norm_of_change
-from spritelora.training.logs.run_log import read_lines
 from tests.bounds import assert_within, rounding
 from tests.training.tiny_loop import Settings, train
 
@@ -46,8 +46,6 @@ def test_no_layer_of_a_run_grows_beyond_and_the_log_tells_how_many_would(tmp_pat
     # Both factors are multiplied in fp32, and the change read here is their product in fp32, over the rank of 64.
     most = largest * (1 + rounding(64 + 6))
     assert max(float(live_delta(layer).double().norm()) for layer in lora_layers(held).values()) <= most
-    counts = {
-        x["step"]: x["layers_scaled"] for x in read_lines(tmp_path / "held" / "metrics.jsonl") if "layers_scaled" in x
-    }
+    counts = dict(series(read_events(tmp_path / "held" / "metrics.jsonl"), "layers_scaled"))
     assert list(counts) == [2, 4, 6]
     assert 0 < counts[6] <= len(norms)

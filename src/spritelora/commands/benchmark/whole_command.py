@@ -14,7 +14,7 @@ from spritelora.commands.benchmark.figures import Figures, spread
 from spritelora.config.commands.benchmark import BenchmarkConfig
 from spritelora.errors import TrainingError
 from spritelora.program import child_command
-from spritelora.runs.metrics import LINES, read_lines
+from spritelora.runs.metrics import LINES, read_events, series
 
 QUIET = ("logger=csv", "trainer.sample_every=0", "trainer.log_every=1")
 
@@ -92,17 +92,17 @@ def _train(config: BenchmarkConfig, run_dir: Path, cache: Path) -> Taken:
     reached_s: list[float] = []
 
     def watch(elapsed_s: float) -> None:
-        lines = read_lines(run_dir / LINES)
-        if not first_s and any("loss" in line for line in lines):
+        events = read_events(run_dir / LINES)
+        if not first_s and series(events, "loss"):
             first_s.append(elapsed_s)
-        losses = [line["validation_loss"] for line in lines if "validation_loss" in line]
+        losses = [loss for _, loss in series(events, "validation_loss")]
         if not reached_s and config.until_loss is not None and losses and min(losses) <= config.until_loss:
             reached_s.append(elapsed_s)
 
     command = child_command("train", *QUIET, *config.overrides, f"output={run_dir}", f"data.cache={cache}")
     whole_s, _ = time_command(command, watch)
     watch(whole_s)
-    steps = [line["step_time_s"] for line in read_lines(run_dir / LINES) if "step_time_s" in line]
+    steps = [time_s for _, time_s in series(read_events(run_dir / LINES), "step_time_s")]
     return Taken(whole_s, first_s[0], statistics.median(steps), reached_s[0] if reached_s else None)
 
 

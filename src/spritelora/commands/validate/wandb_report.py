@@ -23,10 +23,9 @@ from spritelora.evaluation.validation import (
 from spritelora.evaluation.validation_record import mean_with_interval
 from spritelora.files import public_name, without_nan
 from spritelora.reports.validation_page import PageSprites
-from spritelora.runs.metrics import LINES, read_lines
+from spritelora.runs.metrics import LINES, Event, final_metrics, read_events
 from spritelora.sprites.pixels.image import Pixels
 from spritelora.sprites.pixels.placement import draw_on_canvas, in_middle
-from spritelora.training.logs.run_log import final_metrics
 from spritelora.training.logs.wandb_keys import ANSWERS, BY_STRENGTH, METRICS_TABLE, PICTURES, STRENGTH, STRIPS, curve
 from spritelora.training.logs.wandb_run import PlannedRun, send, wandb_run
 
@@ -64,7 +63,7 @@ def log_validation(
     )
     with wandb_run(planned) as run:
         send(lambda: _tell_validation(run, validation, sprites))
-        send(lambda: run.summary.update(without_nan(final_metrics(_training_lines(subject.source.run_dir)))))
+        send(lambda: run.summary.update(without_nan(final_metrics(_training_events(subject.source.run_dir)))))
 
 
 def log_comparison(
@@ -85,9 +84,9 @@ def log_comparison(
         send(lambda: _tell_comparison(run, rows, images))
 
 
-def _training_lines(run_dir: Path | None) -> list[dict[str, Any]]:
-    """The lines that the validated run has logged, none where it was no run."""
-    return read_lines(run_dir / LINES) if run_dir else []
+def _training_events(run_dir: Path | None) -> list[Event]:
+    """The events that the validated run has logged, none where it was no run."""
+    return read_events(run_dir / LINES) if run_dir else []
 
 
 def settle_project(asked: str | None, logged: Mapping[str, Any]) -> tuple[str, str | None]:

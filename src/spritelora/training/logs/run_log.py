@@ -10,7 +10,7 @@ from PIL import Image
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 
 from spritelora.files import without_nan, write_whole
-from spritelora.runs.metrics import LINES, SUMMARY, read_lines
+from spritelora.runs.metrics import LINES, SUMMARY, Event, final_metrics, read_events, to_line
 from spritelora.training.logs.sample_table import SampleTable
 from spritelora.training.logs.wandb_keys import SAMPLES
 from spritelora.training.logs.wandb_run import send
@@ -28,24 +28,23 @@ class RunLog:
         self.logger = logger
         self.summary: dict[str, Any] = {}
         self.sample_table = SampleTable(resumed_at)
-        self.lines = [line for line in read_lines(run_dir / LINES) if line["step"] <= resumed_at]
-        write_whole(run_dir / LINES, "".join(json.dumps(line) + "\n" for line in self.lines))
+        self.events = [event for event in read_events(run_dir / LINES) if event.step <= resumed_at]
+        write_whole(run_dir / LINES, "".join(map(to_line, self.events)))
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Record values of one step."""
-        line = {"step": step, **values}
-        self.lines.append(line)
+        self.events.append(Event(step, dict(values)))
         with (self.run_dir / LINES).open("a", encoding="utf-8", newline="\n") as stream:
-            stream.write(json.dumps(line) + "\n")
+            stream.write(to_line(self.events[-1]))
         self._tell(lambda logger: logger.log_metrics(dict(values), step))
 
     def has(self, name: str) -> bool:
         """Whether a value of that name was recorded."""
-        return any(name in line for line in self.lines)
+        return any(name in event.values for event in self.events)
 
     def value_at(self, step: int, name: str) -> float | None:
         """The value of that name recorded at a step, the newest first."""
-        return next((line[name] for line in reversed(self.lines) if line["step"] == step and name in line), None)
+        return next((e.values[name] for e in reversed(self.events) if e.step == step and name in e.values), None)
 
     def log_images(self, step: int, captions: Sequence[str], files: Sequence[Path]) -> None:
         """Send sample images with their captions to the logger."""
@@ -67,10 +66,9 @@ class RunLog:
     def series(self) -> dict[str, list[list[float]]]:
         """Every value as a list of [step, value]."""
         found: dict[str, list[list[float]]] = defaultdict(list)
-        for line in self.lines:
-            for name, value in line.items():
-                if name != "step":
-                    found[name].append([line["step"], value])
+        for event in self.events:
+            for name, value in event.values.items():
+                found[name].append([event.step, value])
         return dict(found)
 
     def write_summary(self, status: str, step: int) -> None:
@@ -80,7 +78,7 @@ class RunLog:
         content = {"status": status, "step": step, **self.summary, "values": ends, "series": series}
         write_whole(self.run_dir / SUMMARY, json.dumps(without_nan(content), indent=1) + "\n")
         if isinstance(self.logger, WandbLogger) and status != "running":
-            told = {"status": status, **final_metrics(self.lines), **self.summary}
+            told = {"status": status, **final_metrics(self.events), **self.summary}
             self._tell(lambda logger: logger.experiment.summary.update(told))
 
     def _tell(self, action: Callable[[Any], None]) -> None:
@@ -90,19 +88,3 @@ class RunLog:
             self.logger = logger if send(lambda: action(logger)) else None
         elif logger is not None:
             action(logger)
-
-
-def final_metrics(lines: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The figures of a whole run: its best and last validation loss, the time of its steps, and its peak memory."""
-    losses = {line["step"]: line["validation_loss"] for line in lines if "validation_loss" in line}
-    timed = [line for line in lines if "step_time_s" in line]
-    steps = [line["step"] for line in timed]
-    found: dict[str, float] = {}
-    if losses:
-        best = min(losses, key=lambda step: losses[step])
-        found = {"best_validation_loss": losses[best], "best_step": best, "last_validation_loss": losses[max(losses)]}
-    if timed:
-        taken = (n - before for n, before in zip(steps, [0, *steps], strict=False))
-        found["training_time_s"] = sum(line["step_time_s"] * n for line, n in zip(timed, taken, strict=True))
-        found["max_peak_gb"] = max(line["peak_gb"] for line in timed)
-    return found

@@ -24,7 +24,7 @@ from spritelora.embedded.location import embedded_base
 from spritelora.errors import TrainingError
 from spritelora.program import child_command
 from spritelora.runs.layout import FINAL, LORA_FILE
-from spritelora.runs.metrics import LINES, read_lines
+from spritelora.runs.metrics import LINES, read_events, series
 from spritelora.training.callbacks.checkpoints import step_name
 from spritelora.weight_files.container import read_tensors
 
@@ -84,7 +84,7 @@ def run(command: Sequence[str], watch: Callable[["subprocess.Popen[str]"], None]
 def wait_for_step(run_dir: Path, step: int, process: "subprocess.Popen[str]") -> None:
     """Return when a run has logged a step, or has ended."""
     while process.poll() is None:
-        if any(line.get("step", 0) >= step and "loss" in line for line in read_lines(run_dir / LINES)):
+        if any(logged >= step for logged, _ in series(read_events(run_dir / LINES), "loss")):
             return
         time.sleep(0.02)
 
@@ -239,12 +239,12 @@ def whole(setting: Setting) -> Figures:
         base = ("model=sdxl", f"model.path={full_base(setting)}", *SHORT[:2], *SHORT[5:], "hardware.precision=bf16")
     length = (f"trainer.max_steps={steps}", f"trainer.save_every={steps // 2}", "trainer.batch_size=1")
     ended = train(setting, *base, *length, "optim=adamw8bit", "lora=rank32", f"output={run_dir}").require(0)
-    lines = [line for line in read_lines(run_dir / LINES) if "step_time_s" in line]
+    events = read_events(run_dir / LINES)
     more = train(setting, f"resume={run_dir}", f"trainer.max_steps={steps + 4}").require(0)
     return {
         "whole_s": round(ended.seconds, 1),
-        "median_step_s": float(f"{statistics.median(line['step_time_s'] for line in lines):.4g}"),
-        "run_peak_gb": round(max(line["peak_gb"] for line in lines), 2),
+        "median_step_s": float(f"{statistics.median(time_s for _, time_s in series(events, 'step_time_s')):.4g}"),
+        "run_peak_gb": round(max(peak for _, peak in series(events, "peak_gb")), 2),
         "resumed_s": round(more.seconds, 1),
         "lora_mb": round((run_dir / FINAL / LORA_FILE).stat().st_size / 1e6, 1),
     }
