@@ -67,7 +67,7 @@ def training_time_s(events: Iterable[Event]) -> float | None:
 
 
 def final_metrics(events: Iterable[Event]) -> dict[str, float]:
-    """What a run comes down to: its best and last validation loss, the time of its steps, and its peak memory."""
+    """The figures of a whole run: its best and last validation loss, the time of its steps, and its peak memory."""
     events = list(events)
     losses, peaks = dict(series(events, "validation_loss")), series(events, "peak_gb")
     found: dict[str, float] = {}
