@@ -88,15 +88,6 @@ class WeightAverage(Protocol):
         """Within it the module's weights are the average."""
         ...
 
-    @property
-    def state_key(self) -> str:
-        """Its name among the states of callbacks in a checkpoint."""
-        ...
-
-    def go_back_to(self, state: dict[str, Any]) -> None:
-        """Be what it was when that state was taken."""
-        ...
-
 
 class LoraModule(pl.LightningModule):
     """Trains the adapters of a frozen UNet and of text encoders, where they are given; its state is the adapters."""
@@ -143,17 +134,24 @@ class LoraModule(pl.LightningModule):
         """What has adapters."""
         return [self.unet] if self.text is None else [self.unet, self.text]
 
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer of the run."""
+        return self.trainer.optimizers[0]
+
     def result_weights(self) -> AbstractContextManager[None]:
         """Within it the weights are those the run would leave: their average, or those the optimizer settles on."""
-        optimizer: Any = self.trainer.optimizers[0]
-        return settled_weights(optimizer) if self.average is None else self.average.in_place(self)
+        return settled_weights(self.optimizer) if self.average is None else self.average.in_place(self)
 
     @contextmanager
     def as_result(self) -> Iterator[None]:
-        """Within it the models are what the run would leave: without dropout, with the result's weights, uncompiled."""
+        """Within it the models are what the run would leave: without dropout, with the result's weights, uncompiled.
+
+        They compute in the run's precision.
+        """
         for model in self.models:
             model.eval()
-        with self.result_weights(), uncompiled(self.unet):
+        with self.result_weights(), uncompiled(self.unet), self.trainer.precision_plugin.forward_context():
             yield
         for model in self.models:
             model.train()

@@ -3,16 +3,16 @@
 import logging
 from typing import Any
 
+import torch
+
 from spritelora.adapters.layers.earlier_files import Earlier
 from spritelora.adapters.layers.layer_plan import plan_adapter
 from spritelora.adapters.layers.lora import check_plan, is_up, match_targets, put_adapter
 from spritelora.config.strict import import_target
 from spritelora.config.train.hardware_keys import Precision
-from spritelora.config.train.loop_keys import ValidationConfig
 from spritelora.config.train.schema import Prediction, TrainConfig
 from spritelora.data.batch import Batch, Recipe, validation_batches
 from spritelora.data.encode_set import Encoded
-from spritelora.data.training_set import TrainingSet
 from spritelora.diffusion.bands import timestep_bands
 from spritelora.diffusion.noise import NoiseRecipe
 from spritelora.errors import ConfigError
@@ -20,24 +20,23 @@ from spritelora.sdxl.files.base import (
     BaseModel,
     Unet,
     empty_unet,
-    load_scheduler,
-    load_vae,
     read_alphas,
     read_prediction,
     read_zero_snr,
 )
-from spritelora.sdxl.latents import decode_latents
 from spritelora.sdxl.layers.compiling import compile_blocks
 from spritelora.sdxl.layers.quantised import BYTES_PER_WEIGHT, quantised_layers
 from spritelora.sdxl.layers.recompute import recompute
 from spritelora.sdxl.text import TextStack
-from spritelora.sprites.folder.sprite_folder import training_image
 from spritelora.sprites.split import why_none_held_out
-from spritelora.training.callbacks.contact_sheet import similar_captions
-from spritelora.training.callbacks.samples import SamplePlan
-from spritelora.training.hardware import Hardware
 from spritelora.training.module import LoraModule, Objective
-from spritelora.training.optimizer import build_optimizer, find_optimizer, group_by_rate, optimizer_settings
+from spritelora.training.optimizer import (
+    build_optimizer,
+    find_optimizer,
+    group_by_rate,
+    optimizer_settings,
+    probe_optimizer,
+)
 from spritelora.training.text_training import rate_factor
 
 log = logging.getLogger(__name__)
@@ -115,6 +114,12 @@ def build_module(
     )
 
 
+def check_optimizer(config: TrainConfig, device: torch.device, precision: Precision) -> None:
+    """Raise ConfigError for an optimizer that cannot make a step as it is set, or not on this device."""
+    settings = optimizer_settings(config.optim, precision)
+    probe_optimizer(find_optimizer(config.optim), device, rate_factors(config), **settings)
+
+
 def rate_factors(config: TrainConfig) -> list[float]:
     """What groups of parameters have over the set rate. Raises ConfigError for LoRA+ of an adapter without A and B."""
     if config.optim.lora_plus == 1:
@@ -132,36 +137,13 @@ def _build(component: dict[str, Any]) -> Any:
     return import_target(component["_target_"])(**arguments)
 
 
-def build_validation(
-    validation: ValidationConfig, holdout: float, encoded: Encoded, num_timesteps: int, batch_size: int
-) -> dict[str, list[Batch]]:
+def build_validation(config: TrainConfig, encoded: Encoded, num_timesteps: int) -> dict[str, list[Batch]]:
     """Validation batches by the name of their timestep band, from the held-out sprites where there are any."""
+    validation = config.validation
     if not len(encoded.held_out):
-        reason = why_none_held_out(holdout, len(encoded.training))
+        reason = why_none_held_out(config.data.holdout, len(encoded.training))
         log.info("nothing held out (%s): the validation loss is that of the training sprites", reason)
     measured = (encoded.held_out if len(encoded.held_out) else encoded.training).spread(validation.limit)
     bands = timestep_bands(validation.bands, num_timesteps)
-    batches = validation_batches(measured, bands, validation.draws, batch_size)
+    batches = validation_batches(measured, bands, validation.draws, config.trainer.batch_size)
     return {f"{first}_{last}": b for (first, last), b in zip(bands, batches, strict=True)}
-
-
-def build_sample_plan(
-    config: TrainConfig, base: BaseModel, sprites: TrainingSet, encoded: Encoded, hardware: Hardware
-) -> SamplePlan:
-    """What the sample images show, and how they are drawn; the autoencoder is loaded for each drawing alone."""
-    sampler = config.sampler
-    nearest = similar_captions(sampler.prompts, [sprite.caption for sprite in sprites.training])
-    side_px = config.model.resolution
-    return SamplePlan(
-        prompts=sampler.prompts,
-        texts=encoded.prompts,
-        negative=encoded.negative,
-        references=[training_image(sprites.training[i], sprites.matte) for i in nearest],
-        steps=sampler.steps,
-        guidance=sampler.guidance,
-        seed=sampler.seed,
-        side_px=side_px,
-        scheduler=load_scheduler(base, read_prediction(base, config.model.prediction), config.model.zero_terminal_snr),
-        decode=lambda latents: decode_latents(load_vae(base, hardware.device), latents),
-        batch_size=config.trainer.batch_size,
-    )

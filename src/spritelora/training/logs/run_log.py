@@ -43,10 +43,6 @@ class RunLog:
         """Whether a value of that name was recorded."""
         return any(name in line for line in self.lines)
 
-    def value_at(self, step: int, name: str) -> float | None:
-        """The value of that name recorded at a step, the newest first."""
-        return next((line[name] for line in reversed(self.lines) if line["step"] == step and name in line), None)
-
     def log_images(self, step: int, captions: Sequence[str], files: Sequence[Path]) -> None:
         """Send sample images with their captions to the logger."""
 
