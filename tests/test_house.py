@@ -13,14 +13,13 @@ SOURCES = ROOT / "src" / "spritelora"
 MODULES = sorted(SOURCES.rglob("*.py"))
 NAMES = {file.relative_to(SOURCES).as_posix(): file for file in MODULES}
 MOST_MODULES, MOST_IMPORTS, MOST_LINES, MOST_FUNCTION_LINES = 15, 20, 300, 60
-WIDE = {"door/command_table.py": 30, "commands/train/fit.py": 51}
+WIDE = {"door/command_table.py": 30, "commands/train/fit.py": 32}
 """Modules that put everything together: the table of commands, and a training run."""
 CROWDED = {
     "commands/benchmark/training.py": 24,
-    "commands/train/assemble.py": 21,
 }
 """Modules that import more than they should. A number goes down or its line goes; none comes."""
-LONG = ["commands/train/fit.py: _train"]
+LONG = list[str]()
 """Functions that are longer than they should be; none comes."""
 MIRRORED_APART = {"gpu", "hostile", "elsewhere"}
 """Folders of tests that look at the whole, not at a folder of the sources."""

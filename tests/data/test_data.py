@@ -223,3 +223,12 @@ def test_validation_noise_is_fixed_and_in_its_band() -> None:
         assert len(timesteps) == 10
         assert (int(timesteps.min()) >= band[0], int(timesteps.max()) < band[1]) == (True, True)
         assert torch.equal(torch.cat([b.noise for b in batches]), torch.cat([b.noise for b in others]))
+
+
+def test_a_sprite_need_not_be_square() -> None:
+    text = TextEmbedding(torch.zeros(77, 8), torch.zeros(4))
+    encoded = EncodedSet([EncodedSprite("wide.png", [EncodedView(torch.zeros(4, 3, 5), [text])])])
+    batches = [training_batch(encoded, 0, [0, 1], 1000), *validation_batches(encoded, [(0, 1000)], draws=2, size=2)[0]]
+    for batch in batches:
+        assert batch.noise.shape == batch.latents.shape == (2, 4, 3, 5)
+        assert batch.time_ids.tolist() == [[24, 40, 0, 0, 24, 40]] * 2

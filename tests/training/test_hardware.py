@@ -14,7 +14,7 @@ CPU = torch.device("cpu")
 def test_signals_go_back_to_whoever_had_them() -> None:
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     stop = StopRequest()
-    stop.on_train_start(None, None)  # pyright: ignore
+    stop.listen()
     signal.raise_signal(signal.SIGTERM)
     assert stop.status == 128 + signal.SIGTERM
     with pytest.raises(SystemExit) as at_once:

@@ -5,12 +5,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 
 from spritelora.adapters.layers.lora import add_lora, match_targets
 from spritelora.config.train.adapter_keys import AdapterKind
 from spritelora.config.train.hardware_keys import Device, Precision
 from spritelora.config.train.schema import Prediction
+from spritelora.data.batch import validation_batches
 from spritelora.data.encoded import EncodedSet, EncodedSprite, EncodedView
 from spritelora.data.stream import SpriteData
 from spritelora.diffusion.schedule import NUM_TIMESTEPS, cumulative_alphas
@@ -21,10 +23,10 @@ from spritelora.sdxl.text import TextEmbedding
 from spritelora.training.callbacks.checkpoints import Checkpoints, StopRequest, newest_checkpoint, step_name
 from spritelora.training.callbacks.ema import Average
 from spritelora.training.callbacks.finite import FiniteGuard
-from spritelora.training.callbacks.max_norm import MaxNorm
-from spritelora.training.callbacks.progress import StepCallback, StepMeter
+from spritelora.training.callbacks.progress import Clock, FixedNoiseValidation, StepMeter
 from spritelora.training.hardware import choose_hardware
 from spritelora.training.logs.run_log import RunLog
+from spritelora.training.loop import Parts, StepEvents
 from spritelora.training.module import LoraModule, Objective
 from spritelora.training.optimizer import build_optimizer, find_optimizer, group_by_rate, optimizer_settings
 from spritelora.training.state_files import StateFiles
@@ -105,29 +107,39 @@ def tiny_module(settings: Settings) -> LoraModule:
     )
 
 
-def train(folder: Path, settings: Settings, *more: StepCallback, encoded: EncodedSet | None = None) -> LoraModule:
+class AfterSteps(pl.Callback):
+    """Something that a test does after each optimizer step, before what the run does there itself."""
+
+    def after_step(self, module: LoraModule, step: int) -> None:
+        """Called with the steps counted from 1."""
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
+            self.after_step(pl_module, trainer.global_step)
+
+
+def train(folder: Path, settings: Settings, *more: pl.Callback, encoded: EncodedSet | None = None) -> LoraModule:
     """Run the loop from the newest checkpoint in the folder, where there is one, to its last step, and save there."""
     folder.mkdir(exist_ok=True)
     checkpoint = newest_checkpoint(folder)
     encoded, module = encoded or tiny_set(), tiny_module(settings)
     step = int(checkpoint.name.rpartition("_")[2]) if checkpoint else 0
     run_log = RunLog(folder, None, step)
-    meter, stop = StepMeter(run_log, settings.log_every, 2, show_bar=False), StopRequest()
-    guard = FiniteGuard(encoded.names, folder, settings.log_every)
-    checkpoints = Checkpoints(
-        run_log, meter, stop, "{}", _write_names, settings.save_every, guard.check,
-        settings.keep_last,
-    )  # fmt: skip
+    parts = Parts(
+        stop=StopRequest(),
+        guard=FiniteGuard(encoded.names, folder),
+        meter=StepMeter(run_log, Clock(), 2 * settings.accumulate, show_bar=False),
+        validation=FixedNoiseValidation(run_log, {"0_1000": validation_batches(encoded, [(0, 1000)], 1, 8)[0]}, 0),
+        checkpoints=Checkpoints(folder, "{}", _write_names, settings.save_every, settings.keep_last),
+        max_norm=settings.max_norm,
+        average=Average(settings.ema) if settings.ema else None,
+    )
+    events = StepEvents(parts, run_log, settings.log_every)
     trainer = make_trainer(
         choose_hardware(Device.cpu, Precision.fp32),
         settings.max_steps,
         1.0,
-        [
-            *(guard, meter),
-            *([MaxNorm(run_log, settings.max_norm, settings.log_every)] if settings.max_norm else []),
-            *([Average(settings.ema)] if settings.ema else []),
-            *(*more, checkpoints),
-        ],
+        [*more, events],
         devices=1,
         accumulate_grad_batches=settings.accumulate,
         plugins=[StateFiles()],
@@ -135,7 +147,7 @@ def train(folder: Path, settings: Settings, *more: StepCallback, encoded: Encode
     data = SpriteData(encoded, 0, 2, NUM_TIMESTEPS)
     trainer.fit(module, data, ckpt_path=str(checkpoint / STATE_FOLDER) if checkpoint else None)
     if not (folder / step_name(settings.max_steps)).exists():
-        checkpoints.save(trainer, step_name(settings.max_steps))
+        events.save(module, step_name(settings.max_steps))
     return module
 
 

@@ -30,7 +30,7 @@ NamedParameters = list[tuple[str, torch.nn.Parameter]]
 
 
 class ByTimestep(NamedTuple):
-    """What the loss looks up by timestep, on the device of the batch: cumulative alphas and weights, (T,) fp32."""
+    """Cumulative alphas and weights by timestep, (T,) fp32, on the device of the batch."""
 
     alphas: Tensor
     weights: Tensor
@@ -38,7 +38,7 @@ class ByTimestep(NamedTuple):
 
 @dataclass(frozen=True)
 class Objective:
-    """What the loss asks for. `alphas`: cumulative, (T,) float64. `unmasked_weight`: of cells outside the masks.
+    """The parts of the loss. `alphas`: cumulative, (T,) float64. `unmasked_weight`: of cells outside the masks.
 
     Nothing here waits for a GPU: what depends on the timestep is looked up where the timesteps are.
     """
@@ -88,15 +88,6 @@ class WeightAverage(Protocol):
         """Within it the module's weights are the average."""
         ...
 
-    @property
-    def state_key(self) -> str:
-        """Its name among the states of callbacks in a checkpoint."""
-        ...
-
-    def go_back_to(self, state: dict[str, Any]) -> None:
-        """Be what it was when that state was taken."""
-        ...
-
 
 class LoraModule(pl.LightningModule):
     """Trains the adapters of a frozen UNet and of text encoders, where they are given; its state is the adapters."""
@@ -140,26 +131,33 @@ class LoraModule(pl.LightningModule):
 
     @property
     def models(self) -> list[torch.nn.Module]:
-        """What has adapters."""
+        """The models with adapters."""
         return [self.unet] if self.text is None else [self.unet, self.text]
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer of the run."""
+        return self.trainer.optimizers[0]
 
     def result_weights(self) -> AbstractContextManager[None]:
         """Within it the weights are those the run would leave: their average, or those the optimizer settles on."""
-        optimizer: Any = self.trainer.optimizers[0]
-        return settled_weights(optimizer) if self.average is None else self.average.in_place(self)
+        return settled_weights(self.optimizer) if self.average is None else self.average.in_place(self)
 
     @contextmanager
     def as_result(self) -> Iterator[None]:
-        """Within it the models are what the run would leave: without dropout, with the result's weights, uncompiled."""
+        """Within it the models are what the run would leave: without dropout, with the result's weights, uncompiled.
+
+        They compute in the run's precision.
+        """
         for model in self.models:
             model.eval()
-        with self.result_weights(), uncompiled(self.unet):
+        with self.result_weights(), uncompiled(self.unet), self.trainer.precision_plugin.forward_context():
             yield
         for model in self.models:
             model.train()
 
     def trainable(self) -> NamedParameters:
-        """What is trained, by name: `unet.` or `text_encoder.` and the path, the same with every transformers."""
+        """The trained parameters by name: `unet.` or `text_encoder.` and the path, the same with every transformers."""
         named = [(name, p) for name, p in self.named_parameters() if p.requires_grad]
         return [(whole_path(name.removeprefix("text.")), p) for name, p in named]
 

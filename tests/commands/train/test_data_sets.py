@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spritelora.commands.train.data_facts import data_facts
+from spritelora.commands.train.exporter import data_facts
 from spritelora.commands.train.record import public_settings
 from spritelora.commands.validate.settings import settle_data
 from spritelora.config.commands.validate import ValidateConfig, ValidatedData

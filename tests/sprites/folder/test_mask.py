@@ -29,7 +29,9 @@ def test_cells_have_the_area_that_is_covered() -> None:
     assert areas[0, 0] == 0.5
     assert areas[1, 1] == np.float32(0.2)
     assert areas.sum() == np.float32(0.7)
-    assert (cell_areas(np.full((16, 16), 255, np.uint8)) == 1).all()
+    wide = np.full((16, 24), 255, np.uint8)
+    wide[:8, 16:] = 0
+    assert cell_areas(wide).tolist() == [[1, 1, 0], [1, 1, 1]]
 
 
 def test_the_mask_moves_with_the_sprite(sprite_folder: Path) -> None:

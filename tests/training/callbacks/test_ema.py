@@ -9,30 +9,26 @@ import torch
 
 from spritelora.errors import ResumeError
 from spritelora.training.callbacks.ema import Average, decay_at
-from spritelora.training.callbacks.progress import StepCallback
 from spritelora.training.module import LoraModule
 from spritelora.training.optimizer import settled_weights
 from tests.bounds import assert_within, rounding
-from tests.training.tiny_loop import Settings, tiny_module, train
+from tests.training.tiny_loop import AfterSteps, Settings, tiny_module, train
 
 pytestmark = pytest.mark.numeric
 
 
-class Record(StepCallback):
+class Record(AfterSteps):
     """The weights that the optimizer has settled on before the first step and after each."""
 
     def __init__(self) -> None:
         self.weights: list[list[torch.Tensor]] = []
 
-    def _take(self, trainer: Any, module: LoraModule) -> None:
-        with settled_weights(trainer.optimizers[0]):
-            self.weights.append([p.detach().double().clone() for p in module.parameters() if p.requires_grad])
-
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        self._take(trainer, pl_module)
+        self.after_step(pl_module, 0)
 
-    def on_optimizer_step(self, trainer: Any, module: LoraModule, step: int) -> None:
-        self._take(trainer, module)
+    def after_step(self, module: LoraModule, step: int) -> None:
+        with settled_weights(module.optimizer):
+            self.weights.append([p.detach().double().clone() for p in module.parameters() if p.requires_grad])
 
 
 def test_the_decay_warms_up_to_what_is_asked_for() -> None:
@@ -70,4 +66,4 @@ def test_an_average_of_another_adapter_is_refused() -> None:
     average = Average(0.9)
     average.load_state_dict({"weights": {"unet.elsewhere.weight": torch.zeros(2)}})
     with pytest.raises(ResumeError, match=r"the checkpoint's average is of another adapter: .* and more differ"):
-        average.on_fit_start(None, tiny_module(Settings(1)))  # pyright: ignore
+        average.begin(tiny_module(Settings(1)))

@@ -9,8 +9,7 @@ import torch
 from spritelora.data.batch import training_batch
 from spritelora.diffusion.schedule import NUM_TIMESTEPS
 from spritelora.errors import TrainingError
-from spritelora.training.callbacks.progress import StepCallback
-from tests.training.tiny_loop import Settings, tiny_set, train
+from tests.training.tiny_loop import AfterSteps, Settings, tiny_set, train
 
 pytestmark = pytest.mark.numeric
 
@@ -55,10 +54,10 @@ def test_bad_losses_are_found_before_a_checkpoint_is_written_from_them(tmp_path:
     assert not list(tmp_path.glob("*checkpoint*"))
 
 
-class Spoil(StepCallback):
+class Spoil(AfterSteps):
     """An update that overflows, which no loss has shown yet."""
 
-    def on_optimizer_step(self, trainer, module, step: int) -> None:
+    def after_step(self, module, step: int) -> None:
         if step == 4:
             next(p for p in module.parameters() if p.requires_grad).data[0, 0] = float("inf")
 
@@ -74,8 +73,8 @@ def test_bad_weights_are_not_saved(tmp_path: Path) -> None:
 def test_large_weights_are_weights(tmp_path: Path) -> None:
     """Beyond 1e19 the square of an fp32 number is infinite; the number is not."""
 
-    class Enlarge(StepCallback):
-        def on_optimizer_step(self, trainer, module, step: int) -> None:
+    class Enlarge(AfterSteps):
+        def after_step(self, module, step: int) -> None:
             with torch.no_grad():
                 next(p for n, p in module.named_parameters() if "lora_B" in n)[0, 0] = 1e25
 

@@ -2,22 +2,20 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from spritelora.training.callbacks.progress import StepCallback
 from spritelora.training.module import LoraModule
-from tests.training.tiny_loop import Settings, train
+from tests.training.tiny_loop import AfterSteps, Settings, train
 
 
-class Watch(StepCallback):
+class Watch(AfterSteps):
     """The memory that this process holds, in MB, at some steps."""
 
     def __init__(self, steps: tuple[int, ...]) -> None:
         self.steps, self.held_mb = steps, dict[int, float]()
 
-    def on_optimizer_step(self, trainer: Any, module: LoraModule, step: int) -> None:
+    def after_step(self, module: LoraModule, step: int) -> None:
         if step in self.steps:
             status = Path("/proc/self/status").read_text()
             self.held_mb[step] = int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0]) / 1000

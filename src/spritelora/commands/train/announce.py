@@ -4,13 +4,22 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
+from spritelora.adapters.files.formats import SAVE_DTYPE
+from spritelora.adapters.layers.lora import adapted_layers, adapter_parameters
 from spritelora.config.train.adapter_keys import AdapterKind
 from spritelora.config.train.schema import TrainConfig
+from spritelora.data.batch import Recipe, training_batch
+from spritelora.data.encode_set import Encoded
 from spritelora.runs.layout import LORA_FILE
 from spritelora.runs.metrics import SUMMARY
 from spritelora.sprites.passes import USUAL_PASSES, passes_advice
 from spritelora.training.hardware import Hardware
-from spritelora.training.probe import StepCost
+from spritelora.training.module import LoraModule
+from spritelora.training.optimizer import eight_bit_share
+from spritelora.training.probe import StepCost, measure_step
+from spritelora.training.text_training import announce_text
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +30,26 @@ NAMES = {
 
 FORWARD_SHARE = 0.35
 """Time of a forward pass without gradients, of that of a forward and backward pass."""
+
+
+def announce_run(
+    config: TrainConfig, hardware: Hardware, module: LoraModule, encoded: Encoded, recipe: Recipe, first_step: int
+) -> None:
+    """Say what is trained and how long it will take, by one real pass."""
+    num_parameters = sum(p.numel() for p in adapter_parameters(module.unet))
+    bytes_per_weight = SAVE_DTYPE[config.lora.save_dtype].itemsize
+    announce_adapter(config, len(adapted_layers(module.unet)), num_parameters, bytes_per_weight)
+    warn_of_two_schedules(config)
+    announce_text(config, module)
+    announce_state_bits(eight_bit_share(module.make_optimizer(module.trainable())))
+    positions = range(config.trainer.batch_size)
+    batch = training_batch(encoded.training, config.seed, positions, len(module.objective.alphas), recipe)
+    is_16_bit = hardware.base_dtype != torch.float32
+    autocast = torch.autocast(hardware.device.type, hardware.base_dtype, is_16_bit, cache_enabled=False)  # as Lightning
+    if config.hardware.compile:
+        log.info("compiling the transformer blocks: a minute or more")
+    cost = measure_step(module, batch, autocast)
+    announce_plan(config, hardware, cost, encoded.training.repeats, len(encoded.held_out), first_step)
 
 
 def announce_adapter(config: TrainConfig, num_layers: int, num_parameters: int, bytes_per_weight: int) -> None:

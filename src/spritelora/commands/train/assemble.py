@@ -3,12 +3,13 @@
 import logging
 from typing import Any
 
+import torch
+
 from spritelora.adapters.layers.earlier_files import Earlier
 from spritelora.adapters.layers.layer_plan import plan_adapter
 from spritelora.adapters.layers.lora import check_plan, is_up, match_targets, put_adapter
 from spritelora.config.strict import import_target
 from spritelora.config.train.hardware_keys import Precision
-from spritelora.config.train.loop_keys import ValidationConfig
 from spritelora.config.train.schema import Prediction, TrainConfig
 from spritelora.data.batch import Batch, Recipe, validation_batches
 from spritelora.data.encode_set import Encoded
@@ -29,7 +30,13 @@ from spritelora.sdxl.layers.recompute import recompute
 from spritelora.sdxl.text import TextStack
 from spritelora.sprites.split import why_none_held_out
 from spritelora.training.module import LoraModule, Objective
-from spritelora.training.optimizer import build_optimizer, find_optimizer, group_by_rate, optimizer_settings
+from spritelora.training.optimizer import (
+    build_optimizer,
+    find_optimizer,
+    group_by_rate,
+    optimizer_settings,
+    probe_optimizer,
+)
 from spritelora.training.text_training import rate_factor
 
 log = logging.getLogger(__name__)
@@ -61,7 +68,7 @@ def add_adapter(config: TrainConfig, unet: Unet, earlier: Earlier) -> Unet:
 
 
 def build_objective(config: TrainConfig, base: BaseModel) -> Objective:
-    """What the loss asks for. Raises ConfigError where a noise prediction is asked of noise alone."""
+    """Builds the loss. Raises ConfigError where a noise prediction is asked of noise alone."""
     prediction = read_prediction(base, config.model.prediction)
     zero_snr = config.model.zero_terminal_snr
     if read_zero_snr(base, zero_snr) and prediction is not Prediction.v_prediction:
@@ -81,7 +88,7 @@ def build_objective(config: TrainConfig, base: BaseModel) -> Objective:
 
 
 def build_recipe(config: TrainConfig) -> Recipe:
-    """How training samples are drawn."""
+    """Builds the settings for drawing training samples."""
     objective = config.objective
     noise = NoiseRecipe(objective.pyramid_levels, objective.pyramid_discount, objective.perturbation)
     return Recipe(_build(config.timesteps), noise, config.data.caption_dropout)
@@ -90,7 +97,7 @@ def build_recipe(config: TrainConfig) -> Recipe:
 def build_module(
     config: TrainConfig, objective: Objective, unet: Unet, precision: Precision, text: TextStack | None = None
 ) -> LoraModule:
-    """What is trained, with its objective, optimizer and schedule."""
+    """Builds the module that is trained, with its objective, optimizer and schedule."""
     schedule, max_steps = _build(config.schedule), config.trainer.max_steps
     kind, settings = find_optimizer(config.optim), optimizer_settings(config.optim, precision)
 
@@ -107,8 +114,14 @@ def build_module(
     )
 
 
+def check_optimizer(config: TrainConfig, device: torch.device, precision: Precision) -> None:
+    """Raise ConfigError for an optimizer that cannot make a step as it is set, or not on this device."""
+    settings = optimizer_settings(config.optim, precision)
+    probe_optimizer(find_optimizer(config.optim), device, rate_factors(config), **settings)
+
+
 def rate_factors(config: TrainConfig) -> list[float]:
-    """What groups of parameters have over the set rate. Raises ConfigError for LoRA+ of an adapter without A and B."""
+    """The learning rates of groups of parameters over the one set. Raises ConfigError for LoRA+ of an adapter without A and B."""
     if config.optim.lora_plus == 1:
         return [1.0]
     if not config.adapter.kind.has_factors:
@@ -124,14 +137,13 @@ def _build(component: dict[str, Any]) -> Any:
     return import_target(component["_target_"])(**arguments)
 
 
-def build_validation(
-    validation: ValidationConfig, holdout: float, encoded: Encoded, num_timesteps: int, batch_size: int
-) -> dict[str, list[Batch]]:
+def build_validation(config: TrainConfig, encoded: Encoded, num_timesteps: int) -> dict[str, list[Batch]]:
     """Validation batches by the name of their timestep band, from the held-out sprites where there are any."""
+    validation = config.validation
     if not len(encoded.held_out):
-        reason = why_none_held_out(holdout, len(encoded.training))
+        reason = why_none_held_out(config.data.holdout, len(encoded.training))
         log.info("nothing held out (%s): the validation loss is that of the training sprites", reason)
     measured = (encoded.held_out if len(encoded.held_out) else encoded.training).spread(validation.limit)
     bands = timestep_bands(validation.bands, num_timesteps)
-    batches = validation_batches(measured, bands, validation.draws, batch_size)
+    batches = validation_batches(measured, bands, validation.draws, config.trainer.batch_size)
     return {f"{first}_{last}": b for (first, last), b in zip(bands, batches, strict=True)}

@@ -2,22 +2,26 @@
 
 import logging
 import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NoReturn
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
 
 import pytorch_lightning as pl
 
+from spritelora.commands.train.frozen import colours_kept
+from spritelora.commands.train.prepared import Prepared
+from spritelora.commands.train.sample_metrics import measure_samples
 from spritelora.config.durations import parse_duration
 from spritelora.config.invocation import Invocation
 from spritelora.config.train.schema import TrainConfig
-from spritelora.errors import TimeUp
+from spritelora.errors import Pruned, TimeUp
 from spritelora.program import typed
-from spritelora.runs.layout import FINAL
+from spritelora.runs.layout import FINAL, LORA_FILE
 from spritelora.training.callbacks.checkpoints import TIME_UP
 from spritelora.training.callbacks.samples import SAMPLES, step_folder
-from spritelora.training.callbacks.stopping import BestCheckpoint
+from spritelora.training.loggers import TrainingLogger
 from spritelora.training.logs.run_log import RunLog
+from spritelora.training.loop import StepEvents
 
 log = logging.getLogger(__name__)
 
@@ -28,33 +32,53 @@ def deadline_of(max_time: str | None) -> float | None:
     return None if seconds is None else time.monotonic() + seconds
 
 
-def finish(
-    trainer: pl.Trainer, run_log: RunLog, best: BestCheckpoint, measure: Callable[[Path], dict[str, Any]]
-) -> None:
-    """Write the summary and the final checkpoint of a run that ended well.
-
-    `measure`: the summary's part about the sample images of a folder.
-    """
-    step = best.result_step(trainer)
-    if best.stopped_at is not None:
+def finish(prepared: Prepared, trainer: pl.Trainer, events: StepEvents) -> None:
+    """Write the summary and the final checkpoint of a run that ended well."""
+    run_log, settings, step = prepared.run_log, prepared.config.trainer, events.result_step(trainer)
+    if events.stopped_at is not None:
         told = "ended at step %d of %d: no better validation loss in %d validations"
-        log.info(told, best.stopped_at, trainer.max_steps, best.patience)
-        run_log.summary["stopped_early_at"] = best.stopped_at
+        log.info(told, events.stopped_at, settings.max_steps, settings.patience)
+        run_log.summary["stopped_early_at"] = events.stopped_at
     if step != trainer.global_step:
         log.info("the result is step %d, which had the lowest validation loss", step)
         run_log.summary["result_step"] = step
-    if best.team.is_first:
-        run_log.summary |= measure(run_log.run_dir / SAMPLES / step_folder(step))
+    folder = run_log.run_dir / SAMPLES / step_folder(step)
+    if events.team.is_first and settings.sample_every and folder.is_dir():
+        colours = colours_kept(prepared.frozen, prepared.config, prepared.sprites)
+        run_log.summary["samples"] = measure_samples(folder, prepared.sprites, colours)
     run_log.write_summary("finished", trainer.global_step)
     if run_log.logger is not None:
         run_log.logger.finalize("success")
-    best.finish(trainer, FINAL)  # last, for it says that the run ended well; W&B that fails stops nothing
+    events.finish(prepared.module, FINAL)  # last, for it says that the run ended well; W&B that fails stops nothing
 
 
-def result_loss(run_log: RunLog, patience: int) -> float:
+def end_pruned(run_log: RunLog, events: StepEvents, last_step: int) -> NoReturn:
+    """Write the summary of a run that its search has ended. Raises Pruned."""
+    step, loss = events.pruned_at or 0, events.validation_loss
+    run_log.write_summary("pruned", step)
+    log.info("pruned at step %d of %d: validation loss %.4f", step, last_step, loss)
+    raise Pruned(f"pruned at step {step} of {last_step}")
+
+
+@contextmanager
+def closing(run_log: RunLog) -> Iterator[None]:
+    """Ends the run's logger with the block, with the LoRA file for one that keeps it."""
+    try:
+        yield
+    finally:
+        if isinstance(run_log.logger, TrainingLogger):
+            lora = run_log.run_dir / FINAL / LORA_FILE
+            run_log.logger.close(lora if lora.is_file() else None)
+        elif run_log.logger is not None:
+            run_log.logger.finalize("success")
+
+
+def result_loss(prepared: Prepared) -> float:
     """The validation loss of a run's result: its last, with patience its best."""
-    best = run_log.summary.get("best")
-    return best["validation_loss"] if patience and best else run_log.series()["validation_loss"][-1][1]
+    best = prepared.run_log.summary.get("best")
+    if prepared.config.trainer.patience and best:
+        return best["validation_loss"]
+    return prepared.run_log.series()["validation_loss"][-1][1]
 
 
 def end_before_its_end(config: TrainConfig, invocation: Invocation, status: int) -> NoReturn:

@@ -11,7 +11,9 @@ from spritelora.adapters.layers.live import live_changes
 from spritelora.adapters.layers.proof import write_lora
 from spritelora.adapters.layers.text_layers import text_tensors
 from spritelora.config.train.adapter_keys import AdapterKind
+from spritelora.config.train.data_keys import DataConfig
 from spritelora.config.train.schema import TrainConfig
+from spritelora.data.training_set import TrainingSet
 from spritelora.sdxl.files.base import BaseModel, Unet, read_prediction, read_zero_snr
 from spritelora.training.module import LoraModule
 from spritelora.training.text_training import text_facts
@@ -72,6 +74,26 @@ def rank_facts(config: TrainConfig, unet: Unet) -> tuple[int | str, float | str]
         return config.lora.rank, config.file_alpha
     told = rank_metadata(live_changes(unet))
     return told["ss_network_dim"], told["ss_network_alpha"]
+
+
+def data_facts(config: DataConfig, sprites: TrainingSet) -> dict[str, object]:
+    """The sets with their repeats and counts, and the images that regularise; nothing where there are neither."""
+    told: dict[str, object] = {}
+    if config.sets:
+        told["dataset_dirs"] = json.dumps({
+            name: {
+                "n_repeats": of_set.repeats,
+                "img_count": sum(s.name.startswith(f"{name}/") for s in sprites.training),
+                "weight": of_set.weight,
+            }
+            for name, of_set in config.sets.items()
+        })  # fmt: skip
+    if config.regularisation.path is not None:
+        images, folder = sprites.regularisation, Path(config.regularisation.path).resolve().name
+        told["num_reg_images"] = len(images)
+        told["prior_loss_weight"] = config.regularisation.weight
+        told["reg_dataset_dirs"] = json.dumps({folder: {"n_repeats": 1, "img_count": len(images)}})
+    return told
 
 
 def make_exporter(

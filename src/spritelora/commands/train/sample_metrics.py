@@ -60,7 +60,7 @@ def measure_samples(folder: Path, sprites: TrainingSet, colours: TrainingColours
 def build_sample_plan(
     config: TrainConfig, base: BaseModel, sprites: TrainingSet, encoded: Encoded, hardware: Hardware
 ) -> SamplePlan:
-    """What the sample images show, and how they are drawn; the autoencoder is loaded for each drawing alone."""
+    """Builds the plan of the sample images; the autoencoder is loaded for each drawing alone."""
     drawing, sampler = drawing_of(config), config.sampler
     nearest = similar_captions(sampler.prompts, [sprite.caption for sprite in sprites.training])
     return SamplePlan(

@@ -6,13 +6,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from spritelora.commands.train.record import check_resumable
+from spritelora.commands.train.record import check_resumable, public_settings, to_json
+from spritelora.config.invocation import Invocation
+from spritelora.config.strict import import_target
 from spritelora.config.train.schema import TrainConfig
-from spritelora.errors import ResumeError, first_line
-from spritelora.runs.layout import FINAL, is_run
+from spritelora.data.team import Team
+from spritelora.data.training_set import TrainingSet
+from spritelora.errors import DatasetError, ResumeError, first_line
+from spritelora.files import write_whole
+from spritelora.runs.layout import FINAL, RECORD, is_run
 from spritelora.runs.record import RunRecord
 from spritelora.training.callbacks.checkpoints import checkpoint_step, newest_checkpoint, tidy_checkpoints
 from spritelora.training.hardware import is_out_of_memory
+from spritelora.training.loggers import RunIdentity
+from spritelora.training.logs.run_log import RunLog
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +59,25 @@ def find_start(config: TrainConfig, record: RunRecord) -> tuple[Start, RunRecord
         )
     log.info("going on from step %d of %s", step, checkpoint)
     return Start(checkpoint, step), record
+
+
+def open_log(config: TrainConfig, run_dir: Path, record: RunRecord, first_step: int) -> RunLog:
+    """Write the run's record and open its log."""
+    write_whole(run_dir / RECORD, to_json(record))
+    options = Invocation(run_dir, tuple(record.overrides)).options
+    identity = RunIdentity(run_dir, record.name, record.id, record.sweep, public_settings(record), options)
+    arguments = {name: value for name, value in config.logger.items() if name != "_target_"}
+    return RunLog(run_dir, import_target(config.logger["_target_"])(identity, **arguments), first_step)
+
+
+def check_same_sprites(sprites: TrainingSet, team: Team) -> None:
+    """Raise DatasetError where a process has read others than the first."""
+    hashes = team.meet((sprites.hash, sprites.views, sprites.masks_hash, sprites.regularisation_hash))
+    if other := [rank for rank, found in enumerate(hashes) if found != hashes[0]]:
+        raise DatasetError(
+            f"process {other[0]} has read other sprites or captions than the first: data.path must be the same "
+            f"folder, or an equal copy, on every machine"
+        )
 
 
 def settle_threads(config: TrainConfig) -> int | None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import pytorch_lightning as pl
 from safetensors import SafetensorError
 
 from spritelora.data.team import Team
@@ -17,8 +16,6 @@ from spritelora.errors import ResumeError, TrainingError, WeightsError
 from spritelora.files import is_same, read_json, sync, write_whole
 from spritelora.runs.layout import BEST, CHECKPOINT_PATTERN, FINAL, LORA_FILE, RECORD, STATE_FOLDER
 from spritelora.runs.record import read_id
-from spritelora.training.callbacks.progress import StepCallback, StepMeter
-from spritelora.training.logs.run_log import RunLog
 from spritelora.training.module import LoraModule
 from spritelora.training.state_files import STRUCTURE, TENSORS
 from spritelora.weight_files.container import open_tensors
@@ -33,11 +30,10 @@ TIME_UP = 124
 """Exit status of a run that stopped for its time limit, as timeout(1) has it."""
 
 
-class StopRequest(StepCallback):
+class StopRequest:
     """Turns SIGTERM, Ctrl-C and the end of the time into a request to stop after the step.
 
-    A second signal stops at once. `deadline`: of time.monotonic, None for none. To stand first among the callbacks, so
-    that it holds while the others start.
+    A second signal stops at once. `deadline`: of time.monotonic, None for none.
     """
 
     def __init__(self, team: Team | None = None, deadline: float | None = None) -> None:
@@ -50,7 +46,8 @@ class StopRequest(StepCallback):
         """The exit status that what asked stands for, None so far; the same in all processes."""
         return (self.received if self.team.size == 1 else self.agreed) or None
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def listen(self) -> None:
+        """Take the signals."""
         for number in (signal.SIGTERM, signal.SIGINT):
             self._before[number] = signal.signal(number, self._note)
 
@@ -64,53 +61,46 @@ class StopRequest(StepCallback):
             raise SystemExit(128 + number)
         self.received = 128 + number
 
-    def on_optimizer_step(self, trainer: pl.Trainer, module: LoraModule, step: int) -> None:
+    def agree(self) -> None:
+        """Look at the clock, and settle with the other processes whether a stop is asked for."""
         if not self.received and self.deadline is not None and time.monotonic() >= self.deadline:
             self.received = TIME_UP
         self.agreed = int(self.team.largest(self.received))
 
 
-class Checkpoints(StepCallback):
-    """Saves every `every` steps (0: never) and when a stop is asked for.
+class Checkpoints:
+    """Saves every `every` steps (0: never), and whenever else it is told to.
 
-    `export` writes the LoRA file for a checkpoint at a step. `check` raises TrainingError where the state is not worth
-    keeping. `keep_last`: how many of those saved every `every` steps stay, 0 for all; no others are ever removed, nor
-    those of a signal.
+    `export` writes the LoRA file for a checkpoint at a step. `keep_last`: how many of those saved every `every` steps
+    stay, 0 for all; no others are ever removed, nor those of a signal.
     """
 
     def __init__(
         self,
-        run_log: RunLog,
-        meter: StepMeter,
-        stop: StopRequest,
+        run_dir: Path,
         record: str,
         export: Callable[[Path, int], None],
         every: int,
-        check: Callable[[LoraModule, int], None],
         keep_last: int = 0,
+        team: Team | None = None,
     ) -> None:
-        self.run_log, self.meter, self.stop, self.team = run_log, meter, stop, stop.team
-        self.record, self.export, self.every = record, export, every
-        self.check, self.keep_last = check, keep_last
+        self.run_dir, self.record, self.export, self.team = run_dir, record, export, team or Team()
+        self.every, self.keep_last = every, keep_last
         self.own_steps: list[int] = []
 
-    def on_optimizer_step(self, trainer: pl.Trainer, module: LoraModule, step: int) -> None:
-        is_last, is_due = self.stop.status is not None, bool(self.every) and step % self.every == 0
-        if is_last or is_due:
-            paused = self.meter.pause()
-            if is_due or self.stop.status == TIME_UP:
-                self.own_steps = [*(s for s in self.own_steps if s != step), step]
-            self.save(trainer, step_name(step))
-            self._remove_old()
-            self.run_log.write_summary("stopped" if is_last else "running", step)
-            self.meter.go_on(paused)
-        if is_last:
-            trainer.should_stop = True
+    def save_step(self, module: LoraModule, step: int, is_own: bool) -> None:
+        """Write the checkpoint of a step. `is_own`: it gives way to later ones."""
+        if is_own:
+            self.own_steps = [*(s for s in self.own_steps if s != step), step]
+        self.save(module, step_name(step))
+        self._remove_old()
 
     def state_dict(self) -> dict[str, Any]:
+        """The steps whose checkpoints give way to later ones."""
         return {"own_steps": self.own_steps}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from such a state."""
         self.own_steps = state_dict["own_steps"]
 
     def _remove_old(self) -> None:
@@ -118,27 +108,25 @@ class Checkpoints(StepCallback):
         if not self.keep_last:
             return
         old, self.own_steps = self.own_steps[: -self.keep_last], self.own_steps[-self.keep_last :]
-        folders = [self.run_log.run_dir / step_name(step) for step in old] if self.team.is_first else []
+        folders = [self.run_dir / step_name(step) for step in old] if self.team.is_first else []
         for folder in (f for f in folders if f.is_dir()):
             removed = folder.with_name(f".{folder.name}{REMOVED}")
             folder.rename(removed)
             shutil.rmtree(removed, ignore_errors=True)
 
-    def save(self, trainer: pl.Trainer, name: str) -> None:
+    def save(self, module: LoraModule, name: str) -> None:
         """Write a checkpoint into the run's folder. All processes of a run have a part in it, the first one writes."""
-        module: Any = trainer.lightning_module
-        self.check(module, trainer.global_step)
         if not self.team.is_first:
-            trainer.save_checkpoint(STATE_FOLDER)
+            module.trainer.save_checkpoint(STATE_FOLDER)
             return
-        folder = self.run_log.run_dir / name
+        folder = self.run_dir / name
         partial = folder.with_name(f".{name}{PARTIAL}")
         try:
             shutil.rmtree(partial, ignore_errors=True)
-            trainer.save_checkpoint(partial / STATE_FOLDER)
+            module.trainer.save_checkpoint(partial / STATE_FOLDER)
             write_whole(partial / STATE_FOLDER / RECORD, self.record)
             with module.result_weights():
-                self.export(partial / LORA_FILE, trainer.global_step)
+                self.export(partial / LORA_FILE, module.global_step)
             put_in_place(partial, folder)
         except (OSError, SafetensorError) as error:
             shutil.rmtree(partial, ignore_errors=True)

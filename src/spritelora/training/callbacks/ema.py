@@ -4,14 +4,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
 from spritelora.errors import ResumeError
-from spritelora.training.callbacks.progress import StepCallback
 from spritelora.training.module import LoraModule
 from spritelora.training.optimizer import settled_weights
+
+AVERAGE = "Average"
+"""Where a checkpoint's state keeps the average among the states of other parts."""
 
 
 def decay_at(step: int, decay: float) -> float:
@@ -23,29 +24,30 @@ def decay_at(step: int, decay: float) -> float:
     return min(decay, step / (9 + step))
 
 
-class Average(StepCallback):
+class Average:
     """The exponential moving average of the weights that the optimizer has settled on, updated after every step.
 
-    To stand before all callbacks that use the result. The average lives on the training device, in the order of the
-    module's parameters.
+    The average lives on the training device, in the order of the module's parameters.
     """
 
     def __init__(self, decay: float) -> None:
         self.decay = decay
         self.weights: dict[str, Tensor] = {}
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        trained = _trained(pl_module)
+    def begin(self, module: LoraModule) -> None:
+        """Become the module's average, from where the run begins. Raises ResumeError for one of another adapter."""
+        trained = _trained(module)
         if self.weights and self.weights.keys() != trained.keys():
             different = sorted(self.weights.keys() ^ trained.keys())
             raise ResumeError(f"the checkpoint's average is of another adapter: {different[0]} and more differ")
         source = self.weights or trained
         self.weights = {name: source[name].detach().to(p.device, copy=True) for name, p in trained.items()}
-        pl_module.average = self
+        module.average = self
 
     @torch.no_grad()
-    def on_optimizer_step(self, trainer: pl.Trainer, module: LoraModule, step: int) -> None:
-        with settled_weights(trainer.optimizers[0]):
+    def update(self, module: LoraModule, step: int) -> None:
+        """Take in the weights after a step."""
+        with settled_weights(module.optimizer):
             now = [p.detach() for p in _trained(module).values()]
             torch._foreach_lerp_(list(self.weights.values()), now, 1 - decay_at(step, self.decay))
 
@@ -61,13 +63,16 @@ class Average(StepCallback):
             _copy(kept, trained)
 
     def go_back_to(self, state: dict[str, Any]) -> None:
+        """Be what it was when that state was taken."""
         for name, weight in self.weights.items():
             weight.copy_(state["weights"][name])
 
     def state_dict(self) -> dict[str, Any]:
+        """The average."""
         return {"weights": self.weights}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Begin with an average."""
         self.weights = state_dict["weights"]
 
 

@@ -3,9 +3,8 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
@@ -13,8 +12,6 @@ from spritelora.data.batch import Batch
 from spritelora.data.team import Team
 from spritelora.errors import ResumeError, TrainingError
 from spritelora.training.callbacks.checkpoints import newest_checkpoint
-from spritelora.training.callbacks.progress import StepCallback
-from spritelora.training.module import LoraModule
 
 
 class Pass(NamedTuple):
@@ -26,29 +23,20 @@ class Pass(NamedTuple):
     indices: Tensor
 
 
-class FiniteGuard(StepCallback):
+class FiniteGuard:
     """Ends the run with a TrainingError where a loss or a weight has become NaN or infinite.
 
-    The losses stay on the device, with what they are of, and are looked at every `check_every` steps and before each
-    checkpoint: the host waits for the device no more often. To stand before all that uses the weights. `names`: of the
-    sprites, by place.
+    The losses stay on the device, with what they are of, until they are looked at: the host waits for the device no
+    more often. `names`: of the sprites, by place.
     """
 
-    def __init__(self, names: Sequence[str], run_dir: Path, check_every: int, team: Team | None = None) -> None:
-        self.names, self.run_dir, self.check_every, self.team = names, run_dir, check_every, team or Team()
+    def __init__(self, names: Sequence[str], run_dir: Path, team: Team | None = None) -> None:
+        self.names, self.run_dir, self.team = names, run_dir, team or Team()
         self.passes: list[Pass] = []
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Batch, batch_idx: int
-    ) -> None:
-        number = batch_idx % trainer.accumulate_grad_batches + 1
-        step = trainer.global_step + (number < trainer.accumulate_grad_batches)
-        self.passes.append(Pass(step, outputs["loss"].detach(), batch.timesteps, batch.indices))
-        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
-
-    def on_optimizer_step(self, trainer: pl.Trainer, module: LoraModule, step: int) -> None:
-        if step % self.check_every == 0 or step == trainer.max_steps:
-            self.check_losses()
+    def take_pass(self, step: int, loss: Tensor, batch: Batch) -> None:
+        """Keep the loss of a forward pass of a step, to be looked at."""
+        self.passes.append(Pass(step, loss, batch.timesteps, batch.indices))
 
     def check_losses(self) -> None:
         """Raise TrainingError for the first loss since the last check that is no number, in any process."""

@@ -2,15 +2,11 @@
 
 from collections.abc import Iterable
 
-import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from spritelora.adapters.layers.lora import factors
 from spritelora.adapters.layers.peft_layer import lora_layers
-from spritelora.training.callbacks.progress import StepCallback
-from spritelora.training.logs.run_log import RunLog
-from spritelora.training.module import LoraModule
 
 Factors = tuple[Tensor, Tensor, float]
 """Down and up weights of a layer, live, and what their product is scaled by."""
@@ -43,17 +39,7 @@ def limit_norms(factors: Iterable[Factors], largest: float) -> Tensor:
     return torch.stack(scaled).sum()
 
 
-class MaxNorm(StepCallback):
-    """Keeps the norms after every step, and logs every `log_every` steps how many layers were scaled at that step.
-
-    To stand right after the step, before all that uses the weights.
-    """
-
-    def __init__(self, run_log: RunLog, largest: float, log_every: int) -> None:
-        self.run_log, self.largest, self.log_every = run_log, largest, log_every
-
-    def on_optimizer_step(self, trainer: pl.Trainer, module: LoraModule, step: int) -> None:
-        found = (factors(layer) for layer in lora_layers(module).values())
-        scaled = limit_norms(((down, up, alpha / len(down)) for down, up, alpha in found), self.largest)
-        if step % self.log_every == 0 or step == trainer.max_steps:
-            self.run_log.log(step, {"layers_scaled": int(scaled)})
+def limit_layers(module: nn.Module, largest: float) -> Tensor:
+    """Keep the norms of all adapted layers below `largest`. Returns how many were scaled, on the device."""
+    found = (factors(layer) for layer in lora_layers(module).values())
+    return limit_norms(((down, up, alpha / len(down)) for down, up, alpha in found), largest)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
 from PIL import Image
@@ -15,7 +14,6 @@ from spritelora.sdxl.sample import Sampling, sample_latents, start_noise
 from spritelora.sdxl.text import TextEmbedding
 from spritelora.sprites.names import image_name
 from spritelora.training.callbacks.contact_sheet import contact_sheet
-from spritelora.training.callbacks.progress import StepCallback, StepMeter
 from spritelora.training.logs.run_log import RunLog
 from spritelora.training.module import LoraModule
 
@@ -24,7 +22,7 @@ SAMPLES, SHEET = "samples", "contact_sheet.png"
 
 @dataclass(frozen=True)
 class SamplePlan:
-    """What to sample: prompts with their embeddings, and how.
+    """The plan of sample images: prompts with their embeddings, and the settings of drawing.
 
     `references`: for each prompt a training image to show beside its samples, (side_px, side_px, 3).
     """
@@ -52,8 +50,8 @@ class SamplePlan:
 Images = NDArray[np.uint8]
 
 
-class Samples(StepCallback):
-    """Draws the plan before the first step, every `every` steps and at the end; `every` = 0: never.
+class Samples:
+    """Draws the plan before the first step, every `every` steps and at the end.
 
     `remember`: how the images before the first step are come by, which are the base's, for a new adapter changes
     nothing: another run may have drawn them.
@@ -62,31 +60,21 @@ class Samples(StepCallback):
     def __init__(
         self,
         run_log: RunLog,
-        meter: StepMeter,
         plan: SamplePlan,
         every: int,
         remember: Callable[[Callable[[], Images]], Images] = lambda draw: draw(),
     ) -> None:
-        self.run_log, self.meter, self.plan, self.every = run_log, meter, plan, every
+        self.run_log, self.plan, self.every = run_log, plan, every
         self.remember = remember
         self.folder = run_log.run_dir / SAMPLES
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: LoraModule) -> None:  # pyright: ignore
-        if self.every and trainer.global_step == 0:
-            self.draw(trainer, pl_module, 0)
-
-    def on_optimizer_step(self, trainer: pl.Trainer, module: LoraModule, step: int) -> None:
-        if self.every and (step % self.every == 0 or step == trainer.max_steps):
-            self.draw(trainer, module, step)
-
     def has(self, step: int) -> bool:
-        """Whether the images of a step are there, or none are asked for."""
-        return not self.every or any(self._folder(step).glob("*.png"))
+        """Whether the images of a step are there."""
+        return any(self._folder(step).glob("*.png"))
 
-    def draw(self, trainer: pl.Trainer, module: LoraModule, step: int) -> None:
+    def draw(self, module: LoraModule, step: int) -> None:
         """Draw the plan with the weights as they are, as images of a step."""
-        paused = self.meter.pause()
-        images = self.remember(lambda: self._images(trainer, module)) if step == 0 else self._images(trainer, module)
+        images = self.remember(lambda: self._images(module)) if step == 0 else self._images(module)
         folder = self._folder(step)
         folder.mkdir(parents=True, exist_ok=True)
         files = [folder / image_name(i, p) for i, p in enumerate(self.plan.prompts)]
@@ -94,13 +82,12 @@ class Samples(StepCallback):
             Image.fromarray(image).save(file)
         contact_sheet(self.folder, self.plan.prompts, self.plan.references).save(self.folder / SHEET)
         self.run_log.log_images(step, self.plan.prompts, files)
-        self.meter.go_on(paused)
 
     def _folder(self, step: int) -> Path:
         return self.folder / step_folder(step)
 
-    def _images(self, trainer: pl.Trainer, module: LoraModule) -> Images:
-        with module.as_result(), trainer.precision_plugin.forward_context():
+    def _images(self, module: LoraModule) -> Images:
+        with module.as_result():
             return self.plan.draw(module)
 
 

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
-
+from spritelora.data.team import Team
 from spritelora.errors import ResumeError
 from spritelora.runs.layout import BEST, STATE_FOLDER
-from spritelora.training.callbacks.checkpoints import Checkpoints, checkpoint_step, copy_checkpoint, step_name
-from spritelora.training.callbacks.progress import StepCallback
-from spritelora.training.callbacks.samples import Samples
+from spritelora.training.callbacks.checkpoints import checkpoint_step, copy_checkpoint
+from spritelora.training.callbacks.ema import AVERAGE, Average
 from spritelora.training.module import LoraModule
 from spritelora.training.state_files import read_state
 
@@ -21,7 +19,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Progress:
-    """How the validation losses have gone. `waited`: validations since one was better by `min_improvement`."""
+    """The course of the validation losses. `waited`: validations since one was better by `min_improvement`."""
 
     best_loss: float = math.inf
     best_step: int = 0
@@ -39,41 +37,34 @@ class Progress:
         return is_best
 
 
-class BestCheckpoint(StepCallback):
-    """Keeps `checkpoint_best`, and with `patience` above 0 ends the run where no improvement comes.
+class BestCheckpoint:
+    """Knows which step was the best, and with `patience` above 0 whether to wait for a better one.
 
-    The loss before the first step counts for nothing: it is the base's. With patience the best is the result of the
-    run, so its samples are drawn at the end. To stand after validation and samples, before the other checkpoints.
-    `stopped_at`: the step of the stop, None so far. `origin`: the checkpoint that the run goes on from.
+    The loss before the first step counts for nothing: it is the base's. `origin`: the checkpoint that the run goes on
+    from.
     """
 
     def __init__(
-        self,
-        checkpoints: Checkpoints,
-        patience: int,
-        min_improvement: float,
-        samples: Samples | None,
-        origin: Path | None,
+        self, run_dir: Path, patience: int, min_improvement: float, origin: Path | None, team: Team | None = None
     ) -> None:
-        self.checkpoints, self.run_log, self.team = checkpoints, checkpoints.run_log, checkpoints.team
-        self.patience, self.min_improvement, self.samples, self.origin = patience, min_improvement, samples, origin
+        self.folder, self.patience, self.min_improvement = run_dir / BEST, patience, min_improvement
+        self.origin, self.team = origin, team or Team()
         self.progress = Progress()
-        self.stopped_at: int | None = None
 
     @property
-    def folder(self) -> Path:
-        """Where the best is kept."""
-        return self.run_log.run_dir / BEST
+    def result_step(self) -> int | None:
+        """The step that the run results in with patience; None where it is the last."""
+        return self.progress.best_step or None if self.patience else None
 
-    def is_over(self, trainer: pl.Trainer) -> bool:
-        """Whether the run has come to its end, at its last step or before."""
-        return self.stopped_at is not None or trainer.global_step >= trainer.max_steps
+    @property
+    def summary(self) -> dict[str, Any] | None:
+        """What a run's summary tells of the best, None so far."""
+        if not self.progress.best_step:
+            return None
+        return {"step": self.progress.best_step, "validation_loss": self.progress.best_loss}
 
-    def result_step(self, trainer: pl.Trainer) -> int:
-        """The step whose weights are the run's result."""
-        return self.progress.best_step if self.patience and self.progress.best_step else trainer.global_step
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+    def begin(self, step: int) -> None:
+        """Have the best in the run's folder, or look for it anew."""
         wanted = self.progress.best_step
         if not wanted or not self.team.share(self.team.is_first and not self._bring_best(wanted)):
             return
@@ -81,51 +72,34 @@ class BestCheckpoint(StepCallback):
             "the checkpoint of step %d, which had the lowest validation loss so far, is not there any more: the best "
             "is looked for anew from step %d on",
             wanted,
-            trainer.global_step,
+            step,
         )
         self.progress = Progress()
 
-    def on_optimizer_step(self, trainer: pl.Trainer, module: LoraModule, step: int) -> None:
-        loss = self.run_log.value_at(step, "validation_loss")
-        if loss is None:
-            return
-        if self.progress.take(loss, step, self.min_improvement):
-            paused = self.checkpoints.meter.pause()
-            self.checkpoints.save(trainer, BEST)
-            log.info("%s is of step %d: validation loss %.4f", BEST, step, loss)
-            self.run_log.summary["best"] = {"step": step, "validation_loss": loss}
-            self.checkpoints.meter.go_on(paused)
-        if self.patience and self.progress.waited >= self.patience:
-            self.stopped_at = step
-            trainer.should_stop = True
+    def take(self, loss: float, step: int) -> bool:
+        """Take in a validation loss; returns whether it is the lowest so far."""
+        return self.progress.take(loss, step, self.min_improvement)
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Where the result is not of the last step: keep the last step too, to go on from, and draw the result."""
-        step = self.result_step(trainer)
-        if not self.is_over(trainer) or step == trainer.global_step:
-            return
-        last = self.run_log.run_dir / step_name(trainer.global_step)
-        if not self.team.share(last.is_dir()):
-            self.checkpoints.save(trainer, last.name)
-        if self.samples is not None and not self.samples.has(step):
-            self._restore_best(trainer, pl_module)
-            self.samples.draw(trainer, pl_module, step)
+    @property
+    def is_over(self) -> bool:
+        """Whether the run has waited long enough."""
+        return self.patience > 0 and self.progress.waited >= self.patience
 
-    def finish(self, trainer: pl.Trainer, name: str) -> None:
-        """Write the run's result as a checkpoint of that name."""
-        if self.result_step(trainer) == trainer.global_step:
-            self.checkpoints.save(trainer, name)
-        elif self.team.is_first:
-            copy_checkpoint(self.folder, self.run_log.run_dir / name)
+    def restore(self, module: LoraModule, average: Average | None) -> None:
+        """Give the module the weights of the best again."""
+        state = read_state(self.folder / STATE_FOLDER)
+        module.load_state_dict(state["state_dict"])
+        module.trainer.strategy.load_optimizer_state_dict(state)
+        if average is not None:
+            average.go_back_to(state["callbacks"][AVERAGE])
 
     def state_dict(self) -> dict[str, Any]:
+        """How the losses have gone."""
         return {**vars(self.progress)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from such a state."""
         self.progress = Progress(**state_dict)
-        if self.progress.best_step:
-            told = {"step": self.progress.best_step, "validation_loss": self.progress.best_loss}
-            self.run_log.summary["best"] = told
 
     def _bring_best(self, step: int) -> bool:
         """Whether the best is in the run's folder; a run that begins at another's checkpoint gets a copy of it."""
@@ -136,13 +110,6 @@ class BestCheckpoint(StepCallback):
             return False
         copy_checkpoint(theirs, self.folder)
         return True
-
-    def _restore_best(self, trainer: pl.Trainer, module: LoraModule) -> None:
-        state = read_state(self.folder / STATE_FOLDER)
-        module.load_state_dict(state["state_dict"])
-        trainer.strategy.load_optimizer_state_dict(state)
-        if module.average is not None:
-            module.average.go_back_to(state["callbacks"][module.average.state_key])
 
 
 def _is_of_step(folder: Path, step: int) -> bool:

@@ -40,7 +40,7 @@ class TrialAddress:
 
 @dataclass(frozen=True)
 class PruningPlan:
-    """How hopeless trials are told. `kind`: median, hyperband, none. `every`: steps between validation losses."""
+    """The rule by which hopeless trials are told. `kind`: median, hyperband, none. `every`: steps between validation losses."""
 
     kind: str
     startup_trials: int

@@ -42,10 +42,6 @@ class RunLog:
         """Whether a value of that name was recorded."""
         return any(name in event.values for event in self.events)
 
-    def value_at(self, step: int, name: str) -> float | None:
-        """The value of that name recorded at a step, the newest first."""
-        return next((e.values[name] for e in reversed(self.events) if e.step == step and name in e.values), None)
-
     def log_images(self, step: int, captions: Sequence[str], files: Sequence[Path]) -> None:
         """Send sample images with their captions to the logger."""
 
