@@ -121,7 +121,7 @@ def check_optimizer(config: TrainConfig, device: torch.device, precision: Precis
 
 
 def rate_factors(config: TrainConfig) -> list[float]:
-    """The learning rates of groups of parameters over the one set. Raises ConfigError for LoRA+ of an adapter without A and B."""
+    """Learning rates of groups of parameters over the one set. Raises ConfigError for LoRA+ without A and B."""
     if config.optim.lora_plus == 1:
         return [1.0]
     if not config.adapter.kind.has_factors:
