@@ -7,7 +7,7 @@ from spritelora import __version__
 from spritelora.door.command_table import COMMANDS
 from spritelora.errors import ConfigError
 from spritelora.program import PROGRAM
-from spritelora.streams import lasting_streams
+from spritelora.streams import complain, lasting_streams, say
 
 
 @lasting_streams()
@@ -15,14 +15,14 @@ def main() -> None:
     """Start the command that is named first; without one, list all."""
     name, *settings = sys.argv[1:] or ["--help"]
     if name in ("--help", "-h"):
-        print(list_commands())  # noqa: T201
+        say(list_commands())
     elif name == "--version":
-        print(f"{PROGRAM} {__version__}")  # noqa: T201
+        say(f"{PROGRAM} {__version__}")
     elif name in COMMANDS:
         sys.argv[1:] = settings
         COMMANDS[name]()
     else:
-        print(f"error: {explain_unknown(name)}", file=sys.stderr)  # noqa: T201
+        complain(f"error: {explain_unknown(name)}")
         sys.exit(ConfigError.exit_status)
 
 

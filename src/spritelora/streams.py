@@ -14,6 +14,16 @@ ERROR = "error: "
 """The start of a command's last message: no progress bar is drawn in it."""
 
 
+def say(text: str) -> None:
+    """Write a line to standard output."""
+    print(text)  # noqa: T201
+
+
+def complain(text: str) -> None:
+    """Write a line to standard error at once."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
 class LastingStream:
     """A text stream that writes what its encoding has not, and what a terminal would obey, as escapes.
 
@@ -53,7 +63,7 @@ class LastingStream:
         if not self._ends_command:
             return
         if error.errno not in (errno.EPIPE, errno.EINVAL):  # EINVAL: a closed pipe on Windows
-            print(f"error: standard output cannot be written ({error.strerror})", file=sys.stderr)  # noqa: T201
+            complain(f"{ERROR}standard output cannot be written ({error.strerror})")
         raise SystemExit(1)
 
 

@@ -1,6 +1,5 @@
 """`resume=auto`: the newest run of the same configuration goes on; where there is none, a new one starts."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from spritelora.door.compose import compose_config
 from spritelora.errors import ConfigError, ResumeError
 from spritelora.runs.layout import FINAL, RECORD, is_run
 from spritelora.runs.record import RunRecord
+from spritelora.streams import complain
 
 AUTO = "resume=auto"
 RUNS = Path("outputs/train")
@@ -85,4 +85,4 @@ def _changes(record: RunRecord, config: TrainConfig) -> list[str]:
 
 
 def _tell(text: str) -> None:
-    print(f"{AUTO}: {text}", file=sys.stderr)  # noqa: T201
+    complain(f"{AUTO}: {text}")

@@ -40,7 +40,7 @@ from spritelora.errors import ConfigError, SpriteLoraError, TrainingError
 from spritelora.file_names import check_name, told_of_names
 from spritelora.files import is_told
 from spritelora.program import options_root, typed
-from spritelora.streams import lasting_streams
+from spritelora.streams import complain, lasting_streams, say
 
 T = TypeVar("T")
 Rewrite = Callable[[Sequence[str], bool], list[str]]
@@ -109,16 +109,16 @@ class Command:
             status = error.exit_status if isinstance(error, SpriteLoraError) else ConfigError.exit_status
             if self.check is accept_all or not _is_told_by_another(error):
                 told = without_environment(explain(error, self.schema, list_groups(self.config_dir)))
-                print(f"error: {told}", file=sys.stderr)  # noqa: T201
+                complain(f"error: {told}")
             sys.exit(status)
         except OSError as error:
             if not is_told(error):
                 raise
             place = error.filename or "the disk"
-            print(f"error: {place}: {error.strerror}; make room or give access, or name another", file=sys.stderr)  # noqa: T201
+            complain(f"error: {place}: {error.strerror}; make room or give access, or name another")
             sys.exit(TrainingError.exit_status)
         except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)  # noqa: T201
+            complain("interrupted")
             sys.exit(128 + signal.SIGINT)
 
 
@@ -161,7 +161,7 @@ def _start(command: Command) -> None:
     jobs = jobs_to_check(line, swept_by_files(line, command.config_dir, command.config_name))
     if line.wants_help:
         config = without_hydra(_compose(command, line, jobs[0]))
-        return print(render_help(command.purpose, command.schema, groups, config))  # noqa: T201
+        return say(render_help(command.purpose, command.schema, groups, config))
     if follows:
         return _follow(command, line, jobs[0])
     whole = [_check_job(command, line, job) for job in jobs][-1]

@@ -51,6 +51,7 @@ from spritelora.runs.sweep_record import (
     write_job,
     write_sweep,
 )
+from spritelora.streams import say
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +113,7 @@ def settle_sweep(
 def _tell_going_on(folder: Path, num_over: int, jobs: Sequence[Sequence[str]] | None) -> None:
     """Say what is kept of a sweep that goes on."""
     of_all = f" of {len(jobs)}" if jobs is not None else ""
-    print(f"{folder} goes on: {num_over}{of_all} jobs are finished and are kept")  # noqa: T201
+    say(f"{folder} goes on: {num_over}{of_all} jobs are finished and are kept")
 
 
 def list_jobs(overrides: Sequence[str], config: DictConfig) -> list[list[str]] | None:
@@ -227,8 +228,8 @@ def end_sweep(folder: Path) -> None:
     from spritelora.sweeps.results import PAGE, to_text, write_results
 
     rows = write_results(folder)
-    print(to_text(rows, read_sweep(folder).objective))  # noqa: T201
-    print(f"results: {folder / PAGE}")  # noqa: T201
+    say(to_text(rows, read_sweep(folder).objective))
+    say(f"results: {folder / PAGE}")
     lacking = [row for row in rows if row.cells["status"] in ("failed", "stopped", "left_out", "waiting")]
     if lacking:
         raise TrainingError(

@@ -9,6 +9,7 @@ from spritelora.config.commands.benchmark import BenchmarkConfig, BenchmarkMode
 from spritelora.errors import ConfigError, TrainingError
 from spritelora.files import write_whole
 from spritelora.process import quick_imports
+from spritelora.streams import say
 
 log = logging.getLogger(__name__)
 
@@ -41,5 +42,5 @@ def benchmark(config: BenchmarkConfig) -> Figures:
             write_whole(output, text + "\n")
         except OSError as error:
             raise TrainingError(f"output={output}: {error.strerror}; name another file") from error
-    print(text)  # noqa: T201
+    say(text)
     return figures

@@ -22,6 +22,7 @@ from spritelora.sdxl.files.base import BaseModel, cached_hub_folder, find_base, 
 from spritelora.sdxl.latents import finite_formats, round_trip
 from spritelora.sdxl.layers.quantised import probe_quantised
 from spritelora.sprites.folder.sprite_folder import factors_text
+from spritelora.streams import say
 from spritelora.training.hardware import Hardware, choose_hardware
 from spritelora.training.logs.wandb_run import has_wandb_key
 from spritelora.training.machine import read_device
@@ -40,10 +41,10 @@ def examine(config: TrainConfig) -> None:
     hardware = replace(hardware, base=plan.base)
     facts = gather(config, hardware, base, found, problem)
     findings = find_all(facts, need)
-    print(to_table(findings))  # noqa: T201
+    say(to_table(findings))
     if wrong := failures(findings):
         raise TrainingError(f"{need.name} cannot be trained here: {', '.join(wrong)} (see the table above)")
-    print(f"\nthis run can be trained here: {need.name}")  # noqa: T201
+    say(f"\nthis run can be trained here: {need.name}")
 
 
 def locate_base(config: TrainConfig) -> tuple[BaseModel | None, str, str]:

@@ -33,6 +33,7 @@ from spritelora.data.team import Team
 from spritelora.errors import SpriteLoraError, TrainingError
 from spritelora.program import typed
 from spritelora.runs.layout import is_run
+from spritelora.streams import complain
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ def open_team(config: TrainConfig, invocation: Invocation, place: Place, device:
     except SpriteLoraError as error:
         if place.rank == 0:
             raise
-        print(f"error: process {place.rank}: {error}", file=sys.stderr, flush=True)  # noqa: T201
+        complain(f"error: process {place.rank}: {error}")
         raise SystemExit(error.exit_status) from error
     except Exception as error:
         if not _is_lost_connection(error):
@@ -140,7 +141,7 @@ class Others:
             if self.is_released:
                 return
             time.sleep(0.1)
-        print(f"error: {self.loss()}", file=sys.stderr, flush=True)  # noqa: T201
+        complain(f"error: {self.loss()}")
         for process in self.processes:
             process.kill()
         os._exit(TrainingError.exit_status)
@@ -226,7 +227,7 @@ def _start_others(config: TrainConfig, invocation: Invocation, place: Place) -> 
 
 def _tell(place: Place) -> Callable[[str], None]:
     """A function that says a line: the log is the first process's alone."""
-    return log.warning if place.rank == 0 else lambda line: print(line, file=sys.stderr, flush=True)  # noqa: T201
+    return log.warning if place.rank == 0 else complain
 
 
 def _is_lost_connection(error: Exception) -> bool:

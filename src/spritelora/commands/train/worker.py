@@ -15,7 +15,7 @@ from spritelora.config.strict import load
 from spritelora.config.train.schema import TrainConfig
 from spritelora.errors import SpriteLoraError
 from spritelora.process import prepare_libraries
-from spritelora.streams import lasting_streams
+from spritelora.streams import complain, lasting_streams
 
 
 @lasting_streams()
@@ -31,7 +31,7 @@ def main() -> None:
     try:
         train(load(raw, TrainConfig), Invocation(Path(told["run_dir"]), tuple(told["overrides"])))
     except SpriteLoraError as error:
-        print(f"error: process {os.environ['RANK']}: {error}", file=sys.stderr)  # noqa: T201
+        complain(f"error: process {os.environ['RANK']}: {error}")
         sys.exit(error.exit_status)
 
 
@@ -48,7 +48,7 @@ def _read_line(handle: int) -> Any:
 def _end_with_the_first() -> None:
     os.read(sys.stdin.fileno(), 1)
     if os.environ["RANK"] == "1":
-        print("error: the first process of the run has ended; resume= goes on", file=sys.stderr, flush=True)  # noqa: T201
+        complain("error: the first process of the run has ended; resume= goes on")
     os._exit(1)
 
 

@@ -40,7 +40,7 @@ class TrialAddress:
 
 @dataclass(frozen=True)
 class PruningPlan:
-    """The rule that tells hopeless trials. `kind`: median, hyperband, none. `every`: steps between validation losses."""
+    """The rule for hopeless trials. `kind`: median, hyperband, none. `every`: steps between validation losses."""
 
     kind: str
     startup_trials: int

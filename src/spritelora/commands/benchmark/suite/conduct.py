@@ -22,6 +22,7 @@ from spritelora.config.commands.benchmark import BenchmarkConfig
 from spritelora.config.train.processes import num_cpus
 from spritelora.errors import ConfigError, TrainingError
 from spritelora.files import JsonObject
+from spritelora.streams import say
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +115,7 @@ def conduct(config: BenchmarkConfig) -> Figures:
             if (reason := reason_to_skip(part, setting, has_card)) is not None:
                 sheet.record({"part": part.name, "state": "skipped", "reason": reason})
         _run_lanes([p for p in parts if not sheet.has(p.name)], setting, sheet, first, log_file, deadline)
-    print(sheet.text)  # noqa: T201
+    say(sheet.text)
     log.info("written: %s", folder)
     return sheet.figures
 

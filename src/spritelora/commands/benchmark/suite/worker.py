@@ -18,6 +18,7 @@ from spritelora.config.strict import load
 from spritelora.errors import SpriteLoraError, first_line
 from spritelora.files import JsonObject, without_nan
 from spritelora.process import import_bitsandbytes, package_versions, prepare_libraries, quick_imports
+from spritelora.streams import complain
 
 
 def main() -> None:
@@ -87,7 +88,7 @@ def _introduce(config: BenchmarkConfig) -> Figures:
 
 def _measure(name: str, setting: Setting) -> Figures:
     part = next(p for p in PARTS if p.name == name)
-    print(f"== {name}: {part.title}", file=sys.stderr, flush=True)  # noqa: T201
+    complain(f"== {name}: {part.title}")
     started = time.perf_counter()
     try:
         answer: JsonObject = {"state": "measured", "figures": without_nan(part.load()(replace(setting, part=name)))}
