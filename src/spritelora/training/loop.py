@@ -1,4 +1,4 @@
-"""What happens at the steps of a run, in its order: the one callback that Lightning's loop calls."""
+"""The events at the steps of a run, in their order: the one callback that Lightning's loop calls."""
 
 import logging
 from collections.abc import Callable
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Parts:
-    """What has a part in the steps of a run; none of them knows of the others. None: not asked for.
+    """The parts of the steps of a run; none of them knows of the others. None: not asked for.
 
     `max_norm`: the largest norm of a layer's change, 0 for any.
     """

@@ -1,22 +1,19 @@
-"""What happens at the steps of a run, built from its settings."""
+"""The events at the steps of a run, built from its settings."""
 
 from spritelora.commands.train.assemble import build_validation
 from spritelora.commands.train.exporter import data_facts, make_exporter
 from spritelora.commands.train.frozen import results_of_base
 from spritelora.commands.train.prepared import Prepared
 from spritelora.commands.train.record import to_json
+from spritelora.commands.train.sample_metrics import build_sample_plan
 from spritelora.config.invocation import Invocation
 from spritelora.data.team import Team
-from spritelora.sdxl.files.base import load_scheduler, load_vae, read_prediction
-from spritelora.sdxl.latents import decode_latents
-from spritelora.sprites.folder.sprite_folder import training_image
 from spritelora.training.callbacks.checkpoints import Checkpoints, StopRequest
-from spritelora.training.callbacks.contact_sheet import similar_captions
 from spritelora.training.callbacks.ema import Average
 from spritelora.training.callbacks.finite import FiniteGuard
 from spritelora.training.callbacks.progress import Clock, FixedNoiseValidation, StepMeter
 from spritelora.training.callbacks.pruning import Pruning
-from spritelora.training.callbacks.samples import SamplePlan, Samples
+from spritelora.training.callbacks.samples import Samples
 from spritelora.training.callbacks.stopping import BestCheckpoint
 from spritelora.training.callbacks.study import join_trial
 from spritelora.training.loop import Parts, StepEvents
@@ -51,30 +48,10 @@ def build_events(prepared: Prepared, invocation: Invocation, stop: StopRequest) 
 
 
 def build_checkpoints(prepared: Prepared, team: Team) -> Checkpoints:
-    """What writes the run's checkpoints, each with its LoRA file."""
+    """The writer of the run's checkpoints, each with its LoRA file."""
     config, sprites, run_dir = prepared.config, prepared.sprites, prepared.run_log.run_dir
     captions = [sprite.caption for sprite in sprites.training]
     facts = {**data_facts(config.data, sprites), **prepared.earlier.facts}
     export = make_exporter(config, prepared.base, prepared.module, captions, title=run_dir.name, told=facts)
     settings = config.trainer
     return Checkpoints(run_dir, to_json(prepared.record), export, settings.save_every, settings.keep_last, team)
-
-
-def build_sample_plan(prepared: Prepared) -> SamplePlan:
-    """What the sample images show, and how they are drawn; the autoencoder is loaded for each drawing alone."""
-    config, base, sprites = prepared.config, prepared.base, prepared.sprites
-    sampler, training = config.sampler, sprites.training
-    nearest = similar_captions(sampler.prompts, [sprite.caption for sprite in training])
-    return SamplePlan(
-        prompts=sampler.prompts,
-        texts=prepared.encoded.prompts,
-        negative=prepared.encoded.negative,
-        references=[training_image(training[i], sprites.matte) for i in nearest],
-        steps=sampler.steps,
-        guidance=sampler.guidance,
-        seed=sampler.seed,
-        side_px=config.model.resolution,
-        scheduler=load_scheduler(base, read_prediction(base, config.model.prediction), config.model.zero_terminal_snr),
-        decode=lambda latents: decode_latents(load_vae(base, prepared.hardware.device), latents),
-        batch_size=config.trainer.batch_size,
-    )

@@ -119,7 +119,7 @@ class StepMeter:
         self._restart()
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs to go on with the same means."""
+        """The state with which a resumed run goes on with the same means."""
         means = [x / self.team.size for x in self.team.sums([float(x) for x in self.losses])]
         return {"losses": means, "smoothed": self.smoothed}
 

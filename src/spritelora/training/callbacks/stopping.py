@@ -58,7 +58,7 @@ class BestCheckpoint:
 
     @property
     def summary(self) -> dict[str, Any] | None:
-        """What a run's summary tells of the best, None so far."""
+        """The summary's entry about the best checkpoint, None so far."""
         if not self.progress.best_step:
             return None
         return {"step": self.progress.best_step, "validation_loss": self.progress.best_loss}
@@ -94,7 +94,7 @@ class BestCheckpoint:
             average.go_back_to(state["callbacks"][AVERAGE])
 
     def state_dict(self) -> dict[str, Any]:
-        """How the losses have gone."""
+        """The course of the losses."""
         return {**vars(self.progress)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
