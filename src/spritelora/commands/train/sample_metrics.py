@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
-from spritelora.commands.train.prepared import Prepared
+from spritelora.config.train.schema import TrainConfig
+from spritelora.data.encode_set import Encoded
 from spritelora.data.training_set import TrainingSet
 from spritelora.drawing.subject import drawing_of
 from spritelora.evaluation.colour_distance import ColourTarget, pooled, profiles_of
@@ -16,7 +18,7 @@ from spritelora.evaluation.colours import Palette, palette_of
 from spritelora.evaluation.measure import Reference, measure_image
 from spritelora.evaluation.native_sprites import native_sprites, wanted_grid
 from spritelora.evaluation.registry import COLOUR_DISTANCE
-from spritelora.sdxl.files.base import load_vae
+from spritelora.sdxl.files.base import BaseModel, load_vae
 from spritelora.sdxl.latents import decode_latents
 from spritelora.sprites.folder.sprite_folder import training_image
 from spritelora.training.callbacks.contact_sheet import similar_captions
@@ -55,19 +57,20 @@ def measure_samples(folder: Path, sprites: TrainingSet, colours: TrainingColours
     return {name: mean for name, mean in means.items() if math.isfinite(mean)}
 
 
-def build_sample_plan(prepared: Prepared) -> SamplePlan:
+def build_sample_plan(
+    config: TrainConfig, base: BaseModel, sprites: TrainingSet, encoded: Encoded, device: torch.device
+) -> SamplePlan:
     """The plan of the sample images; the autoencoder is loaded for each drawing alone."""
-    config, base, sprites = prepared.config, prepared.base, prepared.sprites
     drawing, sampler = drawing_of(config), config.sampler
     nearest = similar_captions(sampler.prompts, [sprite.caption for sprite in sprites.training])
     return SamplePlan(
         prompts=sampler.prompts,
-        texts=prepared.encoded.prompts,
-        negative=prepared.encoded.negative,
+        texts=encoded.prompts,
+        negative=encoded.negative,
         references=[training_image(sprites.training[i], sprites.matte) for i in nearest],
         sampling=drawing.sampling(base),
         seed=drawing.seed,
         side_px=drawing.side_px,
-        decode=lambda latents: decode_latents(load_vae(base, prepared.hardware.device), latents),
+        decode=lambda latents: decode_latents(load_vae(base, device), latents),
         batch_size=config.trainer.batch_size,
     )
