@@ -27,8 +27,10 @@ def build_events(prepared: Prepared, invocation: Invocation, stop: StopRequest) 
     remember_losses, remember_images = results_of_base(prepared.frozen, config, prepared.sprites, earlier)
     batches = build_validation(config, encoded, len(prepared.module.objective.alphas))
     every = settings.sample_every
-    plan = build_sample_plan(config, prepared.base, prepared.sprites, encoded, prepared.hardware.device)
-    draws = team.is_first and every > 0
+    samples = None
+    if team.is_first and every > 0:
+        plan = build_sample_plan(config, prepared.base, prepared.sprites, encoded, prepared.hardware.device)
+        samples = Samples(run_log, plan, every, remember_images)
     keeps_best = settings.keep_best or settings.patience
     trial = join_trial(run_dir, invocation.storage) if team.is_first else None
     parts = Parts(
@@ -40,7 +42,7 @@ def build_events(prepared: Prepared, invocation: Invocation, stop: StopRequest) 
         max_norm=settings.max_norm,
         average=Average(settings.ema) if settings.ema else None,
         pruning=Pruning(trial, team),
-        samples=Samples(run_log, plan, every, remember_images) if draws else None,
+        samples=samples,
         best=BestCheckpoint(run_dir, settings.patience, settings.min_improvement, prepared.checkpoint, team)
         if keeps_best
         else None,
