@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from spritelora.config.commands.generate import GenerateConfig
 from spritelora.config.plain import flatten
 from spritelora.errors import ResumeError, SpriteLoraError
 from spritelora.runs.metrics import Event, read_events, read_sample_means
@@ -125,8 +124,7 @@ def test_a_record_edited_by_hand_is_one_error_that_names_it(kind: str, tmp_path:
 
 @pytest.mark.parametrize("kind", DAMAGED)
 def test_every_reader_of_a_damaged_run_answers_in_one_line(kind: str, tmp_path: Path) -> None:
-    from spritelora.commands.generate.source import find_source
-
+    from spritelora.drawing.source import find_source
     from spritelora.sweeps.rows import Entry, read_row
 
     run = write_record(tmp_path / "run")
@@ -134,7 +132,7 @@ def test_every_reader_of_a_damaged_run_answers_in_one_line(kind: str, tmp_path: 
     assert "record is damaged" in str(read_row(Entry(run, "run", "mine"), None).cells["problem"])
     for reader in (
         lambda: replay_overrides([f"resume={run}"], False),
-        lambda: find_source(GenerateConfig(run=str(run))),
+        lambda: find_source(str(run), []),
     ):
         with pytest.raises(SpriteLoraError) as error:
             reader()

@@ -89,7 +89,7 @@ def make_folder(asked: AskedFolder) -> Path:
         if not asked.is_named:
             return make_fresh(asked.path)
         if not asked.path.is_dir():
-            asked.path.mkdir(parents=True, exist_ok=True)
+            _make_shared(asked.path)
         return asked.path
     except OSError as error:
         raise ConfigError(_cannot_be_made(asked.path, error)) from error
@@ -106,6 +106,15 @@ def make_fresh(folder: Path) -> Path:
             _make_once(fresh)
             return fresh
     raise AssertionError
+
+
+def _make_shared(folder: Path) -> None:
+    """Make a folder that other processes may make and remove at the same moment. Raises OSError."""
+    try:
+        _make_once(folder)
+    except FileExistsError:
+        if folder.is_file():
+            raise
 
 
 def _make_once(folder: Path) -> None:

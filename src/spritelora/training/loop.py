@@ -111,7 +111,7 @@ class StepEvents(pl.Callback):
         parts, step = self.parts, trainer.global_step
         self.has_begun = True
         parts.stop.listen()  # first, so that it holds while the others start
-        parts.meter.open(step, trainer.max_steps)
+        parts.meter.begin(step, trainer.max_steps)
         with self.clock.paused():
             if not self.team.share(self.run_log.has("validation_loss")):
                 parts.validation.measure(pl_module, step)
@@ -138,7 +138,7 @@ class StepEvents(pl.Callback):
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Where the result is not of the last step: keep the last step too, to go on from, and draw the result."""
         parts, step = self.parts, self.result_step(trainer)
-        parts.meter.close()
+        parts.meter.end()
         if parts.best is None or not self.is_over(trainer) or step == trainer.global_step:
             return
         last = self.run_log.run_dir / step_name(trainer.global_step)
@@ -149,7 +149,7 @@ class StepEvents(pl.Callback):
             parts.samples.draw(pl_module, step)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
-        self.parts.meter.close()
+        self.parts.meter.end()
 
     def _end_step(self, module: LoraModule, step: int, is_last: bool) -> None:
         parts, is_logged = self.parts, is_last or step % self.log_every == 0

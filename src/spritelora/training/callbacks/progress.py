@@ -72,7 +72,7 @@ class StepMeter:
         self.smoothed = math.nan
         self.bar: tqdm[Any] | None = None
 
-    def open(self, step: int, max_steps: int) -> None:
+    def begin(self, step: int, max_steps: int) -> None:
         """Show the bar and start the clock."""
         self.bar = tqdm(
             total=max_steps,
@@ -84,7 +84,7 @@ class StepMeter:
         )
         self._restart()
 
-    def close(self) -> None:
+    def end(self) -> None:
         """Close the bar."""
         if self.bar is not None:
             self.bar.close()
