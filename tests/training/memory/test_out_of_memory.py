@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from spritelora.errors import TrainingError
-from spritelora.training.memory.out_of_memory import asked_gb, explain_out_of_memory, memory_now
+from spritelora.training.memory.out_of_memory import asked_gb, explain_out_of_memory, memory_now, telling_of_memory
 
 CPU = torch.device("cpu")
 
@@ -32,6 +32,14 @@ def test_before_the_parts_are_known_the_message_stands_without_them() -> None:
     assert re.fullmatch(
         r"out of memory: more was needed, .* were free, the run held .*; close what else uses.*", message
     )
+
+
+def test_memory_that_runs_out_is_told_with_what_would_help_and_other_errors_are_left() -> None:
+    message = r"helps most: trainer\.batch_size=1 \(saves about 2 GB\)"
+    with pytest.raises(TrainingError, match=message), telling_of_memory(CPU, lambda: [("trainer.batch_size=1", 2.0)]):
+        torch.empty(2**60, dtype=torch.uint8)
+    with pytest.raises(RuntimeError, match="another"), telling_of_memory(CPU, lambda: pytest.fail("not asked")):
+        raise RuntimeError("another")
 
 
 @pytest.mark.slow  # its limit on memory is met elsewhere in a process that has run other tests

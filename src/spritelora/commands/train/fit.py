@@ -37,7 +37,6 @@ from spritelora.data.stream import SpriteData
 from spritelora.data.team import Team
 from spritelora.data.training_set import TrainingSet
 from spritelora.embedded.location import embedded_base
-from spritelora.errors import TrainingError
 from spritelora.process import choose_products, map_large_blocks
 from spritelora.runs.layout import STATE_FOLDER
 from spritelora.sdxl.files.base import find_base
@@ -46,13 +45,12 @@ from spritelora.training.hardware import (
     Hardware,
     choose_hardware,
     cpu_threads,
-    is_out_of_memory,
     reset_peak_memory,
     share_threads,
 )
 from spritelora.training.logs.followers import UnwrittenLog
 from spritelora.training.memory.need import settle_savings
-from spritelora.training.memory.out_of_memory import explain_out_of_memory
+from spritelora.training.memory.out_of_memory import telling_of_memory
 from spritelora.training.memory.savings import run_savings
 from spritelora.training.state_files import StateFiles
 from spritelora.training.text_training import add_text, check_text
@@ -88,16 +86,13 @@ def _fit(
 ) -> tuple[float, int | None]:
     """Returns the validation loss of the result, and the exit status of a stop before the end, if there was one."""
     started = time.perf_counter()
-    stop, prepared = StopRequest(team, deadline_of(config.trainer.max_time)), None
+    stop = StopRequest(team, deadline_of(config.trainer.max_time))
     try:
-        with team.together():
+        with telling_of_memory(hardware.device), team.together():
             prepared = prepare(config, invocation, sprites, hardware, team, frozen)
-        stopped_by = train(prepared, invocation, stop)
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        saved = run_savings(prepared.config, prepared.base, prepared.hardware) if prepared else ()
-        raise TrainingError(explain_out_of_memory(error, hardware.device, saved)) from error
+        settled, base, chosen = prepared.config, prepared.base, prepared.hardware
+        with telling_of_memory(hardware.device, lambda: run_savings(settled, base, chosen)):
+            stopped_by = train(prepared, invocation, stop)
     finally:
         stop.release()
     first, last = prepared.run_log.series()["validation_loss"][0][1], result_loss(prepared)
@@ -130,7 +125,8 @@ def prepare(
     unet = assemble.add_adapter(config, frozen.unet(base, hardware), earlier)
     text = add_text(config, base, hardware)
     module = assemble.build_module(config, objective, unet, hardware.precision, text)
-    announce_run(config, hardware, module, encoded, recipe, start.step)
+    with telling_of_memory(hardware.device, lambda: run_savings(config, base, hardware)):  # its pass is the first
+        announce_run(config, hardware, module, encoded, recipe, start.step)
 
     run_dir = invocation.run_dir
     checkpoint = team.share(reopen_run(run_dir, start.checkpoint) if team.is_first else None)

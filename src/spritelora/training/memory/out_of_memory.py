@@ -1,10 +1,13 @@
 """The message where memory ran out: how much was asked for, how much was free, and which settings save how much."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 
+from spritelora.errors import TrainingError
+from spritelora.training.hardware import is_out_of_memory
 from spritelora.training.machine import free_memory_gb, process_memory_bytes
 
 UNIT_GB = {"bytes": 1e-9, "KiB": 2**10 / 1e9, "MiB": 2**20 / 1e9, "GiB": 2**30 / 1e9}
@@ -25,6 +28,19 @@ def memory_now(device: torch.device) -> tuple[float, float]:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] / 1e9, torch.cuda.memory_reserved(device) / 1e9
     return free_memory_gb(), process_memory_bytes() / 1e9
+
+
+@contextmanager
+def telling_of_memory(
+    device: torch.device, savings: Callable[[], Sequence[tuple[str, float]]] = lambda: ()
+) -> Iterator[None]:
+    """Within it memory that runs out is a TrainingError. `savings`: gives settings that would take less, with GB."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise TrainingError(explain_out_of_memory(error, device, savings())) from error
 
 
 def explain_out_of_memory(error: BaseException, device: torch.device, saved: Sequence[tuple[str, float]] = ()) -> str:
