@@ -5,14 +5,13 @@ from dataclasses import dataclass, field
 
 from spritelora.evaluation.comparison import Row, against, columns, format_cell, title_of
 from spritelora.evaluation.registry import Direction
-from spritelora.evaluation.statistics import LEAST_PAIRS, Comparison, Outcome
+from spritelora.evaluation.statistics import LEAST_PAIRS, Comparison
 from spritelora.evaluation.unmeasured import with_pairs
 from spritelora.reports.charts import Chart, Line, legend, line_chart
-from spritelora.reports.page import Table, TableCell, Tile, make_picture, render
+from spritelora.reports.page import Table, TableCell, Tile, make_picture, render, verdict_cell
 from spritelora.sprites.pixels.image import Pixels
 
 TILE_PX = 128
-MARKS = {Outcome.BETTER: "good", Outcome.WORSE: "bad"}
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ def _verdict(found: Comparison | None) -> TableCell:
     if found is None or found.num_pairs < LEAST_PAIRS:
         return TableCell("too few pairs")
     difference, low, high = (f"{v:+.{found.metric.digits}f}" for v in (found.difference, found.low, found.high))
-    return TableCell(found.outcome.value, MARKS.get(found.outcome, "unknown"), rest=f"{difference} ({low} to {high})")
+    return verdict_cell(found.outcome, f"{difference} ({low} to {high})")
 
 
 def _losses(rows: Sequence[Row]) -> list[Chart]:

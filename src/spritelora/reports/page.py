@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from spritelora.evaluation.statistics import Outcome
 from spritelora.shown import printable
 from spritelora.sprites.pixels.image import Pixels
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 LOSSLESS_PX = 256 * 256
 """Pixels up to which a picture is kept to the bit; above, a page of them would not open on a phone."""
+TONES = {Outcome.BETTER: "good", Outcome.WORSE: "bad"}
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,11 @@ class Table:
     heads: Sequence[str]
     rows: Sequence[Sequence[TableCell]]
     numbers_from: int = 1
+
+
+def verdict_cell(outcome: Outcome, rest: str = "") -> TableCell:
+    """The outcome of a comparison, in its tone."""
+    return TableCell(outcome.value, TONES.get(outcome, "unknown"), rest)
 
 
 def render(template: str, **values: Any) -> str:

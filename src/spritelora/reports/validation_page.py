@@ -8,7 +8,7 @@ import numpy as np
 
 from spritelora.evaluation.colours import Palette
 from spritelora.evaluation.registry import COLOUR_DISTANCE, METRICS, Metric
-from spritelora.evaluation.statistics import LEVEL, Comparison, Outcome
+from spritelora.evaluation.statistics import LEVEL, Comparison
 from spritelora.evaluation.unmeasured import left_out
 from spritelora.evaluation.validation import (
     BEST_RULE,
@@ -22,7 +22,7 @@ from spritelora.evaluation.validation import (
 )
 from spritelora.evaluation.validation_record import mean_with_interval
 from spritelora.reports.charts import Chart, Line, colour_plane, line_chart
-from spritelora.reports.page import Table, TableCell, Tile, make_picture, render, shown_size
+from spritelora.reports.page import Table, TableCell, Tile, make_picture, render, shown_size, verdict_cell
 from spritelora.sprites.pixels.image import Pixels
 from spritelora.sprites.pixels.palette import count_colours
 
@@ -32,7 +32,6 @@ MOST_COLOURS_SHOWN = 48
 CHARTS = (
     "palette_distance", "snap_residual", "off_grid", "in_between", "halo", "num_colours", "copy_distance", "clip",
 )  # fmt: skip
-TONES = {Outcome.BETTER: "good", Outcome.WORSE: "bad"}
 
 Rows = list[tuple[str, list[Tile]]]
 """Prompts with their pictures."""
@@ -188,12 +187,11 @@ def _metric_cells(metric: Metric, value: float, found: Comparison | None) -> lis
     title = TableCell(metric.title, note=metric.meaning)
     if found is None or not found.num_pairs:
         return [title, *map(TableCell, ("", "-", metric.format(value), "-", "0"))]
-    verdict = TableCell(found.outcome.value, TONES.get(found.outcome, "unknown"))
     ends = "-"
     if found.low == found.low:
         ends = f"{found.low:+.{metric.digits}f} to {found.high:+.{metric.digits}f}"
     numbers = (metric.format(found.first), metric.format(found.second), ends, str(found.num_pairs))
-    return [title, verdict, *map(TableCell, numbers)]
+    return [title, verdict_cell(found.outcome), *map(TableCell, numbers)]
 
 
 def _every_strength(validation: Validation, drawn: DrawnSet) -> Table:

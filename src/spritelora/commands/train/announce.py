@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 
 from spritelora.adapters.files.formats import SAVE_DTYPE
-from spritelora.adapters.layers.lora import adapted_layers, adapter_parameters
+from spritelora.adapters.layers.lora import adapter_parameters
+from spritelora.adapters.layers.peft_layer import adapted_layers
 from spritelora.config.train.adapter_keys import AdapterKind
 from spritelora.config.train.schema import TrainConfig
 from spritelora.data.batch import Recipe, training_batch
@@ -101,7 +102,7 @@ def announce_plan(
     """
     trainer = config.trainer
     sprites_a_step = config.sprites_a_step
-    seen = trainer.max_steps * sprites_a_step * config.data.share_of_sprites
+    seen_a_step = sprites_a_step * config.data.share_of_sprites
     if hardware.place.size > 1:
         more = f" x {trainer.accumulate} accumulated" if trainer.accumulate > 1 else ""
         log.info(
@@ -111,13 +112,13 @@ def announce_plan(
             more,
             sprites_a_step,
         )
-    usual = passes_advice(sum(repeats), sprites_a_step * config.data.share_of_sprites)
+    usual = passes_advice(sum(repeats), seen_a_step)
     log.info(
         "%d steps of %d sprites: each of %d sprites is seen %s times; %d to %d times are usual, %s to %s steps",
         trainer.max_steps,
         sprites_a_step,
         len(repeats),
-        passes_over_each(seen, repeats),
+        passes_over_each(trainer.max_steps * seen_a_step, repeats),
         *USUAL_PASSES,
         f"{usual.fewest_steps:,}",
         f"{usual.most_steps:,}",

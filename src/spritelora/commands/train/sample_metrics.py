@@ -61,13 +61,13 @@ def build_sample_plan(
     config: TrainConfig, base: BaseModel, sprites: TrainingSet, encoded: Encoded, device: torch.device
 ) -> SamplePlan:
     """The plan of the sample images; the autoencoder is loaded for each drawing alone."""
-    drawing, sampler = drawing_of(config), config.sampler
-    nearest = similar_captions(sampler.prompts, [sprite.caption for sprite in sprites.training])
+    drawing, sampler, training = drawing_of(config), config.sampler, sprites.training
+    nearest = similar_captions(sampler.prompts, [sprite.caption for sprite in training])
     return SamplePlan(
         prompts=sampler.prompts,
         texts=encoded.prompts,
         negative=encoded.negative,
-        references=[training_image(sprites.training[i], sprites.matte) for i in nearest],
+        references=[training_image(training[i], sprites.matte) for i in nearest],
         sampling=drawing.sampling(base),
         seed=drawing.seed,
         side_px=drawing.side_px,
