@@ -22,7 +22,7 @@ from spritelora.embedded.making.exam import (
     losses_of_captions,
     mean_loss,
 )
-from spritelora.embedded.making.teaching import spread_timesteps, stack, teach, time_ids, trained_parts
+from spritelora.embedded.making.teaching import Teacher, spread_timesteps, stack, teach, time_ids, trained_parts
 from spritelora.embedded.model import network
 from spritelora.embedded.model.network import build_network, load_vae, to_latents
 from spritelora.embedded.model.tiny import TinySdxl
@@ -62,8 +62,9 @@ def test_latents_are_those_of_the_autoencoder(parts: TinySdxl, canvas: Canvas) -
     torch.testing.assert_close(to_latents(parts.vae, pixels), scaled, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("is_bf16", [False, True])
 def test_training_that_is_cut_and_goes_on_ends_where_an_uncut_one_does(
-    lessons: Lessons, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    is_bf16: bool, lessons: Lessons, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(network, "REAL", NARROW)
     plan = StepPlan(3, 1e-4, warmup_steps=2, decay_share=0.5)
@@ -72,7 +73,8 @@ def test_training_that_is_cut_and_goes_on_ends_where_an_uncut_one_does(
         for last in pieces:
             parts = make_parts(lessons)
             left = iter([False] * last + [True] * 9)
-            is_done = teach(parts, lessons, plan, 1, 256, tmp_path / name, lambda left=left: next(left))
+            teacher = Teacher(parts, lessons, 1, 256, is_bf16)
+            is_done = teach(teacher, plan, tmp_path / name, lambda left=left: next(left))
         assert is_done
         ended.append(trained_parts(parts).state_dict())
     assert all(torch.equal(ended[0][name], value) for name, value in ended[1].items())

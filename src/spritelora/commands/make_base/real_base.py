@@ -16,7 +16,7 @@ from spritelora.embedded.making.base_loop import StepPlan, Trained
 from spritelora.embedded.making.denoiser import initialise_unet
 from spritelora.embedded.making.real_card import write_real_card
 from spritelora.embedded.making.real_judge import train_real_judge
-from spritelora.embedded.making.teaching import teach, trained_parts
+from spritelora.embedded.making.teaching import Teacher, teach, trained_parts
 from spritelora.embedded.model.network import build_network, load_vae
 from spritelora.embedded.model.tiny import TinySdxl, load_denoiser, write_parts
 from spritelora.embedded.model.tiny_sample import load_pipeline
@@ -63,7 +63,9 @@ def make_real_base(config: MakeBaseConfig, data: Path) -> None:
     def is_time_up() -> bool:
         return limit_s is not None and time.monotonic() - started > limit_s
 
-    is_done = teach(parts, Lessons(packed), plan, config.seed, config.cells_a_step, work / STATE, is_time_up)
+    is_bf16 = device.type == "cuda" if config.bf16 is None else config.bf16
+    teacher = Teacher(parts, Lessons(packed), config.seed, config.cells_a_step, is_bf16)
+    is_done = teach(teacher, plan, work / STATE, is_time_up)
     write_parts(copy.deepcopy(parts), Path(config.output), torch.float16)
     logger.info("%s: %s", "done" if is_done else "time is up, the same command goes on", config.output)
 
