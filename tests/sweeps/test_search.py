@@ -318,18 +318,18 @@ def test_a_run_joins_its_trial_until_that_is_over(tmp_path: Path, caplog: pytest
 @pytest.mark.slow
 def test_a_hopeless_trial_is_pruned_and_the_best_can_be_repeated(tmp_path: Path, cache: Path, train_quickly) -> None:
     folder = tmp_path / "sweep"
-    folder.mkdir()
     for rate in (4e-3, 1e-4):
-        study_of(folder).enqueue_trial({"optim.lr": rate, "lora": "rank8"})
-    result = search(folder, cache, "hydra.sweeper.startup_trials=1", "hydra.sweeper.n_trials=2")
+        study_of(tmp_path).enqueue_trial({"optim.lr": rate, "lora": "rank8"})
+    asked = ("hydra.sweeper.startup_trials=1", "hydra.sweeper.n_trials=2")
+    result = search(folder, cache, *asked, f"hydra.sweeper.storage=sqlite:///{tmp_path}/study.db")
     assert result.returncode == 0, result.stderr
-    assert states(folder) == ["COMPLETE", "PRUNED"]
+    assert states(tmp_path) == ["COMPLETE", "PRUNED"]
     assert "error" not in result.stderr
     assert not (folder / "1" / "checkpoint_final").exists()
     metrics = json.loads((folder / "1" / "training_metrics.json").read_text())
     assert (metrics["status"], metrics["step"]) == ("pruned", 1)
     told = [json.loads(x) for x in (folder / "1" / "metrics.jsonl").read_text().splitlines()]
-    reported = study_in(folder).get_trials()[1].intermediate_values
+    reported = study_in(tmp_path).get_trials()[1].intermediate_values
     assert reported == {1: next(x["validation_loss"] for x in told if x["step"] == 1 and "validation_loss" in x)}
     records = json.loads((folder / "trials.json").read_text())["trials"]
     assert [(r["folder"], r["status"]) for r in records] == [("0", "finished"), ("1", "pruned")]
