@@ -11,6 +11,8 @@ import pytest
 from jinja2 import UndefinedError
 
 from spritelora.evaluation.comparison import Row
+from spritelora.reports.advice import Origin
+from spritelora.reports.answers import answer_questions
 from spritelora.reports.charts import Line, colour_plane, line_chart
 from spritelora.reports.comparison_page import make_page as comparison_page
 from spritelora.reports.page import make_picture, render
@@ -64,8 +66,9 @@ def pages() -> dict[str, str]:
         Row({"name": NASTY, "status": "finished", "validation_loss": 0.1}, losses, values, "x"),
         Row({"name": "b", "status": "failed", "problem": NASTY, "validation_loss": 0.2}, losses, values, "x"),
     ]
+    answers = answer_questions(found, Origin((f"lora={NASTY}",), NASTY))
     return {
-        "validation": validation_page(NASTY, found, {"model": NASTY, "data": {"note": NASTY}}, sprites),
+        "validation": validation_page(NASTY, found, {"model": NASTY, "data": {"note": NASTY}}, sprites, answers),
         "comparison": comparison_page(rows, "validation_loss", [NASTY], {NASTY: {NASTY: BASE.images[0]}}),
     }
 
@@ -92,9 +95,9 @@ def test_the_best_strength_is_marked() -> None:
 def test_a_row_shows_base_lora_snapped_and_nearest() -> None:
     row = re.search(r'<div class="row">.*?</div>\n</div>\n</div>', pages()["validation"], re.DOTALL)
     assert row is not None
-    assert re.findall(r'alt="(base|LoRA|snapped)"', row[0]) == ["base", "LoRA", "snapped"]
+    assert re.findall(r'alt="(base|LoRA|as a sprite)"', row[0]) == ["base", "LoRA", "as a sprite"]
     assert len(re.findall("<div style=", row[0])) == 4
-    assert "nearest training sprite, 0." in row[0]
+    assert "most similar of your sprites, 0." in row[0]
 
 
 def test_small_pictures_are_kept_to_the_bit_and_enlarged_by_whole_factors() -> None:
@@ -120,7 +123,8 @@ def test_a_drawn_image_is_shown_in_whole_pixels_on_wide_screens_and_on_phones(si
 
 
 def test_metrics_without_pairs_are_left_out_with_their_reason() -> None:
-    page = validation_page("a", without_grid(), {}, PageSprites(TRAINING, [""] * len(TRAINING), REFERENCE.palette))
+    absent, sprites = without_grid(), PageSprites(TRAINING, [""] * len(TRAINING), REFERENCE.palette)
+    page = validation_page("a", absent, {}, sprites, answer_questions(absent, Origin()))
     (rows,) = re.findall(r"<h2>Metrics at strength 1</h2>.*?</table>", page, re.DOTALL)
     assert "snap residual" not in rows
     assert "num" in rows

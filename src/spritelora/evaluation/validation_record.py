@@ -1,7 +1,7 @@
 """A validation as plain values: what export, comparison and other programs read."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,6 @@ from spritelora.evaluation.validation import (
     DrawnSet,
     Validation,
     against_base,
-    answer_questions,
     best_strength,
     missing,
     share_of,
@@ -23,7 +22,9 @@ from spritelora.evaluation.validation import (
 from spritelora.files import without_nan
 
 
-def make_record(validation: Validation, settings: Mapping[str, Any]) -> dict[str, Any]:
+def make_record(
+    validation: Validation, settings: Mapping[str, Any], answers: Sequence[Mapping[str, str]]
+) -> dict[str, Any]:
     """Everything that was found, without NaN, for those are no JSON. `settings`: how the images were drawn."""
     shown = shown_strength(validation)
     return without_nan(
@@ -31,7 +32,7 @@ def make_record(validation: Validation, settings: Mapping[str, Any]) -> dict[str
             "best_strength": best_strength(validation),
             "rule": BEST_RULE,
             "shown_strength": shown,
-            "answers": [vars(a) for a in answer_questions(validation)],
+            "answers": [*answers],
             "verdicts": {name: c.verdict for name, c in against_base(validation, shown).items() if c.num_pairs},
             "left_out": missing(validation, shown),
             "colour_distance": _colour_distance(validation),

@@ -85,13 +85,22 @@ class Curve:
 
 
 def line_chart(
-    lines: Sequence[Line], level: float | None = None, mark: float | None = None, x_name: str = "", digits: int = 3
+    lines: Sequence[Line],
+    level: float | None = None,
+    mark: float | None = None,
+    x_name: str = "",
+    digits: int = 3,
+    from_zero: bool = False,
 ) -> "Markup":
-    """Lines over shared axes. `level`: a dashed line across, such as the base's. `mark`: an x that is set out."""
+    """Lines over shared axes. `level`: a dashed line across, such as the base's. `mark`: an x that is set out.
+
+    `from_zero`: the upright axis begins there.
+    """
     every_x = [x for line in lines for x in line.x]
     values = [y for line in lines for y in line.y] + [v for line in lines for pair in line.band for v in pair]
     values += [] if level is None else [level]
-    axes = Axes(_span(every_x), _span(values))
+    values += [0.0] if from_zero else []
+    axes = Axes(_span(every_x), _span_from_zero(values) if from_zero else _span(values))
     paints = HUES if len(lines) > 1 else ("var(--accent)",)
     return render_part(
         "line_chart.svg",
@@ -130,6 +139,12 @@ def _span(values: Sequence[float]) -> Span:
     low, high = (min(known), max(known)) if known else (0.0, 1.0)
     room = (high - low) * 0.06 or max(abs(high), 1e-6) * 0.1
     return low - room, high + room
+
+
+def _span_from_zero(values: Sequence[float]) -> Span:
+    """From zero, so that a small difference looks small; where values are below it, as they lie."""
+    low, high = _span(values)
+    return (0.0, high) if min((v for v in values if math.isfinite(v)), default=0.0) >= 0 else (low, high)
 
 
 def _between(value: float, span: Span, start: float, end: float) -> float:

@@ -15,12 +15,12 @@ from spritelora.evaluation.validation import (
     DrawnSet,
     Validation,
     against_base,
-    answer_questions,
     best_strength,
     missing,
     shown_strength,
 )
 from spritelora.evaluation.validation_record import mean_with_interval
+from spritelora.reports.answers import Answer
 from spritelora.reports.charts import Chart, Line, colour_plane, line_chart
 from spritelora.reports.page import Table, TableCell, Tile, make_picture, render, shown_size, verdict_cell
 from spritelora.sprites.pixels.image import Pixels
@@ -29,6 +29,10 @@ from spritelora.sprites.pixels.palette import count_colours
 PICTURE_PX, NARROW_PX, SMALL_PX = 160, 74, 96
 """Sides near which pictures of a row are shown, on a wide screen and on a phone, where two lie beside one another."""
 MOST_COLOURS_SHOWN = 48
+ROW_NOTE = (
+    "Each row, from the left: the base model, the LoRA, the LoRA's picture with one colour in each pixel, and the most "
+    "similar of your sprites."
+)
 CHARTS = (
     "palette_distance", "snap_residual", "off_grid", "in_between", "halo", "num_colours", "copy_distance", "clip",
 )  # fmt: skip
@@ -55,7 +59,9 @@ class ByStrength:
     rows: Rows
 
 
-def make_page(title: str, validation: Validation, told: Mapping[str, Any], sprites: PageSprites) -> str:
+def make_page(
+    title: str, validation: Validation, told: Mapping[str, Any], sprites: PageSprites, answers: Sequence[Answer]
+) -> str:
     """The page as text. `told`: how the images were drawn."""
     strength = shown_strength(validation)
     drawn = validation.by_strength[strength]
@@ -66,7 +72,8 @@ def make_page(title: str, validation: Validation, told: Mapping[str, Any], sprit
         title=f"Validation of {title}",
         subtitle=f"{len(validation.prompts)} images at each of {len(validation.by_strength)} strengths, {versus}; "
         f"shown at strength {strength:g}",
-        answers=answer_questions(validation),
+        answers=answers,
+        row_note=ROW_NOTE if validation.base is not None else ROW_NOTE.replace("the base model, ", ""),
         data_note=told.get("data", {}).get("note"),
         prompts={
             "Prompts it was trained on": _rows(validation, strength, True, sprites),
@@ -90,7 +97,7 @@ def _rows(validation: Validation, strength: float, is_seen: bool, sprites: PageS
 
 
 def _tiles(validation: Validation, strength: float, number: int, sprites: PageSprites) -> list[Tile]:
-    """base | LoRA | snapped | nearest training sprite."""
+    """Base, LoRA, the LoRA's picture as a sprite, and the nearest training sprite."""
     drawn = validation.by_strength[strength]
     measured = drawn.measured[number]
     side, narrow = (_shown_px(drawn.images[number].shape[1], px) for px in (PICTURE_PX, NARROW_PX))
@@ -100,11 +107,11 @@ def _tiles(validation: Validation, strength: float, number: int, sprites: PageSp
         return Tile(make_picture(pixels, side, label), caption, shown_size(pixels, narrow)[0], warning=warning)
 
     tiles = [tile(drawn.images[number], f"LoRA at {strength:g}", "LoRA")]
-    tiles.append(tile(measured.native, f"snapped, {colours} colours", "snapped"))
+    tiles.append(tile(measured.native, f"as a sprite, {colours} colours", "as a sprite"))
     if validation.base is not None:
         tiles.insert(0, tile(validation.base.images[number], "base", "base"))
     if (nearest := measured.match) is not None:
-        caption = f"nearest training sprite, {nearest.distance:.2f} away"
+        caption = f"most similar of your sprites, {nearest.distance:.2f} away"
         warning = "passes for a copy" if nearest.memorised else ""
         tiles.append(tile(sprites.natives[nearest.sprite], caption, sprites.captions[nearest.sprite], warning))
     return tiles
@@ -124,7 +131,9 @@ def _by_strength(validation: Validation) -> ByStrength | None:
     best = best_strength(validation)
     measured = next(iter(validation.by_strength.values())).values
     return ByStrength(
-        best=f"Best: {best:g}, {BEST_RULE}." if best is not None else "None is best: the LoRA changes nothing.",
+        best=f"Best: {best:g}. {BEST_RULE.capitalize()}."
+        if best is not None
+        else "None is best: the LoRA changes nothing.",
         charts=[
             _colour_curve(validation, best),
             *(_curve(validation, name, best) for name in CHARTS if name in measured),
@@ -167,7 +176,7 @@ def _colour_curve(validation: Validation, best: float | None) -> Chart:
 
 def _chart(metric: Metric, line: Line, level: float | None, best: float | None) -> Chart:
     unit = f", {metric.unit}" if metric.unit else ""
-    svg = line_chart([line], level, best, "strength", metric.digits)
+    svg = line_chart([line], level, best, "strength", metric.digits, from_zero=True)
     return Chart(metric.title, svg, f"{metric.direction.value}{unit}")
 
 
@@ -209,5 +218,5 @@ def _planes(drawn: DrawnSet, palette: Palette) -> list[Chart]:
     most, known = (np.argsort(-n, kind="stable")[:MOST_COLOURS_SHOWN] for n in (counts, palette.weights))
     return [
         Chart("training set", colour_plane(palette.colours[known], palette.weights[known])),
-        Chart("LoRA, snapped", colour_plane(colours[most], counts[most] / counts.sum())),
+        Chart("LoRA", colour_plane(colours[most], counts[most] / counts.sum())),
     ]

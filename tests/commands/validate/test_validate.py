@@ -70,7 +70,7 @@ def test_it_writes_a_record_images_and_a_page(validated: Path) -> None:
     for name in ("base", "0.5", "1"):
         assert [i.shape for i in images_of(validated, name)] == [(128, 128, 3)] * len(seen)
     page = (validated / "validation.html").read_text()
-    assert page.index("Does it match the training style?") < page.index("Prompts it was trained on")
+    assert page.index("Does it match your style?") < page.index("Prompts it was trained on")
     assert page.index("Prompts it was trained on") < page.index("New prompts")
 
 

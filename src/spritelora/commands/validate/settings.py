@@ -5,14 +5,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spritelora.config.commands.validate import ValidateConfig
+from spritelora.config.fields import is_place
+from spritelora.config.overrides import Override, Overrides
 from spritelora.config.train.data_keys import DataConfig
+from spritelora.config.train.schema import TrainConfig
 from spritelora.data.training_set import TrainingSet
 from spritelora.drawing.subject import Subject, recorded_side
 from spritelora.errors import ConfigError
+from spritelora.files import public_name
+from spritelora.reports.advice import Origin
 from spritelora.runs.layout import VALIDATION
 from spritelora.runs.output import is_occupied
 from spritelora.runs.record import RunRecord
 from spritelora.sprites.split import choose_subset
+from spritelora.training.callbacks.checkpoints import checkpoint_step
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +72,45 @@ def settle_data(config: ValidateConfig, record: RunRecord | None) -> DataConfig:
         split=trained.split,
         cache=typed.cache or trained.cache,
     )
+
+
+def origin_of(config: ValidateConfig, subject: Subject) -> Origin:
+    """The words and the run that the answers' commands name; folders as they are seen from the current one."""
+    source, record = subject.source, subject.source.record
+    words = [f"run={_seen_from_here(config.run)}"] if config.run is not None else []
+    if config.lora:
+        words.append(f"lora=[{','.join(map(_seen_from_here, config.lora))}]")
+    if config.data.path is not None:
+        words.append(f"data.path={_seen_from_here(config.data.path)}")
+    if source.run_dir is None or record is None or not source.is_own:
+        return Origin(words)
+    earlier = _earlier_checkpoint(source.run_dir, source.files[0].parent)
+    return Origin(
+        words,
+        _seen_from_here(str(source.run_dir)),
+        [_with_seen_place(o) for o in Overrides(record.overrides)],
+        record.settings.trainer.max_steps,
+        record.settings.optim.lr,
+        earlier and _seen_from_here(str(earlier)),
+    )
+
+
+def _earlier_checkpoint(run_dir: Path, validated: Path) -> Path | None:
+    """The last checkpoint of a run before the validated one."""
+    steps = {checkpoint_step(folder): folder for folder in run_dir.glob("checkpoint_step_*") if folder.is_dir()}
+    before = [step for step in steps if step < checkpoint_step(validated)]
+    return steps[max(before)] if before else None
+
+
+def _seen_from_here(path: str) -> str:
+    """A path from the current folder where it lies below, else its last name: pages tell no folder of this machine."""
+    return public_name(path, Path.cwd())
+
+
+def _with_seen_place(override: Override) -> Override:
+    if not is_place(TrainConfig, override.key) or override.text.startswith("["):
+        return override
+    return Override(f"{override.sign}{override.key}={_seen_from_here(override.text)}")
 
 
 def changed_data(sprites: TrainingSet, record: RunRecord | None) -> str | None:

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +26,10 @@ from spritelora.evaluation.colour_distance import ColourTarget, profiles_of
 from spritelora.evaluation.validation import (
     DrawnSet,
     Validation,
-    answer_questions,
     best_strength,
     changes_nothing,
 )
+from spritelora.reports.answers import Answer, answer_questions
 from spritelora.runs.output import begin, end
 from spritelora.training.hardware import choose_hardware
 
@@ -73,11 +74,12 @@ def validate(config: ValidateConfig) -> Path:
     told = told_of(config, subject, sprites, hardware, note)
     told["elapsed_s"] = round(time.perf_counter() - started, 1)
     begin(output, settle.LOG, config)
-    write_validation(output, subject.title, validation, told, judge.sprites)
+    answers = answer_questions(validation, settle.origin_of(config, subject))
+    write_validation(output, subject.title, validation, told, judge.sprites, answers)
     end(output, settle.LOG)
     if config.wandb:
-        log_validation(config.project, output, subject, validation, told, judge.sprites)
-    _announce(validation, output, time.perf_counter() - started)
+        log_validation(config.project, output, subject, validation, told, judge.sprites, answers)
+    _announce(validation, answers, output, time.perf_counter() - started)
     return output
 
 
@@ -96,9 +98,10 @@ def _draw_all(studio: Studio, judge: Judge, strengths: list[float], batch_size: 
     return drawn
 
 
-def _announce(validation: Validation, output: Path, elapsed_s: float) -> None:
-    for answer in answer_questions(validation):
-        log.info("%s %s. %s", answer.question, answer.answer, answer.numbers)
+def _announce(validation: Validation, answers: Sequence[Answer], output: Path, elapsed_s: float) -> None:
+    for answer in answers:
+        log.info("%s %s", answer.question, answer.verdict.answer)
+        log.info("  %s %s", answer.advised.text, answer.advised.command)
     best = best_strength(validation)
     if changes_nothing(validation):
         log.warning("the LoRA changes nothing: every image is the base's; was it trained?")

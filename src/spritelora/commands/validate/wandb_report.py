@@ -15,13 +15,13 @@ from spritelora.evaluation.registry import COLOUR_DISTANCE, METRICS
 from spritelora.evaluation.validation import (
     Validation,
     against_base,
-    answer_questions,
     best_strength,
     missing,
     shown_strength,
 )
 from spritelora.evaluation.validation_record import mean_with_interval
 from spritelora.files import public_name, without_nan
+from spritelora.reports.answers import Answer
 from spritelora.reports.validation_page import PageSprites
 from spritelora.runs.metrics import LINES, Event, final_metrics, read_events
 from spritelora.sprites.pixels.image import Pixels
@@ -46,6 +46,7 @@ def log_validation(
     validation: Validation,
     told: Mapping[str, Any],
     sprites: PageSprites,
+    answers: Sequence[Answer],
 ) -> None:
     """Log a validation. `project`: None for the one that the validated run was logged to."""
     record = subject.source.record
@@ -62,7 +63,7 @@ def log_validation(
         group=record.sweep if record else None,
     )
     with wandb_run(planned) as run:
-        send(lambda: _tell_validation(run, validation, sprites))
+        send(lambda: _tell_validation(run, validation, sprites, answers))
         send(lambda: run.summary.update(without_nan(final_metrics(_training_events(subject.source.run_dir)))))
 
 
@@ -130,20 +131,20 @@ def strength_points(validation: Validation) -> Iterator[dict[str, float]]:
         yield point
 
 
-def _tell_validation(run: "Run", validation: Validation, sprites: PageSprites) -> None:
+def _tell_validation(run: "Run", validation: Validation, sprites: PageSprites, answers: Sequence[Answer]) -> None:
     import wandb
 
     run.define_metric(STRENGTH, hidden=True)
     run.define_metric(f"{BY_STRENGTH}*", step_metric=STRENGTH)
     for point in strength_points(validation):
         run.log(point)
-    questions = [[a.question, a.answer, a.tone.value, a.numbers] for a in answer_questions(validation)]
+    questions = [list(answer.record.values()) for answer in answers]
     pictures = list(_pictures(validation, sprites))
     strips = [wandb.Image(np.hstack([i for i in row[2:6] if i is not None]), caption=row[0]) for row in pictures]
     shown = [[wandb.Image(c) if isinstance(c, np.ndarray) else c for c in row] for row in pictures]
     run.log(
         {
-            ANSWERS: wandb.Table(["question", "answer", "tone", "numbers"], questions),
+            ANSWERS: wandb.Table(list(answers[0].record), questions),
             METRICS_TABLE: wandb.Table(list(METRIC_COLUMNS), list(metric_rows(validation))),
             PICTURES: wandb.Table(list(PICTURE_COLUMNS), shown),
             STRIPS: strips,

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from spritelora.evaluation.colour_distance import pack_colours
 from spritelora.evaluation.validation import Validation
 from spritelora.evaluation.validation_record import make_record
 from spritelora.files import public_name, write_whole
+from spritelora.reports.answers import Answer
 from spritelora.reports.validation_page import PageSprites, make_page
 from spritelora.runs.layout import COLOUR_PROFILES, VALIDATION
 from spritelora.sprites.names import image_name
@@ -50,7 +51,12 @@ def told_of(
 
 
 def write_validation(
-    output: Path, title: str, validation: Validation, told: Mapping[str, Any], sprites: PageSprites
+    output: Path,
+    title: str,
+    validation: Validation,
+    told: Mapping[str, Any],
+    sprites: PageSprites,
+    answers: Sequence[Answer],
 ) -> None:
     """Write the images, in the place of those of an earlier validation, the record, and last the page."""
     try:
@@ -65,8 +71,8 @@ def write_validation(
                     Image.fromarray(image).save(folder / image_name(number, prompt))
         profiles = {strength: drawn.profiles for strength, drawn in validation.by_strength.items()}
         write_whole(output / COLOUR_PROFILES, pack_colours(profiles, validation.target))
-        record = make_record(validation, told)
+        record = make_record(validation, told, [answer.record for answer in answers])
         write_whole(output / VALIDATION, json.dumps(record, indent=1) + "\n")
-        write_whole(output / PAGE, make_page(title, validation, told, sprites))
+        write_whole(output / PAGE, make_page(title, validation, told, sprites, answers))
     except OSError as error:
         raise TrainingError(f"{error.filename or output}: {error.strerror}; name another folder: output=") from error

@@ -6,7 +6,7 @@ from spritelora.config.commands.generate import BaseConfig, DrawConfig
 from spritelora.config.fields import key, section
 from spritelora.config.train.hardware_keys import Device, Precision
 
-STRENGTHS = [0.5, 0.7, 0.8, 0.9, 1.0, 1.2]
+STRENGTHS = [0.5, 0.8, 1.0]
 
 
 @dataclass

@@ -1,0 +1,72 @@
+"""What to do after a validation: a sentence, and a command to copy."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from spritelora.config.overrides import Overrides
+from spritelora.program import typed
+
+
+class Advice(Enum):
+    """What an answer calls for, in a sentence."""
+
+    EXPORT = "Use it: this writes the LoRA and a workflow for ComfyUI."
+    GENERATE = "Make finished sprites: on the pixel grid, in your colours, with a clear background."
+    TRAIN_LONGER = "Train longer: twice as many steps."
+    LOWER_RATE = "Train again with half the learning rate."
+    STOP_EARLIER = "Take an earlier checkpoint, or train with fewer steps."
+    DRAW_MORE = "Draw more pictures of each prompt."
+    GIVE_PROMPTS = "Write prompts of your own into a file, one a line."
+    COMPARE = "Draw with the base model too."
+
+
+@dataclass(frozen=True)
+class Advised:
+    """Advice in words. `command`: to be copied; empty where there is none, as for a LoRA file whose run is unknown."""
+
+    text: str
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The origin of a validated LoRA. `words`: that name it to `validate` and `generate`.
+
+    `run`: its run's folder, None for a file alone; then the rest is unknown. `overrides`: that the run was started
+    with. `earlier`: its last checkpoint before the validated one.
+    """
+
+    words: Sequence[str] = ()
+    run: str | None = None
+    overrides: Sequence[str] = ()
+    max_steps: int = 0
+    lr: float = 0.0
+    earlier: str | None = None
+
+
+def advise(advice: Advice, origin: Origin, strength: float) -> Advised:
+    """Advice on a LoRA that was validated at a strength, with its command."""
+    again, run = ("validate", *origin.words, "overwrite=true"), origin.run
+    commands: dict[Advice, tuple[str, ...]] = {
+        Advice.GENERATE: ("generate", *origin.words, f"strength={strength:g}", "count=8", "output=sprites"),
+        Advice.DRAW_MORE: (*again, "images_per_prompt=4"),
+        Advice.GIVE_PROMPTS: (*again, "prompts_file=prompts.txt"),
+        Advice.COMPARE: (*again, "compare_base=true"),
+    }
+    if run is not None:
+        commands |= {
+            Advice.EXPORT: ("export", f"run={run}", "workflow=true"),
+            Advice.TRAIN_LONGER: ("train", f"resume={run}", f"trainer.max_steps={2 * origin.max_steps}"),
+            Advice.LOWER_RATE: ("train", *_anew(origin, "optim.lr"), f"optim.lr={origin.lr / 2:g}"),
+            Advice.STOP_EARLIER: ("validate", f"run={origin.earlier}", "output=earlier")
+            if origin.earlier
+            else ("train", *_anew(origin, "trainer.max_steps"), f"trainer.max_steps={max(1, origin.max_steps // 2)}"),
+        }
+    words = commands.get(advice)
+    return Advised(advice.value, typed(*words) if words else "")
+
+
+def _anew(origin: Origin, key: str) -> list[str]:
+    """The run's overrides but for one key and what is the run's own: its folder, and what it went on from."""
+    return [o for o in Overrides(origin.overrides).without("output", "resume", key) if not o.is_hydras]
