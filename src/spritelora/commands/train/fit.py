@@ -20,6 +20,7 @@ from spritelora.commands.train.frozen import Frozen, encode_kept
 from spritelora.commands.train.launch import TeamEnvironment, TeamStrategy, choose_place, open_team
 from spritelora.commands.train.prepared import Prepared
 from spritelora.commands.train.record import make_record, new_run_id
+from spritelora.commands.train.sample_metrics import settle_prompts
 from spritelora.commands.train.start import (
     Start,
     check_same_sprites,
@@ -109,6 +110,7 @@ def prepare(
     base = find_base(config.model.path or str(embedded_base()), config.model.vae, config.model.tokenizer)
     choose_products(base.config("unet"))
     check_same_sprites(sprites, team)
+    config = settle_prompts(config, sprites)
     config, hardware = settle_savings(config, base, hardware, team)
     earlier = read_earlier(config.adapter)
     record = make_record(config, invocation, hardware, base, sprites, new_run_id(), earlier.hashes)

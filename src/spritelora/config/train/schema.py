@@ -74,7 +74,10 @@ class SamplerConfig:
     steps: int = key(MISSING, "denoising steps", at_least=1, at_most=1000, affects=Affects.samples)
     guidance: float = key(MISSING, "classifier-free guidance; 1: none", at_least=1, affects=Affects.samples)
     prompts: list[str] = key(
-        MISSING, "prompts, the same at every step", text=True, at_least=1, affects=Affects.encodings
+        [],
+        "prompts, the same at every step; unset: captions of the set, half of them held out",
+        text=True,
+        affects=Affects.encodings,
     )
     negative_prompt: str = key(
         "", "what guidance moves away from", text=True, if_empty="nothing", affects=Affects.encodings
