@@ -1,4 +1,4 @@
-"""Texts that came from strangers, fit to be shown: no sign that a terminal obeys, no line that seems to be ours."""
+"""Texts fit to be shown: those of strangers without signs that a terminal obeys or lines like ours; lengths of time."""
 
 import re
 
@@ -32,6 +32,16 @@ def harmless(text: str, is_drawn_on: bool = False) -> str:
     parts = OWN_SEQUENCES.split(text) if is_drawn_on else [text]
     escaped = [OBEYED.sub(lambda match: _escaped(match[0]), part) for part in parts]
     return "".join(part + sequence for part, sequence in zip(escaped, [*kept, ""], strict=True))
+
+
+def duration(seconds: float) -> str:
+    """A length of time as people say it: 45 s, 2 min 10 s, 3 h 05 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 def _escaped(character: str) -> str:

@@ -83,12 +83,12 @@ def doctor(config: TrainConfig, _invocation: Invocation) -> None:
     "scripts/conf/validate",
     ValidateConfig,
 )
-def validate(config: ValidateConfig, _invocation: Invocation) -> None:
+def validate(config: ValidateConfig, invocation: Invocation) -> None:
     """Draw with base and LoRA, measure, and write the page, the figures and the images."""
     with quick_imports():
         from spritelora.commands.validate.validate import validate
 
-    validate(config)
+    validate(config, invocation.overrides)
 
 
 @command(

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from spritelora.adapters.layers.earlier_files import file_hash
 from spritelora.adapters.layers.inject import inject_loras, set_strength
 from spritelora.data.cache import Cache
 from spritelora.data.encode import Encoder
 from spritelora.drawing.adapted_text import Strengths, Texts, embed_prompts
+from spritelora.drawing.kept_images import KeptImages
 from spritelora.drawing.subject import Subject
 from spritelora.errors import TrainingError, first_line
+from spritelora.long_work import Progress
 from spritelora.process import choose_products
-from spritelora.sdxl.files.base import Unet, load_unet, load_vae
+from spritelora.sdxl.files.base import Unet, file_states, load_unet, load_vae
 from spritelora.sdxl.latents import decode_latents
 from spritelora.sdxl.sample import Sampling, sample_latents, start_noise
 from spritelora.sdxl.text import unconditional
@@ -38,27 +41,47 @@ class Studio:
     noise: Tensor
     decode: Callable[[Tensor], Sequence[Pixels]]
 
-    def draw(self, strength: float, batch_size: int, on_drawn: Callable[[int], object]) -> list[Pixels]:
-        """One image for each prompt, (side, side, 3), whatever the batch. `on_drawn` hears of every batch.
+    @property
+    def identity(self) -> dict[str, object]:
+        """Everything that an image depends on but its strength, as JSON can hold it."""
+        source = self.subject.source
+        return {
+            "base": file_states(self.subject.base),
+            "loras": [file_hash(lora.path) for lora in self.subject.loras],
+            "weights": self.subject.weights,
+            "over": source.record.earlier if source.record and source.is_own else {},
+            "drawing": repr(self.subject.drawing),
+            "hardware": f"{self.hardware.name}, {self.hardware.precision.value}",
+            "prompts": list(self.prompts),
+            "noise": len(self.noise) // len(self.prompts),
+        }
+
+    def draw(self, strength: float, batch_size: int, kept: KeptImages, progress: Progress) -> list[Pixels]:
+        """One image for each prompt, (side, side, 3), whatever the batch; those that are kept are not drawn again.
 
         Raises TrainingError where memory does not last.
         """
         strengths = self.subject.strengths(strength)
         set_strength(self.unet, self.adapters, strengths)
-        images: list[Pixels] = []
-        for start in range(0, len(self.prompts), batch_size):
+        images = kept.images(strength, len(self.prompts))
+        progress.skip(len(images))
+        for start in range(len(images), len(self.prompts), batch_size):
+            part = slice(start, start + batch_size)
+            share = len(self.prompts[part]) / self.sampling.steps
             try:
-                drawn = self.decode(self._latents(self.texts[strengths], slice(start, start + batch_size)))
+                drawn = self.decode(
+                    self._latents(self.texts[strengths], part, lambda share=share: progress.advance(share))
+                )
             except torch.cuda.OutOfMemoryError as error:
                 raise TrainingError(
                     f"out of GPU memory ({first_line(error)}) at {batch_size} images at once; give a smaller "
                     f"batch_size, or a smaller model.resolution"
                 ) from error
+            kept.keep(strength, start, drawn)
             images += drawn
-            on_drawn(len(drawn))
         return images
 
-    def _latents(self, texts: Texts, part: slice) -> Tensor:
+    def _latents(self, texts: Texts, part: slice, on_step: Callable[[], object]) -> Tensor:
         drawing, dtype = self.subject.drawing, self.hardware.base_dtype
         negative = texts[drawing.negative_prompt]
         with torch.autocast(self.hardware.device.type, dtype, dtype != torch.float32):
@@ -68,6 +91,7 @@ class Studio:
                 [texts[prompt] for prompt in self.prompts[part]],
                 negative if drawing.negative_prompt else unconditional(self.subject.base, negative),
                 self.noise[part],
+                on_step,
             )
 
 

@@ -10,12 +10,13 @@ import numpy as np
 
 from spritelora.evaluation.colour_distance import ColourTarget, Profiles, compare_colours
 from spritelora.evaluation.registry import COLOUR_DISTANCE, METRICS, Direction
-from spritelora.evaluation.statistics import Comparison, Values, compare_all
+from spritelora.evaluation.statistics import Comparison, Outcome, Values, compare_all
 
 Cell = str | float | int | None
 
 TITLES = {
-    "name": "name", "status": "status", "base": "base", "rank": "rank", "alpha_over_rank": "alpha/rank", "lr": "lr",
+    "name": "name", "differs": "what differs", "status": "status", "base": "base", "rank": "rank",
+    "alpha_over_rank": "alpha/rank", "lr": "lr",
     "step": "step", "max_steps": "of steps", "optimizer": "optimizer", "weighting": "weighting",
     "batch_size": "batch",
     "validation_loss": "validation loss", "strength": "best strength", COLOUR_DISTANCE.name: COLOUR_DISTANCE.title,
@@ -126,6 +127,32 @@ def against(first: Row, second: Row) -> dict[str, Comparison]:
     if not np.array_equal(target.profiles, other.profiles):
         return found
     return {COLOUR_DISTANCE.name: compare_colours(ours, theirs, target), **found}
+
+
+def best_of(rows: Sequence[Row]) -> tuple[Row, list[Row]] | None:
+    """The row whose colours are nearest to the training sprites', and those that are not shown to be further away.
+
+    Of rows that drew the same prompts from the same noise; None where there are fewer than two.
+    """
+    drawn = [row for row in rows if row.colours is not None and row.drawn_as is not None]
+    alike = [row for row in drawn if row.drawn_as == drawn[0].drawn_as]
+    if len(alike) < 2:
+        return None
+    best = min(alike, key=_colour_distance)
+    found = {row.name: against(best, row).get(COLOUR_DISTANCE.name) for row in alike if row is not best}
+    if any(comparison is None for comparison in found.values()):  # trained on other sprites
+        return None
+    tied = [row for row in alike if row is not best and not _is_worse(found[row.name])]
+    return best, tied
+
+
+def _colour_distance(row: Row) -> float:
+    value = row.cells.get(COLOUR_DISTANCE.name)
+    return float(value) if isinstance(value, int | float) else math.inf
+
+
+def _is_worse(comparison: Comparison | None) -> bool:
+    return comparison is not None and comparison.outcome is Outcome.WORSE
 
 
 def as_values(numbers: Sequence[float | None]) -> Values:

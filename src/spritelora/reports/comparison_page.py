@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from spritelora.evaluation.comparison import Row, against, columns, format_cell, title_of
+from spritelora.evaluation.comparison import Row, against, best_of, columns, format_cell, title_of
 from spritelora.evaluation.registry import Direction
 from spritelora.evaluation.statistics import LEAST_PAIRS, Comparison
 from spritelora.evaluation.unmeasured import with_pairs
@@ -31,6 +31,31 @@ class Look:
 USUAL_LOOK = Look()
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """Which row is best, or that none is shown to be, in a sentence, and what that rests on."""
+
+    sentence: str
+    tone: str
+    reason: str
+
+
+def verdict_on(rows: Sequence[Row], sort: str, look: Look = USUAL_LOOK) -> Verdict | None:
+    """By the pictures of rows that drew the same ones, else by the column that they are sorted by; None for one row."""
+    known = [row for row in rows if row.cells.get(sort) is not None]
+    if found := best_of(rows):
+        best, tied = found
+        name, others = look.label(best.name), ", ".join(look.label(row.name) for row in tied)
+        reason = "By the colour distance of the same pictures to the training sprites, with its 95 % interval."
+        if tied:
+            return Verdict(f"No difference shown between {name} and {others}.", "mixed", reason)
+        return Verdict(f"Best: {name}. All others are measurably further from your sprites' colours.", "good", reason)
+    if len(known) < 2:
+        return None
+    reason = "One number of each run cannot show whether the difference is chance: measure=true draws and compares."
+    return Verdict(f"First by {title_of(sort)}: {look.label(known[0].name)}.", "unknown", reason)
+
+
 def make_page(
     rows: Sequence[Row],
     sort: str,
@@ -45,6 +70,7 @@ def make_page(
         "comparison.html",
         title=look.title,
         subtitle=f"{len(rows)} rows by {title_of(sort)}; a click on a head sorts by it",
+        verdict=verdict_on(rows, sort, look),
         notes=notes,
         runs=_runs(rows),
         first=first and first.name,

@@ -9,6 +9,8 @@ STATE_FOLDER = "training_state"
 FINAL = "checkpoint_final"
 BEST = "checkpoint_best"
 LORA_FILE = "lora.safetensors"
+DRAWN = ".drawn"
+"""The folder of images that an unfinished command has drawn."""
 VALIDATION, COLOUR_PROFILES = "validation.json", "colours.npz"
 CHECKPOINT_PATTERN = re.compile(r"checkpoint_(step_(\d+)|final|best)$")
 

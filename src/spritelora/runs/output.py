@@ -9,7 +9,7 @@ from spritelora.config.overrides import Overrides
 from spritelora.config.plain import plain
 from spritelora.errors import ConfigError
 from spritelora.files import write_whole
-from spritelora.runs.layout import LOG
+from spritelora.runs.layout import DRAWN, LOG
 
 LOCK = ".lock"
 HYDRA = ".hydra"
@@ -30,13 +30,15 @@ def is_unused(folder: Path, log_name: str) -> bool:
     return {file.name for file in folder.iterdir()} <= {HYDRA, LOCK, log_name}
 
 
-def begin(folder: Path, log_name: str, settings: Any) -> None:
+def begin(folder: Path, log_name: str, settings: Any, replaces: bool = False) -> None:
     """Note what is asked for until all of it is written, so that the same command goes on after a kill.
 
-    Raises ConfigError where the folder holds what is left of other settings.
+    `replaces`: results of other settings are replaced. Raises ConfigError where the folder holds such, and they stay.
     """
     asked, file = json.dumps(plain(settings), indent=1) + "\n", folder / _note_name(log_name)
-    if file.is_file() and file.read_text(encoding="utf-8", errors="replace") != asked:
+    is_other = file.is_file() and file.read_text(encoding="utf-8", errors="replace") != asked
+    results = {f.name for f in folder.iterdir()} - {HYDRA, LOCK, DRAWN, log_name, file.name} if is_other else set()
+    if results and not replaces:
         raise ConfigError(
             f"{folder} holds what is left of the same command with other settings: type those again, or choose another "
             f"folder with output="

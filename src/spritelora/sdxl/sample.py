@@ -1,6 +1,6 @@
 """Sampling with a UNet in memory: start noise from seeds, classifier-free guidance, Euler's method."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -42,8 +42,12 @@ def sample_latents(
     prompts: Sequence[TextEmbedding],
     negative: TextEmbedding,
     noise: Tensor,
+    on_step: Callable[[], object] = lambda: None,
 ) -> Tensor:
-    """Denoise one latent for each prompt. `noise`: (B, 4, h, w). Returns scaled latents like it, in fp32 on the CPU."""
+    """Denoise one latent for each prompt. `noise`: (B, 4, h, w). Returns scaled latents like it, in fp32 on the CPU.
+
+    `on_step` hears of every denoising step.
+    """
     device, dtype = unet.device, unet.dtype
     scheduler, guidance = sampling.scheduler, sampling.guidance
     doubled = [*prompts, *[negative] * len(prompts)] if guidance > 1 else list(prompts)
@@ -61,4 +65,5 @@ def sample_latents(
             wanted, unwanted = predicted.chunk(2)
             predicted = unwanted + guidance * (wanted - unwanted)
         latents = scheduler.step(predicted, timestep, latents, return_dict=False)[0]  # pyright: ignore
+        on_step()
     return latents.float().cpu()

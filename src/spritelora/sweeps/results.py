@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -26,6 +26,8 @@ from spritelora.sweeps.rows import Entry, read_row
 from spritelora.training.callbacks.samples import SAMPLES, SHEET
 
 log = logging.getLogger(__name__)
+
+Name = TypeVar("Name", int, str)
 
 TABLE, RECORD, PAGE, LOCK = "results.csv", "results.json", "results.html", ".results.lock"
 OF_SETTINGS = ("base", "rank", "alpha_over_rank", "lr", "optimizer", "weighting", "batch_size", "max_steps")
@@ -77,8 +79,8 @@ def read_rows(folder: Path, jobs: Mapping[int, JobRecord | None]) -> list[Row]:
     return rows
 
 
-def differing(overrides: Mapping[int, Sequence[str]]) -> dict[int, dict[str, Cell]]:
-    """For each job the overrides that others do not share, by key."""
+def differing(overrides: Mapping[Name, Sequence[str]]) -> dict[Name, dict[str, Cell]]:
+    """For each job or run the overrides that others do not share, by key."""
     values = {n: {o.key: o.text for o in Overrides(job)} for n, job in overrides.items()}
     keys = dict.fromkeys(key for job in values.values() for key in job)
     # a sweep that goes on in its folder leaves `output` out of the later jobs
@@ -150,8 +152,18 @@ def _to_page(folder: Path, sweep: SweepRecord, rows: Sequence[Row]) -> str:
 def _label(row: Row) -> str:
     """A job's number and the overrides that set it apart."""
     known = list(row.cells)
-    own = [(c.rpartition(".")[2], row.cells[c]) for c in known[1 : known.index("status")] if row.cells[c] is not None]
-    return f"{row.name}: {' '.join(f'{key}={value}' for key, value in own)}" if own else row.name
+    return label_of(row.name, {c: row.cells[c] for c in known[1 : known.index("status")]})
+
+
+def label_of(name: str, own: Mapping[str, Cell]) -> str:
+    """A name with the overrides that set it apart."""
+    words = words_of(own)
+    return f"{name}: {words}" if words else name
+
+
+def words_of(own: Mapping[str, Cell]) -> str:
+    """Overrides in short, without folders."""
+    return without_folders(" ".join(f"{k.rpartition('.')[2]}={v}" for k, v in own.items() if v is not None))
 
 
 def _sheet(run_dir: Path) -> Pixels | None:

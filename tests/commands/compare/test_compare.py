@@ -55,6 +55,9 @@ def test_runs_files_and_failures_are_rows(pair: tuple[Path, Path], half: Path, t
     rows = table(out)
     assert list(rows) == [*sorted(list(rows)[:3], key=lambda n: float(rows[n]["validation_loss"])), "given"]
     greens, other = rows["greens"], rows["other"]
+    assert "rank=4" in other["differs"]
+    assert "max_steps=3" in other["differs"]
+    assert "rank=4" not in greens["differs"]
     assert (greens["rank"], greens["alpha_over_rank"], greens["lr"], greens["status"]) == (
         "8",
         "1.0",

@@ -1,7 +1,14 @@
 """`scripts/validate.py`: a short run against its base, LoRAs that change nothing, and mistakes."""
 
 import json
+import os
+import re
 import shutil
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +28,7 @@ from spritelora.config.commands.generate import BaseConfig, GenerateConfig
 from spritelora.config.commands.validate import ValidateConfig, ValidatedData, ValidationSampler
 from spritelora.config.invocation import Invocation
 from spritelora.data.training_set import demo_folder
+from spritelora.drawing.kept_images import KeptImages
 from spritelora.errors import ConfigError, DatasetError, SpriteLoraError, WeightsError
 from spritelora.evaluation.registry import METRICS
 from spritelora.sdxl.sample import start_noise
@@ -72,6 +80,62 @@ def test_it_writes_a_record_images_and_a_page(validated: Path) -> None:
     page = (validated / "validation.html").read_text()
     assert page.index("Does it match your style?") < page.index("Prompts it was trained on")
     assert page.index("Prompts it was trained on") < page.index("New prompts")
+
+
+def test_a_stopped_validation_goes_on_to_the_page_of_an_undisturbed_one(
+    validated: Path, short_run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    output = tmp_path / validated.name
+    config = replace(QUICK, run=str(short_run), output=str(output))
+    with interrupted_at(output / ".drawn" / "0.5" / "00000.png"), pytest.raises(KeyboardInterrupt):
+        validate(config, (f"run={short_run}",))
+    assert re.search(r"stopped: (\d+) of \d+ images are kept; this goes on from there: .*validate.* run=", caplog.text)
+    drawn = {file: file.stat().st_mtime_ns for file in (output / ".drawn").rglob("*.png")}
+    assert drawn
+    with pytest.raises(KeyboardInterrupt), interrupted_at(output / ".drawn" / "1" / "00000.png"):
+        validate(config)
+    assert {file: file.stat().st_mtime_ns for file in drawn} == drawn
+    validate(config)
+    assert not (output / ".drawn").exists()
+    assert not list(output.glob(".*unfinished"))
+    undisturbed, resumed = ({**record_of(f), "settings": None} for f in (validated, output))
+    assert resumed == undisturbed
+    pages = [
+        re.sub(r"<dt>elapsed s</dt><dd>.*?</dd>", "", (f / "validation.html").read_text()) for f in (validated, output)
+    ]
+    assert pages[0] == pages[1]
+
+
+def test_kept_images_of_another_lora_or_sampler_are_drawn_anew(tmp_path: Path) -> None:
+    begun: list[int] = []
+    image = np.zeros((8, 8, 3), np.uint8)
+    first = KeptImages(tmp_path, {"lora": "a"}, lambda: begun.append(1), "the same command")
+    assert not (tmp_path / ".drawn").exists()
+    first.keep(1.0, 0, [image, image])
+    assert len(KeptImages(tmp_path, {"lora": "a"}, lambda: begun.append(2), "").images(1.0, 9)) == 2
+    assert KeptImages(tmp_path, {"lora": "b"}, lambda: begun.append(3), "").images(1.0, 9) == []
+    assert begun == [1]
+
+
+@contextmanager
+def interrupted_at(file: Path) -> Iterator[None]:
+    """Ctrl-C once a file is there, or the block has ended."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not file.exists() and not ended.is_set():
+            time.sleep(0.001)
+        if not ended.is_set():
+            os.kill(os.getpid(), signal.SIGINT)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
 
 
 @pytest.mark.numeric

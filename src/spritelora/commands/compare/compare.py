@@ -5,6 +5,7 @@ import difflib
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +17,15 @@ from spritelora.commands.validate.write import IMAGES
 from spritelora.config.commands.compare import CompareConfig
 from spritelora.drawing.prompts_file import read_prompts_file
 from spritelora.errors import ConfigError, SpriteLoraError, TrainingError
-from spritelora.evaluation.comparison import Row, columns, sort_rows, to_csv
+from spritelora.evaluation.comparison import Cell, Row, columns, sort_rows, to_csv
 from spritelora.file_names import safe_name, tell_apart
 from spritelora.files import write_whole
-from spritelora.reports.comparison_page import make_page
+from spritelora.reports.comparison_page import Look, make_page
 from spritelora.runs.layout import VALIDATION
 from spritelora.runs.record import RunRecord
 from spritelora.sprites.names import slug
 from spritelora.sprites.pixels.image import Pixels
+from spritelora.sweeps.results import differing, label_of, words_of
 from spritelora.sweeps.rows import Entry, find_entries, lora_of, read_row, read_rows
 
 log = logging.getLogger(__name__)
@@ -48,12 +50,16 @@ def compare(config: CompareConfig, run_dir: Path) -> Path:
     if config.measure:
         problems = {e.name: _measure(config, e, folders[e.name]) for e in entries}
         rows = [_with_problem(read_row(e, folders[e.name]), problems[e.name]) for e in entries]
+    unlike = differences(entries)
+    words = {name: words_of(own) or None for name, own in unlike.items()}
+    rows = [dataclasses.replace(row, cells={**row.cells, "differs": words.get(row.name)}) for row in rows]
     sort = settle_sort(config.sort, rows)
     rows = sort_rows(rows, sort, config.descending)
     told = weights_note(entries)
     if told is not None:
         log.warning("%s", told)
-    _write(output, rows, sort, folders, [told] if told else [])
+    look = Look(labels={name: label_of(name, own) for name, own in unlike.items()})
+    _write(output, rows, sort, folders, [told] if told else [], look)
     if config.wandb:
         log_comparison(config.project, output, rows, sort, _images(rows, folders))
     for row in rows:
@@ -147,12 +153,23 @@ def _notes(rows: Sequence[Row], told: Sequence[str]) -> list[str]:
     return notes
 
 
-def _write(output: Path, rows: Sequence[Row], sort: str, folders: Mapping[str, Path], told: Sequence[str]) -> None:
+def differences(entries: Sequence[Entry]) -> dict[str, dict[str, Cell]]:
+    """For each run the overrides that the others do not share."""
+    typed: dict[str, list[str]] = {}
+    for entry in entries:
+        with suppress(SpriteLoraError):  # the row says so
+            typed[entry.name] = RunRecord.read(entry.path).overrides if entry.kind == "run" else []
+    return differing(typed)
+
+
+def _write(
+    output: Path, rows: Sequence[Row], sort: str, folders: Mapping[str, Path], told: Sequence[str], look: Look
+) -> None:
     try:
         output.mkdir(parents=True, exist_ok=True)
         write_whole(output / TABLE, to_csv(rows))
         write_whole(output / RECORD, json.dumps({"sort": sort, "rows": [dict(r.cells) for r in rows]}, indent=1) + "\n")
-        write_whole(output / PAGE, make_page(rows, sort, _notes(rows, told), _images(rows, folders)))
+        write_whole(output / PAGE, make_page(rows, sort, _notes(rows, told), _images(rows, folders), look))
     except OSError as error:
         raise TrainingError(f"{error.filename or output}: {error.strerror}; name another folder: output=") from error
 

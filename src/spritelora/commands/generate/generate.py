@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +11,19 @@ from spritelora.commands.generate import pack
 from spritelora.commands.generate.finishing import check_divides, finish_images, plan_finishing
 from spritelora.config.commands.generate import LOG, GenerateConfig
 from spritelora.config.invocation import Invocation
+from spritelora.config.overrides import Overrides
+from spritelora.drawing.kept_images import KeptImages
 from spritelora.drawing.prompts_file import read_prompts_file
 from spritelora.drawing.source import Source, find_source
 from spritelora.errors import ConfigError
 from spritelora.file_names import safe_name, tell_apart
 from spritelora.files import write_whole
 from spritelora.process import quick_imports
+from spritelora.program import typed
+from spritelora.runs.layout import DRAWN
 from spritelora.runs.output import begin, end
 from spritelora.sprites.names import slug
-from spritelora.sprites.pixels.image import Pixels
+from spritelora.sprites.pixels.image import Pixels, encode_rgb
 
 log = logging.getLogger(__name__)
 
@@ -34,14 +39,19 @@ def generate(config: GenerateConfig, invocation: Invocation) -> None:
     with quick_imports():  # torch is slow to import
         from spritelora.commands.generate.draw import draw_images
 
-    images = draw_images(config, source, prompts, lambda side: check_divides(config.native_size, side))
     folder = invocation.run_dir
-    begin(folder, LOG, config)
+    command = typed("generate", *Overrides(invocation.overrides).without("output"), f"output={folder}")
+
+    def keep(identity: dict[str, object]) -> KeptImages:
+        return KeptImages(folder, identity, lambda: begin(folder, LOG, config), command)
+
+    images = draw_images(config, source, prompts, lambda side: check_divides(config.native_size, side), keep)
     labels = [(safe_name(slug(prompt) or "sprite"), i) for prompt in prompts for i in range(config.count)]
     names = tell_apart(name if config.count == 1 else f"{name}_{i}" for name, i in labels)
     _write_raw(folder / "raw", names, images, [prompt for prompt in prompts for _ in range(config.count)])
     sprites = finish_images(images, finishing, names)
     _write(folder, config, prompts, names, sprites)
+    shutil.rmtree(folder / DRAWN)
     end(folder, LOG)
 
 
@@ -67,7 +77,7 @@ def _write_raw(folder: Path, names: list[str], images: list[Pixels], prompts: li
     """The images as drawn, each with its prompt as its caption: a data set, such as one that regularises."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, image, prompt in zip(names, images, prompts, strict=True):
-        write_whole(folder / f"{name}.png", pack.encode_rgb(image))
+        write_whole(folder / f"{name}.png", encode_rgb(image))
         write_whole(folder / f"{name}.txt", prompt + "\n")
 
 
@@ -87,6 +97,6 @@ def _write(folder: Path, config: GenerateConfig, prompts: list[str], names: list
         write_whole(folder / "sheet.png", pack.encode_png(sheet)[0])
         write_whole(folder / "sheet.json", json.dumps(data, indent=1) + "\n")
     rows = [(p, sprites[i : i + config.count]) for p, i in zip(prompts, starts, strict=True)]
-    write_whole(folder / "contact_sheet.png", pack.encode_rgb(np.asarray(pack.contact_sheet(rows))))
+    write_whole(folder / "contact_sheet.png", encode_rgb(np.asarray(pack.contact_sheet(rows))))
     sizes = sorted({f"{s.shape[1]}x{s.shape[0]}" for s in sprites})
     log.info("%d sprites of %s px in %s", len(sprites), ", ".join(sizes), folder)

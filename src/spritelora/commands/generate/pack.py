@@ -75,13 +75,6 @@ def pack_sheet(
     return sheet, {"frames": frames, "meta": meta}
 
 
-def encode_rgb(image: Pixels) -> bytes:
-    """An RGB image as PNG."""
-    content = io.BytesIO()
-    Image.fromarray(image).save(content, "PNG")
-    return content.getvalue()
-
-
 def contact_sheet(rows: Sequence[tuple[str, Sequence[Pixels]]]) -> Image.Image:
     """A row of RGBA sprites under each label, on a chequered ground, each enlarged by a whole factor."""
     largest = max(max(s.shape[:2]) for _, sprites in rows for s in sprites)

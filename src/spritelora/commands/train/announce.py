@@ -15,6 +15,7 @@ from spritelora.data.batch import Recipe, training_batch
 from spritelora.data.encode_set import Encoded
 from spritelora.runs.layout import LORA_FILE
 from spritelora.runs.metrics import SUMMARY
+from spritelora.shown import duration
 from spritelora.sprites.passes import USUAL_PASSES, passes_advice
 from spritelora.training.hardware import Hardware
 from spritelora.training.module import LoraModule
@@ -164,13 +165,3 @@ def announce_results(run_dir: Path, elapsed_s: float, first_loss: float, last_lo
     if has_samples:
         log.info("samples: %s", run_dir / "samples" / "contact_sheet.png")
     log.info("metrics: %s", run_dir / SUMMARY)
-
-
-def duration(seconds: float) -> str:
-    """A length of time as people say it: 45 s, 2 min 10 s, 3 h 05 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

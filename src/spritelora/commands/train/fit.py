@@ -20,13 +20,13 @@ from spritelora.commands.train.frozen import Frozen, encode_kept
 from spritelora.commands.train.launch import TeamEnvironment, TeamStrategy, choose_place, open_team
 from spritelora.commands.train.prepared import Prepared
 from spritelora.commands.train.record import make_record, new_run_id
-from spritelora.commands.train.sample_metrics import settle_prompts
 from spritelora.commands.train.start import (
     Start,
     check_same_sprites,
     find_start,
     open_log,
     restoring,
+    settle_prompts,
     settle_threads,
 )
 from spritelora.config.invocation import Invocation, tell_nobody

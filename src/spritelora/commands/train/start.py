@@ -16,12 +16,16 @@ from spritelora.errors import DatasetError, ResumeError, first_line
 from spritelora.files import write_whole
 from spritelora.runs.layout import FINAL, RECORD, is_run
 from spritelora.runs.record import RunRecord
+from spritelora.sprites.split import choose_subset
 from spritelora.training.callbacks.checkpoints import checkpoint_step, newest_checkpoint, tidy_checkpoints
 from spritelora.training.hardware import is_out_of_memory
 from spritelora.training.loggers import RunIdentity
 from spritelora.training.logs.run_log import RunLog
 
 log = logging.getLogger(__name__)
+
+NUM_PROMPTS, PROMPT_SEED = 4, 0
+"""Of the samples where none are typed."""
 
 
 @dataclass(frozen=True)
@@ -116,3 +120,20 @@ def _has_stopped_early(run: Path, step: int, recorded: RunRecord, config: TrainC
     before = recorded.settings.trainer
     is_same = before.patience == config.trainer.patience
     return (run / FINAL).is_dir() and config.trainer.patience > 0 and is_same and step < before.max_steps
+
+
+def settle_prompts(config: TrainConfig, sprites: TrainingSet) -> TrainConfig:
+    """The settings with the prompts of the samples: as typed, else those of the run gone on from, else the set's.
+
+    Of the set come a few captions that are trained on and as many that are held out; every run on it takes the same.
+    """
+    if config.sampler.prompts:
+        return config
+    prompts = RunRecord.read(Path(config.resume)).settings.sampler.prompts if config.resume is not None else []
+    if not prompts:
+        known, new = ({s.caption: None for s in part} for part in (sprites.training, sprites.held_out))
+        unseen = choose_subset([c for c in new if c not in known], NUM_PROMPTS // 2, PROMPT_SEED)
+        seen = choose_subset(list(known), NUM_PROMPTS - len(unseen), PROMPT_SEED)
+        log.info("prompts of the samples: %d captions it trains on, %d it does not", len(seen), len(unseen))
+        prompts = [*seen, *unseen]
+    return replace(config, sampler=replace(config.sampler, prompts=prompts))

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from spritelora.commands.train.announce import duration
 from spritelora.commands.train.record import warn_of_base
 from spritelora.commands.validate import settings as settle
-from spritelora.commands.validate.judge import Judge, open_judge
+from spritelora.commands.validate.judge import open_judge
+from spritelora.commands.validate.strengths import draw_strengths, keep_images
 from spritelora.commands.validate.wandb_report import log_validation
 from spritelora.commands.validate.write import PAGE, told_of, write_validation
 from spritelora.config.commands.validate import ValidateConfig
@@ -19,25 +19,25 @@ from spritelora.data.cache import Cache
 from spritelora.data.training_set import read_training_set
 from spritelora.drawing.prompts_file import read_prompts_file
 from spritelora.drawing.source import find_source
-from spritelora.drawing.studio import Studio, open_studio
+from spritelora.drawing.studio import open_studio
 from spritelora.drawing.subject import settle_subject
-from spritelora.errors import ConfigError, WeightsError
+from spritelora.errors import ConfigError
 from spritelora.evaluation.colour_distance import ColourTarget, profiles_of
 from spritelora.evaluation.validation import (
-    DrawnSet,
     Validation,
     best_strength,
     changes_nothing,
 )
 from spritelora.reports.answers import Answer, answer_questions
-from spritelora.runs.output import begin, end
+from spritelora.runs.output import end
+from spritelora.shown import duration
 from spritelora.training.hardware import choose_hardware
 
 log = logging.getLogger(__name__)
 
 
-def validate(config: ValidateConfig) -> Path:
-    """Draw, measure, and write page, record and images. Returns the folder."""
+def validate(config: ValidateConfig, words: Sequence[str] = ()) -> Path:
+    """Draw, measure, and write page, record and images. `words`: of the command line. Returns the folder."""
     started = time.perf_counter()
     if config.run is None and not config.lora:
         raise ConfigError("nothing to validate: give run=RUN, or lora=FILE with data.path=FOLDER")
@@ -62,7 +62,8 @@ def validate(config: ValidateConfig) -> Path:
         torch.set_num_threads(config.hardware.threads)
     drawn_at = [*([0.0] if config.compare_base else []), *strengths]
     studio = open_studio(subject, prompts, len(prompts), drawn_at, hardware, cache)
-    by_strength = _draw_all(studio, judge, drawn_at, config.batch_size)
+    kept = keep_images(output, studio, config, words)
+    by_strength = draw_strengths(studio, judge, drawn_at, config.batch_size, kept)
     validation = Validation(
         prompts=prompts,
         is_seen=np.arange(len(prompts)) < len(seen) * config.images_per_prompt,
@@ -73,29 +74,14 @@ def validate(config: ValidateConfig) -> Path:
     )
     told = told_of(config, subject, sprites, hardware, note)
     told["elapsed_s"] = round(time.perf_counter() - started, 1)
-    begin(output, settle.LOG, config)
     answers = answer_questions(validation, settle.origin_of(config, subject))
     write_validation(output, subject.title, validation, told, judge.sprites, answers)
+    kept.remove()
     end(output, settle.LOG)
     if config.wandb:
         log_validation(config.project, output, subject, validation, told, judge.sprites, answers)
     _announce(validation, answers, output, time.perf_counter() - started)
     return output
-
-
-def _draw_all(studio: Studio, judge: Judge, strengths: list[float], batch_size: int) -> dict[float, DrawnSet]:
-    """The measured images of each strength, 0 being the base, all from the one UNet."""
-    from tqdm import tqdm
-
-    drawn: dict[float, DrawnSet] = {}
-    with tqdm(total=len(judge.prompts) * len(strengths), unit="image", leave=False, disable=None) as bar:
-        for strength in strengths:
-            bar.set_description(f"strength {strength:g}" if strength else "base")
-            try:
-                drawn[strength] = judge.measure(studio.draw(strength, batch_size, bar.update))
-            except WeightsError as error:
-                raise WeightsError(f"at strength {strength:g}: {error}") from error
-    return drawn
 
 
 def _announce(validation: Validation, answers: Sequence[Answer], output: Path, elapsed_s: float) -> None:

@@ -1,5 +1,6 @@
 """Image files as sprites: any mode read without loss, matte under alpha, whole-factor enlargement."""
 
+import io
 import math
 import re
 import stat
@@ -168,3 +169,10 @@ def shrink_to_fit(image: Pixels, side_px: int) -> Pixels:
     if max(height, width) // scale > side_px:
         raise ValueError(f"{width // scale}x{height // scale} native pixels do not fit {side_px}x{side_px}")
     return image[::scale, ::scale]
+
+
+def encode_rgb(image: Pixels) -> bytes:
+    """An RGB image as PNG."""
+    content = io.BytesIO()
+    Image.fromarray(image).save(content, "PNG")
+    return content.getvalue()

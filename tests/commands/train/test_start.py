@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from spritelora.commands.train.sample_metrics import settle_prompts
+from spritelora.commands.train.start import settle_prompts
 from spritelora.config.train.data_keys import DataConfig
 from spritelora.data.training_set import read_training_set
 from spritelora.runs.record import RunRecord

@@ -1,0 +1,40 @@
+"""What long work says of itself: how long it will take, once that can be measured."""
+
+import logging
+
+import pytest
+
+from spritelora.long_work import Progress
+from spritelora.shown import duration
+
+
+def test_the_time_is_told_once_at_the_second_step(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    with Progress(8, "image", "drawing") as progress:
+        progress.skip(2)
+        progress.advance(0.5)
+        assert caplog.messages == []
+        for _ in range(11):
+            progress.advance(0.5)
+    assert progress.done == 8
+    (told,) = caplog.messages
+    assert told == "drawing 8 images: about 0 s"
+
+
+def test_a_log_gets_a_line_a_minute(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    caplog.set_level(logging.INFO)
+    clock = iter(range(0, 1000, 25))
+    monkeypatch.setattr("time.monotonic", lambda: float(next(clock)))
+    progress = Progress(10, "sprite", "captioning")
+    for _ in range(9):
+        progress.advance(1)
+    assert caplog.messages == [
+        "captioning 10 sprites: about 3 min 20 s",
+        "3 of 10 sprites, about 2 min 55 s left",
+        "6 of 10 sprites, about 1 min 40 s left",
+        "9 of 10 sprites, about 25 s left",
+    ]
+
+
+def test_lengths_of_time_are_said_as_people_say_them() -> None:
+    assert [duration(s) for s in (45, 130, 11100)] == ["45 s", "2 min 10 s", "3 h 05 min"]
