@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import resource
 import signal
 import struct
@@ -331,11 +332,13 @@ def test_a_giant_and_a_matte_that_is_a_colour_are_pointed_out(
     sprite_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     giant = draw_sprite(8, 128)
-    giant[3, 3, :3] = (1, 2, 3)
+    giant[60, 60, :3], giant[2, 2:80, :3] = (9, 240, 9), (1, 2, 3)
     save(giant, sprite_folder / "giant.png")
+    run(sprite_folder, tmp_path / "inside", matte="#09f009")
+    assert "matte_in_palette" not in caplog.text
     run(sprite_folder, tmp_path / "out", matte="#010203")
     assert "because of giant.png most sprites are drawn 8 times smaller" in caplog.text
-    assert "the matte #010203 is a colour of giant.png" in caplog.text
+    assert re.search(r"the matte #010203 is near .*giant\.png.*matte=auto .*\[matte_in_palette\]", caplog.text)
 
 
 MISTAKES: list[tuple[dict[str, Any], str]] = [

@@ -80,7 +80,9 @@ class DataConfig:
     caption_variants: int = key(4, "orders of one caption, as written among them", at_least=2, at_most=64)
     augment: AugmentConfig = section(AugmentConfig)
     matte: str = key(
-        "auto", "colour under transparent pixels, #rrggbb; auto: as prepared, else one that no sprite has", text=True
+        "auto",
+        "colour under transparent pixels, #rrggbb; auto: as prepared, else white or what parts from the sprites' edges",
+        text=True,
     )
     cache: str = key(
         "~/.cache/spritelora",

@@ -7,9 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-from numpy.typing import NDArray
-
 from spritelora.errors import DatasetError
 from spritelora.program import typed
 from spritelora.sprites.folder.manifest import MANIFEST, one_or_pair
@@ -24,8 +21,8 @@ from spritelora.sprites.folder.sources import (
     survey_folder,
 )
 from spritelora.sprites.names import printable
-from spritelora.sprites.pixels.image import Pixels, read_sprite, shrink_to_fit, visible_colours, without_hidden_colour
-from spritelora.sprites.pixels.matte import choose_matte, unite_colours
+from spritelora.sprites.pixels.image import Pixels, read_sprite, shrink_to_fit, without_hidden_colour
+from spritelora.sprites.pixels.matte import SpriteColours, choose_matte, is_parted, near_shares, sprite_colours
 from spritelora.sprites.pixels.placement import (
     Fit,
     Pair,
@@ -47,18 +44,18 @@ FEW_MISSING = 3
 class CaptionedSprite:
     """An image file, its caption and what was learned when the file was checked.
 
-    `name`: path below the data set's folder. `sha256`: of the file's bytes. `colours`: visible ones, packed.
-    `native_size`: x before y. `fit`: where training shows it. `scale`: pixels of the file to one that is enlarged.
-    `repeats`: how often a pass over the set shows it. `group`: what belongs together in a split. `weight`: factor of
-    its loss. `prepared`: what the manifest says of it, None for an original. `native_sha256`: of a prepared image's
-    native sprite, empty for an original, whose `sha256` says as much.
+    `name`: path below the data set's folder. `sha256`: of the file's bytes. `native_size`: x before y. `fit`: where
+    training shows it. `scale`: pixels of the file to one that is enlarged. `repeats`: how often a pass over the set
+    shows it. `group`: what belongs together in a split. `weight`: factor of its loss. `prepared`: what the manifest
+    says of it, None for an original. `native_sha256`: of a prepared image's native sprite, empty for an original, whose
+    `sha256` says as much.
     """
 
     file: Path
     name: str
     caption: str
     sha256: str
-    colours: NDArray[np.uint32]
+    colours: SpriteColours
     native_size: Pair
     fit: Fit
     scale: int = 1
@@ -121,14 +118,13 @@ def place_sprites(sprites: Sequence[CaptionedSprite], side_px: int) -> list[Capt
 
 
 def set_matte(sprites: Sequence[CaptionedSprite]) -> tuple[int, int, int]:
-    """One matte for the whole set: that of what is prepared where all can have it, else a colour of none of them."""
+    """One matte for the whole set: that of what is prepared where the others part from it, else a chosen one."""
     mattes = {s.prepared.matte for s in sprites if s.prepared}
     if len(mattes) == 1:
-        red, green, blue = matte = mattes.pop()
-        originals = unite_colours(s.colours for s in sprites if s.prepared is None)
-        if (red << 16) + (green << 8) + blue not in originals:
+        matte = mattes.pop()
+        if is_parted(near_shares(matte, [s.colours for s in sprites if s.prepared is None])):
             return matte
-    return choose_matte(unite_colours(s.colours for s in sprites))
+    return choose_matte([s.colours for s in sprites])
 
 
 def factors_text(sprites: Sequence[CaptionedSprite]) -> str:
@@ -201,7 +197,7 @@ def _read_original(source: Source, side_px: int) -> CaptionedSprite:
         name=source.name,
         caption=source.caption or "",
         sha256=hashlib.sha256(source.file.read_bytes()).hexdigest(),
-        colours=visible_colours(pixels),
+        colours=sprite_colours(native),
         native_size=(native.shape[1], native.shape[0]),
         fit=fit_sprite((native.shape[1], native.shape[0]), 1, canvas_shapes(side_px, buckets=False)),
         scale=len(pixels) // len(native),
@@ -227,7 +223,7 @@ def _read_prepared(source: Source, prepared: Prepared, side_px: int) -> Captione
         name=source.name,
         caption=source.caption or "",
         sha256=sha256,
-        colours=visible_colours(native.pixels),
+        colours=sprite_colours(native.pixels),
         native_size=record.native_size,
         fit=record.fit,
         repeats=source.repeats,
