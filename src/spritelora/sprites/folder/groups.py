@@ -41,6 +41,12 @@ def group_names(names: Sequence[str]) -> list[str]:
     return groups
 
 
+def without_poses(caption: str) -> str:
+    """The words of a caption that are no pose, direction or number."""
+    words = [word for word in re.split(r"[\W_]+", caption.lower()) if word]
+    return " ".join(word for word in words if not CELL.fullmatch(word) and _without_number(word) not in POSES)
+
+
 def _group_of(path: PurePosixPath) -> str:
     words = [w for w in SEPARATORS.split(path.stem.lower()) if w]
     kept = list(words)

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from spritelora.errors import DatasetError
 from spritelora.program import typed
+from spritelora.sprites.checks.fingerprint import recolour_hash
 from spritelora.sprites.folder.manifest import MANIFEST, one_or_pair
 from spritelora.sprites.folder.prepared import NativeSprite, Prepared, Sizing, check_bytes, restore
 from spritelora.sprites.folder.sources import (
@@ -48,7 +49,8 @@ class CaptionedSprite:
     training shows it. `scale`: pixels of the file to one that is enlarged. `repeats`: how often a pass over the set
     shows it. `group`: what belongs together in a split. `weight`: factor of its loss. `prepared`: what the manifest
     says of it, None for an original. `native_sha256`: of a prepared image's native sprite, empty for an original, whose
-    `sha256` says as much.
+    `sha256` says as much. `shapes`: see `recolour_hash`. `subject`: the same for sprites that training shows as one, as
+    `find_subjects` tells them; empty for one by itself.
     """
 
     file: Path
@@ -64,6 +66,8 @@ class CaptionedSprite:
     weight: float = 1.0
     prepared: Prepared | None = None
     native_sha256: str = ""
+    shapes: bytes | None = None
+    subject: str = ""
 
     @property
     def factor(self) -> int | Pair:
@@ -80,11 +84,11 @@ class CaptionedSprite:
         return self.prepared is not None and (self.fit, matte) == (self.prepared.record.fit, self.prepared.matte)
 
 
-def read_folder(folder: Path, side_px: int, key: str = "data.path") -> list[CaptionedSprite]:
+def read_folder(folder: Path, side_px: int, key: str = "data.path", factor: int | None = None) -> list[CaptionedSprite]:
     """All sprites below `folder` with their captions, sorted by name, each decoded once and found to fit.
 
-    What prepare wrote is read as its manifest says. `key`: that named the folder. Raises DatasetError that names every
-    bad file and the remedy.
+    What prepare wrote is read as its manifest says. `key`: that named the folder. `factor`: see `place_sprites`.
+    Raises DatasetError that names every bad file and the remedy.
     """
     if not folder.is_dir():
         raise DatasetError(f"{printable(folder)}: no such folder; {key} names a folder of images with .txt captions")
@@ -103,17 +107,22 @@ def read_folder(folder: Path, side_px: int, key: str = "data.path") -> list[Capt
             problems.append(str(error))
     refuse(folder, problems)
     _warn(folder, [as_line(p) for p in found.problems])
-    return place_sprites(sprites, side_px)
+    return place_sprites(sprites, side_px, factor)
 
 
-def place_sprites(sprites: Sequence[CaptionedSprite], side_px: int) -> list[CaptionedSprite]:
+def place_sprites(
+    sprites: Sequence[CaptionedSprite], side_px: int, recorded: int | None = None
+) -> list[CaptionedSprite]:
     """The sprites of one or more sets on squares of one size, all by one factor.
 
-    That is the largest which all can have; sprites that were prepared for this size keep theirs and their place, where
-    the others can have it too. Those that were prepared by factors of their own keep them, or get them anew.
+    That is `recorded`, with which a run was trained, where all can have it; else the largest which all can have.
+    Sprites that were prepared for this size keep theirs and their place, where the others can have it too. Those that
+    were prepared by factors of their own keep them, or get them anew.
     """
     shapes = canvas_shapes(side_px, buckets=False)
     factor = min((f for s in sprites if (f := _shared_factor(s, shapes)) is not None), default=1)
+    if recorded is not None and all(recorded <= largest_factor(s.native_size, shapes) for s in sprites):
+        factor = recorded
     return [dataclasses.replace(sprite, fit=_fit(sprite, factor, shapes)) for sprite in sprites]
 
 
@@ -203,6 +212,7 @@ def _read_original(source: Source, side_px: int) -> CaptionedSprite:
         scale=len(pixels) // len(native),
         repeats=source.repeats,
         group=source.group,
+        shapes=recolour_hash(native),
     )
 
 
@@ -230,6 +240,7 @@ def _read_prepared(source: Source, prepared: Prepared, side_px: int) -> Captione
         group=source.group,
         prepared=prepared,
         native_sha256=hashlib.sha256(content).hexdigest(),
+        shapes=recolour_hash(native.pixels),
     )
 
 
