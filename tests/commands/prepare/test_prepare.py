@@ -507,3 +507,21 @@ def test_processes_that_share_a_sheet_write_what_one_does(tmp_path: Path) -> Non
         run(tmp_path / "art", tmp_path / str(workers), sheet="16x16", workers=workers, resolution=64)
     assert len(records(tmp_path / "1")) == 132
     assert contents(tmp_path / "1") == contents(tmp_path / "2")
+
+
+def test_an_animation_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Equal frames and equal captions of one walk are no finding, whether they are files or cells; other ones are."""
+    walk, stand = draw_sprite(1), draw_sprite(2)
+    for name, pixels in {"knight_walk_0": walk, "knight_walk_1": stand, "knight_walk_2": walk}.items():
+        save(pixels, tmp_path / "files" / f"{name}.png", "pixel art, knight with a long sword, walking")
+    run(tmp_path / "files", tmp_path / "out")
+    assert not re.search("duplicate", caplog.text)
+    caplog.clear()
+    save(walk, tmp_path / "files" / "copy.png", "pixel art, knight with a long sword, walking")
+    run(tmp_path / "files", tmp_path / "other")
+    assert len(re.findall(r"knight_walk_0\.png: the same native pixels as copy\.png.*\[duplicate\]", caplog.text)) == 1
+    assert len(re.findall(r"\[duplicate_caption\]", caplog.text)) == 2
+    caplog.clear()
+    save(np.concatenate([walk, stand, walk], axis=1), tmp_path / "sheet" / "hero.png", "pixel art, a hero in blue")
+    run(tmp_path / "sheet", tmp_path / "cells", sheet="16x16")
+    assert not re.search("duplicate", caplog.text)
