@@ -12,11 +12,18 @@ from spritelora.commands.compare.compare import compare
 from spritelora.commands.export.export import export
 from spritelora.commands.train.train import train
 from spritelora.commands.validate.validate import validate
+from spritelora.config.command_line import CommandLine
 from spritelora.config.commands.compare import CompareConfig
 from spritelora.config.commands.export import ExportConfig
 from spritelora.config.commands.validate import ValidateConfig, ValidationSampler
 from spritelora.config.invocation import Invocation
+from spritelora.config.overrides import Overrides
 from spritelora.config.train.adapter_keys import AdapterKind
+from spritelora.config.train.data_keys import Balance
+from spritelora.config.train.schema import TrainConfig
+from spritelora.door.auto_resume import settle_auto
+from spritelora.errors import ResumeError
+from spritelora.runs.layout import RECORD
 from spritelora.runs.metrics import LINES, read_events, series
 from spritelora.runs.record import RunRecord
 from tests.composing import compose
@@ -74,6 +81,32 @@ def test_they_go_on_to_the_weights_that_they_had(name: str, runs: Path) -> None:
     farthest = max(float((after[key].float() - before[key].float()).abs().max()) for key in before)
     assert farthest <= 2 * 2 * 2 * settings.optim.lr
     assert RunRecord.read(run).id == RunRecord.read(BEFORE / name).id
+
+
+def test_they_keep_their_balance_and_matte_where_defaults_have_changed_since(runs: Path) -> None:
+    run = runs / "plain"
+    record = json.loads((run / RECORD).read_text())
+    assert "balance" not in record["settings"]["data"]
+    record["data"]["matte"] = "#102030"  # as an older rule would have chosen
+    (run / RECORD).write_text(json.dumps(record))
+    typed = (f"resume={run}", "trainer.max_steps=5")
+    with pytest.raises(ResumeError, match=r"data\.balance: file -> subject"):
+        train(compose(*typed, "data.balance=subject"), Invocation(run, typed))
+    train(compose(*typed), Invocation(run, typed))
+    after = RunRecord.read(run)
+    assert (after.settings.data.balance, after.data.matte, after.data.factor) == (Balance.file, "#102030", 4)
+
+
+def test_auto_finds_them_though_a_default_has_changed_since(runs: Path) -> None:
+    run = runs / "plain"
+    recorded = Overrides(RunRecord.read(run).overrides).without("output")
+    line = CommandLine([], Overrides([*recorded, "resume=auto", f"output={run}"]))
+    assert compose(*recorded).data.balance is Balance.subject
+    settled = settle_auto(line, ROOT / "conf", "train", TrainConfig)
+    assert f"resume={run}" in settled.overrides
+    assert compose(*settled.overrides).data.balance is Balance.file
+    asked = line.with_overrides([*line.overrides, "data.balance=file"])
+    assert f"resume={run}" in settle_auto(asked, ROOT / "conf", "train", TrainConfig).overrides
 
 
 @each_run

@@ -84,12 +84,13 @@ def tiny_unet() -> Any:
 
 
 def tiny_set(count: int = 8) -> EncodedSet:
-    """Random sprites of 4 by 4 latents, each under a text of its own."""
+    """Random sprites of 4 by 4 latents, each under a text of its own; the first three are frames of one subject."""
     source = torch.Generator().manual_seed(0)
     latents = [torch.randn(4, 4, 4, generator=source) for _ in range(count)]
     texts = [TextEmbedding(torch.randn(77, 16, generator=source), torch.randn(16, generator=source)) for _ in latents]
     views = [EncodedView(z, [text]) for z, text in zip(latents, texts, strict=True)]
-    return EncodedSet([EncodedSprite(f"sprite_{i}.png", [view]) for i, view in enumerate(views)])
+    subjects = ["hero" if i < 3 else "" for i in range(count)]
+    return EncodedSet([EncodedSprite(f"sprite_{i}.png", [v], subject=subjects[i]) for i, v in enumerate(views)])
 
 
 def tiny_module(settings: Settings) -> LoraModule:

@@ -12,8 +12,8 @@ from spritelora.errors import DatasetError
 from spritelora.sprites.captions.made_captions import join_caption
 from spritelora.sprites.folder.caption_files import caption_version, side_car, write_caption
 from spritelora.sprites.folder.sources import Source
-from spritelora.sprites.pixels.image import apply_matte, read_sprite, shrink_to_fit, visible_colours
-from spritelora.sprites.pixels.matte import choose_matte
+from spritelora.sprites.pixels.image import apply_matte, read_sprite, shrink_to_fit
+from spritelora.sprites.pixels.matte import choose_matte, sprite_colours
 from spritelora.sprites.pixels.placement import draw_on_canvas, in_middle
 
 
@@ -95,7 +95,7 @@ def show_sprite(file: Path, side_px: int) -> Image.Image:
     One with more native pixels than that is padded only. Raises DatasetError as `read_sprite`.
     """
     sprite = read_sprite(file)
-    matte = choose_matte(visible_colours(sprite))
+    matte = choose_matte([sprite_colours(sprite)])
     flat = apply_matte(sprite, matte)
     try:
         flat = shrink_to_fit(flat, side_px)

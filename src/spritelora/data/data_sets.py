@@ -17,11 +17,11 @@ log = logging.getLogger(__name__)
 SET_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def read_sets(config: DataConfig, side_px: int) -> list[CaptionedSprite]:
+def read_sets(config: DataConfig, side_px: int, factor: int | None = None) -> list[CaptionedSprite]:
     """The sprites of all sets, one set after the other, under names and groups that begin with their set's.
 
-    All are enlarged by one factor, as the sprites of one folder are. Raises ConfigError for settings that make no
-    sense, DatasetError that tells the problems of every set.
+    All are enlarged by one factor, as the sprites of one folder are: by `factor` where all can have it. Raises
+    ConfigError for settings that make no sense, DatasetError that tells the problems of every set.
     """
     _check(config)
     found: dict[str, list[CaptionedSprite]] = {}
@@ -34,7 +34,7 @@ def read_sets(config: DataConfig, side_px: int) -> list[CaptionedSprite]:
     if problems:
         raise DatasetError("\n".join(problems))
     _warn_of_repeats(found)
-    rest = iter(place_sprites([s for sprites in found.values() for s in sprites], side_px))
+    rest = iter(place_sprites([s for sprites in found.values() for s in sprites], side_px, factor))
     placed = {name: list(islice(rest, len(sprites))) for name, sprites in found.items()}
     for name, sprites in found.items():
         of_set, own, factor = config.sets[name], factors_text(sprites), factors_text(placed[name])

@@ -60,6 +60,8 @@ def _encoded(
         return EncodedView(next(latents), [texts[caption] for caption in view.captions], mask)
 
     return [
-        EncodedSprite(s.sprite.name, [encoded(view) for view in s.views], s.sprite.repeats, s.sprite.weight)
+        EncodedSprite(
+            s.sprite.name, [encoded(view) for view in s.views], s.sprite.repeats, s.sprite.weight, s.sprite.subject
+        )
         for s in sprites
     ]

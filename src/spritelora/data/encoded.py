@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from spritelora.data.order import DataOrder
+from spritelora.data.order import DataOrder, Subject, subjects_of
 from spritelora.diffusion.draws import choose_order, choose_variant, happens
 from spritelora.sdxl.text import TextEmbedding
 
@@ -29,12 +29,17 @@ class EncodedView:
 
 @dataclass(frozen=True)
 class EncodedSprite:
-    """A sprite and its views, as drawn first. `repeats`: how often a pass shows it. `weight`: factor of its losses."""
+    """A sprite and its views, as drawn first.
+
+    `repeats`: how often a pass shows it. `weight`: factor of its losses. `subject`: the same for sprites that are shown
+    as one; empty for one by itself.
+    """
 
     name: str
     views: Sequence[EncodedView]
     repeats: int = 1
     weight: float = 1.0
+    subject: str = ""
 
     @property
     def plain(self) -> EncodedView:
@@ -73,15 +78,10 @@ class EncodedSet:
         """The names by place."""
         return [sprite.name for sprite in (*self.sprites, *self.regularisation)]
 
-    @property
-    def repeats(self) -> list[int]:
-        """Of each sprite, how often a pass shows it."""
-        return [sprite.repeats for sprite in self.sprites]
-
     @cached_property
     def order(self) -> DataOrder:
         """The order in which training shows the sprites."""
-        return DataOrder(self.repeats, [image.repeats for image in self.regularisation], self.every)
+        return DataOrder(_subjects(self.sprites), _subjects(self.regularisation, len(self)), self.every)
 
     def shown(self, place: int, seed: int, position: int, caption_dropout: float = 0.0) -> EncodedView:
         """The view of the sprite at `place` that a position of the data order shows, its text dropped or not."""
@@ -97,3 +97,8 @@ class EncodedSet:
         if count >= num_sprites:
             return EncodedSet(self.sprites)
         return EncodedSet([self.sprites[i * num_sprites // count] for i in range(count)])
+
+
+def _subjects(sprites: Sequence[EncodedSprite], first: int = 0) -> list[Subject]:
+    names = [sprite.subject or place for place, sprite in enumerate(sprites)]
+    return subjects_of(names, [sprite.repeats for sprite in sprites], first)

@@ -1,51 +1,99 @@
 """The endless order in which samples are shown, as a pure function of the seed and the position."""
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import accumulate
+from math import gcd
 
 from spritelora.diffusion.draws import sample_order
 
 
 @dataclass(frozen=True)
-class DataOrder:
-    """Passes over the sprites to train on and, among them, passes over those that regularise.
+class Subject:
+    """Sprites of which one is shown where another one could be: frames, views and recolours of a thing.
 
-    `repeats`: of each sprite to train on, how often a pass shows it. `regularising`: the same of those whose places
-    come after; where there are any, one of their samples follows every `every` samples of the others. Each of both is
-    shuffled anew for each of its passes.
+    `turn`: their places; all are shown before one comes again, each as often as it stands there. `times`: how often a
+    pass shows any of them.
     """
 
-    repeats: Sequence[int]
-    regularising: Sequence[int] = ()
+    turn: Sequence[int]
+    times: int = 1
+
+
+@dataclass(frozen=True)
+class DataOrder:
+    """Passes over the subjects to train on and, among them, passes over those that regularise.
+
+    `regularising`: where there are any, one sample of them follows every `every` samples of the others. Both are
+    shuffled anew for each of their passes, and so is each subject's turn.
+    """
+
+    subjects: Sequence[Subject]
+    regularising: Sequence[Subject] = ()
     every: int = 1
 
     def place(self, seed: int, position: int) -> int:
         """The place of the sprite that a position shows."""
         if not self.regularising:
-            return _shuffled(self.one_pass, seed, "order", position)
+            return self._passes.place(seed, position)
         number, slot = divmod(position, self.every + 1)
         if slot < self.every:
-            return _shuffled(self.one_pass, seed, "order", number * self.every + slot)
-        return _shuffled(self._regularising_pass, seed, "regularisation order", number)
+            return self._passes.place(seed, number * self.every + slot)
+        return self._regularising_passes.place(seed, number)
 
     @cached_property
-    def one_pass(self) -> list[int]:
-        """The place of each sample of a pass over the sprites to train on, before it is shuffled."""
-        return _repeated(self.repeats, 0)
+    def _passes(self) -> "_Passes":
+        return _Passes(self.subjects, "order")
 
     @cached_property
-    def _regularising_pass(self) -> list[int]:
-        return _repeated(self.regularising, len(self.repeats))
+    def _regularising_passes(self) -> "_Passes":
+        return _Passes(self.regularising, "regularisation order")
 
 
-def _repeated(repeats: Sequence[int], first: int) -> list[int]:
-    return [first + i for i, n in enumerate(repeats) for _ in range(n)]
+@dataclass(frozen=True)
+class _Passes:
+    """Passes over subjects, each of them shuffled by the numbers of a stream."""
+
+    subjects: Sequence[Subject]
+    stream: str
+
+    def place(self, seed: int, number: int) -> int:
+        """The place of the sprite that the sample of that number shows."""
+        epoch, at = divmod(number, self._ends[-1])
+        slot = _order(seed, epoch, self._ends[-1], self.stream)[at]
+        which = bisect_right(self._ends, slot)
+        subject = self.subjects[which]
+        first = self._ends[which] - subject.times
+        turn, step = divmod(epoch * subject.times + slot - first, len(subject.turn))
+        if len(subject.turn) == 1:
+            return subject.turn[0]
+        order = sample_order(seed, turn, len(subject.turn), f"{self.stream} of subject {which}")
+        return subject.turn[int(order[step])]
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        """For each subject the number of samples of a pass, before it is shuffled, up to its last one."""
+        return list(accumulate(subject.times for subject in self.subjects))
 
 
-def _shuffled(one_pass: Sequence[int], seed: int, stream: str, number: int) -> int:
-    epoch, at = divmod(number, len(one_pass))
-    return one_pass[_order(seed, epoch, len(one_pass), stream)[at]]
+def subjects_of(names: Sequence[Hashable], repeats: Sequence[int], first: int = 0) -> list[Subject]:
+    """The subjects of sprites whose places begin at `first`, in the order of their first sprites.
+
+    `names`: of each sprite's subject. `repeats`: of each sprite. A subject is shown as often as its sprite with the
+    most repeats would be alone, and its sprites in proportion to theirs.
+    """
+    members: dict[Hashable, list[int]] = {}
+    for place, name in enumerate(names):
+        members.setdefault(name, []).append(place)
+    return [
+        Subject(
+            [first + place for place in places for _ in range(repeats[place] // gcd(*(repeats[p] for p in places)))],
+            max(repeats[place] for place in places),
+        )
+        for places in members.values()
+    ]
 
 
 @lru_cache(maxsize=4)  # of both passes the one that ends within a batch, and the next

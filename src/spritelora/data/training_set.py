@@ -5,12 +5,12 @@ import logging
 import math
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from spritelora.config.train.data_keys import DataConfig, Split
+from spritelora.config.train.data_keys import Balance, DataConfig, Split
 from spritelora.data.augment import Augmentation, names_direction
 from spritelora.data.data_sets import read_regularisation, read_sets, warn_of_shared_captions
 from spritelora.data.views import ViewedSprite, view_sprite
@@ -19,6 +19,7 @@ from spritelora.errors import ConfigError
 from spritelora.files import write_whole
 from spritelora.runs.record import RunData
 from spritelora.sprites.captions.made_captions import tag_orders
+from spritelora.sprites.folder.same_subject import find_subjects
 from spritelora.sprites.folder.sprite_folder import (
     CaptionedSprite,
     data_hash,
@@ -93,6 +94,16 @@ class TrainingSet:
         return data_hash(self.regularisation)
 
     @property
+    def subjects_hash(self) -> str | None:
+        """A fingerprint of which sprites are shown as one, which decides their order; None where none are."""
+        parts = [[sprite.subject or sprite.name for sprite in part] for part in (self.training, self.regularisation)]
+        if all(len(set(names)) == len(names) for names in parts):
+            return None
+        numbers = [{name: number for number, name in enumerate(dict.fromkeys(names))} for names in parts]
+        told = [[number[name] for name in names] for number, names in zip(numbers, parts, strict=True)]
+        return hashlib.sha256(repr(told).encode()).hexdigest()
+
+    @property
     def masks_hash(self) -> str | None:
         """A fingerprint of the masks, which in a prepared folder are files of their own; None where there are none."""
         views = [view for viewed in (*self.viewed, *self.kept) for view in viewed.views]
@@ -107,9 +118,12 @@ def read_training_set(
 
     `masked`: with what they cover. `trained`: what the record of a run that was trained on them says of its data.
     """
-    found = read_sets(config, side_px) if config.sets else read_folder(_folder(config), side_px)
+    factor = trained.factor if trained and isinstance(trained.factor, int) else None
+    found = read_sets(config, side_px, factor) if config.sets else read_folder(_folder(config), side_px, factor=factor)
     regularisation = read_regularisation(config.regularisation, side_px)
     sprites = choose_subset(found, config.limit, SPLIT_SEED)
+    if config.balance is Balance.subject:
+        sprites, regularisation = _with_subjects(sprites), _with_subjects(regularisation)
     matte = _matte(config.matte, sprites, trained)
     groups = [s.group for s in sprites] if config.split is Split.group else None
     training, held_out = hold_out(sprites, config.holdout, SPLIT_SEED, groups)
@@ -134,6 +148,10 @@ def read_training_set(
         _check_orders(viewed, config)
     kept = [view_sprite(s, matte, masked) for s in regularisation]
     return TrainingSet(viewed, held_out, matte, kept, config.regularisation.every)
+
+
+def _with_subjects(sprites: Sequence[CaptionedSprite]) -> list[CaptionedSprite]:
+    return [replace(s, subject=subject) for s, subject in zip(sprites, find_subjects(sprites), strict=True)]
 
 
 def _folder(config: DataConfig) -> Path:

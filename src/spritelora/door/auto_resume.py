@@ -8,7 +8,7 @@ from spritelora.config.command_line import CommandLine, to_grammar
 from spritelora.config.plain import flatten, plain
 from spritelora.config.strict import load
 from spritelora.config.train.processes import is_follower
-from spritelora.config.train.schema import TrainConfig
+from spritelora.config.train.schema import TrainConfig, default_settings
 from spritelora.door.compose import compose_config
 from spritelora.errors import ConfigError, ResumeError
 from spritelora.runs.layout import FINAL, RECORD, is_run
@@ -81,7 +81,9 @@ def _runs() -> Iterator[tuple[Path, RunRecord]]:
 def _changes(record: RunRecord, config: TrainConfig) -> list[str]:
     from spritelora.commands.train.record import changed_settings  # torch is slow to import
 
-    return changed_settings(record.flat, dict(flatten(plain(config))))
+    defaults, now = default_settings(), dict(flatten(plain(config)))
+    kept = {key: now[key] for key in record.defaults_then if now[key] == defaults[key]}  # the run goes on with its own
+    return changed_settings({**record.flat, **kept}, now)
 
 
 def _tell(text: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any, cast
 from spritelora.config.fields import is_place
 from spritelora.config.places import expand_known_home
 from spritelora.config.plain import flatten, from_plain, plain
-from spritelora.config.train.data_keys import Split
+from spritelora.config.train.data_keys import Balance, Split
 from spritelora.config.train.hardware_keys import BaseFormat
 from spritelora.config.train.schema import TrainConfig
 from spritelora.errors import ResumeError
@@ -17,6 +17,7 @@ from spritelora.files import read_json
 from spritelora.runs.layout import RECORD, STATE_FOLDER, is_run
 
 BEFORE_THE_KEY: Mapping[str, Any] = {
+    "data.balance": Balance.file.value,
     "data.split": Split.sprite.value,
     "hardware.base": BaseFormat.full.value,
     "loss": {"_target_": "spritelora.diffusion.losses.MeanSquared"},
@@ -51,6 +52,7 @@ class RunData:
 
     `hash`: of the sprites and captions. `factor`: what all were enlarged by. `views`: of what manifests say, by part.
     `as_stored`: images are shown as they lie in their folder. `masks`, `regularisation`: hashes, None without any.
+    `subjects`: a hash of which sprites are shown as one, None where none are.
     """
 
     hash: str
@@ -63,6 +65,7 @@ class RunData:
     masks: str | None = None
     regularisation: str | None = None
     num_regularisation: int | None = None
+    subjects: str | None = None
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -92,6 +95,8 @@ class RunRecord:
     threads: int | None = None
     unknown: dict[str, Any] = field(default_factory=dict[str, Any])
     """Settings that this version does not know, flat."""
+    missing: dict[str, Any] = field(default_factory=dict[str, Any])
+    """The settings of `BEFORE_THE_KEY` that the record's version did not know, flat, with the values it went by."""
 
     @staticmethod
     def read(source: Path) -> "RunRecord":
@@ -109,6 +114,11 @@ class RunRecord:
             raise ResumeError(f"{file}: not a run record ({error}); resume from {copy}") from error
 
     @property
+    def defaults_then(self) -> dict[str, Any]:
+        """The single values of `missing`: what a run of that version went by where now the default is another one."""
+        return {key: value for key, value in self.missing.items() if not isinstance(value, dict)}
+
+    @property
     def flat(self) -> dict[str, Any]:
         """The settings by their dotted keys, those that are unknown here too."""
         return {**dict(flatten(plain(self.settings))), **self.unknown}
@@ -116,7 +126,7 @@ class RunRecord:
     @property
     def as_plain(self) -> dict[str, Any]:
         """The record as it is written."""
-        values = {key: value for key, value in plain(self).items() if key != "unknown"}
+        values = {key: value for key, value in plain(self).items() if key not in ("unknown", "missing")}
         order = ("name", "id", "sweep", "overrides", "settings", "hardware", "threads", "versions", "model", "earlier")
         return {**{key: values[key] for key in order}, "data": self.data.facts}
 
@@ -139,10 +149,11 @@ def from_json(content: object) -> RunRecord:
         raise ValueError("it is no section of keys")
     given = cast(dict[str, Any], content)
     settings = given.get("settings")
+    missing: dict[str, Any] = {}
     if isinstance(settings, dict):
-        _fill_in(cast(dict[str, Any], settings))
+        missing = _fill_in(cast(dict[str, Any], settings))
         _find_homes(cast(dict[str, Any], settings))
-    record = from_plain(RunRecord, {**given, "unknown": {}})
+    record = from_plain(RunRecord, {**given, "unknown": {}, "missing": missing})
     if RUN_ID.fullmatch(record.id) is None:
         raise ValueError(f"id must be a word of letters and digits, got {record.id!r:.40}")
     known = dict(flatten(plain(record.settings)))
@@ -163,12 +174,15 @@ def _file_of(source: Path) -> Path:
     )
 
 
-def _fill_in(settings: dict[str, Any]) -> None:
+def _fill_in(settings: dict[str, Any]) -> dict[str, Any]:
+    """Give settings the keys that they lack. Returns those."""
+    missing: dict[str, Any] = {}
     for key, value in BEFORE_THE_KEY.items():
         section, _, name = key.rpartition(".")
         place = settings.setdefault(section, {}) if section else settings
-        if isinstance(place, dict):
-            cast(dict[str, Any], place).setdefault(name, value)
+        if isinstance(place, dict) and name not in place:
+            missing[key] = place[name] = value
+    return missing
 
 
 def _find_homes(settings: dict[str, Any], prefix: str = "") -> None:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from spritelora.config.command_line import NUMBERS_OF_GROUPS
-from spritelora.config.overrides import Overrides
+from spritelora.config.overrides import Override, Overrides
 from spritelora.config.recorded import refused_settings
 from spritelora.errors import ConfigError, ResumeError
 from spritelora.runs.layout import LOG, RECORD, is_run
@@ -23,13 +23,15 @@ def replay_overrides(overrides: Sequence[str], is_multirun: bool) -> list[str]:
         if output is not None and is_occupied(output, LOG):
             raise ConfigError(f"output={output} is not an empty folder: choose another, or go on with resume={output}")
         return list(overrides)
-    recorded = Overrides(RunRecord.read(source).overrides).by_key
+    record = RunRecord.read(source)
+    recorded = Overrides(record.overrides).by_key
     if refused := refused_settings(o for key, o in recorded.items() if key not in ("output", "resume", *typed)):
         raise ResumeError(
             f"resume={source}: {RECORD} records {', '.join(refused)}, which is no setting of a training as plain text, "
             f'and nothing else is taken from a file; remove it from "overrides" there'
         )
-    recorded = {k: o for k, o in recorded.items() if not _is_replaced(k, typed)}
+    then = {key: Override(f"{key}={value}") for key, value in record.defaults_then.items()}
+    recorded = {k: o for k, o in {**then, **recorded}.items() if not _is_replaced(k, typed)}
     settled: list[str] = [*{**recorded, **typed}.values()]
     if not is_run(source):
         return settled

@@ -8,7 +8,6 @@ from spritelora.commands.generate.finish import (
     choose_palette,
     clear_background,
     find_background,
-    flood_border,
     lock_palette,
 )
 from spritelora.sprites.pixels.image import apply_matte, without_hidden_colour
@@ -51,13 +50,6 @@ def test_a_near_colour_of_the_palette_is_not_taken_for_background() -> None:
     grey = np.array([[244, 244, 244]], dtype=np.uint8)
     assert find_background(native, MATTE, None, opens_holes=False).all()
     assert find_background(native, MATTE, grey, opens_holes=False).sum() == 12
-
-
-def test_flooding_goes_along_sides_not_across_corners() -> None:
-    mask = np.eye(5, dtype=np.bool_)
-    assert flood_border(mask).sum() == 2
-    mask[1, 2] = mask[0, 2] = True
-    assert flood_border(mask)[2, 2]
 
 
 def test_locking_twice_is_locking_once_and_leaves_palette_colours_only() -> None:

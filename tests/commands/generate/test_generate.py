@@ -10,10 +10,11 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from spritelora.commands.generate.finishing import Finishing, finish_images
+from spritelora.commands.generate.finishing import Finishing, finish_images, plan_finishing
 from spritelora.commands.generate.generate import generate
 from spritelora.config.commands.generate import BaseConfig, GenerateConfig
 from spritelora.config.invocation import Invocation
+from spritelora.drawing.source import find_source
 from spritelora.errors import ConfigError, DatasetError, ResumeError, SpriteLoraError, WeightsError
 from spritelora.evaluation.grid import Grid
 from spritelora.runs.output import begin, is_occupied, refuse_occupied
@@ -118,6 +119,47 @@ def test_an_unknown_background_is_read_from_the_border_once_its_noise_is_locked_
     (finished,) = finish_images([scale_nearest(drawn.astype(np.uint8), 8)], plan, ["a"])
     assert (finished[0] == 0).all()
     assert (finished[:, -1] == 0).all()
+
+
+def skull(bone: tuple[int, int, int]) -> np.ndarray:
+    """A face with eyes and teeth of one colour inside of its outline, and a hole through it."""
+    sprite = np.zeros((16, 16, 4), dtype=np.uint8)
+    sprite[2:-2, 2:-2] = (60, 30, 20, 255)
+    sprite[3:-3, 3:-3] = (210, 120, 60, 255)
+    sprite[5:7, [5, 6, 9, 10]] = (*bone, 255)
+    sprite[11, 5:11] = (*bone, 255)
+    sprite[8:10, 7:9] = 0
+    return sprite
+
+
+@pytest.mark.parametrize("bone", [(255, 255, 255), (240, 238, 244), (150, 160, 240)])
+@pytest.mark.parametrize("palette", ["training", "16", "none"])
+def test_white_eyes_and_teeth_stay_on_a_white_matte(bone: tuple, palette: str, tmp_path: Path) -> None:
+    """And a hole is opened where no sprite of the set has anything like the matte."""
+    for number in range(3):
+        Image.fromarray(skull(bone)).save(tmp_path / f"{number}.png")
+        (tmp_path / f"{number}.txt").write_text("pixel art, skull\n")
+    config = GenerateConfig(palette=palette, matte="#ffffff", native_size="16")
+    config.data.path = str(tmp_path)
+    plan = plan_finishing(config, find_source(None, []), 128)
+    noise = np.random.default_rng(0).integers(-5, 1, (16, 16, 1)) * (skull(bone)[..., 3:] == 0)
+    drawn = np.clip(apply_matte(skull(bone), MATTE).astype(int) + noise, 0, 255).astype(np.uint8)
+    (finished,) = finish_images([scale_nearest(drawn, 8)], plan, ["a"])
+    expected = skull(bone)
+    if not plan.opens_holes:
+        expected[8:10, 7:9, 3] = 255
+    assert plan.opens_holes == (bone[0] < 200)
+    assert (finished[..., 3] == expected[..., 3]).all()
+    is_drawn = skull(bone)[..., 3] > 0
+    assert (finished[is_drawn] == expected[is_drawn]).all()
+
+
+def test_holes_stay_closed_where_the_training_sprites_cannot_be_read(tmp_path: Path, caplog) -> None:
+    config = GenerateConfig(palette="none", matte="#ffffff", native_size="16")
+    assert plan_finishing(config, find_source(None, []), 128).opens_holes
+    config.data.path = str(tmp_path / "gone")
+    assert not plan_finishing(config, find_source(None, []), 128).opens_holes
+    assert re.search("background inside of sprites stays.*gone: no such folder", caplog.text)
 
 
 def test_a_number_of_colours_holds_for_all_sprites_together() -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import resource
 import signal
 import struct
@@ -331,11 +332,13 @@ def test_a_giant_and_a_matte_that_is_a_colour_are_pointed_out(
     sprite_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     giant = draw_sprite(8, 128)
-    giant[3, 3, :3] = (1, 2, 3)
+    giant[60, 60, :3], giant[2, 2:80, :3] = (9, 240, 9), (1, 2, 3)
     save(giant, sprite_folder / "giant.png")
+    run(sprite_folder, tmp_path / "inside", matte="#09f009")
+    assert "matte_in_palette" not in caplog.text
     run(sprite_folder, tmp_path / "out", matte="#010203")
     assert "because of giant.png most sprites are drawn 8 times smaller" in caplog.text
-    assert "the matte #010203 is a colour of giant.png" in caplog.text
+    assert re.search(r"the matte #010203 is near .*giant\.png.*matte=auto .*\[matte_in_palette\]", caplog.text)
 
 
 MISTAKES: list[tuple[dict[str, Any], str]] = [
@@ -504,3 +507,21 @@ def test_processes_that_share_a_sheet_write_what_one_does(tmp_path: Path) -> Non
         run(tmp_path / "art", tmp_path / str(workers), sheet="16x16", workers=workers, resolution=64)
     assert len(records(tmp_path / "1")) == 132
     assert contents(tmp_path / "1") == contents(tmp_path / "2")
+
+
+def test_an_animation_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Equal frames and equal captions of one walk are no finding, whether they are files or cells; other ones are."""
+    walk, stand = draw_sprite(1), draw_sprite(2)
+    for name, pixels in {"knight_walk_0": walk, "knight_walk_1": stand, "knight_walk_2": walk}.items():
+        save(pixels, tmp_path / "files" / f"{name}.png", "pixel art, knight with a long sword, walking")
+    run(tmp_path / "files", tmp_path / "out")
+    assert not re.search("duplicate", caplog.text)
+    caplog.clear()
+    save(walk, tmp_path / "files" / "copy.png", "pixel art, knight with a long sword, walking")
+    run(tmp_path / "files", tmp_path / "other")
+    assert len(re.findall(r"knight_walk_0\.png: the same native pixels as copy\.png.*\[duplicate\]", caplog.text)) == 1
+    assert len(re.findall(r"\[duplicate_caption\]", caplog.text)) == 2
+    caplog.clear()
+    save(np.concatenate([walk, stand, walk], axis=1), tmp_path / "sheet" / "hero.png", "pixel art, a hero in blue")
+    run(tmp_path / "sheet", tmp_path / "cells", sheet="16x16")
+    assert not re.search("duplicate", caplog.text)

@@ -246,3 +246,21 @@ def test_a_real_set_has_few_findings(folder: str, expected: dict[str, int]) -> N
     sprites = {file.name: read_sprite(file) for file in sorted((DCSS / folder).glob("*.png"))}
     found = [f.kind for f in lint_set(sprites)]
     assert {kind: found.count(kind) for kind in found} == expected
+
+
+def test_frames_of_one_animation_may_repeat_one_another(clean: Sprites) -> None:
+    """And are still found where they repeat something else."""
+    name, sprite = next(iter(clean.items()))
+    moved, mirrored, spotted = np.pad(sprite, ((1, 0), (0, 0), (0, 0))), sprite[:, ::-1], sprite.copy()
+    y, x = np.argwhere(sprite[..., 3] > 0)[0]
+    spotted[y, x, :3] ^= 128
+    frames = {"walk_0": sprite, "walk_1": sprite, "walk_2": moved, "walk_3": mirrored, "walk_4": spotted}
+    others = {key: pixels for key, pixels in clean.items() if key != name}
+    animations = dict.fromkeys(frames, "hero")
+    assert find_duplicates({**others, **frames}, animations) == []
+    assert len(find_duplicates({**others, **frames})) == 4
+    found = find_duplicates({**clean, **frames}, animations)
+    assert [f.file for f in found] == list(frames)
+    assert all(name in f.message for f in found)
+    apart = {**animations, "walk_1": "another"}
+    assert kinds(find_duplicates({**others, **frames}, apart)) == [("duplicate", "walk_1")]

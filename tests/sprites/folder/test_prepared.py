@@ -330,7 +330,7 @@ def test_prepared_sets_side_by_side_each_have_their_manifest(originals: Path, ma
     assert {s.factor for s in sprites.values()} == {6}
     assert sprites["two/white.png"].native_size == (20, 20)
     matte = set_matte(list(sprites.values()))
-    assert (255 << 16) + (255 << 8) + 255 in sprites["two/white.png"].colours
+    assert (255 << 16) + (255 << 8) + 255 in sprites["two/white.png"].colours.edge
     assert matte != (255, 255, 255)
     originals_by_name = {s.name: s for s in read_folder(originals, SIDE)}
     for name in ("one/sprite_00.png", "one/stone.png"):

@@ -8,7 +8,6 @@ from PIL import Image
 
 from spritelora.errors import DatasetError
 from spritelora.sprites.folder.sprite_folder import data_hash, read_folder, set_matte, training_image
-from spritelora.sprites.pixels.matte import choose_matte
 from spritelora.sprites.split import choose_subset, hold_out
 from tests.conftest import draw_sprite
 
@@ -94,23 +93,14 @@ def test_a_long_list_of_problems_is_cut(tmp_path: Path) -> None:
     assert "... and 20 more" in str(error.value)
 
 
-def test_the_matte_is_a_colour_of_no_sprite(sprite_folder: Path) -> None:
+def test_the_matte_is_a_colour_of_no_edge(sprite_folder: Path) -> None:
     sprites = read_folder(sprite_folder, 128)
     matte = set_matte(sprites)
     packed = (matte[0] << 16) + (matte[1] << 8) + matte[2]
-    assert all(packed not in s.colours for s in sprites)
+    assert all(packed not in s.colours.edge for s in sprites)
+    assert {len(s.colours.visible) for s in sprites} == {5}
     corner = training_image(sprites[0], matte)[0, 0]
     assert tuple(corner.tolist()) == matte
-
-
-def test_the_matte_stays_away_from_a_crowded_palette() -> None:
-    levels = np.arange(0, 256, 51, dtype=np.uint32)
-    crowd = np.array([(r << 16) + (g << 8) + b for r in levels for g in levels for b in levels], dtype=np.uint32)
-    red, green, blue = choose_matte(crowd)
-    distances = [max(abs(int(a) - b) for a, b in zip((c >> 16, c >> 8 & 255, c & 255), (red, green, blue), strict=True))
-                 for c in crowd]  # fmt: skip
-    assert min(distances) >= 15
-    assert choose_matte(np.empty(0, dtype=np.uint32)) == (255, 255, 255)
 
 
 def test_the_data_hash_sees_captions_and_pixels(sprite_folder: Path) -> None:

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from spritelora.commands.generate.palette_file import Colours
 from spritelora.sprites.pixels.image import Pixels
+from spritelora.sprites.pixels.outline import Mask, flood_border
 from spritelora.sprites.pixels.palette import count_colours, to_oklab
 
-Mask = NDArray[np.bool_]
 Colour = tuple[int, int, int]
 
 NEAR = 0.05
@@ -42,31 +42,15 @@ def border_colour(native: Pixels) -> Colour | None:
 def find_background(native: Pixels, matte: Colour, palette: Colours | None, opens_holes: bool) -> Mask:
     """The pixels of a native image (h, w, 3) that are background.
 
-    A pixel may be background where it is within `NEAR` of the matte and, given a palette (K, 3), no farther from it
-    than from the palette. Those joined to the border by their sides are. Of those enclosed by the sprite, with
-    `opens_holes`, the ones that pass for the matte (`SAME`) and are nearer to it than to the palette: a matte that no
-    sprite of the set has shows there only through a hole.
+    A pixel may be background where it is within `NEAR` of the matte and, given a palette (K, 3) of figures beside it,
+    no farther from it than from the palette. Those joined to the border by their sides are. Of those enclosed by the
+    sprite, with `opens_holes`, the ones that pass for the matte (`SAME`) and are nearer to it than to the palette: a
+    matte that no sprite of the set has shows there only through a hole.
     """
     under = _distance(native, np.array([matte], dtype=np.uint8))
     others = _distance(native, palette) if palette is not None else np.full(under.shape, np.inf)
     background = flood_border((under <= NEAR) & (under <= others + TIE))
     return background | ((under <= SAME) & (under < others - TIE)) if opens_holes else background
-
-
-def flood_border(mask: Mask) -> Mask:
-    """The part of a mask (h, w) that is joined to the image's border by the sides of its pixels."""
-    reached = np.zeros_like(mask)
-    reached[[0, -1]], reached[:, [0, -1]] = mask[[0, -1]], mask[:, [0, -1]]
-    while True:
-        grown = reached.copy()
-        grown[1:] |= reached[:-1]
-        grown[:-1] |= reached[1:]
-        grown[:, 1:] |= reached[:, :-1]
-        grown[:, :-1] |= reached[:, 1:]
-        grown &= mask
-        if (grown == reached).all():
-            return reached
-        reached = grown
 
 
 def clear_background(native: Pixels, background: Mask) -> Pixels:

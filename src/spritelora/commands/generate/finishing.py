@@ -22,7 +22,8 @@ from spritelora.evaluation.native_sprites import wanted_grid
 from spritelora.limits import PALETTE_COLOURS
 from spritelora.sprites.folder.prepared import NativeSprite
 from spritelora.sprites.folder.sprite_folder import native_sprite
-from spritelora.sprites.pixels.image import Pixels, exact_scale, parse_colour
+from spritelora.sprites.pixels.image import Pixels, exact_scale, pack_rgb, parse_colour
+from spritelora.sprites.pixels.matte import has_near, is_near
 from spritelora.sprites.pixels.palette import count_colours
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,8 @@ class Finishing:
     """The settings for making sprites of drawn images.
 
     `grid`: a number of native pixels along a side, or None to find it. `palette`: colours, how many to choose, or
-    None. `matte`: None to read it from the border of each image, after its colours are locked.
+    None. `matte`: None to read it from the border of each image, after its colours are locked. `edge`: the colours
+    that figures have at the matte; None for all of the palette, where it is known.
     """
 
     grid: Grid | int | None
@@ -41,6 +43,7 @@ class Finishing:
     matte: finish.Colour | None
     is_transparent: bool
     opens_holes: bool
+    edge: Colours | None = None
 
 
 def plan_finishing(config: GenerateConfig, source: Source, side_px: int | None) -> Finishing:
@@ -53,16 +56,32 @@ def plan_finishing(config: GenerateConfig, source: Source, side_px: int | None) 
     grid: Grid | int | None = int(config.native_size) if config.native_size.isdigit() else None
     wants_grid = config.native_size == "auto" and config.run is not None
     wants_matte = matte is None and is_transparent and config.run is not None
+    edge, opens_holes = None, config.holes and is_transparent
     if wants_palette or wants_grid or wants_matte:
         found = _training_set(config, source)
-        natives = [native_sprite(sprite) for sprite in (*found.training, *found.held_out)]
+        sprites = [*found.training, *found.held_out]
+        natives = [native_sprite(sprite) for sprite in sprites]
         if matte is None and any((native.alpha == 0).any() for native in natives):
             matte = found.matte
         if wants_palette:
             palette = training_palette(natives, found.matte, with_matte=not is_transparent)
+            edge = palette if matte is None else palette[~is_near(matte, pack_rgb(palette))]
         if wants_grid and side_px is not None:
             grid = training_grid(found, natives, side_px)
-    return Finishing(grid, palette, matte, is_transparent, config.holes)
+        opens_holes = opens_holes and matte is not None and not has_near(matte, [s.colours for s in sprites])
+    elif opens_holes and matte is not None and (config.run is not None or config.data.path is not None):
+        opens_holes = _is_of_no_sprite(matte, config, source)
+    return Finishing(grid, palette, matte, is_transparent, opens_holes, edge)
+
+
+def _is_of_no_sprite(matte: finish.Colour, config: GenerateConfig, source: Source) -> bool:
+    """Whether no sprite of the training set, which nothing else is wanted of, has a colour near the matte."""
+    try:
+        found = _training_set(config, source)
+    except DatasetError as error:
+        log.warning("background inside of sprites stays, for their colours are not known: %s", error)
+        return False
+    return not has_near(matte, [s.colours for s in (*found.training, *found.held_out)])
 
 
 def check_divides(native_size: str, side_px: int | None) -> None:
@@ -108,11 +127,13 @@ def _training_set(config: GenerateConfig, source: Source) -> TrainingSet:
 
 
 def training_palette(natives: Sequence[NativeSprite], matte: finish.Colour, with_matte: bool) -> Colours:
-    """The colours of sprites as training saw them, over their matte; the matte itself only where asked for."""
-    over = [native.on_matte(matte).reshape(-1, 3) for native in natives]
-    colours, _ = count_colours(np.concatenate([*over, np.array([matte], dtype=np.uint8)]))
-    own = colours[(colours != np.array(matte)).any(axis=1)]
-    return colours if with_matte or not len(own) else own
+    """The colours of sprites as training saw them, over their matte; the matte itself where one has it or `with_matte`.
+
+    What is clear shows the matte, and is no colour of a sprite.
+    """
+    seen = [native.on_matte(matte)[native.alpha > 0] for native in natives]
+    under = [np.array([matte], dtype=np.uint8)] if with_matte or not any(map(len, seen)) else []
+    return count_colours(np.concatenate([*seen, *under]))[0]
 
 
 def training_grid(found: TrainingSet, natives: Sequence[NativeSprite], side_px: int) -> Grid | None:
@@ -149,7 +170,8 @@ def _clear(native: Pixels, plan: Finishing) -> Pixels | None:
         return opaque
     palette = plan.palette if isinstance(plan.palette, np.ndarray) else None
     if plan.matte is not None:
-        background = finish.find_background(native, plan.matte, palette, plan.opens_holes)
+        edge = palette if plan.edge is None else plan.edge
+        background = finish.find_background(native, plan.matte, edge, plan.opens_holes)
         return finish.clear_background(native, background)
     locked = native if palette is None else finish.lock_palette(opaque, palette)[..., :3]
     matte = finish.border_colour(locked)

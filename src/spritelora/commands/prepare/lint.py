@@ -7,6 +7,7 @@ from spritelora.program import typed
 from spritelora.sprites.checks.caption_lint import MAX_TOKENS, lint_captions
 from spritelora.sprites.checks.set_lint import lint_set
 from spritelora.sprites.findings import Finding, Severity
+from spritelora.sprites.folder.groups import animation_of
 from spritelora.sprites.names import printable
 from spritelora.sprites.pixels.native import NativeScale
 from spritelora.sprites.prepare.survey import NativeSprites, SurveyedFile, label
@@ -19,18 +20,39 @@ def lint(
     """Findings of single images, of sprites beside one another and of captions; `captions`: by label of the sprite."""
     of_files = [finding for file in files for finding in file.findings]
     compared, left_out = natives.comparable()
-    return [*of_files, *left_out, *lint_set(compared, _scales(files)), *_lint_captions(captions, trigger)]
+    animations = _animations(files)
+    of_set = lint_set(compared, _scales(files), animations)
+    return [*of_files, *left_out, *of_set, *_lint_captions(captions, animations, trigger)]
+
+
+def _animations(files: Sequence[SurveyedFile]) -> dict[str, str]:
+    """What frames belong to, by label of the sprite: by their names, or else to the file that several are in."""
+    return {
+        label(f.source.name, s.tag): animation
+        for f in files
+        if (animation := animation_of(f.source.name) or (f.source.name if len(f.sprites) > 1 else ""))
+        for s in f.sprites
+    }
+
+
+def _told_once(texts: Mapping[str, str | None], animations: Mapping[str, str]) -> dict[str, str]:
+    """The captions there are, without those that an earlier frame of the same animation has."""
+    first: dict[tuple[str, str], str] = {}
+    for name, text in texts.items():
+        if text is not None:
+            first.setdefault((animations.get(name, name), text), name)
+    return {name: text for (_, text), name in first.items()}
 
 
 def _scales(files: Sequence[SurveyedFile]) -> dict[str, NativeScale]:
     return {label(f.source.name, s.tag): s.scale for f in files for s in f.sprites if not s.prepared}
 
 
-def _lint_captions(captions: Mapping[str, Caption], trigger: str) -> list[Finding]:
+def _lint_captions(captions: Mapping[str, Caption], animations: Mapping[str, str], trigger: str) -> list[Finding]:
     texts = {name: caption.text for name, caption in captions.items()}
     missing = [name for name, text in texts.items() if text is None]
     findings = lint_captions(
-        {name: text for name, text in texts.items() if text is not None},
+        _told_once(texts, animations),
         _count_tokens,
         lambda caption: _counter().cut(caption),
         tokenizer="the embedded base's tokenizer (it splits rare words more than SDXL's)",

@@ -51,7 +51,7 @@ def announce_run(
     if config.hardware.compile:
         log.info("compiling the transformer blocks: a minute or more")
     cost = measure_step(module, batch, autocast)
-    announce_plan(config, hardware, cost, encoded.training.repeats, len(encoded.held_out), first_step)
+    announce_plan(config, hardware, cost, encoded, first_step)
 
 
 def announce_adapter(config: TrainConfig, num_layers: int, num_parameters: int, bytes_per_weight: int) -> None:
@@ -94,14 +94,10 @@ def announce_state_bits(share: float | None) -> None:
         )
 
 
-def announce_plan(
-    config: TrainConfig, hardware: Hardware, cost: StepCost, repeats: Sequence[int], num_held_out: int, first_step: int
-) -> None:
-    """Say how often each sprite is seen, how long the run will take and what memory it needs.
-
-    `repeats`: of each training sprite, how often a pass over the set draws it.
-    """
-    trainer = config.trainer
+def announce_plan(config: TrainConfig, hardware: Hardware, cost: StepCost, encoded: Encoded, first_step: int) -> None:
+    """Say how often each sprite or subject is seen, how long the run will take and what memory it needs."""
+    trainer, num_sprites = config.trainer, len(encoded.training)
+    times = [subject.times for subject in encoded.training.order.subjects]
     sprites_a_step = config.sprites_a_step
     seen_a_step = sprites_a_step * config.data.share_of_sprites
     if hardware.place.size > 1:
@@ -113,13 +109,14 @@ def announce_plan(
             more,
             sprites_a_step,
         )
-    usual = passes_advice(sum(repeats), seen_a_step)
+    usual = passes_advice(sum(times), seen_a_step)
     log.info(
-        "%d steps of %d sprites: each of %d sprites is seen %s times; %d to %d times are usual, %s to %s steps",
+        "%d steps of %d sprites: each of %d %s is seen %s times; %d to %d times are usual, %s to %s steps",
         trainer.max_steps,
         sprites_a_step,
-        len(repeats),
-        passes_over_each(trainer.max_steps * seen_a_step, repeats),
+        len(times),
+        "sprites" if len(times) == num_sprites else f"subjects (of {num_sprites} sprites)",
+        passes_over_each(trainer.max_steps * seen_a_step, times),
         *USUAL_PASSES,
         f"{usual.fewest_steps:,}",
         f"{usual.most_steps:,}",
@@ -129,14 +126,19 @@ def announce_plan(
         hardware.name,
         hardware.precision.value,
         cost.pass_s * trainer.accumulate,
-        duration(predicted_s(config, cost, min(num_held_out or len(repeats), config.validation.limit), first_step)),
+        duration(
+            predicted_s(config, cost, min(len(encoded.held_out) or num_sprites, config.validation.limit), first_step)
+        ),
         cost.peak_gb,
     )
 
 
-def passes_over_each(seen: float, repeats: Sequence[int]) -> str:
-    """The times each sprite is seen when `seen` are drawn: one number, or the least and the most by their repeats."""
-    least, most = (f"{seen * n / sum(repeats):.0f}" for n in (min(repeats), max(repeats)))
+def passes_over_each(seen: float, times: Sequence[int]) -> str:
+    """The times each subject is seen when `seen` are drawn: one number, or the least and the most.
+
+    `times`: of each, how often a pass over the set draws it.
+    """
+    least, most = (f"{seen * n / sum(times):.0f}" for n in (min(times), max(times)))
     return least if least == most else f"{least} to {most}"
 
 

@@ -91,7 +91,7 @@ def encode_kept(frozen: Frozen, config: TrainConfig, encoder: Encoder, sprites: 
 
 def _encoded_key(config: TrainConfig, sprites: TrainingSet) -> object:
     everything = (*sprites.training, *sprites.held_out, *sprites.regularisation)
-    shown = [(s.file, s.repeats, s.fit, s.native_sha256, s.weight) for s in everything]
+    shown = [(s.file, s.repeats, s.fit, s.native_sha256, s.weight, s.subject) for s in everything]
     of_set = (
         sprites.hash,
         sprites.masks_hash,

@@ -62,6 +62,7 @@ def make_record(
             masks=sprites.masks_hash,
             regularisation=sprites.regularisation_hash if sprites.regularisation else None,
             num_regularisation=len(sprites.regularisation) or None,
+            subjects=sprites.subjects_hash,
         ),
         versions={"python": platform.python_version(), **package_versions()},
         earlier=dict(earlier),
@@ -90,6 +91,8 @@ def check_resumable(source: Path, recorded: RunRecord, record: RunRecord) -> Non
         changed.append(f"data.path: {note}")
     if len({recorded.data.masks, record.data.masks} - {None}) > 1:
         changed.append("data.path: the masks of the sprites are not those the run was trained on")
+    if recorded.data.hash == record.data.hash and recorded.data.subjects != record.data.subjects:
+        changed.append("data.balance: other sprites are taken for one subject than when the run was begun")
     if recorded.data.regularisation != record.data.regularisation:
         changed.append("data.regularisation.path: the images or captions are not those the run was trained with")
     if parts := changed_weights(recorded, record.model.weights or {}):

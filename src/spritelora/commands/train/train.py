@@ -12,6 +12,7 @@ from spritelora.files import is_told
 from spritelora.process import import_bitsandbytes, quick_imports
 from spritelora.program import typed
 from spritelora.runs.layout import is_run
+from spritelora.runs.record import RunRecord
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +21,8 @@ def train(config: TrainConfig, invocation: Invocation) -> float:
     """Train one LoRA and write it into the run's directory. Returns the last validation loss."""
     log.info("%s", inputs_line(config))
     try:
-        sprites = read_training_set(config.data, config.model.resolution, config.objective.masked_loss)
+        begun = RunRecord.read(Path(config.resume)).data if config.resume is not None else None
+        sprites = read_training_set(config.data, config.model.resolution, config.objective.masked_loss, begun)
         with quick_imports():  # after the sprites are known to be right: torch is slow to import
             import_bitsandbytes()
             from spritelora.commands.train.fit import fit

@@ -96,7 +96,9 @@ class GenerateConfig:
         "colour of the background, #rrggbb; auto: what lay under the run's transparent sprites, else the border's",
         text=True,
     )
-    holes: bool = key(True, "with a known matte: background enclosed by the sprite becomes transparent too")
+    holes: bool = key(
+        True, "with a matte that no training sprite has: background enclosed by the sprite becomes transparent too"
+    )
     sheet: bool = key(True, "write all sprites as one sheet with Aseprite's JSON")
     output: str | None = key(None, "folder to write; unset: outputs/generate/<date>_<time>", is_place=True)
     device: Device = key(Device.auto, "where to draw")

@@ -25,7 +25,9 @@ class PrepareConfig:
     )
     buckets: bool = key(False, "canvases of several shapes of about the same area, sides multiples of 64")
     tile: bool = key(False, "cut sprites that are too large into tiles; false: they are errors")
-    matte: str = key("auto", "colour under transparency, #rrggbb; auto: one that no sprite has", text=True)
+    matte: str = key(
+        "auto", "colour under transparency, #rrggbb; auto: white, or what parts from the sprites' edges", text=True
+    )
     scale: str = key(
         "auto", "how far the originals were enlarged: auto (found out), or a whole number; 1 takes them as they are"
     )

@@ -19,6 +19,17 @@ class Split(Enum):
     sprite = "sprite"
 
 
+class Balance(Enum):
+    """The things that training shows equally often, times their repeats.
+
+    `subject`: a hero with 28 frames as often as a potion with one; frames, views and recolours come in turn. `file`:
+    each image.
+    """
+
+    subject = "subject"
+    file = "file"
+
+
 @dataclass
 class AugmentConfig:
     """Variants that keep every native pixel: the training sprites are shown in them in turn."""
@@ -74,13 +85,18 @@ class DataConfig:
     limit: int | None = key(None, "train on a seeded choice of this many sprites", at_least=1)
     holdout: float = key(0.1, "share of the sprites kept for the validation loss", at_least=0, at_most=0.5)
     split: Split = key(Split.group, "what the hold-out keeps together: group (character, sheet, folder) or sprite")
+    balance: Balance = key(
+        Balance.subject, "what is shown equally often: subject (its frames, views and recolours in turn) or file"
+    )
     caption_dropout: float = key(0.0, "share of samples trained without their caption", at_least=0, at_most=1)
     shuffle_tags: bool = key(False, "show captions with the phrases between their commas in several orders")
     keep_tags: int = key(1, "phrases at the start of a caption that shuffle_tags leaves in place", at_least=0)
     caption_variants: int = key(4, "orders of one caption, as written among them", at_least=2, at_most=64)
     augment: AugmentConfig = section(AugmentConfig)
     matte: str = key(
-        "auto", "colour under transparent pixels, #rrggbb; auto: as prepared, else one that no sprite has", text=True
+        "auto",
+        "colour under transparent pixels, #rrggbb; auto: as prepared, else white or what parts from the sprites' edges",
+        text=True,
     )
     cache: str = key(
         "~/.cache/spritelora",

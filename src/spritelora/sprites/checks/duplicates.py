@@ -27,8 +27,9 @@ LATEST = 12
 
 @dataclass
 class Known:
-    """The sprites seen so far, by what would make another one a duplicate."""
+    """The sprites seen so far, by what would make another one a duplicate. `animations`: see `find_duplicates`."""
 
+    animations: Mapping[str, str]
     exact: dict[bytes, str] = field(default_factory=dict[bytes, str])
     content: dict[bytes, str] = field(default_factory=dict[bytes, str])
     mirrored: dict[bytes, str] = field(default_factory=dict[bytes, str])
@@ -38,14 +39,24 @@ class Known:
         default_factory=lambda: defaultdict[tuple[int, int], deque[str]](lambda: deque(maxlen=LATEST))
     )
 
+    def other(self, seen: Mapping[bytes, str], key: bytes | None, name: str) -> str | None:
+        """The sprite seen with a key, where it is no frame of the same animation."""
+        other = seen.get(key) if key is not None else None
+        return None if other is None or self.are_frames(other, name) else other
 
-def find_duplicates(sprites: Mapping[str, Pixels]) -> list[Finding]:
+    def are_frames(self, first: str, second: str) -> bool:
+        """Whether two sprites are frames of one animation."""
+        return first in self.animations and self.animations[first] == self.animations.get(second)
+
+
+def find_duplicates(sprites: Mapping[str, Pixels], animations: Mapping[str, str] | None = None) -> list[Finding]:
     """A finding for each native RGBA sprite (h, w, 4) that repeats an earlier one, in the closest sense that holds.
 
     `sprites`: by name; each is read once, and again only where it is compared, so a mapping that reads files on
-    demand keeps memory flat.
+    demand keeps memory flat. `animations`: what those that are frames of something belong to, by name: frames that
+    repeat one another are as they should be.
     """
-    known = Known()
+    known = Known(animations or {})
     findings: list[Finding] = []
     for name, pixels in sprites.items():
         prints = fingerprint(pixels)
@@ -68,16 +79,16 @@ def num_different(first: Content, second: Content) -> int:
 
 
 def _repetition(name: str, prints: Fingerprint, known: Known) -> Finding | None:
-    if other := known.exact.get(prints.exact):
+    if other := known.other(known.exact, prints.exact, name):
         text = f"the same native pixels as {other}; remove one, or it counts double"
         return Finding("duplicate", Severity.warning, name, text)
-    if other := known.content.get(prints.content):
+    if other := known.other(known.content, prints.content, name):
         text = f"the same sprite as {other}, moved or with another border; remove one, or it counts double"
         return Finding("shifted_duplicate", Severity.warning, name, text)
-    if other := known.mirrored.get(prints.mirrored):
+    if other := known.other(known.mirrored, prints.mirrored, name):
         text = f"a mirrored copy of {other}; remove one, or say in both captions which way they face"
         return Finding("mirrored_duplicate", Severity.warning, name, text)
-    if prints.structure and (other := known.structure.get(prints.structure)):
+    if other := known.other(known.structure, prints.structure, name):
         text = f"{other} in other colours; good variety if the captions name the colours, else remove one"
         return Finding("palette_swap", Severity.note, name, text)
     return None
@@ -88,6 +99,8 @@ def _near(
 ) -> Finding | None:
     content = None
     for other in _candidates(prints, known):
+        if known.are_frames(other, name):
+            continue
         content = content or content_of(pixels)
         different = num_different(content_of(sprites[other]), content)
         if different <= _most_different(prints, known.prints[other]):

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from spritelora.sprites.pixels.image import Pixels, without_hidden_colour
+from spritelora.sprites.pixels.image import Pixels, exact_scale, without_hidden_colour
 
 Codes = NDArray[np.uint32]
 """Pixels as one number each, (h, w)."""
@@ -15,6 +15,9 @@ Codes = NDArray[np.uint32]
 SKETCH_SIZE = 16
 SMALLEST_STRUCTURE_PX = 16
 NUM_BINS = 256
+
+MOST_RECOLOURED_PX = 256 * 256
+"""The most pixels of a sprite that is looked for in other colours: the time grows with them."""
 
 MIX = np.uint64(0x9E3779B97F4A7C15)
 STEP = np.uint64(0xD6E8FEB86659FD93)
@@ -72,6 +75,16 @@ def fingerprint(sprite: Pixels) -> Fingerprint:
     )
 
 
+def recolour_hash(sprite: Pixels) -> bytes | None:
+    """A hash that an RGBA sprite (h, w, 4) shares with itself in other colours, flipped or enlarged.
+
+    None where that says nothing, or where it is too large for pixel art.
+    """
+    scale = exact_scale(sprite)
+    native = sprite[::scale, ::scale]
+    return _structure(content_of(native)) if native[..., 0].size <= MOST_RECOLOURED_PX else None
+
+
 def content_of(sprite: Pixels) -> Content:
     """A native RGBA sprite (h, w, 4) as codes, cut to what stands on its transparent or one-coloured border."""
     codes = np.ascontiguousarray(without_hidden_colour(sprite)).view(np.uint32)[..., 0]
@@ -109,7 +122,10 @@ def _mix(codes: Codes) -> NDArray[np.uint64]:
 
 
 def _structure(content: Content) -> bytes | None:
-    """Where colours are equal, whatever they are: the colours numbered as they first appear, background as 0."""
+    """A hash of where colours are equal, whatever they are, up to flips; None where that says nothing.
+
+    Colours are numbered as they first appear, background as 0.
+    """
     colours, labels = np.unique(content.codes, return_inverse=True)
     labels = labels.reshape(content.codes.shape)
     if len(colours) < 2 or labels.size < SMALLEST_STRUCTURE_PX:

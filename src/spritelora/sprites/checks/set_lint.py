@@ -15,17 +15,21 @@ SURE = 0.5
 """Confidence from which a detected scale counts."""
 
 
-def lint_set(sprites: Mapping[str, Pixels], scales: Mapping[str, NativeScale] | None = None) -> list[Finding]:
+def lint_set(
+    sprites: Mapping[str, Pixels],
+    scales: Mapping[str, NativeScale] | None = None,
+    animations: Mapping[str, str] | None = None,
+) -> list[Finding]:
     """All findings about native RGBA sprites (h, w, 4) by name, the set's own first, then by file.
 
     Each sprite is read three times at most, so a mapping that reads files on demand keeps memory flat. `scales`: how
-    their files were enlarged.
+    their files were enlarged. `animations`: see `find_duplicates`.
     """
     styles = {name: style for name, pixels in sprites.items() if (style := measure_style(pixels)) is not None}
     findings = [
         *find_few(len(sprites)),
         *find_mixed_scales(scales or {}),
-        *find_duplicates(sprites),
+        *find_duplicates(sprites, animations),
         *find_outliers(styles),
     ]
     return sorted(findings, key=lambda finding: finding.file)

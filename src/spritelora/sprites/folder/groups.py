@@ -24,6 +24,7 @@ UNNAMED = frozenset(
 """Words that name nothing: with a number they are as many things as numbers."""
 
 CELL = re.compile(r"r\d+c\d+|f?\d+|\(\d+\)")
+FRAME = re.compile(r"r\d+c\d+|f\d+")
 SEPARATORS = re.compile(r"[ ._-]+")
 
 
@@ -41,14 +42,33 @@ def group_names(names: Sequence[str]) -> list[str]:
     return groups
 
 
-def _group_of(path: PurePosixPath) -> str:
+def without_poses(caption: str) -> str:
+    """The words of a caption that are no pose, direction or number."""
+    words = [word for word in re.split(r"[\W_]+", caption.lower()) if word]
+    return " ".join(word for word in words if not CELL.fullmatch(word) and _without_number(word) not in POSES)
+
+
+def animation_of(name: str) -> str:
+    """The group of an image path that says it is a pose or a frame: `knight_walk_01`, `coin_f0`; else empty."""
+    path = PurePosixPath(name)
+    is_frame = any(FRAME.fullmatch(word) or _without_number(word) in POSES for word in _split(path)[1])
+    return _group_of(path) if is_frame else ""
+
+
+def _split(path: PurePosixPath) -> tuple[list[str], list[str]]:
+    """The words of a stem that name something, and those after them for frames, poses and directions."""
     words = [w for w in SEPARATORS.split(path.stem.lower()) if w]
     kept = list(words)
     while kept and (CELL.fullmatch(kept[-1]) or _without_number(kept[-1]) in POSES):
         kept.pop()
+    return kept, words[len(kept) :]
+
+
+def _group_of(path: PurePosixPath) -> str:
+    kept, rest = _split(path)
     if kept:
         kept[-1] = _without_number(kept[-1])
-    has_pose = any(_without_number(w) in POSES for w in words[len(kept) :])
+    has_pose = any(_without_number(w) in POSES for w in rest)
     if (not kept and not has_pose) or (len(kept) == 1 and kept[0] in UNNAMED):
         return str(path.with_suffix(""))
     return str(path.parent / "_".join(kept))

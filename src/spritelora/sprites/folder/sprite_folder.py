@@ -7,11 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-from numpy.typing import NDArray
-
 from spritelora.errors import DatasetError
 from spritelora.program import typed
+from spritelora.sprites.checks.fingerprint import recolour_hash
 from spritelora.sprites.folder.manifest import MANIFEST, one_or_pair
 from spritelora.sprites.folder.prepared import NativeSprite, Prepared, Sizing, check_bytes, restore
 from spritelora.sprites.folder.sources import (
@@ -24,8 +22,8 @@ from spritelora.sprites.folder.sources import (
     survey_folder,
 )
 from spritelora.sprites.names import printable
-from spritelora.sprites.pixels.image import Pixels, read_sprite, shrink_to_fit, visible_colours, without_hidden_colour
-from spritelora.sprites.pixels.matte import choose_matte, unite_colours
+from spritelora.sprites.pixels.image import Pixels, read_sprite, shrink_to_fit, without_hidden_colour
+from spritelora.sprites.pixels.matte import SpriteColours, choose_matte, is_parted, near_shares, sprite_colours
 from spritelora.sprites.pixels.placement import (
     Fit,
     Pair,
@@ -47,18 +45,19 @@ FEW_MISSING = 3
 class CaptionedSprite:
     """An image file, its caption and what was learned when the file was checked.
 
-    `name`: path below the data set's folder. `sha256`: of the file's bytes. `colours`: visible ones, packed.
-    `native_size`: x before y. `fit`: where training shows it. `scale`: pixels of the file to one that is enlarged.
-    `repeats`: how often a pass over the set shows it. `group`: what belongs together in a split. `weight`: factor of
-    its loss. `prepared`: what the manifest says of it, None for an original. `native_sha256`: of a prepared image's
-    native sprite, empty for an original, whose `sha256` says as much.
+    `name`: path below the data set's folder. `sha256`: of the file's bytes. `native_size`: x before y. `fit`: where
+    training shows it. `scale`: pixels of the file to one that is enlarged. `repeats`: how often a pass over the set
+    shows it. `group`: what belongs together in a split. `weight`: factor of its loss. `prepared`: what the manifest
+    says of it, None for an original. `native_sha256`: of a prepared image's native sprite, empty for an original, whose
+    `sha256` says as much. `shapes`: see `recolour_hash`. `subject`: the same for sprites that training shows as one, as
+    `find_subjects` tells them; empty for one by itself.
     """
 
     file: Path
     name: str
     caption: str
     sha256: str
-    colours: NDArray[np.uint32]
+    colours: SpriteColours
     native_size: Pair
     fit: Fit
     scale: int = 1
@@ -67,6 +66,8 @@ class CaptionedSprite:
     weight: float = 1.0
     prepared: Prepared | None = None
     native_sha256: str = ""
+    shapes: bytes | None = None
+    subject: str = ""
 
     @property
     def factor(self) -> int | Pair:
@@ -83,11 +84,11 @@ class CaptionedSprite:
         return self.prepared is not None and (self.fit, matte) == (self.prepared.record.fit, self.prepared.matte)
 
 
-def read_folder(folder: Path, side_px: int, key: str = "data.path") -> list[CaptionedSprite]:
+def read_folder(folder: Path, side_px: int, key: str = "data.path", factor: int | None = None) -> list[CaptionedSprite]:
     """All sprites below `folder` with their captions, sorted by name, each decoded once and found to fit.
 
-    What prepare wrote is read as its manifest says. `key`: that named the folder. Raises DatasetError that names every
-    bad file and the remedy.
+    What prepare wrote is read as its manifest says. `key`: that named the folder. `factor`: see `place_sprites`.
+    Raises DatasetError that names every bad file and the remedy.
     """
     if not folder.is_dir():
         raise DatasetError(f"{printable(folder)}: no such folder; {key} names a folder of images with .txt captions")
@@ -106,29 +107,33 @@ def read_folder(folder: Path, side_px: int, key: str = "data.path") -> list[Capt
             problems.append(str(error))
     refuse(folder, problems)
     _warn(folder, [as_line(p) for p in found.problems])
-    return place_sprites(sprites, side_px)
+    return place_sprites(sprites, side_px, factor)
 
 
-def place_sprites(sprites: Sequence[CaptionedSprite], side_px: int) -> list[CaptionedSprite]:
+def place_sprites(
+    sprites: Sequence[CaptionedSprite], side_px: int, recorded: int | None = None
+) -> list[CaptionedSprite]:
     """The sprites of one or more sets on squares of one size, all by one factor.
 
-    That is the largest which all can have; sprites that were prepared for this size keep theirs and their place, where
-    the others can have it too. Those that were prepared by factors of their own keep them, or get them anew.
+    That is `recorded`, with which a run was trained, where all can have it; else the largest which all can have.
+    Sprites that were prepared for this size keep theirs and their place, where the others can have it too. Those that
+    were prepared by factors of their own keep them, or get them anew.
     """
     shapes = canvas_shapes(side_px, buckets=False)
     factor = min((f for s in sprites if (f := _shared_factor(s, shapes)) is not None), default=1)
+    if recorded is not None and all(recorded <= largest_factor(s.native_size, shapes) for s in sprites):
+        factor = recorded
     return [dataclasses.replace(sprite, fit=_fit(sprite, factor, shapes)) for sprite in sprites]
 
 
 def set_matte(sprites: Sequence[CaptionedSprite]) -> tuple[int, int, int]:
-    """One matte for the whole set: that of what is prepared where all can have it, else a colour of none of them."""
+    """One matte for the whole set: that of what is prepared where the others part from it, else a chosen one."""
     mattes = {s.prepared.matte for s in sprites if s.prepared}
     if len(mattes) == 1:
-        red, green, blue = matte = mattes.pop()
-        originals = unite_colours(s.colours for s in sprites if s.prepared is None)
-        if (red << 16) + (green << 8) + blue not in originals:
+        matte = mattes.pop()
+        if is_parted(near_shares(matte, [s.colours for s in sprites if s.prepared is None])):
             return matte
-    return choose_matte(unite_colours(s.colours for s in sprites))
+    return choose_matte([s.colours for s in sprites])
 
 
 def factors_text(sprites: Sequence[CaptionedSprite]) -> str:
@@ -201,12 +206,13 @@ def _read_original(source: Source, side_px: int) -> CaptionedSprite:
         name=source.name,
         caption=source.caption or "",
         sha256=hashlib.sha256(source.file.read_bytes()).hexdigest(),
-        colours=visible_colours(pixels),
+        colours=sprite_colours(native),
         native_size=(native.shape[1], native.shape[0]),
         fit=fit_sprite((native.shape[1], native.shape[0]), 1, canvas_shapes(side_px, buckets=False)),
         scale=len(pixels) // len(native),
         repeats=source.repeats,
         group=source.group,
+        shapes=recolour_hash(native),
     )
 
 
@@ -227,13 +233,14 @@ def _read_prepared(source: Source, prepared: Prepared, side_px: int) -> Captione
         name=source.name,
         caption=source.caption or "",
         sha256=sha256,
-        colours=visible_colours(native.pixels),
+        colours=sprite_colours(native.pixels),
         native_size=record.native_size,
         fit=record.fit,
         repeats=source.repeats,
         group=source.group,
         prepared=prepared,
         native_sha256=hashlib.sha256(content).hexdigest(),
+        shapes=recolour_hash(native.pixels),
     )
 
 

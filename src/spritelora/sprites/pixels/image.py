@@ -115,8 +115,12 @@ def disguise_of(file: Path) -> str | None:
 
 def visible_colours(sprite: Pixels) -> NDArray[np.uint32]:
     """The distinct colours of pixels that are not fully transparent, packed as 0xRRGGBB, sorted."""
-    packed = sprite[..., :3].astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
-    return np.unique(packed[sprite[..., 3] > 0])
+    return np.unique(pack_rgb(sprite)[sprite[..., 3] > 0])
+
+
+def pack_rgb(image: Pixels) -> NDArray[np.uint32]:
+    """The colours of pixels (..., 3) or (..., 4) as 0xRRGGBB, (...)."""
+    return image[..., :3].astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
 
 
 def parse_colour(text: str) -> tuple[int, int, int]:

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from spritelora.sprites.pixels.image import Pixels
+from spritelora.sprites.pixels.image import Pixels, pack_rgb
 
 Lab = NDArray[np.float64]
 
@@ -35,6 +35,5 @@ def to_oklab(colours: NDArray[np.uint8]) -> Lab:
 
 def count_colours(images: Pixels) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """The distinct colours (N, 3) of images (..., 3), and how many pixels have each (N,)."""
-    packed = images.reshape(-1, 3).astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
-    found, counts = np.unique(packed, return_counts=True)
+    found, counts = np.unique(pack_rgb(images), return_counts=True)
     return np.stack([(found >> shift) & 255 for shift in (16, 8, 0)], axis=-1).astype(np.uint8), counts

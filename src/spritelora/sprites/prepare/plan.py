@@ -4,11 +4,9 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from spritelora.sprites.findings import Finding, Severity
 from spritelora.sprites.folder.prepared_names import prepared_stems
-from spritelora.sprites.pixels.matte import choose_matte
+from spritelora.sprites.pixels.matte import choose_matte, is_parted, near_shares
 from spritelora.sprites.pixels.placement import (
     Fit,
     Pair,
@@ -86,22 +84,24 @@ def plan_set(files: Sequence[SurveyedFile], options: FitOptions) -> tuple[list[P
 
 
 def plan_matte(files: Sequence[SurveyedFile], asked: Pair3 | None) -> tuple[tuple[int, int, int], list[Finding]]:
-    """The colour under transparency for the whole set: the one asked for, or one that no sprite has.
+    """The colour under transparency for the whole set: the one asked for, or a chosen one.
 
     A set that prepare wrote with one matte keeps it.
     """
+    sprites = {label(f.source.name, s.tag): s for f in files for s in f.sprites}
+    colours = [s.colours for s in sprites.values()]
     if asked is not None:
-        packed = (asked[0] << 16) + (asked[1] << 8) + asked[2]
-        having = [label(f.source.name, s.tag) for f in files for s in f.sprites if (s.colours == packed).any()]
-        text = f"the matte {hex_colour(asked)} is a colour of {_some(having)}, where it looks like transparency"
-        return asked, [Finding("matte_in_palette", Severity.warning, "", text)] if having else []
-    earlier = {s.prepared.matte if s.prepared else None for f in files for s in f.sprites}
+        shares = near_shares(asked, colours)
+        touching = [name for name, share in zip(sprites, shares.tolist(), strict=True) if share > 0]
+        text = (
+            f"the matte {hex_colour(asked)} is near colours at the edge of {_some(touching)}, where it looks like "
+            f"transparency; matte=auto chooses another one"
+        )
+        return asked, [] if is_parted(shares) else [Finding("matte_in_palette", Severity.warning, "", text)]
+    earlier = {s.prepared.matte if s.prepared else None for s in sprites.values()}
     if len(earlier) == 1 and (matte := earlier.pop()) is not None:
         return matte, []
-    present = np.zeros(1 << 24, dtype=np.bool_)  # flat memory, however many colours the sprites have
-    for sprite in (s for f in files for s in f.sprites):
-        present[sprite.colours] = True
-    return choose_matte(np.flatnonzero(present).astype(np.uint32)), []
+    return choose_matte(colours), []
 
 
 def hex_colour(colour: Pair3) -> str:

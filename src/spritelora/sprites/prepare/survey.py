@@ -7,9 +7,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from spritelora import limits
 from spritelora.errors import DatasetError
 from spritelora.sprites.checks.pixel_lint import lint_image
@@ -17,7 +14,8 @@ from spritelora.sprites.findings import Finding, Severity
 from spritelora.sprites.folder.prepared import NativeSprite, Prepared, check_bytes, restore
 from spritelora.sprites.folder.sources import Source
 from spritelora.sprites.names import printable
-from spritelora.sprites.pixels.image import Pixels, exact_scale, visible_colours, without_hidden_colour
+from spritelora.sprites.pixels.image import Pixels, exact_scale, without_hidden_colour
+from spritelora.sprites.pixels.matte import SpriteColours, sprite_colours
 from spritelora.sprites.pixels.native import NativeScale, detect_scale, to_native
 from spritelora.sprites.recent import Recent
 from spritelora.sprites.sheets.sheet import SheetLayout, cut_image
@@ -45,7 +43,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class SurveyedSprite:
-    """One sprite of a file. `image_size`, `native_size`: x before y. `colours`: visible ones, packed.
+    """One sprite of a file. `image_size`, `native_size`: x before y.
 
     `cells_px`: the largest flat cells, from its corner on, that it could be made of. `prepared`: what is known of it
     where it was read from a folder that prepare wrote.
@@ -56,7 +54,7 @@ class SurveyedSprite:
     image_size: tuple[int, int]
     native_size: tuple[int, int]
     scale: NativeScale
-    colours: NDArray[np.uint32]
+    colours: SpriteColours
     cells_px: int = 1
     prepared: Prepared | None = None
 
@@ -146,7 +144,7 @@ def _cut(source: Source, reading: Reading) -> Images:
 
 def _survey_prepared(source: Source, prepared: Prepared, sha256: str) -> SurveyedSprite:
     check_bytes(source.file, prepared, sha256)
-    colours, record = visible_colours(restore(source.file, prepared).pixels), prepared.record
+    colours, record = sprite_colours(restore(source.file, prepared).pixels), prepared.record
     return SurveyedSprite("", (), record.canvas, record.native_size, AS_IT_IS, colours, 1, prepared)
 
 
@@ -164,7 +162,7 @@ def _survey_image(
     findings += check_image(called, image, scale)
     native = _native(image, scale).pixels
     size = native.shape[1], native.shape[0]
-    return SurveyedSprite(tag, words, (width, height), size, scale, visible_colours(native), exact_scale(image))
+    return SurveyedSprite(tag, words, (width, height), size, scale, sprite_colours(native), exact_scale(image))
 
 
 def _scale(image: Pixels, reading: Reading, called: str, findings: list[Finding]) -> NativeScale:
