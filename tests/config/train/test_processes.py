@@ -23,9 +23,7 @@ SRUN = {
 
 @pytest.mark.parametrize(("environment", "address"), [(TORCHRUN, "10.0.0.1"), (SRUN, "node03")])
 def test_torchrun_and_slurm_say_which_process_this_is(environment: dict[str, str], address: str) -> None:
-    place = find_place(environment)
-    assert place == Place(3, 4, 1, 2, 2, address, 29400)
-    assert find_place(Place(3, 4, 1, 2, 2, address, 29400).variables) == place
+    assert find_place(environment) == Place(3, 4, 1, 2, 2, address, 29400)
 
 
 @pytest.mark.parametrize(

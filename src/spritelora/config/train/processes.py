@@ -28,7 +28,6 @@ class Place:
     """Where a process stands among those of its run.
 
     `local_rank`, `local_size`: among those of its machine. `address`, `port`: where the first one is met.
-    `starts_others`: whether it has to start the others itself, for torchrun and Slurm have not.
     """
 
     rank: int = 0
@@ -38,14 +37,6 @@ class Place:
     num_nodes: int = 1
     address: str = "127.0.0.1"
     port: int = 0
-    starts_others: bool = False
-
-    @property
-    def variables(self) -> dict[str, str]:
-        """The place as torchrun writes it into the environment."""
-        named = {"RANK": self.rank, "WORLD_SIZE": self.size, "LOCAL_RANK": self.local_rank}
-        met = {"LOCAL_WORLD_SIZE": self.local_size, "MASTER_ADDR": self.address, "MASTER_PORT": self.port}
-        return {name: str(value) for name, value in {**named, **met}.items()}
 
 
 def find_place(environment: Mapping[str, str]) -> Place | None:
@@ -62,6 +53,11 @@ def find_place(environment: Mapping[str, str]) -> Place | None:
     else:
         return None
     return place if place.size > 1 else None
+
+
+def lacks_processes(config: TrainConfig) -> bool:
+    """Whether a run is to have several processes on this machine, and nobody has started them."""
+    return config.hardware.devices > 1 and find_place(os.environ) is None
 
 
 def is_follower() -> bool:
