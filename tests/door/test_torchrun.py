@@ -13,10 +13,11 @@ from torch.distributed.elastic.multiprocessing.errors import ErrorHandler, Proce
 from spritelora.config.invocation import Invocation
 from spritelora.door.torchrun import _end_of, hand_over
 from spritelora.errors import ConfigError, LostConnection, Pruned, TimeUp, TrainingError
+from spritelora.runs.sweep_record import JobStatus, read_job
 from tests.commands.train.test_distributed import ONE, TWO, numbers
 from tests.commands.train.test_resume import start_run, wait_for
 from tests.composing import compose
-from tests.conftest import assert_same_tensors, lora_of, run_train
+from tests.conftest import QUICK, assert_same_tensors, lora_of, run_train
 from tests.running import Process
 
 LOST = LostConnection("the connection was lost")
@@ -158,13 +159,15 @@ def test_the_processes_end_with_the_one_that_started_them(tmp_path: Path, cache:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-@pytest.mark.parametrize("told", ["launcher", "first", "other"])
+@pytest.mark.parametrize("told", ["launcher", "first", "other", "all"])
 def test_a_signal_to_any_process_stops_all_after_the_step(
     tmp_path: Path, cache: Path, number: signal.Signals, status: int, told: str
 ) -> None:
     run_dir = tmp_path / "stopped"
     launcher, processes = started_run(run_dir, cache)
-    {"launcher": launcher, "first": processes[0], "other": processes[1]}[told].send_signal(number)
+    named = {"launcher": launcher, "first": processes[0], "other": processes[1]}
+    for process in named.values() if told == "all" else [named[told]]:
+        process.send_signal(number)
     output, _ = launcher.communicate(timeout=60)
     assert launcher.returncode == status, output
     assert f"to go on: python train.py resume={run_dir}" in output
@@ -211,6 +214,24 @@ def test_a_signal_before_the_first_step_ends_all_at_once(
         assert "Traceback" not in output
         assert_ended(processes)
         assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_jobs_of_a_sweep_have_their_processes(tmp_path: Path, cache: Path) -> None:
+    """One fails in all of its processes, and is a row as any; the next one trains."""
+    asked = (*QUICK, *TWO, f"data.cache={cache}", "trainer.max_steps=1", "lora.rank=4096,8", f"output={tmp_path / 's'}")
+    done = run_train("-m", *asked)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("error: ") == 2, "the job's, and the sweep's"
+    failed, finished = (read_job(tmp_path / "s" / number) for number in "01")
+    assert failed is not None
+    assert finished is not None
+    assert (failed.status, finished.status) == (JobStatus.failed, JobStatus.finished)
+    assert "lora.rank=4096 is above 128" in (failed.error or "")
+    assert finished.first_step_s is not None
+    assert 0 < finished.first_step_s < finished.elapsed_s
+    assert "2 processes x batch 2" in (tmp_path / "s" / "1" / "train.log").read_text()
 
 
 def test_nothing_is_left_in_the_temporary_folder(

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
@@ -42,8 +43,8 @@ if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 MODULE = "spritelora.door.torchrun"
-TOLD, FIRST, BEGUN = "told.json", "first", "begun"
-"""Files of a launch: what its processes are told, the id of the first once it takes signals, its first step's sign."""
+ORDER, FIRST, BEGUN = "order.json", "first", "begun"
+"""Files of a launch: what its processes are to do, the id of the first once it takes signals, its first step's sign."""
 STOPS = (124, 128 + signal.SIGINT, 128 + signal.SIGTERM)
 """Exit statuses of a run that was asked to stop, and has said so."""
 
@@ -51,11 +52,11 @@ STOPS = (124, 128 + signal.SIGINT, 128 + signal.SIGTERM)
 def train(config: TrainConfig, invocation: Invocation) -> None:
     """Train in this process, or in several that torchrun starts."""
     if lacks_processes(config):
-        return hand_over(config, invocation)
-    from spritelora.commands.train.train import train
+        hand_over(config, invocation)
+    else:
+        from spritelora.commands.train.train import train
 
-    train(config, invocation)
-    return None
+        train(config, invocation)
 
 
 def hand_over(config: TrainConfig, invocation: Invocation) -> None:
@@ -64,9 +65,13 @@ def hand_over(config: TrainConfig, invocation: Invocation) -> None:
     Raises the error that ended the run, TrainingError that names a process that was lost, SystemExit after a stop.
     """
     num_processes = config.hardware.devices
-    with TemporaryDirectory(prefix="spritelora-", ignore_cleanup_errors=True) as folder, _without_log():
+    with TemporaryDirectory(prefix="spritelora-", ignore_cleanup_errors=True) as folder:
         launch = Launch(Path(folder), invocation.on_first_step)
-        launch.tell(config, invocation)
+        launch.write_order(config, invocation)
+        # What it logs is its own view of ends that are told here.
+        log_of_torchrun = logging.getLogger("torch.distributed")
+        log_of_torchrun.propagate = False
+        log_of_torchrun.addHandler(logging.NullHandler())
         with quick_imports():
             from spritelora.data.rendezvous import on_thread
         with launch.taking_signals():
@@ -82,16 +87,17 @@ class Launch:
         self.folder, self.on_first_step = folder, on_first_step
         self.first_id: int | None = None
 
-    def tell(self, config: TrainConfig, invocation: Invocation) -> None:
-        """Write what the processes are to know."""
-        told = {
+    def write_order(self, config: TrainConfig, invocation: Invocation) -> None:
+        """Write what the processes are to do, for them to read."""
+        hydra = HydraConfig.get() if HydraConfig.initialized() else None
+        order = {
             "program": sys.argv[0],
             "launcher": os.getpid(),
-            "logging": _logging(),
+            "logging": hydra and {"job_logging": hydra.job_logging, "verbose": hydra.verbose},
             "settings": plain(config),
             "invocation": [str(invocation.run_dir), invocation.overrides, invocation.sweep, invocation.storage],
         }
-        write_whole(self.folder / TOLD, json.dumps(told))
+        write_whole(self.folder / ORDER, json.dumps(order, default=partial(OmegaConf.to_container, resolve=True)))
 
     def run(self, num_processes: int) -> Mapping[int, "ProcessFailure"]:
         """Run the processes. Returns those that failed by rank, the first to fail first.
@@ -120,7 +126,7 @@ class Launch:
             return error.failures
         except Exception as error:
             raise TrainingError(
-                f"hardware.devices={num_processes}: torchrun cannot start the processes ({first_line(error)}); take "
+                f"hardware.devices={num_processes}: torchrun cannot run the processes ({first_line(error)}); take "
                 f"hardware.devices=1, or start them as 'Several GPUs, several machines' in README.md says"
             ) from error
         return {}
@@ -145,8 +151,8 @@ class Launch:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-            with suppress(psutil.Error):
-                for process in psutil.Process().children():
+            for process in psutil.Process().children():
+                with suppress(psutil.Error):
                     if str(self.folder) in process.cmdline():
                         process.kill()
 
@@ -158,31 +164,8 @@ class Launch:
                 os.kill(self.first_id, number)
 
 
-def _logging() -> dict[str, Any] | None:
-    """How this process logs, as Hydra has settled it; None where Hydra has not started it."""
-    if not HydraConfig.initialized():
-        return None
-    settings = HydraConfig.get()
-    verbose = settings.verbose
-    return {
-        "job_logging": OmegaConf.to_container(settings.job_logging, resolve=True),
-        "verbose": OmegaConf.to_container(verbose) if OmegaConf.is_config(verbose) else verbose,
-    }
-
-
-@contextmanager
-def _without_log() -> Iterator[None]:
-    """Silence for what torchrun logs."""
-    before = logging.root.manager.disable
-    logging.disable()
-    try:
-        yield
-    finally:
-        logging.disable(before)
-
-
 def _end_of(failures: Mapping[int, "ProcessFailure"], num_processes: int, run_dir: Path) -> BaseException:
-    """What ended a run: a stop, a lost process, or an error that a process has left, of several the first process's."""
+    """The end of a run: a stop, a lost process, or an error that a process has left, of several the first process's."""
     left = {rank: _error_of(failure) for rank, failure in failures.items()}
     causes = {rank: error for rank, error in left.items() if not isinstance(error, LostConnection)} or left
     rank, error = next(iter(causes.items()))
@@ -209,20 +192,23 @@ def main() -> None:
     """Take part in a run as one of its processes: the first writes and speaks. An error is left in torchrun's file."""
     folder = Path(sys.argv[1])
     try:
-        told = read_json(folder / TOLD)
+        order = read_json(folder / ORDER)
     except FileNotFoundError:  # the launch has ended meanwhile
         sys.exit(1)
-    sys.argv[0] = told["program"]  # messages say what was typed
-    config, invocation = _told(told, (folder / BEGUN).touch)
-    threading.Thread(target=_end_with, args=(told["launcher"], invocation.run_dir), daemon=True).start()
+    sys.argv[0] = order["program"]  # messages say what was typed
+    run_dir, overrides, sweep, storage = order["invocation"]
+    invocation = Invocation(Path(run_dir), tuple(overrides), sweep, storage)
+    threading.Thread(target=_end_with, args=(order["launcher"], invocation.run_dir), daemon=True).start()
     if is_follower():
         logging.disable()
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the first one, which asks the others
     else:
-        _lead(folder, told["logging"])
+        _lead(folder, order["logging"])
+        invocation = replace(invocation, on_first_step=(folder / BEGUN).touch)
     prepare_libraries()
     try:
-        train(config, invocation)
+        raw = OmegaConf.merge(OmegaConf.structured(TrainConfig), order["settings"])
+        train(load(cast(DictConfig, raw), TrainConfig), invocation)
     except SpriteLoraError as error:
         from torch.distributed.elastic.multiprocessing.errors import ErrorHandler
 
@@ -238,19 +224,8 @@ def _lead(folder: Path, logged: Mapping[str, Any] | None) -> None:
     if logged is not None:
         settings = OmegaConf.create({**logged})
         configure_log(settings.job_logging, settings.verbose)
-    signal.signal(signal.SIGTERM, _exit_on_sigterm)
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     write_whole(folder / FIRST, str(os.getpid()))
-
-
-def _told(told: Mapping[str, Any], on_first_step: Callable[[], None]) -> tuple[TrainConfig, Invocation]:
-    raw = cast(DictConfig, OmegaConf.merge(OmegaConf.structured(TrainConfig), told["settings"]))
-    run_dir, overrides, sweep, storage = told["invocation"]
-    invocation = Invocation(Path(run_dir), tuple(overrides), sweep, storage)
-    return load(raw, TrainConfig), invocation if is_follower() else replace(invocation, on_first_step=on_first_step)
-
-
-def _exit_on_sigterm(_signal: int, _frame: FrameType | None) -> None:
-    sys.exit(128 + signal.SIGTERM)
 
 
 def _end_with(launcher: int, run_dir: Path) -> None:

@@ -65,6 +65,7 @@ def fit(config: TrainConfig, invocation: Invocation, sprites: TrainingSet, froze
     or Ctrl-C and with 124 at its time limit, TimeUp there for a job of a sweep.
     """
     place = find_place(os.environ) or Place()
+    assert place.size > 1 or config.hardware.devices == 1, "the door starts the processes"
     told, invocation = invocation.on_first_step, replace(invocation, on_first_step=tell_nobody)
     map_large_blocks()
     threads = settle_threads(config)
