@@ -125,6 +125,7 @@ def test_a_killed_process_ends_the_run_which_goes_on(tmp_path: Path, cache: Path
     assert output.count("error:") == 1
     assert f"error: process {rank} of 2 ended by SIGKILL; to go on: python train.py resume={run_dir}" in output
     assert "Traceback" not in output
+    assert "torch/" not in output, "torchrun's own log"
     assert_ended(processes)
     assert not (run_dir / "checkpoint_final").exists()
     assert rank == 0 or not list(run_dir.glob(".*.partial"))
@@ -172,6 +173,7 @@ def test_a_signal_to_any_process_stops_all_after_the_step(
     assert launcher.returncode == status, output
     assert f"to go on: python train.py resume={run_dir}" in output
     assert "error" not in output
+    assert "torch/" not in output, "torchrun's own log"
     assert_ended(processes)
     metrics = json.loads((run_dir / "training_metrics.json").read_text())
     assert (metrics["status"], metrics["step"]) == ("stopped", newest_step(run_dir))

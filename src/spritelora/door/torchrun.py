@@ -69,13 +69,15 @@ def hand_over(config: TrainConfig, invocation: Invocation) -> None:
         launch = Launch(Path(folder), invocation.on_first_step)
         launch.write_order(config, invocation)
         # What it logs is its own view of ends that are told here.
-        log_of_torchrun = logging.getLogger("torch.distributed")
+        log_of_torchrun = logging.getLogger("torch.distributed.elastic")
         log_of_torchrun.propagate = False
         log_of_torchrun.addHandler(logging.NullHandler())
         with quick_imports():
             from spritelora.data.rendezvous import on_thread
         with launch.taking_signals():
             failures = on_thread(lambda: launch.run(num_processes), launch.look)
+    if launch.ended_by is not None:
+        raise KeyboardInterrupt if launch.ended_by == signal.SIGINT else SystemExit(128 + launch.ended_by)
     if failures:
         raise _end_of(failures, num_processes, invocation.run_dir)
 
@@ -86,6 +88,7 @@ class Launch:
     def __init__(self, folder: Path, on_first_step: Callable[[], None]) -> None:
         self.folder, self.on_first_step = folder, on_first_step
         self.first_id: int | None = None
+        self.ended_by: int | None = None
 
     def write_order(self, config: TrainConfig, invocation: Invocation) -> None:
         """Write what the processes are to do, for them to read."""
@@ -132,7 +135,9 @@ class Launch:
         return {}
 
     def look(self) -> None:
-        """See how far the first process is."""
+        """See how far the first process is, and end what a signal has ended."""
+        if self.ended_by is not None:
+            self._kill()
         if self.first_id is None and (self.folder / FIRST).exists():
             self.first_id = int((self.folder / FIRST).read_text(encoding="utf-8"))
         if (self.folder / BEGUN).exists():
@@ -141,25 +146,25 @@ class Launch:
 
     @contextmanager
     def taking_signals(self) -> Iterator[None]:
-        """Passes SIGTERM and Ctrl-C to the first process; until that takes them they end the launch.
-
-        No process is left at the end of the block.
-        """
+        """Passes SIGTERM and Ctrl-C to the first process; until that takes them they end the launch."""
         before = {number: signal.signal(number, self._take) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-            for process in psutil.Process().children():
-                with suppress(psutil.Error):
-                    if str(self.folder) in process.cmdline():
-                        process.kill()
+            self._kill()
+
+    def _kill(self) -> None:
+        for process in psutil.Process().children():
+            with suppress(psutil.Error):
+                if str(self.folder) in process.cmdline():
+                    process.kill()
 
     def _take(self, number: int, _frame: FrameType | None) -> None:
         if self.first_id is None:
-            raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
-        if os.name != "nt":  # there the console tells every process of Ctrl-C, and nothing else comes
+            self.ended_by = number
+        elif os.name != "nt":  # there the console tells every process of Ctrl-C, and nothing else comes
             with suppress(ProcessLookupError):
                 os.kill(self.first_id, number)
 
