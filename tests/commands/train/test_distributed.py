@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from spritelora.commands.train.record import check_resumable
+from spritelora.commands.train.start import restoring
 from spritelora.config.train.processes import Place
 from spritelora.errors import ConfigError, ResumeError
 from spritelora.runs.record import RunRecord
@@ -81,6 +82,16 @@ def test_another_number_of_sprites_a_step_does_not_go_on(now: tuple[int, int, in
     with pytest.raises(ResumeError) as error:
         check_resumable(Path("run"), as_recorded(4, 2, 2, 1), as_recorded(*now))
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("told", "raised"),
+    [("[pair.cc:534] gloo: Connection closed by peer", RuntimeError), ("size mismatch for lora_A", ResumeError)],
+)
+def test_a_lost_process_is_no_fault_of_a_checkpoint(tmp_path: Path, told: str, raised: type[Exception]) -> None:
+    with pytest.raises(Exception, match=told.partition(": ")[2] or told) as error, restoring(tmp_path, lambda: False):
+        raise RuntimeError(told)
+    assert type(error.value) is raised
 
 
 def test_more_gpus_than_there_are_is_a_mistake_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ def open_team(place: Place, device: torch.device, join_timeout: str, run_dir: Pa
         team.meet(None)
         dist.destroy_process_group()
     except Exception as error:
-        if _is_lost_connection(error) or (error.__cause__ is not None and _is_lost_connection(error.__cause__)):
+        if is_lost_connection(error):
             raise LostConnection(
                 f"the connection to another process of the run was lost (torchrun or Slurm says which ended); "
                 f"{way_on(run_dir)}"
@@ -106,7 +106,7 @@ def _tell(place: Place) -> Callable[[str], None]:
     return log.warning if place.rank == 0 else complain
 
 
-def _is_lost_connection(error: BaseException) -> bool:
+def is_lost_connection(error: Exception) -> bool:
     """Whether a collective operation failed because another process has gone."""
     return isinstance(error, dist.DistError) or bool(
         isinstance(error, RuntimeError) and re.search(r"gloo|NCCL|Connection (closed|reset)", str(error))
