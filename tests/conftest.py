@@ -157,13 +157,13 @@ def sprite_folder(tmp_path: Path) -> Path:
 
 def train_into(run_dir: Path, cache: Path, *overrides: str) -> Path:
     """Run the training task in this process; returns the run directory."""
-    from spritelora.commands.train.train import train
     from spritelora.config.invocation import Invocation
+    from spritelora.door.command_table import train
     from tests.composing import compose
 
     run_dir.mkdir(parents=True, exist_ok=True)
     overrides = (*QUICK, f"data.cache={cache}", *overrides)
-    train(compose(*overrides), Invocation(run_dir, overrides))
+    train.task(compose(*overrides), Invocation(run_dir, overrides))
     return run_dir
 
 

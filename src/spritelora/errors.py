@@ -38,6 +38,10 @@ class TrainingError(SpriteLoraError):
     """Training cannot go on."""
 
 
+class LostConnection(TrainingError):
+    """Another process of the run has gone."""
+
+
 class Pruned(SpriteLoraError):
     """A search ended the run before its last step, for its validation loss."""
 

@@ -89,14 +89,6 @@ def test_signals_are_obeyed_while_something_blocks() -> None:
         on_thread(lambda: 1 / 0)
 
 
-def test_a_process_that_has_ended_ends_the_wait(place: Place) -> None:
-    def lost() -> None:
-        raise TrainingError("process 1 of 2 ended by SIGKILL")
-
-    with pytest.raises(TrainingError, match="ended by SIGKILL"):
-        meet(place, Wait("30s", print, lost))
-
-
 def test_a_port_that_is_taken_is_named(place: Place) -> None:
     with socket.socket() as other:
         other.bind(("", place.port))

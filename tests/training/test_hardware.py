@@ -5,6 +5,9 @@ import signal
 import pytest
 import torch
 
+from spritelora.config.train.processes import Place
+from spritelora.data.team import Team
+from spritelora.training.callbacks import checkpoints
 from spritelora.training.callbacks.checkpoints import StopRequest
 from spritelora.training.hardware import cpu_threads, is_out_of_memory, peak_memory_gb, reset_peak_memory
 
@@ -23,6 +26,21 @@ def test_signals_go_back_to_whoever_had_them() -> None:
     stop.release()
     stop.release()
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+def test_of_several_processes_a_signal_that_comes_twice_is_one_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From Slurm, which sends it to all, and from the process that started them."""
+    stop = StopRequest(Team(Place(size=2, local_size=2)))
+    stop.listen()
+    try:
+        for _ in range(3):
+            signal.raise_signal(signal.SIGTERM)
+        assert stop.received == 143
+        monkeypatch.setattr(checkpoints, "SAME_REQUEST_S", 0.0)
+        with pytest.raises(SystemExit):
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        stop.release()
 
 
 def test_threads_are_the_jobs_own() -> None:

@@ -32,18 +32,16 @@ T = TypeVar("T")
 
 @dataclass
 class Wait:
-    """The wait of a process for others. `timeout`: as typed; `tell`: says a line; `check`: raises for a loss."""
+    """The wait of a process for others. `timeout`: as typed; `tell`: says a line."""
 
     timeout: str
     tell: Callable[[str], None]
-    check: Callable[[], None] = lambda: None
     tell_after_s: float = TELL_AFTER_S
     started: float = field(default_factory=time.monotonic)
     has_told: bool = False
 
     def go_on(self, place: Place, whom: str, later_s: float = 0.0) -> None:
         """Sleep a moment. Raises TrainingError that says whom the process waits for where that takes too long."""
-        self.check()
         waited_s = time.monotonic() - self.started - later_s
         if waited_s > (parse_duration(self.timeout) or 0):
             raise TrainingError(
@@ -95,8 +93,11 @@ def ranks(numbers: list[int]) -> str:
     return f"rank{'s' if len(numbers) > 1 else ''} {shown}"
 
 
-def on_thread(call: Callable[[], T]) -> T:
-    """Makes a call on a thread, so that this one obeys signals, and returns or raises as it does."""
+def on_thread(call: Callable[[], T], meanwhile: Callable[[], None] = lambda: None) -> T:
+    """Makes a call on a thread, so that this one obeys signals, and returns or raises as it does.
+
+    `meanwhile`: called every LOOK_EVERY_S.
+    """
     results: list[T] = []
     errors: list[BaseException] = []
 
@@ -110,6 +111,7 @@ def on_thread(call: Callable[[], T]) -> T:
     thread.start()
     while thread.is_alive():
         thread.join(LOOK_EVERY_S)
+        meanwhile()
     if errors:
         raise errors[0]
     return results[0]

@@ -76,5 +76,5 @@ class Team:
     def _fail(self, rank: int, failure: SpriteLoraError) -> NoReturn:
         self.has_failed = True
         if not self.is_first:
-            raise SystemExit(failure.exit_status)
+            raise SystemExit(0)  # the first one's exit status is the run's, and who ends before it would end it
         raise failure if rank == 0 else type(failure)(f"process {rank}: {failure}")

@@ -36,7 +36,7 @@ from spritelora.door.run_folder import (
 from spritelora.door.sweep_choices import jobs_to_check, swept_by_files
 from spritelora.door.sweep_launch import check_objective, end_sweep, settle_sweep
 from spritelora.door.sweep_resume import continue_sweep
-from spritelora.errors import ConfigError, SpriteLoraError, TrainingError
+from spritelora.errors import ConfigError, LostConnection, SpriteLoraError, TrainingError
 from spritelora.file_names import check_name, told_of_names
 from spritelora.files import is_told
 from spritelora.program import options_root, typed
@@ -46,6 +46,8 @@ T = TypeVar("T")
 Rewrite = Callable[[Sequence[str], bool], list[str]]
 Check = Callable[[Any, CommandLine], None]
 
+SAME_IN_ALL = (ConfigError, LostConnection)
+"""Errors that every process of a run has with the first one."""
 RUN_FOLDER, SWEEP_FOLDER = "hydra.run.dir", "hydra.sweep.dir"
 
 
@@ -138,7 +140,7 @@ def command(
 def _is_told_by_another(error: Exception) -> bool:
     """Whether the first process of the run says the same: a mistake in what was typed is the same in all."""
     with suppress(ConfigError):  # variables that do not tell which process this is: each says so
-        return is_follower() and (not isinstance(error, SpriteLoraError) or isinstance(error, ConfigError))
+        return is_follower() and (not isinstance(error, SpriteLoraError) or isinstance(error, SAME_IN_ALL))
     return False
 
 

@@ -55,11 +55,11 @@ def caption(config: CaptionConfig, _invocation: Invocation) -> None:
     check=check_training,
     fills_folder=True,
 )
-def train(config: TrainConfig, invocation: Invocation) -> float:
-    """Return the value a sweep minimises."""
-    from spritelora.commands.train.train import train
+def train(config: TrainConfig, invocation: Invocation) -> None:
+    """Train in as many processes as asked for."""
+    from spritelora.door.torchrun import train
 
-    return train(config, invocation)
+    train(config, invocation)
 
 
 @command(

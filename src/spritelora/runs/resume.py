@@ -2,11 +2,13 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from pathlib import Path
 
 from spritelora.config.command_line import NUMBERS_OF_GROUPS
 from spritelora.config.overrides import Override, Overrides
 from spritelora.config.recorded import refused_settings
 from spritelora.errors import ConfigError, ResumeError
+from spritelora.program import typed
 from spritelora.runs.layout import LOG, RECORD, is_run
 from spritelora.runs.output import is_occupied
 from spritelora.runs.record import RunRecord
@@ -46,6 +48,11 @@ def replay_overrides(overrides: Sequence[str], is_multirun: bool) -> list[str]:
         )
     stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     return [*settled, f"output={source}", f"hydra.output_subdir=.hydra/resumed_{stamp}"]
+
+
+def way_on(run_dir: Path) -> str:
+    """What to do after a run has ended before its last step; one without a record has nothing to go on from."""
+    return f"to go on: {typed('train', f'resume={run_dir}')}" if is_run(run_dir) else "start the run again"
 
 
 def _is_replaced(recorded: str, typed: Collection[str]) -> bool:

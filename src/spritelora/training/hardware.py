@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
+import torch.distributed as dist
 
 from spritelora.config.train.hardware_keys import BaseFormat, Device, Precision
 from spritelora.config.train.processes import Place, num_cpus
@@ -63,9 +64,9 @@ def choose_hardware(device: Device, precision: Precision, place: Place | None = 
 def share_threads(threads: int | None, place: Place) -> None:
     """Set torch's threads: as asked, or where several processes share the CPUs of a machine, a part for each.
 
-    OMP_NUM_THREADS and CPUs that Slurm has bound to a process are that process's own.
+    OMP_NUM_THREADS and CPUs that Slurm has bound to a process are that process's own; torchrun binds none.
     """
-    cpus, is_bound = num_cpus(), num_cpus() < (os.cpu_count() or 1) and not place.starts_others
+    cpus, is_bound = num_cpus(), num_cpus() < (os.cpu_count() or 1) and not dist.is_torchelastic_launched()
     if place.local_size > cpus and not is_bound:
         log.warning("%d processes on %d CPU cores: they will wait for one another", place.local_size, cpus)
     if threads is None and place.local_size > 1 and "OMP_NUM_THREADS" not in os.environ and not is_bound:

@@ -1,5 +1,6 @@
 """One training run from beginning to end: prepare, train, finish."""
 
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 from spritelora.adapters.layers.earlier_files import read_earlier
 from spritelora.commands.train import assemble
 from spritelora.commands.train.announce import announce_results, announce_run
+from spritelora.commands.train.distributed import TeamEnvironment, TeamStrategy, open_team
 from spritelora.commands.train.ending import (
     closing,
     deadline_of,
@@ -17,7 +19,6 @@ from spritelora.commands.train.ending import (
 )
 from spritelora.commands.train.events import build_events
 from spritelora.commands.train.frozen import Frozen, encode_kept
-from spritelora.commands.train.launch import TeamEnvironment, TeamStrategy, choose_place, open_team
 from spritelora.commands.train.prepared import Prepared
 from spritelora.commands.train.record import make_record, new_run_id
 from spritelora.commands.train.start import (
@@ -30,7 +31,7 @@ from spritelora.commands.train.start import (
     settle_threads,
 )
 from spritelora.config.invocation import Invocation, tell_nobody
-from spritelora.config.train.processes import settle_processes
+from spritelora.config.train.processes import Place, find_place, settle_processes
 from spritelora.config.train.schema import TrainConfig
 from spritelora.data.cache import Cache
 from spritelora.data.encode import Encoder
@@ -64,7 +65,8 @@ def fit(config: TrainConfig, invocation: Invocation, sprites: TrainingSet, froze
     Raises Pruned where a search ends the run early, SystemExit with 128 + the signal's number after a stop by SIGTERM
     or Ctrl-C and with 124 at its time limit, TimeUp there for a job of a sweep.
     """
-    place = choose_place(config)
+    place = find_place(os.environ) or Place()
+    assert place.size > 1 or config.hardware.devices == 1, "the door starts the processes"
     told, invocation = invocation.on_first_step, replace(invocation, on_first_step=tell_nobody)
     map_large_blocks()
     threads = settle_threads(config)
@@ -72,12 +74,12 @@ def fit(config: TrainConfig, invocation: Invocation, sprites: TrainingSet, froze
         share_threads(threads, place)
         hardware = choose_hardware(config.hardware.device, config.hardware.precision, place)
         settled = settle_processes(config, place)
-        with open_team(settled, invocation, hardware.place, hardware.device) as team:
+        with open_team(hardware.place, hardware.device, config.hardware.join_timeout, invocation.run_dir) as team:
             config, invocation = team.share((settled, invocation))
             # Processes that start anew for each job would wait for one that has kept its parts.
             frozen = frozen if team.size == 1 else Frozen()
             loss, stopped_by = _fit(config, replace(invocation, on_first_step=told), sprites, hardware, team, frozen)
-    if stopped_by is not None:
+    if stopped_by is not None and place.rank == 0:
         end_before_its_end(config, invocation, stopped_by)
     return loss
 

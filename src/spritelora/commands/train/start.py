@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from spritelora.commands.train.distributed import is_lost_connection
 from spritelora.commands.train.record import check_resumable, public_settings, to_json
 from spritelora.config.invocation import Invocation
 from spritelora.config.strict import import_target
@@ -107,7 +108,7 @@ def restoring(checkpoint: Path | None, has_begun: Callable[[], bool]) -> Iterato
     try:
         yield
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        if checkpoint is None or has_begun() or is_out_of_memory(error):
+        if checkpoint is None or has_begun() or is_out_of_memory(error) or is_lost_connection(error):
             raise
         raise ResumeError(
             f"{checkpoint}: its training state is not one of this run ({first_line(error)}); resume from an earlier "

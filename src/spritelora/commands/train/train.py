@@ -10,9 +10,8 @@ from spritelora.data.training_set import read_training_set
 from spritelora.errors import TrainingError
 from spritelora.files import is_told
 from spritelora.process import import_bitsandbytes, quick_imports
-from spritelora.program import typed
-from spritelora.runs.layout import is_run
 from spritelora.runs.record import RunRecord
+from spritelora.runs.resume import way_on
 
 log = logging.getLogger(__name__)
 
@@ -35,12 +34,5 @@ def train(config: TrainConfig, invocation: Invocation) -> float:
             raise
         raise TrainingError(
             f"{error.filename or invocation.run_dir}: {error.strerror}; make room or give access, or name other "
-            f"folders with output= and data.cache=; {_way_on(invocation.run_dir)}"
+            f"folders with output= and data.cache=; {way_on(invocation.run_dir)}"
         ) from error
-
-
-def _way_on(run_dir: Path) -> str:
-    """The command with which a run goes on; one without a record goes on by its own."""
-    return (
-        f"then go on with {typed('train', f'resume={run_dir}')}" if is_run(run_dir) else "then type the command again"
-    )

@@ -20,15 +20,12 @@ SLURM = {
 }  # fmt: skip
 """Variables that are read, with the least number that each may be; None: a text."""
 
-ISOLATING = "a launcher that gives each job a process of its own, such as hydra/launcher=joblib"
-
 
 @dataclass(frozen=True)
 class Place:
     """Where a process stands among those of its run.
 
     `local_rank`, `local_size`: among those of its machine. `address`, `port`: where the first one is met.
-    `starts_others`: whether it has to start the others itself, for torchrun and Slurm have not.
     """
 
     rank: int = 0
@@ -38,14 +35,6 @@ class Place:
     num_nodes: int = 1
     address: str = "127.0.0.1"
     port: int = 0
-    starts_others: bool = False
-
-    @property
-    def variables(self) -> dict[str, str]:
-        """The place as torchrun writes it into the environment."""
-        named = {"RANK": self.rank, "WORLD_SIZE": self.size, "LOCAL_RANK": self.local_rank}
-        met = {"LOCAL_WORLD_SIZE": self.local_size, "MASTER_ADDR": self.address, "MASTER_PORT": self.port}
-        return {name: str(value) for name, value in {**named, **met}.items()}
 
 
 def find_place(environment: Mapping[str, str]) -> Place | None:
@@ -64,6 +53,11 @@ def find_place(environment: Mapping[str, str]) -> Place | None:
     return place if place.size > 1 else None
 
 
+def lacks_processes(config: TrainConfig) -> bool:
+    """Whether a run is to have several processes on this machine, and nobody has started them."""
+    return config.hardware.devices > 1 and find_place(os.environ) is None
+
+
 def is_follower() -> bool:
     """Whether another process is the first of this run, and writes and speaks for all."""
     place = find_place(os.environ)
@@ -79,21 +73,20 @@ def settle_processes(config: TrainConfig, place: Place | None) -> TrainConfig:
 
 
 def check_processes(config: TrainConfig, line: CommandLine) -> None:
-    """Raise ConfigError for processes that torchrun or Slurm started otherwise, and for a sweep that cannot share."""
+    """Raise ConfigError for processes that torchrun or Slurm started otherwise, or for a whole sweep."""
     place, hardware = find_place(os.environ), config.hardware
     if place is None and hardware.num_nodes > 1:
         raise ConfigError(
             f"hardware.num_nodes={hardware.num_nodes}: the processes of several machines are started by torchrun or "
             f"Slurm's srun; see 'Several GPUs, several machines' in README.md"
         )
-    if place is not None:
-        _check_started(hardware.devices, hardware.num_nodes, place)
-    size = hardware.devices if place is None else place.size
-    if line.is_multirun and size > 1 and (place is not None or not _is_isolated(line)):
+    if place is None:
+        return
+    _check_started(hardware.devices, hardware.num_nodes, place)
+    if line.is_multirun:
         raise ConfigError(
-            f"-m with {size} processes a job: a process that fails could not be ended without ending the whole sweep, "
-            f"and processes started by torchrun or srun would each run the sweep again; take {ISOLATING}, and "
-            f"hardware.devices={size}"
+            f"-m: {place.size} processes started by torchrun or srun would each run the sweep again; start the sweep "
+            f"in one process, with hardware.devices={place.size} for its jobs"
         )
 
 
@@ -115,10 +108,6 @@ def _check_started(devices: int, num_nodes: int, place: Place) -> None:
             raise ConfigError(
                 f"{key}={wanted}, but torchrun or Slurm started {started}: leave it out, or type {key}={started}"
             )
-
-
-def _is_isolated(line: CommandLine) -> bool:
-    return line.overrides.text("hydra/launcher") not in (None, "basic")
 
 
 def _check_variables(environment: Mapping[str, str], variables: Mapping[str, int | None]) -> None:

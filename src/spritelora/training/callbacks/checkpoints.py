@@ -28,17 +28,22 @@ PARTIAL, REPLACED, REMOVED = ".partial", ".replaced", ".removed"
 
 TIME_UP = 124
 """Exit status of a run that stopped for its time limit, as timeout(1) has it."""
+SAME_REQUEST_S = 1.0
+"""For so long after a signal another one is a copy of it in a run of several processes: Slurm sends it to all of them,
+and the process that started them passes it on."""
 
 
 class StopRequest:
     """Turns SIGTERM, Ctrl-C and the end of the time into a request to stop after the step.
 
-    A second signal stops at once. `deadline`: of time.monotonic, None for none.
+    A second signal stops at once; to several processes, one that is no copy of the first. `deadline`: of
+    time.monotonic, None for none.
     """
 
     def __init__(self, team: Team | None = None, deadline: float | None = None) -> None:
         self.team, self.deadline = team or Team(), deadline
         self.received = self.agreed = 0
+        self.received_at = 0.0
         self._before: dict[int, Any] = {}
 
     @property
@@ -57,9 +62,10 @@ class StopRequest:
             signal.signal(*self._before.popitem())
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
-        if self.received > TIME_UP:
+        if self.received <= TIME_UP:
+            self.received, self.received_at = 128 + number, time.monotonic()
+        elif self.team.size == 1 or time.monotonic() - self.received_at > SAME_REQUEST_S:
             raise SystemExit(128 + number)
-        self.received = 128 + number
 
     def agree(self) -> None:
         """Look at the clock, and settle with the other processes whether a stop is asked for."""

@@ -272,12 +272,11 @@ def nccl(setting: Setting) -> Figures:
     """A sum over a group of one process, which meets itself as the processes of a run meet, on the GPU by NCCL."""
     import torch.distributed as dist
 
-    from spritelora.commands.train.launch import free_port
     from spritelora.config.train.processes import Place
     from spritelora.data.rendezvous import Wait, join
 
     device = choose_hardware(setting.config.device, Precision.auto).device
-    join(Place(port=free_port()), device, Wait("1m", print))
+    join(Place(), device, Wait("1m", print))
     try:
         values = torch.arange(8.0, device=device)
         dist.all_reduce(values)

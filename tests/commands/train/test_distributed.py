@@ -1,7 +1,6 @@
-"""Several processes train the LoRA that one process trains, and end together."""
+"""Several processes train the LoRA that one process trains, started by torchrun or by hand."""
 
 import json
-import logging
 import os
 import signal
 import socket
@@ -13,16 +12,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from spritelora.commands.train.launch import Others, free_port
 from spritelora.commands.train.record import check_resumable
+from spritelora.commands.train.start import restoring
 from spritelora.config.train.processes import Place
 from spritelora.errors import ConfigError, ResumeError
 from spritelora.runs.record import RunRecord
 from tests.bounds import assert_same_function, rounding
-from tests.commands.train.test_resume import start_run, wait_for
-from tests.conftest import QUICK, ROOT, assert_same_tensors, lora_of
+from tests.conftest import QUICK, ROOT, assert_same_tensors, lora_of, run_train
 from tests.records import a_record
-from tests.running import Process
 
 ONE = ("hardware.threads=1", "trainer.batch_size=2", "trainer.accumulate=2", "lora.save_dtype=fp32", "lora.dropout=0.1")
 TWO = (*ONE, "trainer.accumulate=1", "hardware.devices=2")
@@ -39,22 +36,21 @@ def assert_same_losses(ours: Path, theirs: Path) -> None:
 
 
 @pytest.mark.numeric
-def test_two_processes_train_what_one_trains_and_one_goes_on(
-    train_quickly, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_two_processes_train_what_one_trains_and_one_goes_on(train_quickly, tmp_path: Path) -> None:
     """Equal to the bit where a forward pass is as large: two processes for two accumulated passes, then one."""
     one = train_quickly(*ONE, "trainer.max_steps=4", name="one")
-    caplog.clear()
-    capfd.readouterr()
-    with caplog.at_level(logging.INFO):
-        parts = train_quickly(*TWO, "trainer.max_steps=2", f"data.cache={tmp_path / 'cache'}", name="parts")
-    assert "2 processes x batch 2 = 4 sprites a step; the rate is not scaled" in caplog.text
-    assert "encoding 6 sprites at 128 px" in caplog.text
+    parts = tmp_path / "parts"
+    settings = (*QUICK, *TWO, "trainer.max_steps=2", f"data.cache={tmp_path / 'cache'}", f"output={parts}")
+    told = run_train(*settings)
+    assert told.returncode == 0, told.stderr
+    assert told.stderr.count("2 processes x batch 2 = 4 sprites a step; the rate is not scaled\n") == 1
+    assert told.stderr.count("encoding 6 sprites at 128 px\n") == 1
     assert len(list((tmp_path / "cache" / "latents").rglob("*.safetensors"))) == 12
-    told = capfd.readouterr()
-    assert told.out == ""
-    assert told.err.count("| 0/2 [") == 1
-    assert all(line.startswith("training:") for line in told.err.replace("\r", "\n").split("\n") if line)
+    assert told.stdout == ""
+    assert told.stderr.count("| 0/2 [") == 1
+    logged = [line.partition(" INFO ")[2] for line in (parts / "train.log").read_text().splitlines()]
+    shown = told.stderr.replace("\r", "\n").split("\n")
+    assert [line for line in shown if line and not line.startswith("training:")] == logged
     train_quickly(*ONE, "hardware.devices=1", f"resume={parts}", "trainer.max_steps=4", name="parts")
     assert_same_tensors(lora_of(one), lora_of(parts))
     # The weights are equal to the bit; of a loss the mean is taken in another order.
@@ -89,23 +85,13 @@ def test_another_number_of_sprites_a_step_does_not_go_on(now: tuple[int, int, in
 
 
 @pytest.mark.parametrize(
-    ("end", "how"), [(signal.SIGKILL, "by SIGKILL"), (signal.SIGTERM, "by SIGTERM"), (None, "with exit status 3")]
+    ("told", "raised"),
+    [("[pair.cc:534] gloo: Connection closed by peer", RuntimeError), ("size mismatch for lora_A", ResumeError)],
 )
-def test_a_lost_process_is_named_with_the_way_on(tmp_path: Path, end: signal.Signals | None, how: str) -> None:
-    code = "import sys; sys.stdin.read(); sys.exit(3)"
-    processes = [subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) for _ in range(2)]
-    others = Others(processes, tmp_path)
-    second = processes[1]
-    if end is None:
-        assert second.stdin is not None
-        second.stdin.close()
-    else:
-        second.send_signal(end)
-    assert others.loss() == f"process 2 of 3 ended {how}; start the run again"
-    (tmp_path / "run.json").write_text("{}")
-    assert others.loss() == f"process 2 of 3 ended {how}; to go on: python train.py resume={tmp_path}"
-    others.end()
-    assert all(p.returncode is not None for p in processes)
+def test_a_lost_process_is_no_fault_of_a_checkpoint(tmp_path: Path, told: str, raised: type[Exception]) -> None:
+    with pytest.raises(Exception, match=told.partition(": ")[2] or told) as error, restoring(tmp_path, lambda: False):
+        raise RuntimeError(told)
+    assert type(error.value) is raised
 
 
 def test_more_gpus_than_there_are_is_a_mistake_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,69 +100,6 @@ def test_more_gpus_than_there_are_is_a_mistake_of_the_settings(monkeypatch: pyte
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(ConfigError, match=r"hardware.devices=4: torch sees 1 GPU\(s\) here"):
         hardware._take_own_gpu(Place(size=4, local_size=4))
-
-
-def started_run(run_dir: Path, cache: Path) -> tuple[Process, int]:
-    """A run of two processes that is past its first checkpoint, and the id of the process it has started."""
-    settings = {o.partition("=")[0]: o for o in (*TWO, "trainer.max_steps=5000", "trainer.save_every=2")}
-    process = start_run(run_dir, cache, *settings.values())
-    wait_for(run_dir / "checkpoint_step_2", process)
-    (other,) = (int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split())
-    return process, other
-
-
-def newest_step(run_dir: Path) -> int:
-    return max(int(p.name.rpartition("_")[2]) for p in run_dir.glob("checkpoint_step_*"))
-
-
-def ended(pid: int, seconds: float = 20) -> bool:
-    deadline = time.monotonic() + seconds
-    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return not Path(f"/proc/{pid}").exists()
-
-
-@pytest.mark.slow
-def test_a_killed_process_ends_the_run_which_goes_on(tmp_path: Path, cache: Path, train_quickly) -> None:
-    run_dir = tmp_path / "killed"
-    process, other = started_run(run_dir, cache)
-    os.kill(other, signal.SIGKILL)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 1, output
-    assert output.count("error:") == 1
-    assert f"error: process 1 of 2 ended by SIGKILL; to go on: python train.py resume={run_dir}" in output
-    assert not (run_dir / "checkpoint_final").exists()
-    assert not list(run_dir.glob(".*.partial"))
-    more = (*ONE, "trainer.save_every=2", f"trainer.max_steps={newest_step(run_dir) + 2}")
-    train_quickly(*more, "hardware.devices=1", f"resume={run_dir}", f"data.cache={cache}", name="killed")
-    assert_same_tensors(lora_of(train_quickly(*more, name="whole")), lora_of(run_dir))
-
-
-@pytest.mark.slow
-def test_the_others_end_with_the_first(tmp_path: Path, cache: Path) -> None:
-    process, other = started_run(tmp_path / "killed", cache)
-    process.kill()
-    output, _ = process.communicate(timeout=60)
-    assert "the first process of the run has ended; resume= goes on" in output
-    assert ended(other)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-@pytest.mark.parametrize("told", ["first", "other"])
-def test_a_signal_to_any_process_stops_all_after_the_step(
-    tmp_path: Path, cache: Path, number: signal.Signals, status: int, told: str
-) -> None:
-    run_dir = tmp_path / "stopped"
-    process, other = started_run(run_dir, cache)
-    process.send_signal(number) if told == "first" else os.kill(other, number)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == status, output
-    assert f"to go on: python train.py resume={run_dir}" in output
-    assert ended(other)
-    metrics = json.loads((run_dir / "training_metrics.json").read_text())
-    assert (metrics["status"], metrics["step"]) == ("stopped", newest_step(run_dir))
-    assert numbers(run_dir, "step")[-1] == newest_step(run_dir)
 
 
 def torchrun(num: int, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -190,13 +113,16 @@ def test_a_process_that_waits_for_another_obeys_signals(
     tmp_path: Path, cache: Path, number: signal.Signals, status: int
 ) -> None:
     """The first of two, started as torchrun does, whose second never comes; it leaves no checkpoint."""
-    place = Place(size=2, local_size=2, port=free_port())
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    place = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     arguments = (*QUICK, f"data.cache={cache}", f"output={tmp_path / 'run'}")
     process = subprocess.Popen(
-        [sys.executable, "train.py", *arguments], cwd=ROOT, env={**os.environ, **place.variables},
+        [sys.executable, "train.py", *arguments], cwd=ROOT, env={**os.environ, **place},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
-    while socket.socket().connect_ex(("127.0.0.1", place.port)):  # it is met there
+    while socket.socket().connect_ex(("127.0.0.1", port)):  # it is met there
         assert process.poll() is None
         time.sleep(0.2)
     process.send_signal(number)
