@@ -85,7 +85,7 @@ FORMED_NUMBERS = Limit(
 MODEL_SETTINGS_BYTES = Limit(_binary(64), "is over {most} bytes; fetch the model again")
 SETTINGS_BYTES = Limit(_binary(8), "is over {most} bytes; get the adapter again")
 PATTERNS = Limit(16, "alpha_pattern has {found} patterns that are no names of layers, over the limit of {most}")
-PATTERN_LETTERS = Limit(4096, "a pattern of alpha_pattern has {found} letters, over the limit of {most}")
+PATTERN_LETTERS = Limit(4096, "a pattern of {key} has {found} letters, over the limit of {most}")
 PATTERN_REPEATS = Limit(2, "alpha_pattern: '{pattern}' repeats {found} times, over the limit of {most}")
 
 JSON_BYTES = Limit(_binary(64), "it has over {most} bytes")

@@ -3,10 +3,9 @@
 import io
 import json
 import re
-import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,44 +15,10 @@ from PIL import Image
 
 from spritelora.captioning.book import CaptionBook
 from spritelora.errors import ConfigError
-from spritelora.sprites.checks.caption_lint import lint_captions
-from spritelora.sprites.findings import Finding
-from tests.captioning.browser import open_browser
+from tests.captioning.conftest import WEIRD, lint
 from tests.conftest import draw_sprite
 
 pytest.importorskip("flask", reason="Flask is not installed")
-
-WEIRD = 'a "b" <i>&#? é.png'
-
-
-def lint(captions: Mapping[str, str | None]) -> list[Finding]:
-    return lint_captions(captions, lambda caption: len(caption.split()) + 2, str)
-
-
-@pytest.fixture
-def book(sprite_folder: Path) -> CaptionBook:
-    Image.fromarray(draw_sprite(50)).save(sprite_folder / WEIRD)
-    return CaptionBook(sprite_folder, lint)
-
-
-@pytest.fixture
-def address(book: CaptionBook) -> Iterator[str]:
-    from spritelora.captioning.server import make_page_server
-
-    server = make_page_server(book, 0)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    thread.join()
-
-
-@pytest.fixture
-def client(book: CaptionBook) -> Any:
-    from spritelora.captioning.server import make_app
-
-    book.read()
-    return make_app(book).test_client()
 
 
 def put(client: Any, name: str, caption: str, version: str, **headers: str) -> Any:
@@ -202,12 +167,6 @@ def test_the_server_listens_on_this_machine_only(address: str) -> None:
     request = urllib.request.Request(address + "/sprites", headers={"Host": "evil.example"})
     with pytest.raises(urllib.error.HTTPError, match="400"):
         urllib.request.urlopen(request, timeout=10)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with open_browser() as opened:
-        yield opened
 
 
 def test_editing_in_a_browser(browser: Any, address: str, sprite_folder: Path) -> None:

@@ -12,13 +12,18 @@ from PIL import Image
 from werkzeug import Response as WsgiResponse
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from spritelora.captioning.book import CaptionBook, Conflict, Entry
+from spritelora.captioning.book import CaptionBook, Conflict, Entry, Outcome
+from spritelora.captioning.bulk_change import BulkChange
 from spritelora.errors import ConfigError, DatasetError
 from spritelora.sprites.pixels.image import exact_scale, read_sprite, without_hidden_colour
 
 HOST = "127.0.0.1"
 LOOK = Path(__file__).parents[1] / "assets" / "look.css"
 LONGEST_REQUEST = 64 * 1024
+LONGEST_LIST = 16 * 1024 * 1024
+"""Of a request that names all sprites of a set."""
+
+TEXTS, FLAGS = ("find", "put", "remove", "add"), ("is_pattern", "add_first", "dry_run")
 SAFE_METHODS = {"GET", "HEAD"}
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
@@ -40,13 +45,16 @@ def make_app(book: CaptionBook) -> Flask:
     app.before_request(refuse_strangers)
     app.after_request(add_headers)
     app.register_error_handler(RecursionError, lambda _: (jsonify(problem="JSON of too many levels"), 400))
-    app.register_error_handler(DatasetError, lambda error: (jsonify(problem=str(error)), 422))
+    for kind in (DatasetError, ConfigError):
+        app.register_error_handler(kind, lambda error: (jsonify(problem=str(error)), 422))
     answers = Answers(book)
     app.add_url_rule("/", view_func=lambda: app.send_static_file("page.html"), endpoint="page")
     app.add_url_rule("/look.css", view_func=lambda: send_file(LOOK))
     app.add_url_rule("/sprites", view_func=answers.sprites)
     app.add_url_rule("/image", view_func=answers.image)
     app.add_url_rule("/caption", view_func=answers.save, methods=["PUT"])
+    app.add_url_rule("/captions", view_func=answers.change_many, methods=["PUT"])
+    app.add_url_rule("/undo", view_func=answers.undo, methods=["PUT"])
     return app
 
 
@@ -58,7 +66,8 @@ class Answers:
 
     def sprites(self) -> Response:
         """Every sprite with its caption and findings."""
-        return jsonify(folder=str(self.book.folder), sprites=[_told(entry) for entry in self.book.read()])
+        sprites = [_told(entry) for entry in self.book.read()]
+        return jsonify(folder=str(self.book.folder), sprites=sprites, num_undoable=self.book.num_undoable)
 
     def image(self) -> WsgiResponse:
         """A sprite's picture; status 404 for a name that was not found in the folder."""
@@ -80,6 +89,33 @@ class Answers:
         if isinstance(result, Conflict):
             return jsonify(entry=_told(result.entry)), 409
         return jsonify(entry=_told(result.entry), others=[_told(entry) for entry in result.others]), 200
+
+    def change_many(self) -> Response:
+        """Change the captions of all sprites named, or show what would change."""
+        request.max_content_length = LONGEST_LIST
+        asked = request.get_json()
+        versions = asked.get("versions") if isinstance(asked, dict) else None
+        if not isinstance(versions, dict) or not all(isinstance(v, str) for v in versions.values()):
+            abort(400, "versions must be a text for each sprite")
+        if not all(isinstance(asked.get(k), str) for k in TEXTS) or not all(
+            isinstance(asked.get(k), bool) for k in FLAGS
+        ):
+            abort(400, f"{', '.join(TEXTS)} must be texts, {', '.join(FLAGS)} true or false")
+        change = BulkChange(**{k: asked[k] for k in (*TEXTS, "is_pattern", "add_first")})
+        return self._told_outcome(self.book.change_many(versions, change, asked["dry_run"]))
+
+    def undo(self) -> Response:
+        """Take back the last change of many."""
+        request.get_json()  # status 415 for the content types that a form of another site can send
+        return self._told_outcome(self.book.undo())
+
+    def _told_outcome(self, outcome: Outcome) -> Response:
+        return jsonify(
+            edits=outcome.edits,
+            problems=outcome.problems,
+            entries=[_told(entry) for entry in outcome.entries],
+            num_undoable=self.book.num_undoable,
+        )
 
 
 def refuse_strangers() -> None:

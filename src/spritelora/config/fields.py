@@ -44,6 +44,7 @@ def key(
     text: bool = False,
     is_place: bool = False,
     if_empty: str | None = None,
+    may_be_blank: bool = False,
     at_least: float | None = None,
     above: float | None = None,
     at_most: float | None = None,
@@ -59,7 +60,7 @@ def key(
 
     `text`: the value is free text (a prompt) and is taken literally from the command line. `is_place`: a text that is,
     or may be, a path on this machine: a `~` at its start is a home folder. `if_empty`: what an empty text means; of a
-    key without it an empty value is a mistake.
+    key without it an empty value is a mistake. `may_be_blank`: so may one of spaces alone, which mean themselves.
     `at_least`, `above`, `at_most`, `multiple_of`: limits that `limit_problem` checks; of a list, `at_least` counts
     its entries. `targets`: beginnings of the names that a `_target_` may have. `choices`: the words that a text may be.
     `is_duration`: the text is a length of time. `on_resume`: what may go on with another value. `is_told`: it stands in
@@ -74,7 +75,8 @@ def key(
     meaning = help if if_empty is None else f"{help}; empty: {if_empty}"
     metadata = {
         "help": meaning, "text": text or is_place, "is_place": is_place, "may_be_empty": if_empty is not None,
-        "targets": targets, "limits": limits, "on_resume": on_resume, "is_told": is_told, "affects": affects,
+        "may_be_blank": may_be_blank, "targets": targets,
+        "limits": limits, "on_resume": on_resume, "is_told": is_told, "affects": affects,
     }  # fmt: skip
     if is_place and isinstance(default, str):
         default = expand_known_home(default)

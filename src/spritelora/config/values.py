@@ -123,7 +123,7 @@ def _walk_values(config: Any, prefix: str = "") -> Iterator[tuple[str, Any, Fiel
 
 def _empty_problems(path: str, value: Any, field: Field, kind: Any) -> list[str]:
     if isinstance(value, str) and field.metadata.get("may_be_empty", False):
-        is_blank = value != "" and not value.strip()
+        is_blank = value != "" and not value.strip() and not field.metadata.get("may_be_blank", False)
         return [f"{path} holds nothing but spaces: type {path}= where nothing is meant"] if is_blank else []
     return list(_empty_parts(path, value, _otherwise(path, field, kind)))
 

@@ -46,7 +46,7 @@ def captions_of(folder: Path) -> dict[str, str]:
     [
         (["dataste=x"], "unknown key 'dataste': did you mean 'dataset'?", 2),
         ([], "'dataset' has no value: add dataset=...", 2),
-        (["dataset=x", "mode=captoin"], "mode: Invalid value 'captoin', expected one of [caption, validate, edit]", 2),
+        (["dataset=x", "mode=captoin"], "mode: Invalid value 'captoin', expected one of [caption, validate, edit, ", 2),
         (["dataset=x", "batch_size=0"], "batch_size must be at least 1, got 0", 2),
         (["dataset={set}", "variants=goblin"], "variants: 'goblin' is no group of terms", 2),
         (["dataset=/nowhere"], "/nowhere: no such folder; dataset names a folder of images", 1),

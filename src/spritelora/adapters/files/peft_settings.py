@@ -88,7 +88,7 @@ def _patterns(text: str) -> list[re.Pattern[str]]:
 
     Raises ValueError for a pattern with groups, and for one that repeats much.
     """
-    limits.PATTERN_LETTERS.check(len(text))
+    limits.PATTERN_LETTERS.check(len(text), key="alpha_pattern")
     if NESTED.search(text):
         raise ValueError(f"alpha_pattern: '{text[:80]}' may be matched for ever; write names of layers, without groups")
     alternatives = text.split("|")

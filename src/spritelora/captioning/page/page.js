@@ -214,7 +214,7 @@ function filter() {
 async function load() {
   const since = Date.now();
   try {
-    const { folder, sprites } = await ask("/sprites");
+    const { folder, sprites, num_undoable } = await ask("/sprites");
     byId("folder").textContent = folder;
     const present = new Set(sprites.map((entry) => entry.name));
     for (const [name, card] of cards) {
@@ -238,6 +238,7 @@ async function load() {
     byId("cards").append(added);
     showFilters();
     if (isFirst) filter();
+    bulk.showUndo(num_undoable);
     say("");
   } catch (error) {
     say(error.message, true);

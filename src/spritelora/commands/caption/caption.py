@@ -1,4 +1,4 @@
-"""Captions of a folder of sprites: written by a model, checked, or edited by hand."""
+"""Captions of a folder of sprites: written by a model, checked, edited by hand, or changed in bulk."""
 
 import logging
 import sys
@@ -28,13 +28,18 @@ Lint = Callable[[Mapping[str, str | None]], list[Finding]]
 
 
 def caption(config: CaptionConfig) -> None:
-    """Write, check or edit captions, as the mode says."""
+    """Write, check, edit or change captions, as the mode says."""
     folder = Path(config.dataset)
+    check_replace_keys(config)
     variants = [*VARIANTS, *(_variant_group(text) for text in config.variants)]
     if config.mode is CaptionMode.caption:
         write_missing(config, folder, read_set(folder))
     elif config.mode is CaptionMode.validate:
         check(folder, read_set(folder), make_lint(config, variants))
+    elif config.mode is CaptionMode.replace:
+        from spritelora.commands.caption.replace_captions import bulk_change_of, replace_captions
+
+        replace_captions(folder, bulk_change_of(config), read_set(folder), config.dry_run)
     elif config.editor:
         from spritelora.commands.caption.edit_captions import edit_as_text
 
@@ -44,6 +49,15 @@ def caption(config: CaptionConfig) -> None:
 
         read_set_to_mend(folder)  # what is wrong with it is said before the page opens
         edit_on_page(folder, make_lint(config, variants), config.port, config.browser)
+
+
+def check_replace_keys(config: CaptionConfig) -> None:
+    """Raise ConfigError where keys of mode=replace are given without it: another mode would pass them over."""
+    texts = {"find": config.find, "put": config.put, "remove": config.remove, "add": config.add}
+    flags = {"pattern": config.pattern, "add_first": config.add_first, "dry_run": config.dry_run}
+    given = [*(name for name, text in texts.items() if text is not None), *(name for name in flags if flags[name])]
+    if given and config.mode is not CaptionMode.replace:
+        raise ConfigError(f"{', '.join(given)} belongs to mode=replace: add it, or leave out {', '.join(given)}")
 
 
 def write_missing(config: CaptionConfig, folder: Path, sources: list[Source]) -> None:

@@ -13,6 +13,7 @@ class CaptionMode(Enum):
     caption = "caption"
     validate = "validate"
     edit = "edit"
+    replace = "replace"
 
 
 @dataclass
@@ -30,7 +31,9 @@ class CaptionConfig:
 
     dataset: str = key(help="folder of sprites; captions are .txt files beside them", is_place=True)
     mode: CaptionMode = key(
-        CaptionMode.validate, "caption: write those that are missing; validate: check all; edit: change them by hand"
+        CaptionMode.validate,
+        "caption: write those that are missing; validate: check all; edit: change them by hand; replace: change a text "
+        "or phrases in all of them",
     )
     prefix: str = key(
         "", "put before each new caption; one that ends with a space gets no comma", text=True, if_empty="nothing"
@@ -53,6 +56,13 @@ class CaptionConfig:
     matte: bool = key(True, "training lays sprites on a plain colour, so captions that say transparent are named")
     style_words: list[str] = key([], "phrases that count as a style, besides pixel art and its like", text=True)
     variants: list[str] = key([], "terms of one meaning, with / between: goblin/orc", text=True)
+    find: str | None = key(None, "text that mode=replace finds, letter for letter", text=True)
+    put: str | None = key(None, "text in place of what is found", text=True, if_empty="nothing", may_be_blank=True)
+    pattern: bool = key(False, r"find is a regular expression of Python, and \1 in put is its first group")
+    remove: str | None = key(None, "phrases that mode=replace takes out, with commas between", text=True)
+    add: str | None = key(None, "phrases that mode=replace adds where a caption lacks them", text=True)
+    add_first: bool = key(False, "add goes before the caption; false: after it")
+    dry_run: bool = key(False, "mode=replace shows what it would change, and writes nothing")
     port: int = key(8765, "port of the page that edits; 0: any that is free", at_least=0, at_most=65535)
     browser: bool = key(False, "open the page that edits in the browser")
     editor: bool = key(False, "edit in $EDITOR, all captions as one text, instead of a page")

@@ -82,8 +82,8 @@ def join_caption(body: str, trigger: str = "", prefix: str = "", suffix: str = "
     opening = before.pop() if before and re.search(r"[^\s,]\s+$", prefix) else ""
     if opening and not any(f"{phrase} ".casefold().startswith(f"{opening} ".casefold()) for phrase in phrases):
         phrases[:1] = [" ".join([opening, *phrases[:1]])]
-    phrases = [*_missing(before, phrases), *phrases]
-    phrases = [*phrases, *_missing(split_phrases(suffix), phrases)]
+    phrases = [*missing_phrases(before, phrases), *phrases]
+    phrases = [*phrases, *missing_phrases(split_phrases(suffix), phrases)]
     named = [t for t in split_phrases(trigger) if not _says(", ".join(phrases), t)]
     return ", ".join([*named, *phrases])
 
@@ -112,7 +112,8 @@ def tag_orders(caption: str, num_kept: int, most: int) -> list[str]:
     return [caption, *[o for o in dict.fromkeys(drawn) if o != ", ".join(phrases)][: most - 1]]
 
 
-def _missing(phrases: list[str], present: list[str]) -> list[str]:
+def missing_phrases(phrases: list[str], present: list[str]) -> list[str]:
+    """Those of `phrases` that are not present, in their order, each once; upper case does not count."""
     seen = {phrase.casefold() for phrase in present}
     return [phrase for phrase in dict.fromkeys(phrases) if phrase.casefold() not in seen]
 

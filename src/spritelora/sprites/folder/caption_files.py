@@ -48,6 +48,12 @@ def is_read_only(file: Path) -> bool:
         return False
 
 
+def check_writable(file: Path) -> None:
+    """Raise DatasetError for a caption file that is read-only."""
+    if is_read_only(file):
+        raise DatasetError(f"{printable(file)}: read-only, and left so; make it writable to change its caption")
+
+
 def side_car(source: Source) -> Path | None:
     """The text file for a sprite's caption; None where the caption comes from another kind of file.
 
@@ -88,11 +94,16 @@ def write_caption(file: Path, caption: str) -> None:
     read-only: it stays as it is.
     """
     try:
-        if is_read_only(file):
-            raise DatasetError(f"{printable(file)}: read-only, and left so; make it writable to change its caption")
-        write_whole(file, clean_caption(caption) + "\n")
+        write_content(file, clean_caption(caption) + "\n")
     except ValueError as error:
         raise DatasetError(f"{printable(file)}: not written: the caption {error}") from error
+
+
+def write_content(file: Path, content: str | bytes) -> None:
+    """Write all of a caption file, whole or not at all. Raises DatasetError as `write_caption`."""
+    check_writable(file)
+    try:
+        write_whole(file, content)
     except OSError as error:
         reason = error.strerror or str(error)
         raise DatasetError(
