@@ -102,6 +102,22 @@ def test_no_caption_is_made_over_one_that_was_not_read(
     assert [(tmp_path / "out" / f"axe_{n}.txt").exists() for n in (0, 1)] == [True, False]
 
 
+def test_names_without_a_subject_are_told_once_and_have_no_caption(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(12):
+        save(draw_sprite(number), tmp_path / "in" / "Tiles" / f"tile_{number:04d}.png", None)
+    save(draw_sprite(20), tmp_path / "in" / "Elf" / "Run_02.png", None)
+    run(tmp_path / "in", tmp_path / "out", create_captions=True)
+    captions = [r["caption"] for r in records(tmp_path / "out")]
+    assert captions == ["pixel art, elf, running", *[None] * 12]
+    told = [r.message for r in caplog.records if "[no_subject]" in r.message]
+    assert len(told) == 1
+    assert "12 of 13 sprites, such as Tiles/tile_0000.png" in told[0]
+    assert "mode=edit" in told[0]
+    assert "[missing_captions]" not in caplog.text
+
+
 def test_the_manifest_says_what_lies_there(sprite_folder: Path, tmp_path: Path) -> None:
     run(sprite_folder, tmp_path / "out")
     for record in records(tmp_path / "out"):

@@ -28,7 +28,7 @@ from spritelora.sprites.sheets.sheet_index import find_indexes
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 """Raised when the same originals give other files or findings than before, so that folders are made anew."""
 
 WITHOUT_EFFECT = ("input", "output", "workers", "validate_only")
@@ -82,7 +82,7 @@ def _plan(
     files = settle_scales(list(map_in_order(_survey, jobs, config.workers or num_cpus())))
     plan = _plan_files(files, config, settings, output, ledger)
     natives = NativeSprites(files, settings.reading)
-    findings = [*found.problems, *lint(files, natives, _captions_by_label(plan), config.trigger), *plan.findings]
+    findings = [*found.problems, *lint(files, natives, _captions_by_label(plan), config), *plan.findings]
     errors = [f for f in findings if f.severity is Severity.error]
     if not errors:
         return dataclasses.replace(plan, findings=findings, natives=natives)

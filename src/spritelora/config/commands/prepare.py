@@ -34,7 +34,9 @@ class PrepareConfig:
     spacing: int = key(0, "pixels between the cells of a sheet", at_least=0)
     all_frames: bool = key(False, "every frame of animated files; false: the first")
     create_captions: bool = key(False, "write captions from file and folder names where an image has none")
-    template: str = key("pixel art, {name}, {words}", "caption made from a name; words: tags and frames", text=True)
+    template: str = key(
+        "pixel art, {name}, {words}", "caption made from a name; words: action, view and tags", text=True
+    )
     trigger: str = key("", "word that calls the style, put first in captions made here", text=True, if_empty="none")
     prefix: str = key("", "text before captions made here", text=True, if_empty="none")
     suffix: str = key("", "text after captions made here", text=True, if_empty="none")
