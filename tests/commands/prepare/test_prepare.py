@@ -358,7 +358,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"factor": "0"}, "factor is a whole number from 1 on, or auto or each; got '0'"),
     ({"scale": "x2"}, "scale is a whole number from 1 on, or auto; got 'x2'"),
     ({"matte": "red"}, "matte: a colour is written #rrggbb, got 'red', or auto"),
-    ({"sheet": "32"}, "sheet is a cell's width and height, as in 32x32, or auto; got '32'"),
+    ({"sheet": "32"}, "sheet is a cell's width and height, as in 32x32, or auto, gaps or none; got '32'"),
     ({"margin": 2}, "margin and spacing belong to sprite sheets"),
     ({"pad": False, "factor": "8"}, "pad=false takes the largest factors"),
     ({"output": None}, "'output' has no value"),

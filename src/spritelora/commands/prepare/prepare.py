@@ -12,7 +12,7 @@ from spritelora.commands.prepare.captions import settle_captions
 from spritelora.commands.prepare.lint import lint
 from spritelora.commands.prepare.parallel import map_in_order
 from spritelora.commands.prepare.report import announce, announce_stretch, refusal, report, report_of
-from spritelora.commands.prepare.settings import Settings, fit_options_of, folders_of, matte_of, reading_of
+from spritelora.commands.prepare.settings import Settings, fit_options_of, folders_of, matte_of, reading_of, sheets_of
 from spritelora.commands.prepare.write import SetPlan, write_set
 from spritelora.config.commands.prepare import PrepareConfig
 from spritelora.config.train.processes import num_cpus
@@ -20,11 +20,11 @@ from spritelora.errors import DatasetError
 from spritelora.sprites.findings import Severity
 from spritelora.sprites.folder.prepared import Prepared
 from spritelora.sprites.folder.sources import Found, Source, refuse_empty, survey_folder
+from spritelora.sprites.prepare.intake import take_in
 from spritelora.sprites.prepare.output_folder import State, is_complete, read_ledger, read_state, sha256_of
 from spritelora.sprites.prepare.plan import plan_matte, plan_set
 from spritelora.sprites.prepare.survey import NativeSprites, Reading, SurveyedFile, label, settle_scales, survey_file
 from spritelora.sprites.prepare.write_set import Caption
-from spritelora.sprites.sheets.sheet_index import find_indexes
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,8 @@ def prepare(config: PrepareConfig) -> None:
     begun_s = time.monotonic()
     folder, output = folders_of(config)
     settings = Settings(reading_of(config), fit_options_of(config), matte_of(config))
-    found = _with_indexes(folder, survey_folder(folder))
+    intake = take_in(folder, survey_folder(folder), sheets_of(config))
+    found = intake.found
     refuse_empty(folder, found, "; input names the folder that holds them")
     state = read_state(output) if output else State()
     fingerprint = _fingerprint(config, found)
@@ -60,13 +61,6 @@ def prepare(config: PrepareConfig) -> None:
     if not config.pad:
         announce_stretch(sprites)
     log.info("done in %.1f s", time.monotonic() - begun_s)
-
-
-def _with_indexes(folder: Path, found: Found) -> Found:
-    """The same images with the data files of those that are sheets."""
-    indexes = find_indexes(folder, found.files, [source.name for source in found.sources])
-    sources = [dataclasses.replace(source, index=indexes.files.get(source.name)) for source in found.sources]
-    return dataclasses.replace(found, sources=sources, problems=[*found.problems, *indexes.findings])
 
 
 def _plan(
@@ -142,6 +136,6 @@ def _fingerprint(config: PrepareConfig, found: Found) -> str:
         if prepared := found.prepared.get(source.name):
             mask = prepared.record.mask
             beside += [repr(prepared.record), mask and sha256_of(prepared.folder / mask)]
-        known = [source.name, source.caption, source.unread, source.repeats, source.group]
+        known = [source.name, source.caption, source.unread, source.repeats, source.group, repr(source.layout)]
         digest.update(json.dumps([*known, *beside]).encode())
     return digest.hexdigest()

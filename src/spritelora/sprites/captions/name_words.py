@@ -18,6 +18,9 @@ FILE_WORDS = frozenset(
 )  # fmt: skip
 """Words for what a file is, wherever they stand in its name."""
 
+SHEET_WORDS = frozenset({"sheet", "sheets", "spritesheet", "spritesheets", "strip", "spritestrip"})
+"""Words of a file's name by which it is a sheet, whether of one subject or of many."""
+
 COLLECTIONS = frozenset(
     {
         "tileset", "tilesets", "tilemap", "tilemaps", "tilesheet", "tilesheets", "atlas", "spriteset", "collection",
