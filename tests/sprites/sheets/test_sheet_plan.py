@@ -102,7 +102,7 @@ def test_grids_of_texts(name: str, text: str, size: Pair, layout: SheetLayout | 
     file = tmp_path / name
     file.write_text(text, encoding="utf-8")
     found = find_layouts(tmp_path, [file], {"img/a.png": size})
-    assert found == ({"img/a.png": (layout, file)} if layout else {})
+    assert found == ({"img/a.png": (layout, (file,))} if layout else {})
 
 
 def test_lists_of_frames_belong_to_the_one_image_that_holds_them(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ FILE_WORDS = frozenset(
         "sprite", "sprites", "spritesheet", "spritesheets", "spritestrip", "sheet", "sheets", "tile", "tiles", "image",
         "images", "img", "picture", "pictures", "pic", "texture", "textures", "asset", "assets", "graphics", "gfx",
         "png", "gif", "webp", "bmp", "jpg", "jpeg", "aseprite", "ase", "anim", "anims", "animation", "animations",
-        "animated", "strip", "screenshot", "photo", "untitled", "unnamed", "pixil", "download", "file", "export",
+        "animated", "strip", "photo", "preview", "previews", "thumbnail",
+        "screenshot", "screenshots", "untitled", "unnamed", "pixil", "download", "file", "export",
         "exported", "output",
     }
 )  # fmt: skip
@@ -24,10 +25,17 @@ SHEET_WORDS = frozenset({"sheet", "sheets", "spritesheet", "spritesheets", "stri
 COLLECTIONS = frozenset(
     {
         "tileset", "tilesets", "tilemap", "tilemaps", "tilesheet", "tilesheets", "atlas", "spriteset", "collection",
-        "preview", "previews", "sample", "samples", "thumbnail", "thumbnails", "screenshots", "showcase", "mockup",
     }
 )  # fmt: skip
 """Words for many things in one file: its other words are the name of the collection, not of a sprite."""
+
+PICTURE_WORDS = frozenset(
+    {
+        "preview", "previews", "sample", "samples", "thumbnail", "thumbnails", "thumb", "screenshot", "screenshots",
+        "showcase", "mockup", "mockups", "cover", "banner", "title", "promo", "overview", "demo", "example",
+    }
+)  # fmt: skip
+"""Words of a file's name by which it may be a picture of the pack."""
 
 CATEGORIES = frozenset(
     {

@@ -1,7 +1,7 @@
 """Which images of a folder are taken, whole or cut by which grid, and which are left out and why."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -10,19 +10,23 @@ from pathlib import Path
 from spritelora import limits
 from spritelora.errors import DatasetError
 from spritelora.sprites.findings import Finding, Severity
-from spritelora.sprites.folder.sources import Found
+from spritelora.sprites.folder.sources import Found, Source
 from spritelora.sprites.names import printable
+from spritelora.sprites.pixels.edges import pack_colours
 from spritelora.sprites.pixels.image import Pixels, open_image, read_sprite
 from spritelora.sprites.prepare.include import Included, include_entry, match_include
-from spritelora.sprites.sheets.cell_grid import grid_cells
+from spritelora.sprites.prepare.pack_files import SheetCells, pictures_of_pack, same_cells
+from spritelora.sprites.sheets.cell_grid import grid_cells, ground_colour
 from spritelora.sprites.sheets.frames import count_frames
 from spritelora.sprites.sheets.grid_texts import find_layouts
+from spritelora.sprites.sheets.sheet import cut_image
 from spritelora.sprites.sheets.sheet_index import find_frame_lists, find_indexes
 from spritelora.sprites.sheets.sheet_layout import Pair, SheetLayout
-from spritelora.sprites.sheets.sheet_plan import Doubt, plan_sheets
+from spritelora.sprites.sheets.sheet_plan import Doubt, SheetPlan, plan_sheets
 
 MOST_NAMED = 3
 KEPT_IMAGES = 2048
+UNREAD_KINDS = ("unread_index", "unread_text")
 
 
 @dataclass(frozen=True)
@@ -54,17 +58,20 @@ class SheetChoice:
 
 @dataclass
 class _Images:
-    """The images of a folder that may be sheets: files by name, and sizes of those that can be opened."""
+    """The images of a folder that may be sheets: files, sizes of those that can be opened, and those that move."""
 
     files: dict[str, Path]
     sizes: dict[str, Pair] = field(default_factory=dict[str, Pair])
+    animated: list[str] = field(default_factory=list[str])
 
     def __post_init__(self) -> None:
         for name, file in self.files.items():
             with suppress(DatasetError, OSError):  # said when the file is surveyed
-                if count_frames(file) == 1:
-                    with open_image(file) as image:
-                        self.sizes[name] = image.size
+                if count_frames(file) > 1:
+                    self.animated.append(name)
+                    continue
+                with open_image(file) as image:
+                    self.sizes[name] = image.size
 
     def reader(self) -> Callable[[str], Pixels]:
         return lru_cache(KEPT_IMAGES)(lambda name: read_sprite(self.files[name], limits.SHEET_PIXELS))
@@ -80,7 +87,7 @@ def take_in(folder: Path, found: Found, choice: SheetChoice) -> Intake:
     open_ones = {s.name: s.file for s in found.sources if s.index is None and s.name not in entries}
     typed, not_cut = _typed(open_ones, choice.layout)
     layouts = {name: entry.layout for name, entry in entries.items() if entry.layout is not None} | typed
-    doubts: list[Doubt] = []
+    left_out: tuple[LeftOut, ...] = ()
     if choice.is_auto:
         judged = {s.name for s in found.sources if s.caption is None and s.name not in found.prepared}
         images = _Images({name: file for name, file in open_ones.items() if name in judged and name not in typed})
@@ -88,12 +95,26 @@ def take_in(folder: Path, found: Found, choice: SheetChoice) -> Intake:
         told = {name: layout for name, (layout, _) in find_layouts(folder, found.files, images.sizes).items()}
         plan = plan_sheets(images.sizes, told, images.reader())
         layouts |= plan.layouts
-        doubts = plan.doubts
-    left_out = _left_out(doubts)
+        sources = [dataclasses.replace(s, layout=layouts.get(s.name)) for s in found.sources]
+        found = _without_texts(folder, found, images)
+        left_out = _left_out([s for s in sources if s.name in judged], images, plan, set(entries))
+    sources = [dataclasses.replace(s, layout=layouts.get(s.name)) for s in found.sources]
     gone = {name for kind in left_out for name in kind.names}
-    sources = [dataclasses.replace(s, layout=layouts.get(s.name)) for s in found.sources if s.name not in gone]
     findings = [*found.problems, *not_cut, *_findings(left_out)]
-    return Intake(dataclasses.replace(found, sources=sources, problems=findings), left_out)
+    found = dataclasses.replace(found, sources=[s for s in sources if s.name not in gone], problems=findings)
+    return Intake(found, left_out)
+
+
+def _without_texts(folder: Path, found: Found, images: _Images) -> Found:
+    """The same findings, but for those of files that are said to be unread and tell the grid of a sheet."""
+    layouts = find_layouts(folder, found.files, images.sizes).values()
+    read = {printable(file.relative_to(folder).as_posix()) for _, texts in layouts for file in texts}
+    kept = [
+        p
+        for p in found.problems
+        if p.kind not in UNREAD_KINDS or not any(n in (p.file, p.message.split(" ")[0]) for n in read)
+    ]
+    return dataclasses.replace(found, problems=kept)
 
 
 def _with_indexes(folder: Path, found: Found) -> Found:
@@ -133,11 +154,38 @@ def _typed(files: Mapping[str, Path], layout: SheetLayout | None) -> tuple[dict[
     return cut, [Finding("not_cut", Severity.warning, "", text)]
 
 
-def _left_out(doubts: Sequence[Doubt]) -> tuple[LeftOut, ...]:
-    if not doubts:
-        return ()
-    names = tuple(doubt.name for doubt in doubts)
-    return (LeftOut("doubtful_sheet", names, "seem to be sheets, and their cells are not sure", tuple(doubts)),)
+def _left_out(sources: Sequence[Source], images: _Images, plan: SheetPlan, included: Set[str]) -> tuple[LeftOut, ...]:
+    """What is no sprite among images that nobody captioned, by kind."""
+    open_ones = [source for source in sources if source.name not in included]
+    sizes = {s.name: images.sizes[s.name] for s in open_ones if s.name in images.sizes and s.layout is None}
+    pictures = pictures_of_pack(sizes, images.animated, plan.typical)
+    doubts = tuple(doubt for doubt in plan.doubts if doubt.name not in pictures)
+    sheets = [_cells_of(s) for s in open_ones if s.layout is not None or s.index is not None]
+    doubtful = {doubt.name for doubt in plan.doubts}
+    singles = [name for name in sizes if name not in doubtful and name not in pictures]
+    in_files, second = same_cells([s for s in sheets if s], singles, images.reader())
+    kinds = (
+        LeftOut("picture_of_pack", tuple(pictures), "pictures of the pack"),
+        LeftOut("sheet_of_singles", tuple(in_files), "sheets of what lies there as single files"),
+        LeftOut("second_sheet", tuple(second), "sheets with the cells of another sheet"),
+        LeftOut("doubtful_sheet", tuple(d.name for d in doubts), "sheets whose cells are not sure", doubts),
+    )
+    return tuple(kind for kind in kinds if kind.names)
+
+
+def _cells_of(source: Source) -> SheetCells | None:
+    """The cells of a sheet, None where it cannot be cut."""
+    try:
+        cuts = cut_image(source.file, source.layout, all_frames=False, index=source.index)
+        packed = pack_colours(read_sprite(source.file, limits.SHEET_PIXELS))
+    except (DatasetError, OSError):  # said when the file is surveyed
+        return None
+    ground = ground_colour(packed, source.layout) if source.layout else 0
+    return SheetCells(source.name, [_without(cut.pixels, ground) for cut in cuts], ground == 0)
+
+
+def _without(pixels: Pixels, ground: int) -> Pixels:
+    return pixels * (pack_colours(pixels) != ground)[..., None]
 
 
 def _findings(left_out: Sequence[LeftOut]) -> list[Finding]:

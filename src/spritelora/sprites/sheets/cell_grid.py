@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spritelora import limits
+from spritelora.sprites.pixels.edges import Packed, pack_colours
 from spritelora.sprites.pixels.image import Pixels
 from spritelora.sprites.pixels.pieces import Box, Mask, find_pieces, join_pieces
 from spritelora.sprites.sheets.sheet_layout import Pair, SheetLayout, both_axes, text_of
@@ -20,6 +21,8 @@ PIECES_PER_CELL = 1.5
 """Above so many large pieces in an occupied cell, a grid is not that of the sheet."""
 
 FULL_SHARE = 0.9
+BACKGROUND_SHARE = 0.5
+"""A colour that covers more than this share of the edge of an image without transparency is its background."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +97,51 @@ def find_cells(image: Pixels) -> list[Cell]:
     raise ValueError(f"no gaps between sprites were found in {width}x{height} px; name the cells, such as sheet=32x32")
 
 
+def filled_cells(sheet: Pixels, layout: SheetLayout) -> list[Cell]:
+    """The cells of a grid that are not empty: not all transparent, nor all of the sheet's background.
+
+    Raises ValueError where the grid does not fit the image.
+    """
+    packed = pack_colours(sheet)
+    ground = ground_colour(packed, layout)
+    cells = grid_cells(sheet, layout)
+    return [c for c in cells if (packed[c.box.top : c.box.bottom, c.box.left : c.box.right] != ground).any()]
+
+
 def is_flat(image: Pixels) -> bool:
     """Whether an RGBA image is empty: all transparent, or all of one colour; also where it has no pixels."""
     visible = image * (image[..., 3:] > 0)
     return visible.size == 0 or bool((visible == visible[:1, :1]).all())
+
+
+def edge_colour(packed: Packed) -> int:
+    """The colour that covers most of the edge of an image without transparency; 0 where there is none, or it has some.
+
+    `packed`: (H, W), 0 for transparent pixels.
+    """
+    if not packed.all():
+        return 0
+    edge = np.concatenate([packed[0], packed[-1], packed[:, 0], packed[:, -1]])
+    colours, counts = np.unique(edge, return_counts=True)
+    return int(colours[counts.argmax()]) if counts.max() > BACKGROUND_SHARE * len(edge) else 0
+
+
+def ground_colour(packed: Packed, layout: SheetLayout) -> int:
+    """The background of a sheet without transparency: the colour between its cells, else that of its edge; 0 for none.
+
+    A line between cells may have a colour of its own: it is the background where cells are full of it.
+    """
+    if not packed.all() or layout.cell is None:
+        return 0
+    cells = grid_boxes((packed.shape[1], packed.shape[0]), layout)
+    parts = [packed[c.box.top : c.box.bottom, c.box.left : c.box.right] for c in cells]
+    flat = {int(part[0, 0]) for part in parts if (part == part[0, 0]).all()}
+    first = cells[0].box
+    if both_axes(layout.spacing)[0] and first.right < packed.shape[1]:
+        between = int(packed[first.top, first.right])
+        if between in flat:
+            return between
+    return edge_colour(packed)
 
 
 def _foregrounds(image: Pixels) -> Iterator[Mask]:

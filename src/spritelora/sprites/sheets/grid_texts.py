@@ -24,8 +24,10 @@ BETWEEN = re.compile(
 MOST_TEXT = limits.CAPTION_BYTES
 
 
-def find_layouts(folder: Path, files: Iterable[Path], sizes: Mapping[str, Pair]) -> dict[str, tuple[SheetLayout, Path]]:
-    """The layout of each sheet that a text tells, with the text. `sizes`: of the images, by path below `folder`.
+def find_layouts(
+    folder: Path, files: Iterable[Path], sizes: Mapping[str, Pair]
+) -> dict[str, tuple[SheetLayout, tuple[Path, ...]]]:
+    """The layout of each sheet that texts tell, with those texts. `sizes`: of the images, by path below `folder`.
 
     A text that names no image is about the images of its folder and of those below it that its grid divides.
     """
@@ -42,7 +44,11 @@ def find_layouts(folder: Path, files: Iterable[Path], sizes: Mapping[str, Pair])
                 for image in _below(PurePosixPath(name).parent, sizes):
                     if divides(layout, sizes[image]):
                         told[image].append((layout, file))
-    return {name: found[0] for name, found in told.items() if len({layout for layout, _ in found}) == 1}
+    return {
+        name: (found[0][0], tuple(file for _, file in found))
+        for name, found in told.items()
+        if len({layout for layout, _ in found}) == 1
+    }
 
 
 def divides(layout: SheetLayout, size: Pair) -> bool:

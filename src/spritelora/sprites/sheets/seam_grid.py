@@ -170,7 +170,7 @@ def _is_framed(packed: Packed, margin: int) -> bool:
     return margin == 0 or len(np.unique(packed[inner])) == 1
 
 
-def _breaks(packed: Packed) -> NDArray[np.bool_]:
+def column_breaks(packed: Packed) -> NDArray[np.bool_]:
     """Whether drawing breaks off between each column and the one before it: (W,), the first one True.
 
     It goes on where neighbours of the two columns have one colour; in touching outlines that is so too, but in far
@@ -195,7 +195,7 @@ class _Axis:
 
     @classmethod
     def of(cls, packed: Packed) -> "_Axis":
-        return cls(_breaks(packed), ~packed.any(axis=0))
+        return cls(column_breaks(packed), ~packed.any(axis=0))
 
 
 def _combs(axes: Sequence[_Axis], margins: Sequence[int]) -> list[Comb]:

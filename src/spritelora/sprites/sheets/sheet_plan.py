@@ -10,7 +10,7 @@ from spritelora.sprites.pixels.edges import pack_colours
 from spritelora.sprites.pixels.image import Pixels
 from spritelora.sprites.sheets.cell_grid import grid_boxes, num_large
 from spritelora.sprites.sheets.grid_texts import divides
-from spritelora.sprites.sheets.seam_grid import GROUP, MARGINS, SPACINGS
+from spritelora.sprites.sheets.seam_grid import GROUP, MARGINS, SPACINGS, column_breaks
 from spritelora.sprites.sheets.sheet_layout import Pair, SheetLayout
 from spritelora.sprites.sheets.sheet_verdict import SheetVerdict, is_on_grid, judge_sheets, without_background
 
@@ -24,6 +24,7 @@ MATCHING_SHARE = 0.5
 FAR_LARGER = 16
 """An image of so many times the area of a single sprite is no single sprite where it shows many things."""
 
+STRIP_HEIGHT, STRIP_BREAKS = 1.25, 0.5
 MANY_PIECES = 6
 LARGE_PX = 48
 MOST_TRIED = 8
@@ -42,10 +43,14 @@ class Doubt:
 
 @dataclass(frozen=True)
 class SheetPlan:
-    """The grid of each sheet by its name, and the images that seem to be sheets and whose grid is in doubt."""
+    """The grid of each sheet by its name, and the images that seem to be sheets and whose grid is in doubt.
+
+    `typical`: the size that most single sprites have, None where no three have one.
+    """
 
     layouts: dict[str, SheetLayout] = field(default_factory=dict[str, SheetLayout])
     doubts: list[Doubt] = field(default_factory=list[Doubt])
+    typical: Pair | None = None
 
 
 @dataclass(frozen=True)
@@ -79,8 +84,7 @@ def plan_sheets(sizes: Mapping[str, Pair], told: Mapping[str, SheetLayout], read
         if len(names) < GROUP or size in of_sheets:
             for name in names:
                 _judge_one(name, known, plan)
-    plan.doubts.sort(key=lambda doubt: doubt.name)
-    return plan
+    return SheetPlan(plan.layouts, sorted(plan.doubts, key=lambda doubt: doubt.name), typical)
 
 
 def _are_likely(names: Sequence[str], images: _Set) -> bool:
@@ -114,14 +118,14 @@ def _judge_one(name: str, images: _Set, plan: SheetPlan) -> None:
     if layout is not None:
         plan.layouts[name] = layout
     elif _is_suspect(name, pixels, verdict, typical):
-        plan.doubts.append(Doubt(name, size, _guesses(verdict, size, typical)))
+        plan.doubts.append(Doubt(name, size, _guesses(verdict, pixels, typical)))
 
 
 def _is_suspect(name: str, pixels: Pixels, verdict: SheetVerdict, typical: Pair | None) -> bool:
     """Whether an image is likely to hold many sprites though no grid is sure."""
     height, width = pixels.shape[:2]
     words = {word.rstrip("0123456789") for word in split_words(name.rsplit("/", 1)[-1])}
-    if verdict.is_likely or not words.isdisjoint(COLLECTIONS | SHEET_WORDS):
+    if verdict.is_likely or not words.isdisjoint(COLLECTIONS | SHEET_WORDS) or _strips(pixels, typical):
         return True
     figures = without_background(pack_colours(pixels)) != 0
     if typical is None:
@@ -130,11 +134,26 @@ def _is_suspect(name: str, pixels: Pixels, verdict: SheetVerdict, typical: Pair 
     return is_large and (bool(figures.all()) or num_large(figures) >= MANY_PIECES)
 
 
-def _guesses(verdict: SheetVerdict, size: Pair, typical: Pair | None) -> tuple[SheetLayout, ...]:
+def _guesses(verdict: SheetVerdict, pixels: Pixels, typical: Pair | None) -> tuple[SheetLayout, ...]:
     """Two grids to ask about: cells of the size of most sprites come first where they divide the sheet."""
+    size = pixels.shape[1], pixels.shape[0]
     usual = [SheetLayout(typical)] if typical and divides(SheetLayout(typical), size) else []
-    guesses = dict.fromkeys([*usual, *verdict.guesses] if not verdict.is_likely else [*verdict.guesses, *usual])
+    usual += _strips(pixels, typical)
+    guesses = dict.fromkeys([*verdict.guesses, *usual] if verdict.is_likely else [*usual, *verdict.guesses])
     return tuple(guesses)[:2] or (SheetLayout(None),)
+
+
+def _strips(pixels: Pixels, typical: Pair | None) -> list[SheetLayout]:
+    """The cells of a row of frames no higher than most sprites: square, or as wide as those are.
+
+    Between most frames drawing breaks off from top to bottom.
+    """
+    height, width = pixels.shape[:2]
+    if typical is None or height > STRIP_HEIGHT * typical[1]:
+        return []
+    packed = without_background(pack_colours(pixels))
+    sides = [side for side in dict.fromkeys((height, typical[0])) if width % side == 0 and width >= 2 * side]
+    return [SheetLayout((side, height)) for side in sides if column_breaks(packed)[side::side].mean() > STRIP_BREAKS]
 
 
 def _typical(groups: Mapping[Pair, Sequence[str]]) -> Pair | None:

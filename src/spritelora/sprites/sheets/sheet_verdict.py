@@ -9,13 +9,10 @@ import numpy as np
 
 from spritelora.sprites.pixels.edges import Packed, pack_colours
 from spritelora.sprites.pixels.image import Pixels, exact_scale
-from spritelora.sprites.sheets.cell_grid import SMALLEST_CELL_PX
+from spritelora.sprites.sheets.cell_grid import SMALLEST_CELL_PX, edge_colour
 from spritelora.sprites.sheets.line_grid import is_pattern, line_grid
 from spritelora.sprites.sheets.seam_grid import seam_grid
 from spritelora.sprites.sheets.sheet_layout import SheetLayout
-
-BACKGROUND_SHARE = 0.5
-"""A colour that covers more than this share of the edge of an image without transparency is its background."""
 
 ALIKE_SHARE = 0.5
 """Above this share of equal pixels two halves, thirds, ... of a strip are frames of one thing."""
@@ -75,12 +72,8 @@ def is_on_grid(image: Pixels, layout: SheetLayout) -> bool:
 
 def without_background(packed: Packed) -> Packed:
     """The image with 0 for the colour of its edge, where it has no transparency and one that covers most of it."""
-    if not packed.all():
-        return packed
-    edge = np.concatenate([packed[0], packed[-1], packed[:, 0], packed[:, -1]])
-    colours, counts = np.unique(edge, return_counts=True)
-    colour = colours[counts.argmax()]
-    return np.where(packed == colour, np.uint32(0), packed) if counts.max() > BACKGROUND_SHARE * len(edge) else packed
+    colour = edge_colour(packed)
+    return np.where(packed == colour, np.uint32(0), packed) if colour else packed
 
 
 def _strip_of_frames(packed: Packed) -> SheetLayout | None:
