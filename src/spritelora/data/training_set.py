@@ -107,7 +107,7 @@ def read_training_set(
 
     `masked`: with what they cover. `trained`: what the record of a run that was trained on them says of its data.
     """
-    found = read_sets(config, side_px) if config.sets else read_folder(_folder(config), side_px)
+    found = read_sets(config, side_px) if config.sets else read_folder(_folder(config), side_px, include=config.include)
     regularisation = read_regularisation(config.regularisation, side_px)
     sprites = choose_subset(found, config.limit, SPLIT_SEED)
     matte = _matte(config.matte, sprites, trained)

@@ -17,6 +17,7 @@ from spritelora.files import read_json
 from spritelora.runs.layout import RECORD, STATE_FOLDER, is_run
 
 BEFORE_THE_KEY: Mapping[str, Any] = {
+    "data.include": ["*"],
     "data.split": Split.sprite.value,
     "hardware.base": BaseFormat.full.value,
     "loss": {"_target_": "spritelora.diffusion.losses.MeanSquared"},

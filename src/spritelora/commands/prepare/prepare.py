@@ -20,7 +20,8 @@ from spritelora.errors import DatasetError
 from spritelora.sprites.findings import Severity
 from spritelora.sprites.folder.prepared import Prepared
 from spritelora.sprites.folder.sources import Found, Source, refuse_empty, survey_folder
-from spritelora.sprites.prepare.intake import take_in
+from spritelora.sprites.prepare.intake import Intake, take_in
+from spritelora.sprites.prepare.outliers import set_aside
 from spritelora.sprites.prepare.output_folder import State, is_complete, read_ledger, read_state, sha256_of
 from spritelora.sprites.prepare.plan import plan_matte, plan_set
 from spritelora.sprites.prepare.survey import NativeSprites, Reading, SurveyedFile, label, settle_scales, survey_file
@@ -50,7 +51,7 @@ def prepare(config: PrepareConfig) -> None:
         log.info("%s: all as prepared before, nothing to do", output)
         return
     ledger = read_ledger(output, state) if output else {}
-    plan = _plan(config, settings, found, output, ledger)
+    plan = _plan(config, settings, intake, output, ledger)
     report(plan.findings, brief=not config.validate_only)
     if config.validate_only or output is None:
         log.info("%s: %d images can be prepared; nothing was written", folder, len(plan.captions))
@@ -66,17 +67,24 @@ def prepare(config: PrepareConfig) -> None:
 def _plan(
     config: PrepareConfig,
     settings: Settings,
-    found: Found,
+    intake: Intake,
     output: Path | None,
     ledger: Mapping[str, set[str]],
 ) -> SetPlan:
     """Plans the files to write. Raises DatasetError for errors unless bad files are to be skipped."""
-    folder = Path(config.input)
+    folder, found = Path(config.input), intake.found
     jobs = [(source, settings.reading, found.prepared.get(source.name)) for source in found.sources]
     files = settle_scales(list(map_in_order(_survey, jobs, config.workers or num_cpus())))
-    plan = _plan_files(files, config, settings, output, ledger)
+    files, aside, aside_findings = set_aside(files, settings.fit, intake.included)
+    left_out = (*intake.left_out, *([aside] if aside else []))
+    plan = dataclasses.replace(_plan_files(files, config, settings, output, ledger), left_out=left_out)
     natives = NativeSprites(files, settings.reading)
-    findings = [*found.problems, *lint(files, natives, _captions_by_label(plan), config), *plan.findings]
+    findings = [
+        *found.problems,
+        *aside_findings,
+        *lint(files, natives, _captions_by_label(plan), config),
+        *plan.findings,
+    ]
     errors = [f for f in findings if f.severity is Severity.error]
     if not errors:
         return dataclasses.replace(plan, findings=findings, natives=natives)
@@ -85,7 +93,8 @@ def _plan(
     if config.validate_only or not config.skip_bad or not can_skip:
         report([f for f in findings if f.severity is not Severity.error], brief=not config.validate_only)
         raise DatasetError(refusal(folder, errors, can_skip))
-    return dataclasses.replace(_plan_files(good, config, settings, output, ledger), findings=findings, natives=natives)
+    again = _plan_files(good, config, settings, output, ledger)
+    return dataclasses.replace(again, findings=findings, natives=natives, left_out=left_out)
 
 
 def _plan_files(

@@ -1,12 +1,10 @@
 """What a user types to have images that would be left out: names or patterns, each with a grid or whole."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
-from spritelora.errors import ConfigError
-from spritelora.sprites.names import printable
+from spritelora.sprites.folder.majority import match_names
 from spritelora.sprites.sheets.sheet_layout import SheetLayout, both_axes
 
 GRID = re.compile(
@@ -20,10 +18,6 @@ class Included:
 
     pattern: str
     layout: SheetLayout | None = None
-
-    def names(self, images: Iterable[str]) -> list[str]:
-        """The images that it means: by path below the folder, or by file name alone."""
-        return [n for n in images if fnmatchcase(n, self.pattern) or fnmatchcase(n.rsplit("/", 1)[-1], self.pattern)]
 
 
 def parse_include(entries: Sequence[str]) -> list[Included]:
@@ -54,13 +48,5 @@ def include_entry(name: str, layout: SheetLayout | None = None) -> str:
 
 def match_include(included: Sequence[Included], images: Sequence[str], key: str) -> dict[str, Included]:
     """The entry of each image that one means, the last of several. Raises ConfigError for entries that mean none."""
-    found: dict[str, Included] = {}
-    missing: list[str] = []
-    for entry in included:
-        names = entry.names(images)
-        found |= dict.fromkeys(names, entry)
-        missing += [] if names else [entry.pattern]
-    if missing:
-        listed = ", ".join(printable(pattern) for pattern in missing)
-        raise ConfigError(f"{key}: no image is called {listed}; name files, or patterns such as 'Big*'")
-    return found
+    match_names([entry.pattern for entry in included], images, key)
+    return {name: entry for entry in included for name in match_names([entry.pattern], images, key)}

@@ -41,10 +41,11 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Intake:
-    """The images that are taken, and those that are not."""
+    """The images that are taken, those that are not, and the names of those that were asked for."""
 
     found: Found
     left_out: tuple[LeftOut, ...] = ()
+    included: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -97,12 +98,12 @@ def take_in(folder: Path, found: Found, choice: SheetChoice) -> Intake:
         layouts |= plan.layouts
         sources = [dataclasses.replace(s, layout=layouts.get(s.name)) for s in found.sources]
         found = _without_texts(folder, found, images)
-        left_out = _left_out([s for s in sources if s.name in judged], images, plan, set(entries))
+        left_out = _left_out([s for s in sources if s.name in judged - typed.keys()], images, plan, set(entries))
     sources = [dataclasses.replace(s, layout=layouts.get(s.name)) for s in found.sources]
     gone = {name for kind in left_out for name in kind.names}
     findings = [*found.problems, *not_cut, *_findings(left_out)]
     found = dataclasses.replace(found, sources=[s for s in sources if s.name not in gone], problems=findings)
-    return Intake(found, left_out)
+    return Intake(found, left_out, frozenset(entries))
 
 
 def _without_texts(folder: Path, found: Found, images: _Images) -> Found:
