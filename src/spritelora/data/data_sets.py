@@ -28,7 +28,7 @@ def read_sets(config: DataConfig, side_px: int, factor: int | None = None) -> li
     problems: list[str] = []
     for name, of_set in config.sets.items():
         try:
-            found[name] = read_folder(Path(of_set.path), side_px, f"data.sets.{name}.path")
+            found[name] = read_folder(Path(of_set.path), side_px, f"data.sets.{name}.path", config.include)
         except DatasetError as error:
             problems.append(str(error))
     if problems:

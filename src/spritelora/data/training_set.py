@@ -119,7 +119,10 @@ def read_training_set(
     `masked`: with what they cover. `trained`: what the record of a run that was trained on them says of its data.
     """
     factor = trained.factor if trained and isinstance(trained.factor, int) else None
-    found = read_sets(config, side_px, factor) if config.sets else read_folder(_folder(config), side_px, factor=factor)
+    if config.sets:
+        found = read_sets(config, side_px, factor)
+    else:
+        found = read_folder(_folder(config), side_px, factor=factor, include=config.include)
     regularisation = read_regularisation(config.regularisation, side_px)
     sprites = choose_subset(found, config.limit, SPLIT_SEED)
     if config.balance is Balance.subject:

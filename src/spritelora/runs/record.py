@@ -18,6 +18,7 @@ from spritelora.runs.layout import RECORD, STATE_FOLDER, is_run
 
 BEFORE_THE_KEY: Mapping[str, Any] = {
     "data.balance": Balance.file.value,
+    "data.include": ["*"],
     "data.split": Split.sprite.value,
     "hardware.base": BaseFormat.full.value,
     "loss": {"_target_": "spritelora.diffusion.losses.MeanSquared"},

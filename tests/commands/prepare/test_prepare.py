@@ -29,6 +29,7 @@ from spritelora.sprites.pixels.image import Pixels, apply_matte, parse_colour, r
 from spritelora.sprites.prepare.output_folder import JOURNAL, State, read_ledger
 from spritelora.sprites.sheets import sheet
 from tests.conftest import ROOT, draw_sprite
+from tests.sprites.sheets.made_grids import draw_tile
 from tests.sprites.sheets.made_sheets import draw_cutouts, lay_out
 
 DCSS = next((p for up in ROOT.parents if (p := up / "shared" / "data" / "dcss" / "monsters").is_dir()), None)
@@ -101,6 +102,22 @@ def test_no_caption_is_made_over_one_that_was_not_read(
     (sprite_folder / "captions.csv").write_text("file,caption\naxe_1.png,a red axe of old\n")
     run(sprite_folder, tmp_path / "out", create_captions=True)
     assert [(tmp_path / "out" / f"axe_{n}.txt").exists() for n in (0, 1)] == [True, False]
+
+
+def test_names_without_a_subject_are_told_once_and_have_no_caption(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(12):
+        save(draw_sprite(number), tmp_path / "in" / "Tiles" / f"tile_{number:04d}.png", None)
+    save(draw_sprite(20), tmp_path / "in" / "Elf" / "Run_02.png", None)
+    run(tmp_path / "in", tmp_path / "out", create_captions=True)
+    captions = [r["caption"] for r in records(tmp_path / "out")]
+    assert captions == ["pixel art, elf, running", *[None] * 12]
+    told = [r.message for r in caplog.records if "[no_subject]" in r.message]
+    assert len(told) == 1
+    assert "12 of 13 sprites, such as Tiles/tile_0000.png" in told[0]
+    assert "mode=edit" in told[0]
+    assert "[missing_captions]" not in caplog.text
 
 
 def test_the_manifest_says_what_lies_there(sprite_folder: Path, tmp_path: Path) -> None:
@@ -328,7 +345,7 @@ def test_a_scale_that_is_not_there_is_an_error(sprite_folder: Path, tmp_path: Pa
         run(sprite_folder, tmp_path / "out", scale="4")
 
 
-def test_a_giant_and_a_matte_that_is_a_colour_are_pointed_out(
+def test_a_giant_is_set_aside_and_a_matte_that_is_a_colour_pointed_out(
     sprite_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     giant = draw_sprite(8, 128)
@@ -337,15 +354,88 @@ def test_a_giant_and_a_matte_that_is_a_colour_are_pointed_out(
     run(sprite_folder, tmp_path / "inside", matte="#09f009")
     assert "matte_in_palette" not in caplog.text
     run(sprite_folder, tmp_path / "out", matte="#010203")
+    assert "set aside: giant.png: larger than most: with them all others are enlarged by 1, without by 8" in caplog.text
+    assert "'include=[giant.png]' takes it" in caplog.text
+    assert {(r["source"] == "giant.png", r["factor"]) for r in records(tmp_path / "out")} == {(False, 8)}
+    caplog.clear()
+    run(sprite_folder, tmp_path / "out", matte="#010203", include=["gian*"])
     assert "because of giant.png most sprites are drawn 8 times smaller" in caplog.text
     assert re.search(r"the matte #010203 is near .*giant\.png.*matte=auto .*\[matte_in_palette\]", caplog.text)
+    assert {r["factor"] for r in records(tmp_path / "out")} == {1}
+
+
+def test_two_honest_sizes_are_both_taken(sprite_folder: Path, tmp_path: Path) -> None:
+    for number in range(3):
+        save(draw_sprite(80 + number, 64), sprite_folder / f"boss_{number}_{'abc'[number]}.png")
+    run(sprite_folder, tmp_path / "out")
+    assert {r["factor"] for r in records(tmp_path / "out")} == {2}
+    assert len(records(tmp_path / "out")) == 15
+
+
+def test_sheets_are_cut_of_themselves_and_what_is_in_doubt_is_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    art, out = tmp_path / "art", tmp_path / "out"
+    save(lay_out([*draw_cutouts(24)], 6, spacing=1), art / "potions.png", None)
+    for number, sprite in enumerate(draw_cutouts(9, 5)):
+        save(sprite, art / f"axe_{'abcdefghi'[number]}.png", None)
+    save(np.random.default_rng(0).integers(0, 255, (64, 96, 3), dtype=np.uint8), art / "tileset.png", None)
+    run(art, out, create_captions=True)
+    assert [r["tag"] for r in records(out) if r["tag"]] == [f"r{r}c{c}" for r in range(4) for c in range(6)]
+    assert {r["source"] for r in records(out) if not r["tag"]} == {f"axe_{x}.png" for x in "abcdefghi"}
+    assert "tileset.png: 96x64 px, left out, for it seems to be a sheet and its cells are not sure" in caplog.text
+    assert "'include=[tileset.png:16x16]'" in caplog.text
+    run(art, out, include=["tileset.png:16x16"])
+    assert len(records(out)) == 24 + 9 + 24
+    run(art, out, include=["tileset.png", "potions.png"])
+    assert {r["tag"] for r in records(out)} == {""}
+    run(art, out, sheet="none")
+    assert len(records(out)) == 11
+
+
+def test_typed_cells_cut_what_they_divide_and_name_the_rest(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    art, out = tmp_path / "art", tmp_path / "out"
+    save(lay_out([*draw_cutouts(12)], 6), art / "potions.png")
+    save(draw_sprite(3, 19), art / "face.png")
+    run(art, out, sheet="16x16")
+    assert len(records(out)) == 13
+    assert "1 of 2 images are not cut by sheet=16x16: face.png (19x19 px is no whole number of cells" in caplog.text
+
+
+def test_pictures_of_a_pack_and_second_sheets_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    art, out = tmp_path / "art", tmp_path / "out"
+    tiles = draw_cutouts(24)
+    for number, tile in enumerate(tiles):
+        save(tile, art / "Tiles" / f"tile_{number:04d}.png", None)
+    save(lay_out([*tiles], 6), art / "packed.png", None)
+    save(lay_out([*tiles], 8, spacing=1), art / "spaced.png", None)
+    save(draw_sprite(9, 100), art / "Preview.png", None)
+    others = lay_out([*draw_cutouts(60, 7)], 10, spacing=1)
+    save(others, art / "items.png", None)
+    save(np.where(others[..., 3:] > 0, others, (255, 0, 255, 255)).astype(np.uint8), art / "items_pink.png", None)
+    run(art, out)
+    assert {r["source"].split("/")[0] for r in records(out)} == {"Tiles", "items.png"}
+    assert len(records(out)) == 84
+    assert "pictures of the pack: Preview.png; 'include=[Preview.png]' takes it" in caplog.text
+    assert "sheets of what lies there as single files: packed.png, spaced.png; " in caplog.text
+    assert "sheets with the cells of another sheet: items_pink.png; " in caplog.text
+
+
+def test_flat_tiles_are_no_empty_cells(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    tiles = [draw_tile(rng, 16, 16) for _ in range(24)]
+    tiles[4][:] = (70, 80, 90, 255)
+    tiles[7][:] = 0
+    save(lay_out([*tiles], 6, spacing=1), tmp_path / "art" / "tiles.png", None)
+    run(tmp_path / "art", tmp_path / "out")
+    assert [r["tag"] for r in records(tmp_path / "out")] == [f"r{i // 6}c{i % 6}" for i in range(24) if i != 7]
 
 
 MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"factor": "0"}, "factor is a whole number from 1 on, or auto or each; got '0'"),
     ({"scale": "x2"}, "scale is a whole number from 1 on, or auto; got 'x2'"),
     ({"matte": "red"}, "matte: a colour is written #rrggbb, got 'red', or auto"),
-    ({"sheet": "32"}, "sheet is a cell's width and height, as in 32x32, or auto; got '32'"),
+    ({"sheet": "32"}, "sheet is a cell's width and height, as in 32x32, or auto, gaps or none; got '32'"),
     ({"margin": 2}, "margin and spacing belong to sprite sheets"),
     ({"pad": False, "factor": "8"}, "pad=false takes the largest factors"),
     ({"output": None}, "'output' has no value"),
@@ -430,7 +520,7 @@ def test_a_full_disk_leaves_one_error_and_no_partial_file(sprite_folder: Path, t
     rng = np.random.default_rng(0)
     save(rng.integers(0, 255, (128, 128, 3), dtype=np.uint8), sprite_folder / "noise.png")
     limit: Callable[[], None] = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # noqa: E731
-    process = start(sprite_folder, tmp_path / "out", preexec_fn=limit)
+    process = start(sprite_folder, tmp_path / "out", "include=[noise.png]", preexec_fn=limit)
     _, errors = process.communicate()
     assert process.returncode == 1
     lines = [line for line in errors.splitlines() if line.startswith("error:")]

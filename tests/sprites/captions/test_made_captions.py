@@ -2,8 +2,9 @@
 
 import pytest
 
-from spritelora.errors import ConfigError, DatasetError
-from spritelora.sprites.captions.made_captions import caption_from_name, join_caption, words_of_name
+from spritelora.errors import ConfigError
+from spritelora.sprites.captions.made_captions import CaptionForm, caption_from_name, join_caption
+from spritelora.sprites.captions.name_words import words_of_name
 
 NAMES = {
     "fire_mage_02": "fire mage",
@@ -32,16 +33,22 @@ def test_words_of_a_name(name: str, words: str) -> None:
 def test_a_caption_out_of_file_and_folder() -> None:
     name = "characters/wizards/fire_mage_02.png"
     assert caption_from_name(name) == "pixel art, fire mage"
-    assert caption_from_name(name, "{folders}: {name}") == "characters, wizards: fire mage"
-    assert caption_from_name(name, "pixel art {folder}, {name}") == "pixel art wizards, fire mage"
-    assert caption_from_name(name, words=("walkLeft_03", "")) == "pixel art, fire mage, walk left"
+    assert caption_from_name(name, CaptionForm("{folders}: {name}")) == "characters, wizards: fire mage"
+    assert caption_from_name(name, CaptionForm("pixel art {folder}, {name}")) == "pixel art wizards, fire mage"
+    assert caption_from_name(name, words=("walkLeft_03", "")) == "pixel art, fire mage, walking left"
     assert caption_from_name("a.b.png") == "pixel art, a b"
-    assert caption_from_name("potions/003.png", "pixel art, {folder}") == "pixel art, potions"
+    assert caption_from_name("potions/003.png", CaptionForm("pixel art, {folder}")) == "pixel art, potions"
+
+
+def test_words_of_action_and_view_follow_the_subject_once() -> None:
+    assert caption_from_name("Bear/Faceset.png") == "pixel art, bear, face"
+    assert caption_from_name("bear_walk_3.png", words=("walk", "Bear", "angry")) == "pixel art, bear, walking, angry"
+    assert caption_from_name("tilemap.png", words=("goblin_run_anim_f0",)) == "pixel art, goblin, running"
 
 
 def test_trigger_prefix_and_suffix_of_the_guide() -> None:
-    told = caption_from_name("knight.png", "{name}", "mystyle", "pixel art, ", ", game sprite, 16-bit style")
-    assert told == "mystyle, pixel art, knight, game sprite, 16-bit style"
+    form = CaptionForm("{name}", "mystyle", "pixel art, ", ", game sprite, 16-bit style")
+    assert caption_from_name("knight.png", form) == "mystyle, pixel art, knight, game sprite, 16-bit style"
 
 
 @pytest.mark.parametrize(
@@ -78,12 +85,14 @@ def test_a_trigger_is_found_as_a_word_and_not_within_one() -> None:
     assert join_caption("asks a knight", "sks") == "sks, asks a knight"
 
 
-def test_a_name_without_words_is_an_error_that_says_what_to_do() -> None:
-    with pytest.raises(DatasetError, match=r"set/0001\.png: the name holds no word .*rename the file.*\{folder\}"):
-        caption_from_name("set/0001.png")
+@pytest.mark.parametrize("name", ["set/0001.png", "tile_0011.png", "walk.png"])
+def test_a_name_without_a_subject_makes_no_caption(name: str) -> None:
+    assert caption_from_name(name) is None
+    assert caption_from_name(name, CaptionForm("{folder}, {name}")) == ("set" if "/" in name else None)
+    assert caption_from_name(name, CaptionForm("a sprite")) == "a sprite"
 
 
 @pytest.mark.parametrize("template", ["{nam}", "{name", "{name!r}", "{name:>9}", "{name.upper}", "{0}", "{}"])
 def test_a_template_with_other_fields_is_an_error(template: str) -> None:
     with pytest.raises(ConfigError, match="in braces stand only name, folder, folders, words"):
-        caption_from_name("knight.png", template)
+        caption_from_name("knight.png", CaptionForm(template))

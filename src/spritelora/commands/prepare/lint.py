@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
+from spritelora.config.commands.prepare import PrepareConfig
 from spritelora.program import typed
 from spritelora.sprites.checks.caption_lint import MAX_TOKENS, lint_captions
 from spritelora.sprites.checks.set_lint import lint_set
@@ -15,14 +16,14 @@ from spritelora.sprites.prepare.write_set import Caption
 
 
 def lint(
-    files: Sequence[SurveyedFile], natives: NativeSprites, captions: Mapping[str, Caption], trigger: str
+    files: Sequence[SurveyedFile], natives: NativeSprites, captions: Mapping[str, Caption], config: PrepareConfig
 ) -> list[Finding]:
     """Findings of single images, of sprites beside one another and of captions; `captions`: by label of the sprite."""
     of_files = [finding for file in files for finding in file.findings]
     compared, left_out = natives.comparable()
     animations = _animations(files)
     of_set = lint_set(compared, _scales(files), animations)
-    return [*of_files, *left_out, *of_set, *_lint_captions(captions, animations, trigger)]
+    return [*of_files, *left_out, *of_set, *_lint_captions(captions, animations, config)]
 
 
 def _animations(files: Sequence[SurveyedFile]) -> dict[str, str]:
@@ -48,7 +49,9 @@ def _scales(files: Sequence[SurveyedFile]) -> dict[str, NativeScale]:
     return {label(f.source.name, s.tag): s.scale for f in files for s in f.sprites if not s.prepared}
 
 
-def _lint_captions(captions: Mapping[str, Caption], animations: Mapping[str, str], trigger: str) -> list[Finding]:
+def _lint_captions(
+    captions: Mapping[str, Caption], animations: Mapping[str, str], config: PrepareConfig
+) -> list[Finding]:
     texts = {name: caption.text for name, caption in captions.items()}
     missing = [name for name, text in texts.items() if text is None]
     findings = lint_captions(
@@ -56,9 +59,9 @@ def _lint_captions(captions: Mapping[str, Caption], animations: Mapping[str, str
         _count_tokens,
         lambda caption: _counter().cut(caption),
         tokenizer="the embedded base's tokenizer (it splits rare words more than SDXL's)",
-        style_words=[trigger] if trigger else [],
+        style_words=[config.trigger] if config.trigger else [],
     )
-    if missing:
+    if missing and not config.create_captions:
         text = (
             f"{len(missing)} of {len(texts)} sprites have no caption, {printable(missing[0])} is one; create_captions="
             f"true makes them from names, {typed('caption')} by a model or by hand; training needs one for each"

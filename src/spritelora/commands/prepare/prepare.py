@@ -12,7 +12,7 @@ from spritelora.commands.prepare.captions import settle_captions
 from spritelora.commands.prepare.lint import lint
 from spritelora.commands.prepare.parallel import map_in_order
 from spritelora.commands.prepare.report import announce, announce_stretch, refusal, report, report_of
-from spritelora.commands.prepare.settings import Settings, fit_options_of, folders_of, matte_of, reading_of
+from spritelora.commands.prepare.settings import Settings, fit_options_of, folders_of, matte_of, reading_of, sheets_of
 from spritelora.commands.prepare.write import SetPlan, write_set
 from spritelora.config.commands.prepare import PrepareConfig
 from spritelora.config.train.processes import num_cpus
@@ -20,15 +20,16 @@ from spritelora.errors import DatasetError
 from spritelora.sprites.findings import Severity
 from spritelora.sprites.folder.prepared import Prepared
 from spritelora.sprites.folder.sources import Found, Source, refuse_empty, survey_folder
+from spritelora.sprites.prepare.intake import Intake, take_in
+from spritelora.sprites.prepare.outliers import set_aside
 from spritelora.sprites.prepare.output_folder import State, is_complete, read_ledger, read_state, sha256_of
 from spritelora.sprites.prepare.plan import plan_matte, plan_set
 from spritelora.sprites.prepare.survey import NativeSprites, Reading, SurveyedFile, label, settle_scales, survey_file
 from spritelora.sprites.prepare.write_set import Caption
-from spritelora.sprites.sheets.sheet_index import find_indexes
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 """Raised when the same originals give other files or findings than before, so that folders are made anew."""
 
 WITHOUT_EFFECT = ("input", "output", "workers", "validate_only")
@@ -40,7 +41,8 @@ def prepare(config: PrepareConfig) -> None:
     begun_s = time.monotonic()
     folder, output = folders_of(config)
     settings = Settings(reading_of(config), fit_options_of(config), matte_of(config))
-    found = _with_indexes(folder, survey_folder(folder))
+    intake = take_in(folder, survey_folder(folder), sheets_of(config))
+    found = intake.found
     refuse_empty(folder, found, "; input names the folder that holds them")
     state = read_state(output) if output else State()
     fingerprint = _fingerprint(config, found)
@@ -49,7 +51,7 @@ def prepare(config: PrepareConfig) -> None:
         log.info("%s: all as prepared before, nothing to do", output)
         return
     ledger = read_ledger(output, state) if output else {}
-    plan = _plan(config, settings, found, output, ledger)
+    plan = _plan(config, settings, intake, output, ledger)
     report(plan.findings, brief=not config.validate_only)
     if config.validate_only or output is None:
         log.info("%s: %d images can be prepared; nothing was written", folder, len(plan.captions))
@@ -62,27 +64,27 @@ def prepare(config: PrepareConfig) -> None:
     log.info("done in %.1f s", time.monotonic() - begun_s)
 
 
-def _with_indexes(folder: Path, found: Found) -> Found:
-    """The same images with the data files of those that are sheets."""
-    indexes = find_indexes(folder, found.files, [source.name for source in found.sources])
-    sources = [dataclasses.replace(source, index=indexes.files.get(source.name)) for source in found.sources]
-    return dataclasses.replace(found, sources=sources, problems=[*found.problems, *indexes.findings])
-
-
 def _plan(
     config: PrepareConfig,
     settings: Settings,
-    found: Found,
+    intake: Intake,
     output: Path | None,
     ledger: Mapping[str, set[str]],
 ) -> SetPlan:
     """Plans the files to write. Raises DatasetError for errors unless bad files are to be skipped."""
-    folder = Path(config.input)
+    folder, found = Path(config.input), intake.found
     jobs = [(source, settings.reading, found.prepared.get(source.name)) for source in found.sources]
     files = settle_scales(list(map_in_order(_survey, jobs, config.workers or num_cpus())))
-    plan = _plan_files(files, config, settings, output, ledger)
+    files, aside, aside_findings = set_aside(files, settings.fit, intake.included)
+    left_out = (*intake.left_out, *([aside] if aside else []))
+    plan = dataclasses.replace(_plan_files(files, config, settings, output, ledger), left_out=left_out)
     natives = NativeSprites(files, settings.reading)
-    findings = [*found.problems, *lint(files, natives, _captions_by_label(plan), config.trigger), *plan.findings]
+    findings = [
+        *found.problems,
+        *aside_findings,
+        *lint(files, natives, _captions_by_label(plan), config),
+        *plan.findings,
+    ]
     errors = [f for f in findings if f.severity is Severity.error]
     if not errors:
         return dataclasses.replace(plan, findings=findings, natives=natives)
@@ -91,7 +93,8 @@ def _plan(
     if config.validate_only or not config.skip_bad or not can_skip:
         report([f for f in findings if f.severity is not Severity.error], brief=not config.validate_only)
         raise DatasetError(refusal(folder, errors, can_skip))
-    return dataclasses.replace(_plan_files(good, config, settings, output, ledger), findings=findings, natives=natives)
+    again = _plan_files(good, config, settings, output, ledger)
+    return dataclasses.replace(again, findings=findings, natives=natives, left_out=left_out)
 
 
 def _plan_files(
@@ -142,6 +145,6 @@ def _fingerprint(config: PrepareConfig, found: Found) -> str:
         if prepared := found.prepared.get(source.name):
             mask = prepared.record.mask
             beside += [repr(prepared.record), mask and sha256_of(prepared.folder / mask)]
-        known = [source.name, source.caption, source.unread, source.repeats, source.group]
+        known = [source.name, source.caption, source.unread, source.repeats, source.group, repr(source.layout)]
         digest.update(json.dumps([*known, *beside]).encode())
     return digest.hexdigest()

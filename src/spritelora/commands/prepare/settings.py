@@ -8,9 +8,11 @@ from spritelora.config.commands.prepare import PrepareConfig
 from spritelora.errors import ConfigError, DatasetError
 from spritelora.files import is_within
 from spritelora.sprites.pixels.image import parse_colour
+from spritelora.sprites.prepare.include import parse_include
+from spritelora.sprites.prepare.intake import SheetChoice
 from spritelora.sprites.prepare.plan import FitOptions, Pair3
 from spritelora.sprites.prepare.survey import Reading
-from spritelora.sprites.sheets.sheet import SheetLayout
+from spritelora.sprites.sheets.sheet_layout import SheetLayout
 
 
 @dataclass(frozen=True)
@@ -24,14 +26,18 @@ class Settings:
 
 def reading_of(config: PrepareConfig) -> Reading:
     """The settings for reading image files. Raises ConfigError."""
-    scale = None if config.scale == "auto" else _whole("scale", config.scale, "auto")
-    layout = None
-    if config.sheet is not None:
-        cell = None if config.sheet == "auto" else _cell(config.sheet)
-        layout = SheetLayout(cell, config.margin, config.spacing)
-    elif config.margin or config.spacing:
-        raise ConfigError("margin and spacing belong to sprite sheets: add sheet=32x32 or sheet=auto")
-    return Reading(layout, config.all_frames, scale)
+    return Reading(config.all_frames, None if config.scale == "auto" else _whole("scale", config.scale, "auto"))
+
+
+def sheets_of(config: PrepareConfig) -> SheetChoice:
+    """What was typed about sheets. Raises ConfigError."""
+    is_cell = config.sheet not in ("auto", "gaps", "none")
+    if (config.margin or config.spacing) and not is_cell:
+        raise ConfigError("margin and spacing belong to sprite sheets: add their cells, such as sheet=32x32")
+    layout = SheetLayout(None) if config.sheet == "gaps" else None
+    if is_cell:
+        layout = SheetLayout(_cell(config.sheet), config.margin, config.spacing)
+    return SheetChoice(config.sheet != "none", layout, tuple(parse_include(config.include)))
 
 
 def fit_options_of(config: PrepareConfig) -> FitOptions:
@@ -77,5 +83,5 @@ def _whole(name: str, text: str, words: str) -> int:
 def _cell(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"([1-9]\d{0,3})x([1-9]\d{0,3})", text)
     if match is None:
-        raise ConfigError(f"sheet is a cell's width and height, as in 32x32, or auto; got '{text}'")
+        raise ConfigError(f"sheet is a cell's width and height, as in 32x32, or auto, gaps or none; got '{text}'")
     return int(match[1]), int(match[2])

@@ -10,6 +10,7 @@ from spritelora.commands.prepare.parallel import map_in_order
 from spritelora.errors import DatasetError
 from spritelora.sprites.findings import Finding
 from spritelora.sprites.folder.manifest import MANIFEST, METADATA, PreparedSprite, encode_manifest, encode_metadata
+from spritelora.sprites.prepare.intake import LeftOut
 from spritelora.sprites.prepare.output_folder import (
     PRIVATE,
     State,
@@ -34,7 +35,7 @@ OF_THE_SET = (METADATA, MANIFEST, REPORT)
 
 @dataclass(frozen=True)
 class SetPlan:
-    """The files to write. `captions`: by stem. `matte`: of the whole set."""
+    """The files to write. `captions`: by stem. `matte`: of the whole set. `left_out`: what is not taken, by kind."""
 
     planned: Sequence[PlannedFile]
     captions: Mapping[str, Caption]
@@ -42,6 +43,7 @@ class SetPlan:
     natives: NativeSprites
     matte: Pair3
     findings: Sequence[Finding]
+    left_out: Sequence[LeftOut] = ()
 
 
 def write_set(

@@ -31,12 +31,25 @@ class PrepareConfig:
     scale: str = key(
         "auto", "how far the originals were enlarged: auto (found out), or a whole number; 1 takes them as they are"
     )
-    sheet: str | None = key(None, "cells of sprite sheets: 32x32, or auto; unset: each image is one sprite")
+    sheet: str = key(
+        "auto",
+        "cells of sprite sheets: auto (found out; sheets in doubt are left out and named), 32x32 (cuts what it "
+        "divides), gaps (sprites with gaps between them), none (each image is one sprite)",
+        text=True,
+    )
     margin: int = key(0, "pixels around the cells of a sheet", at_least=0)
     spacing: int = key(0, "pixels between the cells of a sheet", at_least=0)
+    include: list[str] = key(
+        [],
+        "images to take that would be left out, by name or pattern: [Big.png], [Bosses/*]; cut: [a.png:16x16m1s1] "
+        "(cells, margin, spacing)",
+        text=True,
+    )
     all_frames: bool = key(False, "every frame of animated files; false: the first")
     create_captions: bool = key(False, "write captions from file and folder names where an image has none")
-    template: str = key("pixel art, {name}, {words}", "caption made from a name; words: tags and frames", text=True)
+    template: str = key(
+        "pixel art, {name}, {words}", "caption made from a name; words: action, view and tags", text=True
+    )
     trigger: str = key("", "word that calls the style, put first in captions made here", text=True, if_empty="none")
     prefix: str = key("", "text before captions made here", text=True, if_empty="none")
     suffix: str = key("", "text after captions made here", text=True, if_empty="none")

@@ -82,6 +82,13 @@ class DataConfig:
     )
     sets: dict[str, SetConfig] = key({}, "several data sets by name, in place of data.path")
     regularisation: RegularisationConfig = section(RegularisationConfig)
+    include: list[str] = key(
+        [],
+        "sprites to take that would be set aside, for they are so large that all others would be small: names or "
+        "patterns, [Dragon.png] or [Bosses/*]",
+        text=True,
+        on_resume=OnResume.run,
+    )
     limit: int | None = key(None, "train on a seeded choice of this many sprites", at_least=1)
     holdout: float = key(0.1, "share of the sprites kept for the validation loss", at_least=0, at_most=0.5)
     split: Split = key(Split.group, "what the hold-out keeps together: group (character, sheet, folder) or sprite")

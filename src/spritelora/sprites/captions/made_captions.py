@@ -4,71 +4,69 @@ import hashlib
 import re
 import string
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import permutations
 
 import numpy as np
 
-from spritelora.errors import ConfigError, DatasetError
+from spritelora.errors import ConfigError
+from spritelora.sprites.captions.name_parts import NameParts, parts_of_names, parts_of_words
+from spritelora.sprites.captions.name_words import words_of_name
 from spritelora.sprites.split import choose_subset
 
 DEFAULT_TEMPLATE = "pixel art, {name}, {words}"
 
 TEMPLATE_FIELDS = {
-    "name": "words of the file name",
+    "name": "words for the subject, from the file name or else the folder's",
     "folder": "words of the folder that holds the file",
     "folders": "words of all its folders, outermost first, commas between",
-    "words": "what else is known of the sprite, such as the tag of an animation, commas between",
+    "words": "its action and view, and what else is known, such as the tag of an animation, commas between",
 }
 """The words that a template may have in braces, with their meaning."""
 
 FEW_PHRASES = 5
 """Up to here all orders of phrases are listed, at most 120."""
 
-WORD_BREAK = re.compile(r"(?<=[a-z0-9ß-öø-ÿ])(?=[A-ZÀ-ÖØ-Þ])|(?<=[A-ZÀ-ÖØ-Þ])(?=[A-ZÀ-ÖØ-Þ][a-zß-öø-ÿ])|[\W_]+")
-END_NUMBER = re.compile(r"\d+(x\d*)?$|^x\d+$|^v\d+$", re.IGNORECASE)
+
+@dataclass(frozen=True)
+class CaptionForm:
+    """The words around what a name says. `template`: see `TEMPLATE_FIELDS`; what is empty leaves no comma."""
+
+    template: str = DEFAULT_TEMPLATE
+    trigger: str = ""
+    prefix: str = ""
+    suffix: str = ""
 
 
-def words_of_name(name: str) -> str:
-    """The words of one file or folder name: `FireMage_02` is `fire mage`.
-
-    snake_case, kebab-case and camelCase are taken apart; numbers, sizes and versions at the end (`02`, `32x32`, `@2x`,
-    `v3`) are dropped, so the frames of an animation get one name. Empty where nothing else is left.
-    """
-    words = [word.lower() for word in WORD_BREAK.split(name) if word]
-    while words and (rest := END_NUMBER.sub("", words[-1])) != words[-1]:
-        words[-1:] = [rest] if rest else []
-    return " ".join(words)
+PLAIN = CaptionForm()
 
 
 def caption_from_name(
-    name: str,
-    template: str = DEFAULT_TEMPLATE,
-    trigger: str = "",
-    prefix: str = "",
-    suffix: str = "",
-    words: Sequence[str] = (),
-) -> str:
-    """A caption out of what a sprite's file is called: `characters/fire_mage_02.png` is `pixel art, fire mage`.
+    name: str, form: CaptionForm = PLAIN, words: Sequence[str] = (), parts: NameParts | None = None
+) -> str | None:
+    """A caption out of what a file is called: `wizards/FireMage_walk_2.png` is `pixel art, fire mage, walking`.
 
-    `name`: path below the set's folder, with `/`. `template`: see `TEMPLATE_FIELDS`; what is empty leaves no comma.
-    `words`: for the field of that name. Raises ConfigError for a template with other fields, DatasetError where the
-    fields come out empty, for then the caption would say nothing of the sprite.
+    `name`: path below the set's folder, with `/`. `words`: what else is known, such as the tag of an animation; where
+    the name holds no subject, theirs counts. `parts`: of the name beside the others of its set. Returns None where
+    nothing names a subject, for then the caption would say nothing of the sprite. Raises ConfigError for a template
+    with other fields.
     """
-    *folders, file = name.split("/")
-    told = [words_of_name(folder) for folder in folders]
+    told = [words_of_name(folder) for folder in name.split("/")[:-1]]
+    parts = parts or parts_of_names([name])[0]
+    others = [parts_of_words(word) for word in words]
+    subjects = [part.subject for part in others if part.subject]
+    subject = parts.subject or "".join(subjects[:1])
+    phrases = [*parts.phrases, *(phrase for part in others for phrase in (part.subject, *part.phrases))]
     values = {
-        "name": words_of_name(re.sub(r"\.\w+$", "", file)),
+        "name": subject,
         "folder": told[-1] if told else "",
         "folders": ", ".join(filter(None, told)),
-        "words": ", ".join(filter(None, (words_of_name(word) for word in words))),
+        "words": ", ".join(phrase for phrase in dict.fromkeys(phrases) if phrase not in ("", subject)),
     }
-    used = _fields_of(template)
-    if used and not any(values[field] for field in used):
-        raise DatasetError(
-            f"{name}: the name holds no word for its caption (template '{template}'); rename the file after what it "
-            f"shows, or use the folder's name: {{folder}}"
-        )
-    return join_caption(template.format(**values), trigger, prefix, suffix)
+    used = _fields_of(form.template)
+    if used and not any(values[field] for field in used - {"words"} or used):
+        return None
+    return join_caption(form.template.format(**values), form.trigger, form.prefix, form.suffix)
 
 
 def join_caption(body: str, trigger: str = "", prefix: str = "", suffix: str = "") -> str:

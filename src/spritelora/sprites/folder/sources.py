@@ -21,6 +21,7 @@ from spritelora.sprites.folder.unread_captions import find_unread
 from spritelora.sprites.folder.walk import IMAGE_SUFFIXES, UNREAD_SUFFIXES, walk_folder
 from spritelora.sprites.names import printable
 from spritelora.sprites.pixels.image import disguise_of
+from spritelora.sprites.sheets.sheet_layout import SheetLayout
 
 __all__ = ["IMAGE_SUFFIXES", "Found", "Source", "as_line", "find_sources", "refuse", "survey_folder"]
 
@@ -38,7 +39,7 @@ class Source:
     `group`: what belongs together (a character, a sheet, a folder), for splits that must not separate it.
     `class_words`: what a kohya folder's name says its images show; empty elsewhere. `text_file`: the `.txt` file that
     holds the caption. `unread`: path of a file that seems to hold the caption and is not read, else empty. `index`: the
-    data file of a sheet, where it was looked for (see `find_indexes`).
+    data file of a sheet, where it was looked for (see `find_indexes`); `layout`: its grid, None for one whole sprite.
     """
 
     file: Path
@@ -50,6 +51,7 @@ class Source:
     text_file: Path | None = None
     unread: str = ""
     index: Path | None = None
+    layout: SheetLayout | None = None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from spritelora.errors import DatasetError
 from spritelora.program import typed
 from spritelora.sprites.checks.fingerprint import recolour_hash
+from spritelora.sprites.folder.majority import names_aside
 from spritelora.sprites.folder.manifest import MANIFEST, one_or_pair
 from spritelora.sprites.folder.prepared import NativeSprite, Prepared, Sizing, check_bytes, restore
 from spritelora.sprites.folder.sources import (
@@ -84,10 +85,13 @@ class CaptionedSprite:
         return self.prepared is not None and (self.fit, matte) == (self.prepared.record.fit, self.prepared.matte)
 
 
-def read_folder(folder: Path, side_px: int, key: str = "data.path", factor: int | None = None) -> list[CaptionedSprite]:
+def read_folder(
+    folder: Path, side_px: int, key: str = "data.path", factor: int | None = None, include: Sequence[str] = ("*",)
+) -> list[CaptionedSprite]:
     """All sprites below `folder` with their captions, sorted by name, each decoded once and found to fit.
 
     What prepare wrote is read as its manifest says. `key`: that named the folder. `factor`: see `place_sprites`.
+    `include`: see `names_aside`.
     Raises DatasetError that names every bad file and the remedy.
     """
     if not folder.is_dir():
@@ -107,7 +111,9 @@ def read_folder(folder: Path, side_px: int, key: str = "data.path", factor: int 
             problems.append(str(error))
     refuse(folder, problems)
     _warn(folder, [as_line(p) for p in found.problems])
-    return place_sprites(sprites, side_px, factor)
+    sizes = {s.name: s.native_size for s in sprites if not s.prepared}
+    aside = names_aside(folder, sizes, side_px, include, key == "data.path")
+    return place_sprites([s for s in sprites if s.name not in aside], side_px, factor)
 
 
 def place_sprites(

@@ -18,7 +18,7 @@ from spritelora.sprites.pixels.image import Pixels, exact_scale, without_hidden_
 from spritelora.sprites.pixels.matte import SpriteColours, sprite_colours
 from spritelora.sprites.pixels.native import NativeScale, detect_scale, to_native
 from spritelora.sprites.recent import Recent
-from spritelora.sprites.sheets.sheet import SheetLayout, cut_image
+from spritelora.sprites.sheets.sheet import cut_image
 
 AS_IT_IS = NativeScale(1, (0, 0), 1.0, True)
 AGREEING_SHARE = 0.75
@@ -34,9 +34,8 @@ _decoded: Recent[Images] = Recent(DECODED_BYTES, lambda images: sum(pixels.nbyte
 
 @dataclass(frozen=True)
 class Reading:
-    """The settings for reading image files: sheets, animations, and the scale where the user gave it."""
+    """The settings for reading image files: animations, and the scale where the user gave it."""
 
-    layout: SheetLayout | None = None
     all_frames: bool = False
     scale: int | None = None
 
@@ -82,7 +81,7 @@ def survey_file(source: Source, reading: Reading, prepared: Prepared | None) -> 
     findings: list[Finding] = []
     try:
         sha256 = hashlib.sha256(source.file.read_bytes()).hexdigest()
-        if prepared and reading == Reading():
+        if prepared and source.layout is None and reading == Reading():
             sprites = (_survey_prepared(source, prepared, sha256),)
         else:
             sprites = tuple(_survey_image(source, tag, words, image, reading, findings)
@@ -131,14 +130,14 @@ def _settled(sprite: SurveyedSprite, common: Mapping[tuple[int, int], int]) -> S
 
 
 def _images(source: Source, reading: Reading) -> Images:
-    if source.index is None and reading.layout is None and not reading.all_frames:
+    if source.index is None and source.layout is None and not reading.all_frames:
         return _cut(source, reading)
     versions = [(f, s.st_mtime_ns, s.st_size) for f in (source.file, source.index) if f and (s := f.stat())]
-    return _decoded.get((reading, *versions), lambda: _cut(source, reading))
+    return _decoded.get((reading, source.layout, *versions), lambda: _cut(source, reading))
 
 
 def _cut(source: Source, reading: Reading) -> Images:
-    cuts = cut_image(source.file, reading.layout, reading.all_frames, source.index)
+    cuts = cut_image(source.file, source.layout, reading.all_frames, source.index)
     return {cut.tag: (cut.words, without_hidden_colour(cut.pixels)) for cut in cuts}
 
 

@@ -37,7 +37,7 @@ def parse_atlas(text: str) -> SheetData | None:
     elements = _Elements()
     parser = expat.ParserCreate("utf-8")
     parser.StartElementHandler = elements.start
-    parser.StartDoctypeDeclHandler = _refuse_doctype
+    parser.StartDoctypeDeclHandler = refuse_doctype
     try:
         parser.Parse(text.encode(), True)
     except expat.ExpatError as error:
@@ -48,7 +48,8 @@ def parse_atlas(text: str) -> SheetData | None:
     return make_sheet([_frame(number, part) for number, part in enumerate(elements.parts)], [], image, None)
 
 
-def _refuse_doctype(*_: Any) -> None:
+def refuse_doctype(*_: Any) -> None:
+    """Raise ValueError for a DOCTYPE, by whose entities a small file becomes a huge one or reads others."""
     raise ValueError("holds a DOCTYPE, which no atlas needs; take it out")
 
 

@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spritelora import limits
+from spritelora.sprites.pixels.edges import Packed, pack_colours
 from spritelora.sprites.pixels.image import Pixels
 from spritelora.sprites.pixels.pieces import Box, Mask, find_pieces, join_pieces
+from spritelora.sprites.sheets.sheet_layout import Pair, SheetLayout, both_axes, text_of
 
 SMALLEST_CELL_PX = 8
 TOUCHING_SHARE = 0.5
@@ -19,6 +21,8 @@ PIECES_PER_CELL = 1.5
 """Above so many large pieces in an occupied cell, a grid is not that of the sheet."""
 
 FULL_SHARE = 0.9
+BACKGROUND_SHARE = 0.5
+"""A colour that covers more than this share of the edge of an image without transparency is its background."""
 
 
 @dataclass(frozen=True)
@@ -34,30 +38,48 @@ class Cell:
         return image[self.box.top : self.box.bottom, self.box.left : self.box.right]
 
 
-def grid_cells(image: Pixels, cell: tuple[int, int], margin: int, spacing: int) -> list[Cell]:
+def grid_cells(image: Pixels, layout: SheetLayout) -> list[Cell]:
     """The cells of a fixed grid, row by row. Raises ValueError where the grid does not fit the image.
 
-    `cell`: width and height. `margin`: around all cells; `spacing`: between two. What is left at the right and below
-    must be of one colour.
+    What is left at the right and below must be of one colour.
     """
+    if layout.cell is None:
+        raise ValueError("a grid has cells of one size")
+    cell, margin, spacing = layout.cell, both_axes(layout.margin), both_axes(layout.spacing)
     height, width = image.shape[:2]
-    columns, rows = ((n - margin + spacing) // (c + spacing) for n, c in zip((width, height), cell, strict=True))
-    given = f"cells of {cell[0]}x{cell[1]} px, margin {margin}, spacing {spacing}"
+    columns, rows = _counts((width, height), layout)
+    given = f"cells of {cell[0]}x{cell[1]} px, margin {text_of(layout.margin)}, spacing {text_of(layout.spacing)}"
     if columns < 1 or rows < 1:
         raise ValueError(f"{width}x{height} px is smaller than {given}")
     limits.CELLS.check(columns * rows, found=f"{width}x{height} px has {columns * rows:,} {given}")
-    right, below = (margin + n * (c + spacing) - spacing for n, c in zip((columns, rows), cell, strict=True))
-    rest = (image[:, right : max(right, width - margin)], image[below : max(below, height - margin)])
+    right, below = (m + n * (c + s) - s for n, c, m, s in zip((columns, rows), cell, margin, spacing, strict=True))
+    rest = image[:, right : max(right, width - margin[0])], image[below : max(below, height - margin[1])]
     if not all(is_flat(part) for part in rest):
         raise ValueError(f"{width}x{height} px is no whole number of {given}: sprites are left over at the edge")
-    across, down = (
-        range(margin, margin + n * (c + spacing), c + spacing) for n, c in zip((columns, rows), cell, strict=True)
-    )
+    return grid_boxes((width, height), layout)
+
+
+def grid_boxes(size: Pair, layout: SheetLayout) -> list[Cell]:
+    """The cells of a grid on a sheet of a size, width first, whatever is left of it."""
+    cell = layout.cell or size
+    starts = [
+        range(m, m + n * (c + s), c + s)
+        for n, c, m, s in zip(
+            _counts(size, layout), cell, both_axes(layout.margin), both_axes(layout.spacing), strict=True
+        )
+    ]
     return [
         Cell(row, column, Box(x, y, x + cell[0], y + cell[1]))
-        for row, y in enumerate(down)
-        for column, x in enumerate(across)
+        for row, y in enumerate(starts[1])
+        for column, x in enumerate(starts[0])
     ]
+
+
+def _counts(size: Pair, layout: SheetLayout) -> Pair:
+    """Columns and rows of cells that lie whole on a sheet."""
+    axes = zip(size, layout.cell or size, both_axes(layout.margin), both_axes(layout.spacing), strict=True)
+    columns, rows = ((n - m + s) // (c + s) for n, c, m, s in axes)
+    return columns, rows
 
 
 def find_cells(image: Pixels) -> list[Cell]:
@@ -75,10 +97,51 @@ def find_cells(image: Pixels) -> list[Cell]:
     raise ValueError(f"no gaps between sprites were found in {width}x{height} px; name the cells, such as sheet=32x32")
 
 
+def filled_cells(sheet: Pixels, layout: SheetLayout) -> list[Cell]:
+    """The cells of a grid that are not empty: not all transparent, nor all of the sheet's background.
+
+    Raises ValueError where the grid does not fit the image.
+    """
+    packed = pack_colours(sheet)
+    ground = ground_colour(packed, layout)
+    cells = grid_cells(sheet, layout)
+    return [c for c in cells if (packed[c.box.top : c.box.bottom, c.box.left : c.box.right] != ground).any()]
+
+
 def is_flat(image: Pixels) -> bool:
     """Whether an RGBA image is empty: all transparent, or all of one colour; also where it has no pixels."""
     visible = image * (image[..., 3:] > 0)
     return visible.size == 0 or bool((visible == visible[:1, :1]).all())
+
+
+def edge_colour(packed: Packed) -> int:
+    """The colour that covers most of the edge of an image without transparency; 0 where there is none, or it has some.
+
+    `packed`: (H, W), 0 for transparent pixels.
+    """
+    if not packed.all():
+        return 0
+    edge = np.concatenate([packed[0], packed[-1], packed[:, 0], packed[:, -1]])
+    colours, counts = np.unique(edge, return_counts=True)
+    return int(colours[counts.argmax()]) if counts.max() > BACKGROUND_SHARE * len(edge) else 0
+
+
+def ground_colour(packed: Packed, layout: SheetLayout) -> int:
+    """The background of a sheet without transparency: the colour between its cells, else that of its edge; 0 for none.
+
+    A line between cells may have a colour of its own: it is the background where cells are full of it.
+    """
+    if not packed.all() or layout.cell is None:
+        return 0
+    cells = grid_boxes((packed.shape[1], packed.shape[0]), layout)
+    parts = [packed[c.box.top : c.box.bottom, c.box.left : c.box.right] for c in cells]
+    flat = {int(part[0, 0]) for part in parts if (part == part[0, 0]).all()}
+    first = cells[0].box
+    if both_axes(layout.spacing)[0] and first.right < packed.shape[1]:
+        between = int(packed[first.top, first.right])
+        if between in flat:
+            return between
+    return edge_colour(packed)
 
 
 def _foregrounds(image: Pixels) -> Iterator[Mask]:
@@ -127,7 +190,7 @@ def _grid_by_gaps(mask: Mask) -> list[Cell]:
             if _is_apart(lines_x, occupied) and _is_apart(lines_y, occupied.T):
                 candidate = (int(occupied.sum()), cell_w * cell_h, cell_w, cell_h)
                 best = max(best or candidate, candidate)
-    if best is None or best[0] < 2 or _num_large(mask) > PIECES_PER_CELL * best[0]:
+    if best is None or best[0] < 2 or num_large(mask) > PIECES_PER_CELL * best[0]:
         return []
     return _even_cells(mask.shape, best[2], best[3])
 
@@ -163,7 +226,8 @@ def _divisors(length: int) -> list[int]:
     return [d for d in range(SMALLEST_CELL_PX, length + 1) if length % d == 0]
 
 
-def _num_large(mask: Mask) -> int:
+def num_large(mask: Mask) -> int:
+    """The number of connected pieces that are no specks beside the others."""
     areas = np.array([p.area for p in find_pieces(mask)])
     return int((areas >= 0.25 * np.median(areas[areas >= 0.1 * areas.max()])).sum())
 

@@ -9,19 +9,13 @@ from spritelora import limits
 from spritelora.errors import DatasetError
 from spritelora.sprites.names import printable
 from spritelora.sprites.pixels.image import Pixels, read_sprite, without_hidden_colour
-from spritelora.sprites.sheets.cell_grid import find_cells, grid_cells, is_flat
+from spritelora.sprites.sheets.cell_grid import filled_cells, find_cells, grid_cells, is_flat
 from spritelora.sprites.sheets.frames import count_frames, read_frames
 from spritelora.sprites.sheets.sheet_data import cut_frames, name_frames
 from spritelora.sprites.sheets.sheet_index import read_index
+from spritelora.sprites.sheets.sheet_layout import SheetLayout
 
-
-@dataclass(frozen=True)
-class SheetLayout:
-    """The division of a sheet, in pixels. `cell`: width and height, None to find the cells by their gaps."""
-
-    cell: tuple[int, int] | None
-    margin: int = 0
-    spacing: int = 0
+__all__ = ["Cut", "SheetLayout", "cut_image", "find_duplicates", "parse_cell"]
 
 
 @dataclass(frozen=True)
@@ -88,10 +82,16 @@ def find_duplicates(cuts: Sequence[Cut]) -> list[list[int]]:
 
 
 def _cut_cells(sheet: Pixels, layout: SheetLayout) -> list[Cut]:
-    cells = grid_cells(sheet, layout.cell, layout.margin, layout.spacing) if layout.cell else find_cells(sheet)
-    if len(cells) == 1:
-        return [Cut("", cells[0].cut(sheet), ())]
-    return _without_empty(Cut(f"r{c.row}c{c.column}", c.cut(sheet).copy(), ()) for c in cells)
+    if layout.cell is None:
+        cells = [cell for cell in find_cells(sheet) if not is_flat(cell.cut(sheet))]
+    else:
+        cells = grid_cells(sheet, layout)
+        cells = filled_cells(sheet, layout) if len(cells) > 1 else cells
+    if len(cells) == 1 and cells[0].box == (0, 0, sheet.shape[1], sheet.shape[0]):
+        return [Cut("", sheet, ())]
+    if not cells:
+        raise ValueError("every cell is empty; name other cells or remove the file")
+    return [Cut(f"r{c.row}c{c.column}", c.cut(sheet).copy(), ()) for c in cells]
 
 
 def _without_empty(cuts: Iterator[Cut]) -> list[Cut]:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
 
 from spritelora import limits
@@ -18,9 +18,11 @@ from spritelora.sprites.findings import Finding, Severity
 from spritelora.sprites.names import printable
 from spritelora.sprites.sheets.aseprite import has_rectangles, parse_json
 from spritelora.sprites.sheets.atlas_xml import ROOT, parse_atlas
-from spritelora.sprites.sheets.sheet_data import SheetData
+from spritelora.sprites.sheets.frame_list import parse_frame_list
+from spritelora.sprites.sheets.sheet_data import SheetData, SheetFrame
 
 READ_SUFFIXES = (".json", ".xml")
+LIST_SUFFIXES = ("", ".txt", ".list", ".lst")
 UNREAD_SUFFIXES = {".atlas", ".fnt", ".meta", ".plist", ".tpsheet", ".tsx"}
 """Data files of other kinds, that place parts of a picture: libGDX, bitmap fonts, Unity, cocos2d, Tiled."""
 
@@ -85,6 +87,27 @@ def find_indexes(folder: Path, files: Iterable[Path], images: Sequence[str]) -> 
     return found
 
 
+def find_frame_lists(folder: Path, files: Iterable[Path], sizes: Mapping[str, tuple[int, int]]) -> dict[str, Path]:
+    """The list of frames of each image that has one: beside it, with all frames within it and within no other there.
+
+    `sizes`: of the images without another data file, by path below `folder`.
+    """
+    found: dict[str, Path] = {}
+    for file in files:
+        if file.suffix.lower() in LIST_SUFFIXES or file.suffix[1:].isdigit():
+            with suppress(DatasetError):
+                sheets = _read_sheets(file) if file.stat().st_size <= limits.CAPTION_BYTES.most else []
+                parent = file.parent.relative_to(folder)
+                beside = [n for n in sizes if PurePosixPath(n).parent == PurePosixPath(parent.as_posix())]
+                holding = [n for n in beside if sheets and all(map(partial(_lies_within, sizes[n]), sheets[0].frames))]
+                found |= {holding[0]: file} if len(holding) == 1 else {}
+    return found
+
+
+def _lies_within(size: tuple[int, int], frame: SheetFrame) -> bool:
+    return all(c + n <= s for c, n, s in zip(frame.corner, frame.size, size, strict=True))
+
+
 def _choose(image: str, candidates: Sequence[_Candidate], found: Indexes) -> None:
     """Take the one data file of a sheet; JSON before XML of the same name, and none where several may be meant."""
     if not candidates:
@@ -114,7 +137,7 @@ def _candidate(folder: Path, file: Path) -> _Candidate | None:
         sheets = _read_sheets(file)
     except DatasetError as error:
         return _Candidate(file, name, frozenset(), str(error).removeprefix(f"{printable(file)}: "))
-    images = {_path_from(name, sheet.image) for sheet in sheets if sheet.image}
+    images = {path_from(name, sheet.image) for sheet in sheets if sheet.image}
     return _Candidate(file, name, frozenset(images)) if sheets else None
 
 
@@ -124,7 +147,10 @@ def _read_sheets_as_of(file: Path, changed_ns: int) -> list[SheetData]:  # noqa:
         text = read_text(file, limits.INDEX_BYTES)
         if file.suffix.lower() == ".json":
             return parse_json(text)
-        sheet = parse_atlas(text) if f"<{ROOT}" in text else None
+        if file.suffix.lower() != ".xml":
+            sheet = parse_frame_list(text)
+        else:
+            sheet = parse_atlas(text) if f"<{ROOT}" in text else None
         return [sheet] if sheet else []
     except ValueError as error:
         raise DatasetError(f"{printable(file)}: {printable(error)}; export it again or remove it") from error
@@ -146,7 +172,7 @@ def _unread(folder: Path, problems: Mapping[Path, str], known: dict[str, str], f
         text = _text_of(file) if problem else _places_parts(file)
         if text is None:
             continue
-        named = {known[path] for mention in image_mentions(text) if (path := _path_from(name, mention)) in known}
+        named = {known[path] for mention in image_mentions(text) if (path := path_from(name, mention)) in known}
         whole = str(PurePosixPath(composed(name)).with_suffix(""))  # Unity: hero.png.meta
         named |= {image for image in (stems.get(_stem(name)), known.get(whole)) if image is not None}
         for image in sorted(named - found.files.keys()):
@@ -178,7 +204,7 @@ def _text_of(file: Path) -> str | None:
         return None
 
 
-def _path_from(index: str, image: str) -> str:
+def path_from(index: str, image: str) -> str:
     """The path below the set's folder of an image that a data file names from where it lies."""
     plain = composed(image).strip().replace("\\", "/")
     return posixpath.normpath(posixpath.join(posixpath.dirname(composed(index)), plain))
