@@ -79,7 +79,7 @@ def test_it_writes_a_record_images_and_a_page(validated: Path) -> None:
         assert [i.shape for i in images_of(validated, name)] == [(128, 128, 3)] * len(seen)
     page = (validated / "validation.html").read_text()
     assert page.index("Does it match your style?") < page.index("Prompts it was trained on")
-    assert page.index("Prompts it was trained on") < page.index("New prompts")
+    assert page.index("Prompts it was trained on") < page.index("<h2>New prompts")
 
 
 def test_a_stopped_validation_goes_on_to_the_page_of_an_undisturbed_one(
@@ -356,7 +356,7 @@ def test_the_command(own_run: Path, ready: Ready) -> None:
     quick = ("strengths=[1.0]", "num_prompts=2", "sampler.steps=2", "hardware.threads=1")
     result = run_python(*command, *quick, ready=ready)
     assert result.returncode == 0, result.stderr
-    assert "Are the sprites usable?" in result.stderr + result.stdout
+    assert "Are the pictures clean pixel art?" in result.stderr + result.stdout
     assert (own_run / "validation" / "validation.html").is_file()
     typo = run_python(*command, "sampler.stps=3", ready="door")
     assert "unknown key 'sampler.stps': did you mean 'sampler.steps'?" in typo.stderr
