@@ -271,3 +271,9 @@ def test_a_link_in_a_run_that_goes_on_is_refused(tmp_path: Path) -> None:
     assert (outcome.status, (tmp_path / "mine.txt").read_text()) == (2, "mine")
     assert {p.name for p in run.iterdir()} <= {"run.json", "metrics.jsonl", ".lock"}
     shutil.rmtree(run)
+
+
+def test_a_factor_is_of_the_runs_own_size_and_the_matte_of_any() -> None:
+    record = a_record(data={"factor": 4, "matte": "#102030"}, settings={"model": {"resolution": 128}})
+    told = [(data.factor, data.matte) for data in (record.data_at(128), record.data_at(256))]
+    assert told == [(4, "#102030"), (None, "#102030")]

@@ -17,10 +17,10 @@ log = logging.getLogger(__name__)
 SET_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def read_sets(config: DataConfig, side_px: int, factor: int | None = None) -> list[CaptionedSprite]:
+def read_sets(config: DataConfig, side_px: int, recorded: int | None = None) -> list[CaptionedSprite]:
     """The sprites of all sets, one set after the other, under names and groups that begin with their set's.
 
-    All are enlarged by one factor, as the sprites of one folder are: by `factor` where all can have it. Raises
+    All are enlarged by one factor, as the sprites of one folder are: by `recorded` where all can have it. Raises
     ConfigError for settings that make no sense, DatasetError that tells the problems of every set.
     """
     _check(config)
@@ -34,7 +34,7 @@ def read_sets(config: DataConfig, side_px: int, factor: int | None = None) -> li
     if problems:
         raise DatasetError("\n".join(problems))
     _warn_of_repeats(found)
-    rest = iter(place_sprites([s for sprites in found.values() for s in sprites], side_px, factor))
+    rest = iter(place_sprites([s for sprites in found.values() for s in sprites], side_px, recorded))
     placed = {name: list(islice(rest, len(sprites))) for name, sprites in found.items()}
     for name, sprites in found.items():
         of_set, own, factor = config.sets[name], factors_text(sprites), factors_text(placed[name])

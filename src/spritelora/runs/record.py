@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -113,6 +113,10 @@ class RunRecord:
         except ValueError as error:
             copy = "another copy of it" if file.parent.name == STATE_FOLDER else "one of the run's checkpoints"
             raise ResumeError(f"{file}: not a run record ({error}); resume from {copy}") from error
+
+    def data_at(self, side_px: int) -> RunData:
+        """The data of a run for images of `side_px`: the factor holds at the run's own size alone."""
+        return self.data if side_px == self.settings.model.resolution else replace(self.data, factor=None)
 
     @property
     def defaults_then(self) -> dict[str, Any]:

@@ -264,3 +264,12 @@ def test_frames_of_one_animation_may_repeat_one_another(clean: Sprites) -> None:
     assert all(name in f.message for f in found)
     apart = {**animations, "walk_1": "another"}
     assert kinds(find_duplicates({**others, **frames}, apart)) == [("duplicate", "walk_1")]
+
+
+def test_an_animation_in_other_colours_is_told_once(clean: Sprites) -> None:
+    originals = list(clean.values())[:3]
+    recoloured = [np.dstack([255 - sprite[..., :3] // 2, sprite[..., 3]]) for sprite in originals]
+    first, second = ({f"{hero}_{n}": s for n, s in enumerate(of)} for hero, of in (("a", originals), ("b", recoloured)))
+    animations = {name: name[0] for name in (*first, *second)}
+    assert kinds(find_duplicates({**first, **second}, animations)) == [("palette_swap", "b_0")]
+    assert kinds(find_duplicates({**first, **second})) == [("palette_swap", name) for name in second]

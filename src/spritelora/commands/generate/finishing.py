@@ -123,7 +123,7 @@ def _training_set(config: GenerateConfig, source: Source) -> TrainingSet:
     if trained and path is None:
         data = replace(data, path=trained.data.path, sets=trained.data.sets, limit=trained.data.limit)
     side_px = trained.model.resolution if trained else config.model.resolution or 1024
-    return read_training_set(data, side_px, trained=source.record.data if source.record else None)
+    return read_training_set(data, side_px, trained=source.record.data_at(side_px) if source.record else None)
 
 
 def training_palette(natives: Sequence[NativeSprite], matte: finish.Colour, with_matte: bool) -> Colours:

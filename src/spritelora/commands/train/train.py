@@ -20,8 +20,9 @@ def train(config: TrainConfig, invocation: Invocation) -> float:
     """Train one LoRA and write it into the run's directory. Returns the last validation loss."""
     log.info("%s", inputs_line(config))
     try:
-        begun = RunRecord.read(Path(config.resume)).data if config.resume is not None else None
-        sprites = read_training_set(config.data, config.model.resolution, config.objective.masked_loss, begun)
+        side_px = config.model.resolution
+        begun = RunRecord.read(Path(config.resume)).data_at(side_px) if config.resume is not None else None
+        sprites = read_training_set(config.data, side_px, config.objective.masked_loss, begun)
         with quick_imports():  # after the sprites are known to be right: torch is slow to import
             import_bitsandbytes()
             from spritelora.commands.train.fit import fit

@@ -48,7 +48,8 @@ def validate(config: ValidateConfig, words: Sequence[str] = ()) -> Path:
     settle.check_side(config, subject)
     from_file = read_prompts_file(config.prompts_file) if config.prompts_file is not None else []
     data = settle.settle_data(config, source.record)
-    sprites = read_training_set(data, subject.drawing.side_px, trained=source.record.data if source.record else None)
+    side_px = subject.drawing.side_px
+    sprites = read_training_set(data, side_px, trained=source.record.data_at(side_px) if source.record else None)
     if note := settle.changed_data(sprites, source.record):
         log.warning("%s", note)
     own = source.settings.sampler.prompts if source.settings else []

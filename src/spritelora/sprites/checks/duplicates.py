@@ -30,6 +30,7 @@ class Known:
     """The sprites seen so far, by what would make another one a duplicate. `animations`: see `find_duplicates`."""
 
     animations: Mapping[str, str]
+    swapped: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     exact: dict[bytes, str] = field(default_factory=dict[bytes, str])
     content: dict[bytes, str] = field(default_factory=dict[bytes, str])
     mirrored: dict[bytes, str] = field(default_factory=dict[bytes, str])
@@ -43,6 +44,13 @@ class Known:
         """The sprite seen with a key, where it is no frame of the same animation."""
         other = seen.get(key) if key is not None else None
         return None if other is None or self.are_frames(other, name) else other
+
+    def is_first_swap(self, name: str, other: str) -> bool:
+        """Whether no frame of the same animation was one of the other's in other colours before."""
+        pair = self.animations.get(name, name), self.animations.get(other, other)
+        is_first = pair not in self.swapped
+        self.swapped.add(pair)
+        return is_first
 
     def are_frames(self, first: str, second: str) -> bool:
         """Whether two sprites are frames of one animation."""
@@ -88,7 +96,7 @@ def _repetition(name: str, prints: Fingerprint, known: Known) -> Finding | None:
     if other := known.other(known.mirrored, prints.mirrored, name):
         text = f"a mirrored copy of {other}; remove one, or say in both captions which way they face"
         return Finding("mirrored_duplicate", Severity.warning, name, text)
-    if other := known.other(known.structure, prints.structure, name):
+    if (other := known.other(known.structure, prints.structure, name)) and known.is_first_swap(name, other):
         text = f"{other} in other colours; good variety if the captions name the colours, else remove one"
         return Finding("palette_swap", Severity.note, name, text)
     return None
