@@ -15,9 +15,9 @@ from spritelora.adapters.files.layer_names import path_in
 from spritelora.adapters.files.lora_file import read_lora_file
 from spritelora.adapters.files.lowrank import full_delta
 from spritelora.commands.export.export import export
-from spritelora.commands.train.train import train
 from spritelora.config.commands.export import ExportConfig, LoraFormat
 from spritelora.config.invocation import Invocation
+from spritelora.door.command_table import train
 from spritelora.errors import ResumeError, WeightsError
 from spritelora.sdxl.files.base import BaseModel
 from spritelora.sdxl.sample import start_noise
@@ -37,7 +37,7 @@ LEARN = (
 def run(folder: Path, cache: Path, *more: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     overrides = (*QUICK, f"data.cache={cache}", *LEARN, *more)
-    train(compose(*overrides), Invocation(folder, overrides))
+    train.task(compose(*overrides), Invocation(folder, overrides))
     return folder
 
 
