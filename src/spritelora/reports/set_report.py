@@ -7,6 +7,7 @@ from statistics import median
 
 import numpy as np
 
+from spritelora.reports.pack_part import PackPart
 from spritelora.reports.page import Picture, encode_picture, render
 from spritelora.sprites.findings import Finding, Severity
 from spritelora.sprites.passes import passes_advice
@@ -55,11 +56,12 @@ def make_report(
     sprites: Sequence[ReportSprite],
     findings: Sequence[Finding] = (),
     summary: Mapping[str, str] | None = None,
+    pack: PackPart | None = None,
 ) -> str:
     """The report of a set, as the text of a page.
 
     `findings`: of the set, and of files that are not among `sprites` for they cannot be read. `summary`: further
-    lines of the summary, by what they tell.
+    lines of the summary, by what they tell. `pack`: what is said first.
     """
     counts = Counter(f.severity for f in [*findings, *(f for s in sprites for f in s.findings)])
     told = ", ".join(_number(counts[s], s.value) for s in Severity if counts[s]) or "no findings"
@@ -71,6 +73,7 @@ def make_report(
     return render(
         "set_report.html",
         title=title,
+        pack=pack,
         subtitle=f"{_number(len(sprites), 'sprite')}, {told}",
         summary={**_own_summary(sprites), **(summary or {})}.items(),
         findings=findings,

@@ -11,7 +11,7 @@ from pathlib import Path
 from spritelora.commands.prepare.captions import settle_captions
 from spritelora.commands.prepare.lint import lint
 from spritelora.commands.prepare.parallel import map_in_order
-from spritelora.commands.prepare.report import announce, announce_stretch, refusal, report, report_of
+from spritelora.commands.prepare.report import announce, announce_stretch, refusal, report, report_of, sentence_of
 from spritelora.commands.prepare.settings import Settings, fit_options_of, folders_of, matte_of, reading_of, sheets_of
 from spritelora.commands.prepare.write import SetPlan, write_set
 from spritelora.config.commands.prepare import PrepareConfig
@@ -53,6 +53,7 @@ def prepare(config: PrepareConfig) -> None:
     ledger = read_ledger(output, state) if output else {}
     plan = _plan(config, settings, intake, output, ledger)
     report(plan.findings, brief=not config.validate_only)
+    log.info("%s: %s", folder, sentence_of(plan))
     if config.validate_only or output is None:
         log.info("%s: %d images can be prepared; nothing was written", folder, len(plan.captions))
         return

@@ -5,16 +5,32 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from spritelora import limits
 from spritelora.commands.prepare.write import SetPlan
+from spritelora.errors import DatasetError
+from spritelora.reports.pack_part import (
+    MOST_PICTURED,
+    LeftOutImage,
+    LeftOutKind,
+    PackPart,
+    left_out_picture,
+    overview_picture,
+    pack_sentence,
+)
 from spritelora.reports.set_report import MAX_CARDS, ReportSprite, make_report
 from spritelora.sprites.findings import Finding, Severity
 from spritelora.sprites.folder.manifest import PreparedSprite
 from spritelora.sprites.names import printable
+from spritelora.sprites.pixels.image import read_sprite
+from spritelora.sprites.prepare.include import include_entry
+from spritelora.sprites.prepare.intake import LeftOut, doubt_text
+from spritelora.sprites.prepare.plan import Piece, PlannedFile
 from spritelora.sprites.prepare.survey import label
 
 log = logging.getLogger(__name__)
 
 MOST_OF_A_KIND = 3
+MOST_LEFT_OUT = 24
 
 
 def report(findings: Sequence[Finding], brief: bool) -> None:
@@ -78,7 +94,8 @@ def report_of(plan: SetPlan, folder: Path) -> str:
     for finding in plan.findings:
         by_file[finding.file].append(finding)
     shown: list[tuple[str, ReportSprite]] = []
-    cards = [(p, piece) for p in plan.planned for piece in p.pieces]
+    in_order = [(p, piece) for p in plan.planned for piece in p.pieces]
+    cards = [*in_order]
     names = {id(piece): label(p.surveyed.source.name, p.surveyed.sprites[piece.number].tag) for p, piece in cards}
     cards.sort(key=lambda card: not by_file.keys() & {names[id(card[1])], card[0].surveyed.source.name})
     for planned, piece in cards[:MAX_CARDS]:
@@ -90,7 +107,42 @@ def report_of(plan: SetPlan, folder: Path) -> str:
     told = {name for name, _ in shown} | {planned.surveyed.source.name for planned, _ in cards[:MAX_CARDS]}
     rest = [f for f in plan.findings if f.file not in told]
     summary = {"Sprites prepared": f"{len(cards):,}"} if len(cards) > len(shown) else {}
-    return make_report(f"{folder.resolve().name}: data set", [sprite for _, sprite in shown], rest, summary)
+    sprites = [sprite for _, sprite in shown]
+    overview = overview_picture([plan.natives[names[id(piece)]] for _, piece in _spread(in_order, MOST_PICTURED)])
+    pack = PackPart(sentence_of(plan), overview, [_left_out(kind, folder) for kind in plan.left_out])
+    return make_report(f"{folder.resolve().name}: data set", sprites, rest, summary, pack)
+
+
+def sentence_of(plan: SetPlan) -> str:
+    """What the set is, in a sentence."""
+    pieces = [piece for planned in plan.planned for piece in planned.pieces]
+    captions = [plan.captions[piece.stem] for piece in pieces]
+    is_named = any(finding.kind == "no_subject" for finding in plan.findings)
+    num_nameless = sum(caption.text is None for caption in captions) if is_named else 0
+    left_out = [(len(kind.names), kind.reason) for kind in plan.left_out]
+    return pack_sentence([piece.size for piece in pieces], left_out, num_nameless)
+
+
+def _spread(cards: Sequence[tuple[PlannedFile, Piece]], number: int) -> list[tuple[PlannedFile, Piece]]:
+    """So many of the sprites, from all of their files."""
+    step = max(1, len(cards) // number)
+    return [*cards[::step]][:number]
+
+
+def _left_out(kind: LeftOut, folder: Path) -> LeftOutKind:
+    """The images of a kind that were left out, with pictures; grids that are in doubt are laid over them."""
+    doubts = {doubt.name: doubt for doubt in kind.doubts}
+    shown: list[LeftOutImage] = []
+    for name in kind.names[:MOST_LEFT_OUT]:
+        doubt = doubts.get(name)
+        text = doubt_text(doubt) if doubt else f"'include=[{include_entry(name)}]' takes it"
+        try:
+            pixels = read_sprite(folder / name.partition(":")[0], limits.SHEET_PIXELS)
+            picture = left_out_picture(pixels, doubt.guesses[0] if doubt else None)
+        except (DatasetError, OSError):
+            picture = None
+        shown.append(LeftOutImage(name, picture, text))
+    return LeftOutKind(kind.reason, len(kind.names), shown)
 
 
 def _counts(numbers: dict[str, int]) -> str:

@@ -1,10 +1,9 @@
 """Which images of a folder are taken, whole or cut by which grid, and which are left out and why."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 
 from spritelora import limits
@@ -16,6 +15,7 @@ from spritelora.sprites.pixels.edges import pack_colours
 from spritelora.sprites.pixels.image import Pixels, open_image, read_sprite
 from spritelora.sprites.prepare.include import Included, include_entry, match_include
 from spritelora.sprites.prepare.pack_files import SheetCells, pictures_of_pack, same_cells
+from spritelora.sprites.recent import Recent
 from spritelora.sprites.sheets.cell_grid import grid_cells, ground_colour
 from spritelora.sprites.sheets.frames import count_frames
 from spritelora.sprites.sheets.grid_texts import find_layouts
@@ -25,7 +25,7 @@ from spritelora.sprites.sheets.sheet_layout import Pair, SheetLayout
 from spritelora.sprites.sheets.sheet_plan import Doubt, SheetPlan, plan_sheets
 
 MOST_NAMED = 3
-KEPT_IMAGES = 2048
+KEPT_BYTES = 256 * 1024 * 1024
 UNREAD_KINDS = ("unread_index", "unread_text")
 
 
@@ -64,6 +64,7 @@ class _Images:
     files: dict[str, Path]
     sizes: dict[str, Pair] = field(default_factory=dict[str, Pair])
     animated: list[str] = field(default_factory=list[str])
+    _read: Recent[Pixels] = field(default_factory=lambda: Recent[Pixels](KEPT_BYTES, lambda pixels: pixels.nbytes))
 
     def __post_init__(self) -> None:
         for name, file in self.files.items():
@@ -74,8 +75,9 @@ class _Images:
                 with open_image(file) as image:
                     self.sizes[name] = image.size
 
-    def reader(self) -> Callable[[str], Pixels]:
-        return lru_cache(KEPT_IMAGES)(lambda name: read_sprite(self.files[name], limits.SHEET_PIXELS))
+    def read(self, name: str) -> Pixels:
+        """An image by its name; the latest ones are kept, for an image is looked at several times."""
+        return self._read.get(name, lambda: read_sprite(self.files[name], limits.SHEET_PIXELS))
 
 
 def take_in(folder: Path, found: Found, choice: SheetChoice) -> Intake:
@@ -94,7 +96,7 @@ def take_in(folder: Path, found: Found, choice: SheetChoice) -> Intake:
         images = _Images({name: file for name, file in open_ones.items() if name in judged and name not in typed})
         found = _with_lists(folder, found, images)
         told = {name: layout for name, (layout, _) in find_layouts(folder, found.files, images.sizes).items()}
-        plan = plan_sheets(images.sizes, told, images.reader())
+        plan = plan_sheets(images.sizes, told, images.read)
         layouts |= plan.layouts
         sources = [dataclasses.replace(s, layout=layouts.get(s.name)) for s in found.sources]
         found = _without_texts(folder, found, images)
@@ -164,7 +166,7 @@ def _left_out(sources: Sequence[Source], images: _Images, plan: SheetPlan, inclu
     sheets = [_cells_of(s) for s in open_ones if s.layout is not None or s.index is not None]
     doubtful = {doubt.name for doubt in plan.doubts}
     singles = [name for name in sizes if name not in doubtful and name not in pictures]
-    in_files, second = same_cells([s for s in sheets if s], singles, images.reader())
+    in_files, second = same_cells([s for s in sheets if s], singles, images.read)
     kinds = (
         LeftOut("picture_of_pack", tuple(pictures), "pictures of the pack"),
         LeftOut("sheet_of_singles", tuple(in_files), "sheets of what lies there as single files"),

@@ -195,7 +195,7 @@ class _Axis:
 
     @classmethod
     def of(cls, packed: Packed) -> "_Axis":
-        return cls(column_breaks(packed), ~packed.any(axis=0))
+        return cls(column_breaks(packed), (packed == 0).all(axis=0))
 
 
 def _combs(axes: Sequence[_Axis], margins: Sequence[int]) -> list[Comb]:

@@ -61,10 +61,11 @@ def is_on_grid(image: Pixels, layout: SheetLayout) -> bool:
     packed = without_background(pack_colours(image))
     cell = layout.cell or (packed.shape[1], packed.shape[0])
     on, within = 0.0, 0.0
-    for plane, side in ((packed, cell[0]), (packed.T, cell[1])):
+    for plane, side in zip((packed, packed.T), cell, strict=True):
         same = ((plane[:, 1:] == plane[:, :-1]) & (plane[:, 1:] != 0)).sum(axis=0)
-        borders = np.arange(1, plane.shape[1]) % side == 0
-        if borders.any():
+        borders = np.zeros(len(same), dtype=np.bool_)
+        borders[side - 1 :: side] = True
+        if side <= len(same):
             on += float(same[borders].mean())
             within += float(same[~borders].mean())
     return on <= MOST_GONE_ON * within
