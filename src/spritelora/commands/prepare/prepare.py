@@ -17,6 +17,7 @@ from spritelora.commands.prepare.write import SetPlan, write_set
 from spritelora.config.commands.prepare import PrepareConfig
 from spritelora.config.train.processes import num_cpus
 from spritelora.errors import DatasetError
+from spritelora.sprites.ase.pillow_file import SUFFIXES as ASE_SUFFIXES
 from spritelora.sprites.findings import Severity
 from spritelora.sprites.folder.prepared import Prepared
 from spritelora.sprites.folder.sources import Found, Source, refuse_empty, survey_folder
@@ -64,7 +65,8 @@ def prepare(config: PrepareConfig) -> None:
 
 def _with_indexes(folder: Path, found: Found) -> Found:
     """The same images with the data files of those that are sheets."""
-    indexes = find_indexes(folder, found.files, [source.name for source in found.sources])
+    sheets = [source.name for source in found.sources if source.file.suffix.lower() not in ASE_SUFFIXES]
+    indexes = find_indexes(folder, found.files, sheets)
     sources = [dataclasses.replace(source, index=indexes.files.get(source.name)) for source in found.sources]
     return dataclasses.replace(found, sources=sources, problems=[*found.problems, *indexes.findings])
 
