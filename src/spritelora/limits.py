@@ -50,6 +50,15 @@ SEARCHED_PIXELS = Limit(
     "{found} px is over the limit of {most} pixels for a search of gaps; name the cells, such as sheet=32x32",
 )
 CELLS = Limit(65_536, "{found}, over the limit of {most}")
+ASE_CHUNKS = Limit(500_000, "its {found} parts are over the limit of {most}; export it as PNG")
+ASE_LAYERS = Limit(4096, "{found} layers are over the limit of {most}; flatten it, or export it as PNG")
+ASE_LEVELS = Limit(64, "groups of {found} levels are over the limit of {most}; flatten it, or export it as PNG")
+ASE_DRAWN_PIXELS = Limit(
+    _binary(64), "its layers and groups have {found} pixels in all, over the limit of {most}; flatten it, or cut it up"
+)
+ASE_BLENDED_PIXELS = Limit(
+    _binary(8), "its layers with blend modes have {found} pixels in all, over the limit of {most}; flatten them"
+)
 
 CAPTION_BYTES = Limit(64 * 1024, "is over {most} bytes; replace or remove it")
 TABLE_BYTES = Limit(_binary(256), "is over {most} bytes; replace or remove it")

@@ -13,6 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from tests.conftest import draw_sprite
 from tests.hostile.trial import Kind
+from tests.sprites.ase import made_files as made
 
 CHECK = ("scripts/prepare.py", "input={given}", "validate_only=true", "workers=1")
 PREPARE = ("scripts/prepare.py", "input={given}", "output={out}", "workers=1", "create_captions=true")
@@ -92,6 +93,23 @@ def text_with(title: str) -> bytes:
     return saved(Image.fromarray(draw_sprite(3)), "PNG", pnginfo=info)
 
 
+def ase(*frames: list[bytes], size: tuple[int, int] = (16, 16), flags: int = 1) -> bytes:
+    return made.File(size, frames, flags=flags).encode()
+
+
+def ase_bomb() -> bytes:
+    """A picture of 16 x 16 px whose data unpack to 256 MB."""
+    cel = made.cel(0, draw_sprite(1))
+    return ase([made.layer(), made.chunk(0x2005, cel[6:26] + zlib.compress(bytes(256 << 20), 9))])
+
+
+def ase_layers(number: int, side: int, mode: int, alpha: int) -> bytes:
+    """Layers that each fill the canvas, of one picture that is packed once."""
+    cels = made.cel(0, np.full((side, side, 4), (9, 90, 200, alpha), dtype=np.uint8))
+    body = [made.chunk(0x2005, struct.pack("<H", i) + cels[8:]) for i in range(number)]
+    return ase([*[made.layer(mode=mode)] * number, *body], size=(side, side))
+
+
 GIF = frames(3, 16, "GIF")
 WEBP = saved(Image.fromarray(draw_sprite(2)), "WEBP", lossless=True)
 JPEG = saved(Image.fromarray(draw_sprite(2)[..., :3]), "JPEG")
@@ -137,6 +155,23 @@ BAD: dict[str, tuple[str, Content]] = {
     "BMP of negative height": ("a.bmp", lambda: BMP[:22] + struct.pack("<i", -(2**30)) + BMP[26:]),
     "BMP of 2^31 px": ("a.bmp", lambda: BMP[:18] + struct.pack("<ii", 2**31 - 1, 2**31 - 1) + BMP[26:]),
     "JPEG of 65,535 x 65,535": ("a.jpg", lambda: JPEG[: JPEG.index(b"\xff\xc0") + 5] + b"\xff\xff\xff\xff" + JPEG[JPEG.index(b"\xff\xc0") + 9 :]),
+    "Aseprite: cut": ("a.aseprite", lambda: ase([made.layer(), made.cel(0, draw_sprite(1))])[:-50]),
+    "Aseprite: its header alone": ("a.ase", lambda: ase([made.layer()])[:128]),
+    "Aseprite: 256 MB in a cel": ("a.aseprite", ase_bomb),
+    "Aseprite: 65,535 x 65,535": ("a.aseprite", lambda: ase([made.layer()], size=(65_535, 65_535))),
+    "Aseprite: 65,535 frames, none there": ("a.aseprite", lambda: ase([made.layer()])[:6] + b"\xff\xff" + ase([made.layer()])[8:]),
+    "Aseprite: 2^32 parts in a frame": ("a.aseprite", lambda: ase([made.layer()])[:140] + b"\xff" * 4 + ase([made.layer()])[144:]),
+    "Aseprite: links in a circle": ("a.aseprite", lambda: ase([made.layer(), made.link(0, 1)], [made.link(0, 0)])),
+    "Aseprite: 30,000 groups in one another": ("a.aseprite", lambda: ase([made.group("g", level=i) for i in range(30_000)])),
+    "Aseprite: 4,000 groups of 4,000 x 4,000": ("a.aseprite", lambda: ase([made.layer(), *[made.group("g")] * 4000], size=(4000, 4000), flags=3)),
+    "Aseprite: 600,000 empty parts": ("a.aseprite", lambda: ase([made.layer(), *[made.chunk(0x2020, b"")] * 600_000])),
+    "Aseprite: 1,000 layers of 1,000 x 1,000": ("a.aseprite", lambda: ase_layers(1000, 1000, 0, 100)),
+    "Aseprite: 9 layers of hue of 1,000 x 1,000": ("a.aseprite", lambda: ase_layers(9, 1000, 12, 255)),
+    "Aseprite: a tile of 2^29": ("a.aseprite", lambda: ase([made.tileset(0, np.ones((2, 4, 4, 4))), made.layer(kind=2), made.tilemap(0, np.full((1, 1), 2**29 - 1))])),
+    "Aseprite: tileset of 2^32 tiles": ("a.aseprite", lambda: ase([made.layer(), made.chunk(0x2023, b"\xff" * 18 + bytes(16) + b"\0\0")])),
+    "Aseprite: palette to 2^32": ("a.aseprite", lambda: ase([made.layer(), made.chunk(0x2019, b"\xff" * 12 + bytes(8))])),
+    "Aseprite: slice with 2^32 keys": ("a.aseprite", lambda: ase([made.layer(), made.chunk(0x2022, b"\xff" * 4 + bytes(10))])),
+    "Aseprite: a name with escapes": ("a.aseprite", lambda: ase([made.layer(ESCAPES, mode=77)])),
     "EPS": ("a.png", lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(sprung) (w) file closefile\n"),
     "SVG": ("a.png", lambda: b"<svg xmlns='http://www.w3.org/2000/svg'><image href='file:///etc/passwd'/></svg>"),
     "TIFF": ("a.png", lambda: saved(Image.fromarray(draw_sprite(1)), "TIFF")),
@@ -156,6 +191,10 @@ FINE: dict[str, tuple[str, Content]] = {
     "EXIF that points at itself": ("a.png", lambda: exif(b"II*\0\x08\0\0\0" + b"\x01\0\x69\x87\x04\0\1\0\0\0\x08\0\0\0" * 4)),
     "JPEG named PNG": ("a.png", lambda: JPEG),
     "GIF named PNG": ("a.png", lambda: GIF),
+    "Aseprite named PNG": ("a.png", lambda: ase([made.layer(), made.cel(0, draw_sprite(1))])),
+    "Aseprite: names with escapes": ("a.aseprite", lambda: ase([made.layer(ESCAPES), made.tags((f"{ESCAPES}\nFORGED", 0, 0)), made.cel(0, draw_sprite(1))])),
+    "Aseprite: half-transparent, at the limit": ("a.aseprite", lambda: ase_layers(60, 1000, 0, 100)),
+    "Aseprite: hue, at the limit": ("a.aseprite", lambda: ase_layers(8, 1000, 12, 255)),
     "one pixel": ("a.png", lambda: saved(Image.new("RGB", (1, 1), (200, 10, 10)), "PNG")),
     "a row of 512": ("a.png", lambda: saved(Image.new("RGB", (512, 1), (200, 10, 10)), "PNG")),
     "noise of 512": ("a.png", lambda: noise(512)),

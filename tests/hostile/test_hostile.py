@@ -15,6 +15,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="processes
 
 SHARE = (
     "image (prepare): PNG of 8192 x 8192",
+    "image (prepare): Aseprite: 256 MB in a cel",
     "bad image's name: a line break and a forged line",
     "LoRA (inspect): LoKr with alpha nan",
     "LoRA (inspect): a name with escapes",

@@ -17,6 +17,8 @@ from spritelora.sprites.folder.sources import find_sources, survey_folder
 from spritelora.sprites.folder.sprite_folder import data_hash, read_folder
 from spritelora.sprites.pixels.image import read_sprite
 from tests.conftest import draw_sprite
+from tests.sprites.ase import made_files as made
+from tests.sprites.ase.made_files import File
 
 
 @pytest.fixture
@@ -303,9 +305,9 @@ def test_a_file_of_another_format_than_its_name_says_is_named(folder: Path) -> N
 
 def test_pictures_of_other_programs_are_counted(folder: Path) -> None:
     add(folder, "a.png")
-    for name in ("a.aseprite", "b.aseprite", "c.PSD", "notes.md"):
+    for name in ("a.kra", "b.kra", "c.PSD", "notes.md"):
         (folder / name).touch()
-    assert findings(folder, "unread") == {"": (Severity.warning, "2 .aseprite, 1 .psd not read; export as PNG")}
+    assert findings(folder, "unread") == {"": (Severity.warning, "2 .kra, 1 .psd not read; export as PNG")}
 
 
 def test_no_folder_is_an_error(tmp_path: Path) -> None:
@@ -361,3 +363,23 @@ def test_a_folder_to_train_on_carries_repeats_and_groups(folder: Path, caplog: p
         ("4_knight/knight_1.png", 4, "4_knight/knight"),
     ]
     assert "set: 2_orc/orc_2.jpg: is a PNG file by its content" in caplog.text
+
+
+def test_an_aseprite_file_is_an_image_unless_its_export_lies_beside_it(folder: Path) -> None:
+    for name in ("hero.aseprite", "orc.ase", "deep/imp.aseprite"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(File((16, 16), [[made.layer(), made.cel(0, draw_sprite(1))]]).encode())
+    add(folder, "hero.png")
+    add(folder, "imp.png")
+    assert [source.name for source in find_sources(folder)] == ["deep/imp.aseprite", "hero.png", "imp.png", "orc.ase"]
+    message = "passed over: hero.png beside it is read; remove that to read this"
+    assert findings(folder, "exported") == {"hero.aseprite": (Severity.note, message)}
+
+
+def test_two_aseprite_files_of_one_name_are_refused(folder: Path) -> None:
+    for name in ("hero.aseprite", "hero.ase"):
+        (folder / name).write_bytes(File((16, 16), [[made.layer(), made.cel(0, draw_sprite(1))]]).encode())
+    with pytest.raises(
+        DatasetError, match=r"2 images of this name would share one caption \(hero\.ase, hero\.aseprite\)"
+    ):
+        find_sources(folder)

@@ -202,6 +202,7 @@ function showFilters() {
 
 // Only when asked to: a card must not vanish while its caption is being put right.
 function filter() {
+  bulk.forget();
   const words = byId("search").value.trim().toLowerCase();
   let count = 0;
   for (const card of cards.values()) {

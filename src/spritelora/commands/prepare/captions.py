@@ -46,7 +46,8 @@ def settle_captions(
                 if output and _is_edited(output, piece.stem, ledger):
                     captions[piece.stem] = Caption(_read(output / caption_name(piece.stem)), "edited")
                 elif source.caption is not None:
-                    captions[piece.stem] = Caption(", ".join([source.caption, *sprite.words]), "source")
+                    words = sprite.words if sprite.tag else ()  # they tell siblings apart; a whole file needs none
+                    captions[piece.stem] = Caption(", ".join([source.caption, *words]), "source")
                 elif config.create_captions and not source.unread:
                     caption = caption_from_name(source.name, form, sprite.words, of_file)
                     captions[piece.stem] = Caption(caption, "name" if caption else "")

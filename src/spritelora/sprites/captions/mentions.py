@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-IMAGE_END = re.compile(r"\.(?:a?png|jpe?g|webp|bmp|gif)(?!\.?\w)", re.IGNORECASE)
+IMAGE_END = re.compile(r"\.(?:a?png|jpe?g|webp|bmp|gif|ase(?:prite)?)(?!\.?\w)", re.IGNORECASE)
 BEFORE_NAME = re.compile(r"""[\n\r\t"',;<>=|?*]""")
 LONGEST_NAME = 255
 

@@ -19,7 +19,7 @@ DELIMITERS = ",;\t|"
 SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n")
 """The line that Excel writes before a table."""
 
-IMAGE_CELL = re.compile(r".*\.(a?png|jpe?g|webp|bmp|gif)", re.IGNORECASE)
+IMAGE_CELL = re.compile(r".*\.(a?png|jpe?g|webp|bmp|gif|ase(prite)?)", re.IGNORECASE)
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 """Characters of Unicode's categories Cc and Cs."""
 

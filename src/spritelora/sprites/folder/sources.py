@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from spritelora.errors import DatasetError
+from spritelora.sprites.ase.pillow_file import SUFFIXES as ASE_SUFFIXES
 from spritelora.sprites.captions.caption_owners import CAPTION_SUFFIXES, composed, find_owners
 from spritelora.sprites.captions.sidecars import (
     METADATA_FILES,
@@ -117,6 +118,8 @@ def survey_folder(folder: Path) -> Found:
         raise DatasetError(f"{printable(folder)}: no such folder; name a folder of images")
     walked = walk_folder(folder)
     images = {f.relative_to(folder).as_posix(): f for f in walked.files if f.suffix.lower() in IMAGE_SUFFIXES}
+    exported = _exported(images)
+    images = {name: file for name, file in images.items() if name not in exported}
     prepared = find_prepared(folder, walked.files, set(images))
     tables, table_problems = _read_tables(folder, walked.files, images.keys() | prepared.gone)
     owned = _owned_texts(folder, walked.files, images)
@@ -126,6 +129,7 @@ def survey_folder(folder: Path) -> Found:
     problems = [
         *walked.problems,
         *_unread(walked.files),
+        *(Finding("exported", Severity.note, name, message) for name, message in exported.items()),
         *_repeat_problems(images),
         *_stem_problems(images),
         *table_problems,
@@ -195,9 +199,9 @@ def _repeat_problems(images: Iterable[str]) -> list[Finding]:
 
 
 def _stem_problems(images: Iterable[str]) -> list[Finding]:
-    stems: dict[PurePosixPath, list[str]] = defaultdict(list)
+    stems: dict[str, list[str]] = defaultdict(list)
     for name in images:
-        stems[PurePosixPath(composed(name)).with_suffix("")].append(name)
+        stems[_bare(name)].append(name)
     return [
         Finding(
             "stem",
@@ -210,6 +214,21 @@ def _stem_problems(images: Iterable[str]) -> list[Finding]:
         if len(names) > 1
         for name in names
     ]
+
+
+def _exported(images: Iterable[str]) -> dict[str, str]:
+    """Aseprite files with an image of the same name beside them, which was exported from them and is read instead."""
+    stems = {_bare(name): name for name in images if PurePosixPath(name).suffix.lower() not in ASE_SUFFIXES}
+    return {
+        name: f"passed over: {printable(PurePosixPath(stems[stem]).name)} beside it is read; remove that to read this"
+        for name in images
+        if PurePosixPath(name).suffix.lower() in ASE_SUFFIXES and (stem := _bare(name)) in stems
+    }
+
+
+def _bare(name: str) -> str:
+    """A path without its suffix, in one form of Unicode."""
+    return str(PurePosixPath(composed(name)).with_suffix(""))
 
 
 def _unread(files: Iterable[Path]) -> list[Finding]:

@@ -9,11 +9,10 @@ from spritelora.files import is_within
 from spritelora.sprites.findings import Finding, Severity
 from spritelora.sprites.names import printable
 
-IMAGE_SUFFIXES = {".png", ".apng", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"}
+IMAGE_SUFFIXES = {".png", ".apng", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".ase", ".aseprite"}
 TEXT_SUFFIXES = {".txt", ".caption", ".json", ".jsonl", ".csv", ".xml"}
 UNREAD_SUFFIXES = {
-    ".ase", ".aseprite", ".avif", ".dds", ".heic", ".ico", ".jxl", ".kra", ".pcx", ".psd", ".svg", ".tga", ".tif",
-    ".tiff", ".xcf",
+    ".avif", ".dds", ".heic", ".ico", ".jxl", ".kra", ".pcx", ".psd", ".svg", ".tga", ".tif", ".tiff", ".xcf",
 }  # fmt: skip
 """Pictures of other programs: never read, and never passed over in silence."""
 

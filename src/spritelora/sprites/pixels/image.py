@@ -15,16 +15,19 @@ from PIL import Image, ImageOps
 
 from spritelora import limits
 from spritelora.errors import DatasetError
+from spritelora.sprites.ase.binary import AseError
+from spritelora.sprites.ase.pillow_file import FORMAT as ASEPRITE
 from spritelora.sprites.names import printable
 from spritelora.sprites.pixels.modes import Pixels, is_deep, read_deep, settle_colour_key, to_rgba
 
 LATENT_PX = 8
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", ASEPRITE)
 """The formats that are decoded, and no others: Pillow would hand an EPS file to Ghostscript, whatever its name."""
 
 EXTENSIONS = {
     ".png": "PNG", ".apng": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP", ".gif": "GIF",
+    ".ase": ASEPRITE, ".aseprite": ASEPRITE,
 }  # fmt: skip
 MARKS = {
     "PNG": re.compile(rb"\x89PNG\r\n\x1a\n"),
@@ -32,6 +35,7 @@ MARKS = {
     "WEBP": re.compile(rb"RIFF.{4}WEBP", re.DOTALL),
     "BMP": re.compile(rb"BM"),
     "GIF": re.compile(rb"GIF8[79]a"),
+    ASEPRITE: re.compile(rb".{4}\xe0\xa5", re.DOTALL),
 }
 """The first bytes of a file of each format."""
 
@@ -70,6 +74,8 @@ def open_image(file: Path, most: limits.Limit = limits.SHEET_PIXELS) -> Generato
                 yield image
     except DatasetError:
         raise
+    except AseError as error:
+        raise DatasetError(f"{printable(file)}: {printable(error)}") from error
     except Image.DecompressionBombError as error:
         raise DatasetError(f"{printable(file)}: image bomb, not decoded ({error}); remove it") from error
     except Exception as error:  # decoders raise whatever a stranger's bytes lead them to

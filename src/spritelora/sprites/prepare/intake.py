@@ -8,6 +8,7 @@ from pathlib import Path
 
 from spritelora import limits
 from spritelora.errors import DatasetError
+from spritelora.sprites.ase.pillow_file import SUFFIXES as ASE_SUFFIXES
 from spritelora.sprites.findings import Finding, Severity
 from spritelora.sprites.folder.sources import Found, Source
 from spritelora.sprites.names import printable
@@ -83,7 +84,8 @@ class _Images:
 def take_in(folder: Path, found: Found, choice: SheetChoice) -> Intake:
     """Decide what each image of a folder is. Raises ConfigError for entries of include that mean no image.
 
-    An image that a person has captioned, or that prepare wrote, is a sprite, whatever it looks like.
+    An image that a person has captioned, or that prepare wrote, is a sprite, whatever it looks like. A file of
+    Aseprite's own tells its parts itself.
     """
     found = _with_indexes(folder, found)
     entries = match_include(choice.included, [source.name for source in found.sources], "include")
@@ -92,7 +94,8 @@ def take_in(folder: Path, found: Found, choice: SheetChoice) -> Intake:
     layouts = {name: entry.layout for name, entry in entries.items() if entry.layout is not None} | typed
     left_out: tuple[LeftOut, ...] = ()
     if choice.is_auto:
-        judged = {s.name for s in found.sources if s.caption is None and s.name not in found.prepared}
+        own_parts = {s.name for s in found.sources if s.file.suffix.lower() in ASE_SUFFIXES}
+        judged = {s.name for s in found.sources if s.caption is None and s.name not in {*found.prepared, *own_parts}}
         images = _Images({name: file for name, file in open_ones.items() if name in judged and name not in typed})
         found = _with_lists(folder, found, images)
         told = {name: layout for name, (layout, _) in find_layouts(folder, found.files, images.sizes).items()}
@@ -122,7 +125,8 @@ def _without_texts(folder: Path, found: Found, images: _Images) -> Found:
 
 def _with_indexes(folder: Path, found: Found) -> Found:
     """The same images with the data files of those that are sheets."""
-    indexes = find_indexes(folder, found.files, [source.name for source in found.sources])
+    images = [source.name for source in found.sources if source.file.suffix.lower() not in ASE_SUFFIXES]
+    indexes = find_indexes(folder, found.files, images)
     sources = [dataclasses.replace(source, index=indexes.files.get(source.name)) for source in found.sources]
     return dataclasses.replace(found, sources=sources, problems=[*found.problems, *indexes.findings])
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from spritelora import limits
 from spritelora.errors import DatasetError
+from spritelora.sprites.ase.pillow_file import SUFFIXES as ASE_SUFFIXES
 from spritelora.sprites.checks.pixel_lint import lint_image
 from spritelora.sprites.findings import Finding, Severity
 from spritelora.sprites.folder.prepared import NativeSprite, Prepared, check_bytes, restore
@@ -18,6 +19,7 @@ from spritelora.sprites.pixels.image import Pixels, exact_scale, without_hidden_
 from spritelora.sprites.pixels.matte import SpriteColours, sprite_colours
 from spritelora.sprites.pixels.native import NativeScale, detect_scale, to_native
 from spritelora.sprites.recent import Recent
+from spritelora.sprites.sheets.ase_cuts import document_notes
 from spritelora.sprites.sheets.sheet import cut_image
 
 AS_IT_IS = NativeScale(1, (0, 0), 1.0, True)
@@ -86,6 +88,8 @@ def survey_file(source: Source, reading: Reading, prepared: Prepared | None) -> 
         else:
             sprites = tuple(_survey_image(source, tag, words, image, reading, findings)
                             for tag, (words, image) in _images(source, reading).items())  # fmt: skip
+            if source.file.suffix.lower() in ASE_SUFFIXES:
+                findings += document_notes(source.file, source.name)
     except (DatasetError, OSError) as error:
         text = str(error).removeprefix(f"{printable(source.file)}: ")
         return SurveyedFile(source, "", (), (Finding("unreadable", Severity.error, source.name, text),))
@@ -130,7 +134,8 @@ def _settled(sprite: SurveyedSprite, common: Mapping[tuple[int, int], int]) -> S
 
 
 def _images(source: Source, reading: Reading) -> Images:
-    if source.index is None and source.layout is None and not reading.all_frames:
+    is_whole = source.index is None and source.layout is None and not reading.all_frames
+    if is_whole and source.file.suffix.lower() not in ASE_SUFFIXES:
         return _cut(source, reading)
     versions = [(f, s.st_mtime_ns, s.st_size) for f in (source.file, source.index) if f and (s := f.stat())]
     return _decoded.get((reading, source.layout, *versions), lambda: _cut(source, reading))

@@ -79,7 +79,7 @@ def place_frames(frame_names: Sequence[str], tags: Sequence[FrameTag]) -> tuple[
         return _by_names(names, tags), ""
     last, titles = max(tag.last for tag in tags), list(dict.fromkeys(name.title for name in names))
     if len(titles) > 1:
-        places = [_places(frame, tags) for frame in range(len(names))]
+        places = [tags_of_frame(frame, tags) for frame in range(len(names))]
         if last < len(names) and all(_agree(name, place) for name, place in zip(names, places, strict=True)):
             return places, ""
         files = ", ".join(map(printable, titles[:MAX_NAMED])) + (", ..." if len(titles) > MAX_NAMED else "")
@@ -90,7 +90,7 @@ def place_frames(frame_names: Sequence[str], tags: Sequence[FrameTag]) -> tuple[
             f"they go up to frame {last}, from 0, and the sheet has {len(names)} frames that do not say where in the "
             f"file they stood; {REMEDY}"
         )
-    return [_places(frame, tags) for frame in frames], ""
+    return [tags_of_frame(frame, tags) for frame in frames], ""
 
 
 def _tags_in_brackets(names: Sequence[FrameName], tags: Sequence[FrameTag]) -> list[FrameName]:
@@ -118,7 +118,7 @@ def _by_names(names: Sequence[FrameName], tags: Sequence[FrameTag]) -> Places:
             continue
         own = TagPlace(tag.name, number)
         is_told = is_one_file and counts[tag.name] == 1 and number <= tag.last - tag.first
-        around = _places(tag.first + number, tags) if is_told else ()
+        around = tags_of_frame(tag.first + number, tags) if is_told else ()
         places.append((own, *(place for place in around if place.tag != tag.name)))
     return places
 
@@ -178,7 +178,8 @@ def _is_whole(tag: FrameTag, frames: set[int]) -> bool:
     return sum(tag.first <= frame <= tag.last for frame in frames) in (0, tag.last - tag.first + 1)
 
 
-def _places(frame: int, tags: Sequence[FrameTag]) -> tuple[TagPlace, ...]:
+def tags_of_frame(frame: int, tags: Sequence[FrameTag]) -> tuple[TagPlace, ...]:
+    """The tags that a frame of a file lies in, the shortest first."""
     own = sorted((t for t in tags if t.first <= frame <= t.last), key=lambda t: (t.last - t.first, t.first))
     return tuple(TagPlace(tag.name, frame - tag.first) for tag in own)
 

@@ -1,4 +1,4 @@
-"""Animations: the frames of a GIF, APNG or WebP file, each as it is seen."""
+"""Animations: the frames of a GIF, APNG, WebP or Aseprite file, each as it is seen."""
 
 from pathlib import Path
 
@@ -6,11 +6,12 @@ from PIL import Image
 
 from spritelora import limits
 from spritelora.errors import DatasetError
+from spritelora.sprites.ase.pillow_file import FORMAT as ASEPRITE
 from spritelora.sprites.names import printable
 from spritelora.sprites.pixels.image import Pixels, open_image, read_sprite
 from spritelora.sprites.pixels.modes import is_deep, to_rgba
 
-ANIMATED = ("PNG", "WEBP", "GIF")
+ANIMATED = ("PNG", "WEBP", "GIF", ASEPRITE)
 
 
 def count_frames(file: Path) -> int:
@@ -29,17 +30,22 @@ def read_frames(file: Path) -> list[Pixels]:
     with open_image(file) as image:
         number = _num_frames(image)
         try:
-            limits.FRAMES.check(number)
-            found = f"{number:,} frames of {image.width}x{image.height} px"
-            limits.ANIMATION_PIXELS.check(number * image.width * image.height, found=found)
+            check_animation(image, number)
         except ValueError as error:
             raise DatasetError(f"{printable(file)}: {error}") from error
         if number > 1:
             if image.format == "PNG":
                 _check_samples(file, image)
             first = 1 if image.info.get("default_image") else 0
-            return [_read_frame(image, i) for i in range(first, number)]
+            return [read_frame(image, i) for i in range(first, number)]
     return [read_sprite(file)]
+
+
+def check_animation(image: Image.Image, number: int) -> None:
+    """Raise ValueError for more frames of an image, or more pixels in them, than can be read."""
+    limits.FRAMES.check(number)
+    found = f"{number:,} frames of {image.width}x{image.height} px"
+    limits.ANIMATION_PIXELS.check(number * image.width * image.height, found=found)
 
 
 def _check_samples(file: Path, image: Image.Image) -> None:
@@ -54,7 +60,8 @@ def _num_frames(image: Image.Image) -> int:
     return int(getattr(image, "n_frames", 1)) if image.format in ANIMATED else 1
 
 
-def _read_frame(image: Image.Image, number: int) -> Pixels:
+def read_frame(image: Image.Image, number: int) -> Pixels:
+    """One frame of an image that is open, RGBA, (H, W, 4)."""
     image.seek(number)
     image.load()
     return to_rgba(image).copy()

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from spritelora import limits
 from spritelora.errors import DatasetError
+from spritelora.sprites.ase.pillow_file import SUFFIXES as ASE_SUFFIXES
 from spritelora.sprites.names import printable
 from spritelora.sprites.pixels.image import Pixels, read_sprite, without_hidden_colour
+from spritelora.sprites.sheets.ase_cuts import cut_document
 from spritelora.sprites.sheets.cell_grid import filled_cells, find_cells, grid_cells, is_flat
 from spritelora.sprites.sheets.frames import count_frames, read_frames
 from spritelora.sprites.sheets.sheet_data import cut_frames, name_frames
@@ -46,15 +48,19 @@ def cut_image(file: Path, layout: SheetLayout | None, all_frames: bool, index: P
     """The sprites of an image file: the frames its data file names, else the cells of `layout`, else animation frames.
 
     `index`: its data file (see `find_indexes`), which goes before `layout`, for it knows each frame. An animated file
-    is no sheet: its first frame is taken, or all with `all_frames`. Cells and named frames that are empty (transparent
-    or of one colour) are left out; the others keep their numbers. Raises DatasetError as `read_sprite`, and where sheet
-    and layout do not fit.
+    is no sheet: its first frame is taken, or all with `all_frames`; slices of an Aseprite file are cut out, unless a
+    layout is given. Cells, slices and named frames that are empty (transparent or of one colour) are left out; the
+    others keep their numbers. Raises DatasetError as `read_sprite`, and where sheet and layout do not fit.
     """
     data = read_index(index, file.name) if index else None
     try:
         if data is not None:
             names, frames = name_frames(data, file.stem), cut_frames(read_sprite(file, limits.SHEET_PIXELS), data)
             return _without_empty(Cut(tag, pixels, words) for (tag, words), pixels in zip(names, frames, strict=True))
+        is_layered = layout is None and file.suffix.lower() in ASE_SUFFIXES
+        if is_layered and (parts := cut_document(file, all_frames)):
+            cuts = [Cut(part.tag, part.pixels, part.words) for part in parts]
+            return cuts if len(cuts) == 1 else _without_empty(iter(cuts))
         if layout is None and not all_frames:
             return [Cut("", read_sprite(file), ())]
         num_frames = count_frames(file)

@@ -104,12 +104,12 @@ def name_frames(data: SheetData, stem: str) -> list[tuple[str, tuple[str, ...]]]
             tags.append(f"{slug(named.tag)}_{named.number}")
         else:
             tags.append(str(index) if not bare or bare.isdigit() else bare)
-        phrases = {slug(name): _phrase(name) for name in [*(p.tag for p in places), bare.rstrip("0123456789-")]}
+        phrases = {slug(name): caption_phrase(name) for name in [*(p.tag for p in places), bare.rstrip("0123456789-")]}
         words.append(tuple(phrase for known, phrase in phrases.items() if known and known != plain_stem))
     return list(zip(tell_apart(tags), words, strict=True))
 
 
-def _phrase(name: str) -> str:
+def caption_phrase(name: str) -> str:
     """A name as words of a caption: no separators, no commas, nothing invisible."""
     return " ".join("".join(c if c.isalnum() or c == "'" else " " for c in name).split())[:LONGEST_WORDS].rstrip()
 
