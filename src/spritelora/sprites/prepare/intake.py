@@ -73,7 +73,7 @@ class SheetChoice:
 
 @dataclass
 class _Images:
-    """The images of a folder that may be sheets: files, sizes of those that can be opened, and those that move."""
+    """The images of a folder that may be sheets: files, sizes of those that can be judged, and those that move."""
 
     files: dict[str, Path]
     sizes: dict[str, Pair] = field(default_factory=dict[str, Pair])
@@ -86,7 +86,7 @@ class _Images:
                 if count_frames(file) > 1:
                     self.animated.append(name)
                     continue
-                with open_image(file) as image:
+                with open_image(file, limits.JUDGED_PIXELS) as image:
                     self.sizes[name] = image.size
 
     def read(self, name: str) -> Pixels:
