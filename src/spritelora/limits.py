@@ -49,6 +49,9 @@ SEARCHED_PIXELS = Limit(
     4096 * 4096,
     "{found} px is over the limit of {most} pixels for a search of gaps; name the cells, such as sheet=32x32",
 )
+JUDGED_PIXELS = Limit(
+    3072 * 3072, "{found} px is over the limit of {most} pixels for a search of cells; name them, such as sheet=32x32"
+)
 CELLS = Limit(65_536, "{found}, over the limit of {most}")
 ASE_CHUNKS = Limit(500_000, "its {found} parts are over the limit of {most}; export it as PNG")
 ASE_LAYERS = Limit(4096, "{found} layers are over the limit of {most}; flatten it, or export it as PNG")

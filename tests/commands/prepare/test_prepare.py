@@ -416,9 +416,9 @@ def test_pictures_of_a_pack_and_second_sheets_are_left_out(tmp_path: Path, caplo
     run(art, out)
     assert {r["source"].split("/")[0] for r in records(out)} == {"Tiles", "items.png"}
     assert len(records(out)) == 84
-    assert "pictures of the pack: Preview.png; 'include=[Preview.png]' takes it" in caplog.text
+    assert "left out: picture of the pack: Preview.png; 'include=[Preview.png]' takes it" in caplog.text
     assert "sheets of what lies there as single files: packed.png, spaced.png; " in caplog.text
-    assert "sheets with the cells of another sheet: items_pink.png; " in caplog.text
+    assert "left out: sheet with the cells of another sheet: items_pink.png; " in caplog.text
 
 
 def test_flat_tiles_are_no_empty_cells(tmp_path: Path) -> None:

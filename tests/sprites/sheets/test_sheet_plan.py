@@ -63,6 +63,17 @@ def test_one_picture_and_sprites_of_many_sizes_are_no_sheets() -> None:
     assert (plan.layouts, plan.doubts) == ({}, [])
 
 
+@pytest.mark.parametrize("kind", ["blank", "specks", "noise"])
+def test_what_shows_nothing_is_no_sheet_and_no_crash(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    pixels = np.zeros((300, 300, 4), np.uint8)
+    if kind != "blank":
+        pixels[:] = np.dstack([rng.integers(0, 255, (300, 300, 3)), np.full((300, 300), 255)])
+    if kind == "specks":
+        pixels[..., 3] = np.where(rng.random((300, 300)) < 0.3, 255, 0)
+    assert plan_of({"a.png": pixels}).layouts == {}
+
+
 def test_a_text_that_tells_the_grid_is_believed() -> None:
     made = made_sheet(9).pixels
     assert plan_of({"a": made}, a=SheetLayout((11, 7))).layouts == {"a": SheetLayout((11, 7))}

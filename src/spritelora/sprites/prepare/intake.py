@@ -30,14 +30,28 @@ KEPT_BYTES = 256 * 1024 * 1024
 UNREAD_KINDS = ("unread_index", "unread_text")
 
 
+KINDS = {
+    "picture_of_pack": ("picture of the pack", "pictures of the pack"),
+    "sheet_of_singles": ("sheet of what lies there as single files", "sheets of what lies there as single files"),
+    "second_sheet": ("sheet with the cells of another sheet", "sheets with the cells of another sheet"),
+    "doubtful_sheet": ("sheet whose cells are not sure", "sheets whose cells are not sure"),
+    "set_aside": ("sprite far larger than most", "sprites far larger than most"),
+}
+"""What images are that are left out, one of them and several, by kind."""
+
+
 @dataclass(frozen=True)
 class LeftOut:
-    """Images that are not taken, all for one reason. `kind`: short stable name. `doubts`: those that may be sheets."""
+    """Images that are not taken, all for one reason. `kind`: see `KINDS`. `doubts`: those that may be sheets."""
 
     kind: str
     names: tuple[str, ...]
-    reason: str
     doubts: tuple[Doubt, ...] = ()
+
+    @property
+    def reason(self) -> str:
+        """What they are, in words."""
+        return KINDS[self.kind][len(self.names) != 1]
 
 
 @dataclass(frozen=True)
@@ -60,7 +74,7 @@ class SheetChoice:
 
 @dataclass
 class _Images:
-    """The images of a folder that may be sheets: files, sizes of those that can be opened, and those that move."""
+    """The images of a folder that may be sheets: files, sizes of those that can be judged, and those that move."""
 
     files: dict[str, Path]
     sizes: dict[str, Pair] = field(default_factory=dict[str, Pair])
@@ -73,7 +87,7 @@ class _Images:
                 if count_frames(file) > 1:
                     self.animated.append(name)
                     continue
-                with open_image(file) as image:
+                with open_image(file, limits.JUDGED_PIXELS) as image:
                     self.sizes[name] = image.size
 
     def read(self, name: str) -> Pixels:
@@ -172,10 +186,10 @@ def _left_out(sources: Sequence[Source], images: _Images, plan: SheetPlan, inclu
     singles = [name for name in sizes if name not in doubtful and name not in pictures]
     in_files, second = same_cells([s for s in sheets if s], singles, images.read)
     kinds = (
-        LeftOut("picture_of_pack", tuple(pictures), "pictures of the pack"),
-        LeftOut("sheet_of_singles", tuple(in_files), "sheets of what lies there as single files"),
-        LeftOut("second_sheet", tuple(second), "sheets with the cells of another sheet"),
-        LeftOut("doubtful_sheet", tuple(d.name for d in doubts), "sheets whose cells are not sure", doubts),
+        LeftOut("picture_of_pack", tuple(pictures)),
+        LeftOut("sheet_of_singles", tuple(in_files)),
+        LeftOut("second_sheet", tuple(second)),
+        LeftOut("doubtful_sheet", tuple(d.name for d in doubts), doubts),
     )
     return tuple(kind for kind in kinds if kind.names)
 

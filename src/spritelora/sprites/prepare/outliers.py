@@ -36,4 +36,4 @@ def set_aside(
         for f in files
     ]
     kept_files = [file for file, whole in zip(rest, files, strict=True) if file.sprites or not whole.sprites]
-    return kept_files, LeftOut("set_aside", majority.aside, majority.reason), [finding]
+    return kept_files, LeftOut("set_aside", majority.aside), [finding]

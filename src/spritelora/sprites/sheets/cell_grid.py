@@ -229,6 +229,8 @@ def _divisors(length: int) -> list[int]:
 def num_large(mask: Mask) -> int:
     """The number of connected pieces that are no specks beside the others."""
     areas = np.array([p.area for p in find_pieces(mask)])
+    if not len(areas):
+        return 0
     return int((areas >= 0.25 * np.median(areas[areas >= 0.1 * areas.max()])).sum())
 
 

@@ -8,6 +8,7 @@ from itertools import product
 from spritelora.sprites.captions.name_words import COLLECTIONS, SHEET_WORDS, split_words
 from spritelora.sprites.pixels.edges import pack_colours
 from spritelora.sprites.pixels.image import Pixels
+from spritelora.sprites.pixels.pieces import Mask
 from spritelora.sprites.sheets.cell_grid import grid_boxes, num_large
 from spritelora.sprites.sheets.grid_texts import divides
 from spritelora.sprites.sheets.seam_grid import GROUP, MARGINS, SPACINGS, column_breaks
@@ -129,9 +130,17 @@ def _is_suspect(name: str, pixels: Pixels, verdict: SheetVerdict, typical: Pair 
         return True
     figures = without_background(pack_colours(pixels)) != 0
     if typical is None:
-        return max(width, height) >= LARGE_PX and not figures.all() and num_large(figures) >= MANY_PIECES
+        return max(width, height) >= LARGE_PX and not figures.all() and _has_many_pieces(figures)
     is_large = width * height >= FAR_LARGER * typical[0] * typical[1]
-    return is_large and (bool(figures.all()) or num_large(figures) >= MANY_PIECES)
+    return is_large and (bool(figures.all()) or _has_many_pieces(figures))
+
+
+def _has_many_pieces(figures: Mask) -> bool:
+    """Whether an image shows several things apart from one another; one that is all specks does not."""
+    try:
+        return num_large(figures) >= MANY_PIECES
+    except ValueError:
+        return False
 
 
 def _guesses(verdict: SheetVerdict, pixels: Pixels, typical: Pair | None) -> tuple[SheetLayout, ...]:
