@@ -17,7 +17,7 @@ from spritelora.reports.pack_part import (
 )
 from spritelora.reports.page import Picture
 from spritelora.reports.set_report import make_report
-from spritelora.sprites.sheets.sheet_layout import SheetLayout
+from spritelora.sprites.grids.sheet_layout import SheetLayout
 from tests.sprites.sheets.made_sheets import draw_cutouts
 
 

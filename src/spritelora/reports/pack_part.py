@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from spritelora.reports.page import Picture, encode_picture, shown_size
+from spritelora.sprites.grids.cell_grid import grid_boxes
+from spritelora.sprites.grids.sheet_layout import Pair, SheetLayout
 from spritelora.sprites.pixels.image import Pixels
-from spritelora.sprites.sheets.cell_grid import grid_boxes
-from spritelora.sprites.sheets.sheet_layout import Pair, SheetLayout
 
 MOST_PICTURED = 60
 OVERVIEW_PX = 720

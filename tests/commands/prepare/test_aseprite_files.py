@@ -47,8 +47,8 @@ def test_frames_and_slices_are_prepared_with_their_words_and_groups(art: Path, t
     assert captions_of(tmp_path / "out") == {
         "gem": "pixel art, a gem of mine",
         "hero_idle_0": "pixel art, hero, idle, knight", "hero_idle_1": "pixel art, hero, idle, knight",
-        "hero_walk_0": "pixel art, hero, walk, knight", "hero_walk_1": "pixel art, hero, walk, knight",
-        "items_potion": "pixel art, items, potion", "items_sword": "pixel art, items, sword",
+        "hero_walk_0": "pixel art, hero, walking, knight", "hero_walk_1": "pixel art, hero, walking, knight",
+        "items_potion": "pixel art, potion", "items_sword": "pixel art, sword",
     }  # fmt: skip
     lines = records(tmp_path / "out")
     assert {line["group"] for line in lines if line["source"] == "hero.aseprite"} == {"hero"}

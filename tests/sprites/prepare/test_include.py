@@ -3,8 +3,8 @@
 import pytest
 
 from spritelora.errors import ConfigError
+from spritelora.sprites.grids.sheet_layout import SheetLayout
 from spritelora.sprites.prepare.include import include_entry, match_include, parse_include
-from spritelora.sprites.sheets.sheet_layout import SheetLayout
 
 IMAGES = ["Preview.png", "Boss/Dragon.png", "Boss/Hydra.png", "a:b.png"]
 

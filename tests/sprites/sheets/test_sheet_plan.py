@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from spritelora.sprites.grids.sheet_layout import Pair, SheetLayout
 from spritelora.sprites.pixels.image import Pixels
 from spritelora.sprites.sheets.frame_list import parse_frame_list
 from spritelora.sprites.sheets.grid_texts import find_layouts
 from spritelora.sprites.sheets.sheet_index import find_frame_lists
-from spritelora.sprites.sheets.sheet_layout import Pair, SheetLayout
 from spritelora.sprites.sheets.sheet_plan import SheetPlan, plan_sheets
 from tests.sprites.sheets.made_grids import draw_tile, made_sheet
 from tests.sprites.sheets.made_sheets import draw_cutouts, lay_out

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from spritelora.sprites.grids.cell_grid import grid_cells
+from spritelora.sprites.grids.sheet_layout import SheetLayout
 from spritelora.sprites.pixels.image import Pixels, read_sprite
-from spritelora.sprites.sheets.cell_grid import grid_cells
-from spritelora.sprites.sheets.sheet_layout import SheetLayout
 from spritelora.sprites.sheets.sheet_verdict import is_on_grid, judge_sheets
 from tests.conftest import ROOT
 from tests.sprites.sheets.made_grids import MadeSheet, contents, made_sheet

@@ -7,12 +7,12 @@ from pathlib import Path
 from spritelora.config.commands.prepare import PrepareConfig
 from spritelora.errors import ConfigError, DatasetError
 from spritelora.files import is_within
+from spritelora.sprites.grids.sheet_layout import SheetLayout
 from spritelora.sprites.pixels.image import parse_colour
 from spritelora.sprites.prepare.include import parse_include
 from spritelora.sprites.prepare.intake import SheetChoice
 from spritelora.sprites.prepare.plan import FitOptions, Pair3
 from spritelora.sprites.prepare.survey import Reading
-from spritelora.sprites.sheets.sheet_layout import SheetLayout
 
 
 @dataclass(frozen=True)

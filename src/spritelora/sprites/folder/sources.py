@@ -20,9 +20,9 @@ from spritelora.sprites.folder.groups import group_names
 from spritelora.sprites.folder.prepared import Prepared, find_prepared
 from spritelora.sprites.folder.unread_captions import find_unread
 from spritelora.sprites.folder.walk import IMAGE_SUFFIXES, UNREAD_SUFFIXES, walk_folder
+from spritelora.sprites.grids.sheet_layout import SheetLayout
 from spritelora.sprites.names import printable
 from spritelora.sprites.pixels.image import disguise_of
-from spritelora.sprites.sheets.sheet_layout import SheetLayout
 
 __all__ = ["IMAGE_SUFFIXES", "Found", "Source", "as_line", "find_sources", "refuse", "survey_folder"]
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spritelora.sprites.folder.majority import match_names
-from spritelora.sprites.sheets.sheet_layout import SheetLayout, both_axes
+from spritelora.sprites.grids.sheet_layout import SheetLayout, both_axes
 
 GRID = re.compile(
     r"(?P<name>.+):(?:(?P<gaps>gaps)|(?P<w>[1-9]\d{0,4})x(?P<h>[1-9]\d{0,4})(?:m(?P<m>\d{1,4}))?(?:s(?P<s>\d{1,4}))?)"

@@ -11,18 +11,18 @@ from spritelora.errors import DatasetError
 from spritelora.sprites.ase.pillow_file import SUFFIXES as ASE_SUFFIXES
 from spritelora.sprites.findings import Finding, Severity
 from spritelora.sprites.folder.sources import Found, Source
+from spritelora.sprites.grids.cell_grid import grid_cells, ground_colour
+from spritelora.sprites.grids.sheet_layout import Pair, SheetLayout
 from spritelora.sprites.names import printable
 from spritelora.sprites.pixels.edges import pack_colours
 from spritelora.sprites.pixels.image import Pixels, open_image, read_sprite
 from spritelora.sprites.prepare.include import Included, include_entry, match_include
 from spritelora.sprites.prepare.pack_files import SheetCells, pictures_of_pack, same_cells
 from spritelora.sprites.recent import Recent
-from spritelora.sprites.sheets.cell_grid import grid_cells, ground_colour
 from spritelora.sprites.sheets.frames import count_frames
 from spritelora.sprites.sheets.grid_texts import find_layouts
 from spritelora.sprites.sheets.sheet import cut_image
 from spritelora.sprites.sheets.sheet_index import find_frame_lists, find_indexes
-from spritelora.sprites.sheets.sheet_layout import Pair, SheetLayout
 from spritelora.sprites.sheets.sheet_plan import Doubt, SheetPlan, plan_sheets
 
 MOST_NAMED = 3

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from spritelora.sprites.captions.name_words import PICTURE_WORDS, split_words
+from spritelora.sprites.grids.sheet_layout import Pair
 from spritelora.sprites.pixels.edges import pack_colours
 from spritelora.sprites.pixels.image import Pixels
-from spritelora.sprites.sheets.sheet_layout import Pair
 
 FAR_LARGER = 4
 """An image of so many times the area of a single sprite, and called a preview, is a picture of the pack."""

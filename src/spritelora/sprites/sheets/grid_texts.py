@@ -13,9 +13,9 @@ from xml.parsers import expat
 from spritelora import limits
 from spritelora.sprites.captions.caption_owners import composed
 from spritelora.sprites.captions.sidecars import read_text
+from spritelora.sprites.grids.sheet_layout import Pair, SheetLayout
 from spritelora.sprites.sheets.atlas_xml import refuse_doctype
 from spritelora.sprites.sheets.sheet_index import path_from
-from spritelora.sprites.sheets.sheet_layout import Pair, SheetLayout
 
 TILE_SIZE = re.compile(r"\b(?:tile|sprite|cell)s?\b[^\d\n]{0,40}(\d{1,4})\s*(?:px)?\s*[x×]\s*(\d{1,4})\s*(?:px)?")
 BETWEEN = re.compile(

@@ -8,14 +8,14 @@ from pathlib import Path
 from spritelora import limits
 from spritelora.errors import DatasetError
 from spritelora.sprites.ase.pillow_file import SUFFIXES as ASE_SUFFIXES
+from spritelora.sprites.grids.cell_grid import filled_cells, find_cells, grid_cells, is_flat
+from spritelora.sprites.grids.sheet_layout import SheetLayout
 from spritelora.sprites.names import printable
 from spritelora.sprites.pixels.image import Pixels, read_sprite, without_hidden_colour
 from spritelora.sprites.sheets.ase_cuts import cut_document
-from spritelora.sprites.sheets.cell_grid import filled_cells, find_cells, grid_cells, is_flat
 from spritelora.sprites.sheets.frames import count_frames, read_frames
 from spritelora.sprites.sheets.sheet_data import cut_frames, name_frames
 from spritelora.sprites.sheets.sheet_index import read_index
-from spritelora.sprites.sheets.sheet_layout import SheetLayout
 
 __all__ = ["Cut", "SheetLayout", "cut_image", "find_duplicates", "parse_cell"]
 

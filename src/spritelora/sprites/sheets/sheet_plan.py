@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from itertools import product
 
 from spritelora.sprites.captions.name_words import COLLECTIONS, SHEET_WORDS, split_words
+from spritelora.sprites.grids.cell_grid import grid_boxes, num_large
+from spritelora.sprites.grids.seam_grid import GROUP, MARGINS, SPACINGS, column_breaks
+from spritelora.sprites.grids.sheet_layout import Pair, SheetLayout
 from spritelora.sprites.pixels.edges import pack_colours
 from spritelora.sprites.pixels.image import Pixels
 from spritelora.sprites.pixels.pieces import Mask
-from spritelora.sprites.sheets.cell_grid import grid_boxes, num_large
 from spritelora.sprites.sheets.grid_texts import divides
-from spritelora.sprites.sheets.seam_grid import GROUP, MARGINS, SPACINGS, column_breaks
-from spritelora.sprites.sheets.sheet_layout import Pair, SheetLayout
 from spritelora.sprites.sheets.sheet_verdict import SheetVerdict, is_on_grid, judge_sheets, without_background
 
 FEWEST_TYPICAL = 3

@@ -7,12 +7,12 @@ from itertools import pairwise
 
 import numpy as np
 
+from spritelora.sprites.grids.cell_grid import SMALLEST_CELL_PX, edge_colour
+from spritelora.sprites.grids.line_grid import is_pattern, line_grid
+from spritelora.sprites.grids.seam_grid import seam_grid
+from spritelora.sprites.grids.sheet_layout import SheetLayout
 from spritelora.sprites.pixels.edges import Packed, pack_colours
 from spritelora.sprites.pixels.image import Pixels, exact_scale
-from spritelora.sprites.sheets.cell_grid import SMALLEST_CELL_PX, edge_colour
-from spritelora.sprites.sheets.line_grid import is_pattern, line_grid
-from spritelora.sprites.sheets.seam_grid import seam_grid
-from spritelora.sprites.sheets.sheet_layout import SheetLayout
 
 ALIKE_SHARE = 0.5
 """Above this share of equal pixels two halves, thirds, ... of a strip are frames of one thing."""

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spritelora import limits
+from spritelora.sprites.grids.sheet_layout import Pair, SheetLayout, both_axes, text_of
 from spritelora.sprites.pixels.edges import Packed, pack_colours
 from spritelora.sprites.pixels.image import Pixels
 from spritelora.sprites.pixels.pieces import Box, Mask, find_pieces, join_pieces
-from spritelora.sprites.sheets.sheet_layout import Pair, SheetLayout, both_axes, text_of
 
 SMALLEST_CELL_PX = 8
 TOUCHING_SHARE = 0.5

@@ -8,9 +8,9 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from spritelora.sprites.grids.cell_grid import SMALLEST_CELL_PX
+from spritelora.sprites.grids.sheet_layout import SheetLayout
 from spritelora.sprites.pixels.edges import Packed
-from spritelora.sprites.sheets.cell_grid import SMALLEST_CELL_PX
-from spritelora.sprites.sheets.sheet_layout import SheetLayout
 
 MARGINS, SPACINGS = range(4), range(4)
 WINDOW = (2, 5)

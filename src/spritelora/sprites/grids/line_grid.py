@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spritelora.sprites.grids.cell_grid import SMALLEST_CELL_PX, grid_boxes
+from spritelora.sprites.grids.sheet_layout import Pair, SheetLayout, one_where_equal
 from spritelora.sprites.pixels.edges import Packed
-from spritelora.sprites.sheets.cell_grid import SMALLEST_CELL_PX, grid_boxes
-from spritelora.sprites.sheets.sheet_layout import Pair, SheetLayout, one_where_equal
 
 FEWEST_LINES = 3
 """Lines between cells, along both axes together, from which on their regular distances are no chance."""
