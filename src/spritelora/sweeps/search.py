@@ -130,7 +130,9 @@ def _check(settings: SearchSettings, config: DictConfig) -> None:
     ]
     if settings.pruner != "none":
         trainer, objective = config.trainer, config.sweep.objective
-        if not 0 < trainer.validate_every < trainer.max_steps:
+        if not trainer.max_steps:
+            problems.append("pruning needs a number of steps: type trainer.max_steps, or hydra.sweeper.pruner=none")
+        elif not 0 < trainer.validate_every < trainer.max_steps:
             problems.append(
                 f"pruning needs validation losses on the way, and trainer.validate_every={trainer.validate_every} "
                 f"gives none in {trainer.max_steps} steps: lower it, or add hydra.sweeper.pruner=none"

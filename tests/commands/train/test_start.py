@@ -1,15 +1,19 @@
-"""Prompts of the samples: as typed, as the run gone on from had them, else captions of the set."""
+"""What a run settles by its set: steps, and prompts of the samples: typed, of the run gone on from, else the set's."""
 
 from dataclasses import replace
 from pathlib import Path
 
-from spritelora.commands.train.start import settle_prompts
+import pytest
+
+from spritelora.commands.train.start import settle_prompts, settle_steps
 from spritelora.config.train.data_keys import DataConfig
 from spritelora.data.training_set import read_training_set
+from spritelora.errors import ConfigError
 from spritelora.runs.record import RunRecord
 from tests.composing import compose
 from tests.conftest import ROOT
 
+NO_STEPS = ("steps=auto", "trainer.batch_size=2", "trainer.fewest_steps=1")
 BEFORE = ROOT / "tests" / "runs" / "before" / "plain"
 
 
@@ -35,3 +39,26 @@ def test_typed_prompts_and_those_of_the_run_gone_on_from_stay(sprite_folder: Pat
     recorded = RunRecord.read(BEFORE).settings.sampler.prompts
     assert recorded
     assert settle_prompts(resumed, sprites).sampler.prompts == recorded
+
+
+def test_steps_are_passes_over_the_set_within_their_bounds(
+    sprite_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    sprites = read_training_set(DataConfig(path=str(sprite_folder), holdout=0), 128)
+    assert len(sprites.training) == 12
+
+    def steps(*more: str) -> int:
+        return settle_steps(compose(*NO_STEPS, *more), sprites).trainer.max_steps
+
+    assert steps() == 75 * 12 // 2
+    assert "75 passes over the set are 450 steps" in caplog.text
+    assert steps("trainer.passes=10", "trainer.accumulate=3") == 20
+    assert steps("trainer.fewest_steps=500") == 500
+    assert "kept to 500 by trainer.fewest_steps" in caplog.text
+    assert steps("trainer.most_steps=100") == 100
+    assert steps("trainer.max_steps=7") == 7
+    alike = replace(sprites, viewed=[replace(v, sprite=replace(v.sprite, subject="hero")) for v in sprites.viewed])
+    assert settle_steps(compose(*NO_STEPS), alike).trainer.max_steps == 38
+    with pytest.raises(ConfigError, match=r"fewest_steps=9 is more than trainer\.most_steps=8: change"):
+        steps("trainer.fewest_steps=9", "trainer.most_steps=8")

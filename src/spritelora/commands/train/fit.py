@@ -27,7 +27,7 @@ from spritelora.commands.train.start import (
     find_start,
     open_log,
     restoring,
-    settle_prompts,
+    settle_by_set,
     settle_threads,
 )
 from spritelora.config.invocation import Invocation, tell_nobody
@@ -112,7 +112,7 @@ def prepare(
     base = find_base(config.model.path or str(embedded_base()), config.model.vae, config.model.tokenizer)
     choose_products(base.config("unet"))
     check_same_sprites(sprites, team)
-    config = settle_prompts(config, sprites)
+    config = settle_by_set(config, sprites)
     config, hardware = settle_savings(config, base, hardware, team)
     earlier = read_earlier(config.adapter)
     record = make_record(config, invocation, hardware, base, sprites, new_run_id(), earlier.hashes)

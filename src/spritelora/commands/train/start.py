@@ -1,6 +1,7 @@
 """Where a run begins: at step 0, or from the checkpoint of another or of its own."""
 
 import logging
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,9 +12,10 @@ from spritelora.commands.train.record import check_resumable, public_settings, t
 from spritelora.config.invocation import Invocation
 from spritelora.config.strict import import_target
 from spritelora.config.train.schema import TrainConfig
+from spritelora.data.order import subjects_of
 from spritelora.data.team import Team
 from spritelora.data.training_set import TrainingSet
-from spritelora.errors import DatasetError, ResumeError, first_line
+from spritelora.errors import ConfigError, DatasetError, ResumeError, first_line
 from spritelora.files import write_whole
 from spritelora.runs.layout import FINAL, RECORD, is_run
 from spritelora.runs.record import RunRecord
@@ -121,6 +123,33 @@ def _has_stopped_early(run: Path, step: int, recorded: RunRecord, config: TrainC
     before = recorded.settings.trainer
     is_same = before.patience == config.trainer.patience
     return (run / FINAL).is_dir() and config.trainer.patience > 0 and is_same and step < before.max_steps
+
+
+def settle_by_set(config: TrainConfig, sprites: TrainingSet) -> TrainConfig:
+    """The settings with what depends on the sprites: the number of steps and the prompts of the samples."""
+    return settle_prompts(settle_steps(config, sprites), sprites)
+
+
+def settle_steps(config: TrainConfig, sprites: TrainingSet) -> TrainConfig:
+    """The settings with the steps of so many passes over the set, where they ask for them."""
+    trainer = config.trainer
+    if trainer.max_steps:
+        return config
+    if trainer.fewest_steps > trainer.most_steps:
+        raise ConfigError(
+            f"trainer.fewest_steps={trainer.fewest_steps} is more than trainer.most_steps={trainer.most_steps}: change "
+            f"one of them, or type trainer.max_steps"
+        )
+    training = sprites.training
+    names = [sprite.subject or place for place, sprite in enumerate(training)]
+    shown = sum(subject.times for subject in subjects_of(names, [sprite.repeats for sprite in training]))
+    by_passes = math.ceil(shown * trainer.passes / (config.sprites_a_step * config.data.share_of_sprites))
+    steps = min(max(by_passes, trainer.fewest_steps), trainer.most_steps)
+    bound = (
+        "" if steps == by_passes else f", kept to {steps} by trainer.{'fewest' if steps > by_passes else 'most'}_steps"
+    )
+    log.info("steps=auto: %d passes over the set are %d steps%s", trainer.passes, by_passes, bound)
+    return replace(config, trainer=replace(trainer, max_steps=steps))
 
 
 def settle_prompts(config: TrainConfig, sprites: TrainingSet) -> TrainConfig:

@@ -37,7 +37,17 @@ class OptimConfig:
 class TrainerConfig:
     """The training loop; steps are optimizer steps."""
 
-    max_steps: int = key(MISSING, "optimizer steps of the whole run", at_least=1, on_resume=OnResume.run)
+    max_steps: int = key(
+        MISSING,
+        "optimizer steps of the whole run; 0 (steps=auto): as many as show the set `passes` times",
+        at_least=0,
+        on_resume=OnResume.run,
+    )
+    passes: int = key(
+        75, "with steps=auto: how often each sprite, or subject, is shown", at_least=1, on_resume=OnResume.run
+    )
+    fewest_steps: int = key(200, "with steps=auto: the least number of steps", at_least=1, on_resume=OnResume.run)
+    most_steps: int = key(10000, "with steps=auto: the largest number of steps", at_least=1, on_resume=OnResume.run)
     batch_size: int = key(
         MISSING, "sprites in one forward pass of one process", at_least=1, affects=Affects.predictions
     )
