@@ -56,6 +56,8 @@ CELLS = Limit(65_536, "{found}, over the limit of {most}")
 ASE_CHUNKS = Limit(500_000, "its {found} parts are over the limit of {most}; export it as PNG")
 ASE_LAYERS = Limit(4096, "{found} layers are over the limit of {most}; flatten it, or export it as PNG")
 ASE_LEVELS = Limit(64, "groups of {found} levels are over the limit of {most}; flatten it, or export it as PNG")
+ASE_TAGS = Limit(1024, "{found} tags are over the limit of {most}; remove some, or export it as PNG")
+ASE_SLICES = Limit(65_536, "its slices have {found} rectangles, over the limit of {most}; export it as PNG")
 ASE_DRAWN_PIXELS = Limit(
     _binary(64), "its layers and groups have {found} pixels in all, over the limit of {most}; flatten it, or cut it up"
 )

@@ -328,10 +328,10 @@ def test_wrong_lengths_and_marks_are_named(change, reason: str, tmp_path: Path) 
             File((4, 4), [[LAYER, made.tileset(0, TILES)[:14] + b"\xff\xff\xff\0" + made.tileset(0, TILES)[18:]]]),
             "16,777,215 tiles of 4x4 px is over the limit",
         ),
-        (File((4, 4), [[LAYER, *[made.tags(("a", 0, 0))] * 1025]]), "1,025 tags are over the limit"),
+        (File((4, 4), [[LAYER, *[made.tags(("a", 0, 0))] * 1025]]), "1,025 tags are over the limit of 1,024; remove"),
         (
             File((4, 4), [[LAYER, made.chunk(0x2022, b"\xff" * 12 + made.text("a"))]]),
-            "frames are over the limit of 65,536",
+            "rectangles, over the limit of 65,536; export it",
         ),
         (File((3000, 3000), [[*[made.group("g")] * 9, LAYER]], flags=3), "81,000,000 pixels in all, over the limit"),
         (File((3000, 3000), [[made.group("g", mode=1), LAYER]], flags=3), "blend modes have 9,000,000 pixels in all"),

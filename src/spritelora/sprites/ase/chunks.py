@@ -118,7 +118,7 @@ def read_slice(chunk: Reader) -> Slice:
     """A slice with all its rectangles."""
     count, flags, _ = chunk.numbers("III")
     name = chunk.text()
-    limits.SHEET_FRAMES.check(count)
+    limits.ASE_SLICES.check(count)
     keys: list[SliceKey] = []
     extra = 16 * bool(flags & 1) + 8 * bool(flags & 2)
     for _ in range(count):

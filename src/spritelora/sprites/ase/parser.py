@@ -130,11 +130,11 @@ class _Parser:
             self._tilesets[number] = tileset
         elif kind == TAGS:
             self._tags += read_tags(chunk, self._num_frames)
-            limits.SHEET_TAGS.check(len(self._tags))
+            limits.ASE_TAGS.check(len(self._tags))
         elif kind == SLICE:
             self._slices.append(read_slice(chunk))
             self._num_keys += 1 + len(self._slices[-1].keys)
-            limits.SHEET_FRAMES.check(self._num_keys)
+            limits.ASE_SLICES.check(self._num_keys)
         elif kind == PROFILE:
             self._profile = read_profile(chunk)
 
