@@ -28,7 +28,7 @@ def read_sets(config: DataConfig, side_px: int, recorded: int | None = None) -> 
     problems: list[str] = []
     for name, of_set in config.sets.items():
         try:
-            found[name] = read_folder(Path(of_set.path), side_px, f"data.sets.{name}.path", config.include)
+            found[name] = read_folder(Path(of_set.path), side_px, f"data.sets.{name}.path", include=config.include)
         except DatasetError as error:
             problems.append(str(error))
     if problems:
