@@ -275,6 +275,8 @@ def test_export_scales_by_the_factor_of_the_run(tmp_path: Path) -> None:
         assert plan_drawing(config, lora, a_record(data={"factor": recorded}), tmp_path, out, "").factor == factor
     with pytest.raises(ConfigError, match="factor=48 does not divide the 128 pixels"):
         plan_drawing(ExportConfig(run="x", factor=48), lora, record, tmp_path, out, "")
+    with pytest.raises(ConfigError, match=r"prompt is not set.*type prompt="):
+        plan_drawing(ExportConfig(run="x"), lora, a_record(settings={"sampler": {"prompts": []}}), tmp_path, out, "")
 
 
 def test_a_run_on_a_prepared_set_is_validated_by_its_grid(train_quickly, prepared: Path, tmp_path: Path) -> None:

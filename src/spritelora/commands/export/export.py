@@ -159,7 +159,9 @@ def plan_drawing(
     factor = config.factor or trained_factor(record, side_px)
     if side_px % factor:
         raise ConfigError(f"factor={factor} does not divide the {side_px} pixels of a side; 8 and 16 do")
-    prompt = config.prompt or sampler.prompts[0]
+    prompt = config.prompt or next(iter(sampler.prompts), None)
+    if prompt is None:
+        raise ConfigError("prompt is not set, and the run drew no samples whose prompt could be taken; type prompt=...")
     missing = [word for word in trigger.split(", ") if word and word not in prompt]
     strength = config.strength or best_strength(run_dir) or USUAL_STRENGTH
     others = [(Path(name).name, s) for name, s in zip(config.loras, strengths, strict=True)]
