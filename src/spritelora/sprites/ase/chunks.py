@@ -24,7 +24,7 @@ def read_cel(chunk: Reader) -> tuple[int, Cel]:
     chunk.take(5)
     cel = Cel((x, y), opacity, z_index)
     if kind == LINKED:
-        return index, dataclasses.replace(cel, link=chunk.numbers("H")[0])
+        return index, dataclasses.replace(cel, linked_frame=chunk.numbers("H")[0])
     if kind not in (RAW, PACKED, PACKED_TILES):
         raise unsupported(f"a picture of kind {kind}")
     width, height = chunk.numbers("HH")

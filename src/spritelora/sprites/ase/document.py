@@ -71,7 +71,7 @@ class Tiling:
 class Cel:
     """A layer's picture in a frame. `corner`: on the canvas. `size`: in pixels, of a tilemap in tiles.
 
-    `link`: the frame whose picture is shown; -1 for one of its own. `tiling`: of a tilemap.
+    `linked_frame`: the one whose picture is shown; -1 for one of its own. `tiling`: of a tilemap.
     """
 
     corner: tuple[int, int]
@@ -80,7 +80,7 @@ class Cel:
     size: tuple[int, int] = (0, 0)
     content: bytes | memoryview = b""
     is_packed: bool = True
-    link: int = -1
+    linked_frame: int = -1
     tiling: Tiling | None = None
 
 

@@ -56,7 +56,7 @@ class Drawer:
     def _picture(self, frame: int, index: int) -> Cel:
         """The cel that has the pixels of a layer in a frame."""
         cel = self._document.frames[frame].cels[index]
-        return self._document.frames[cel.link].cels[index] if cel.link >= 0 else cel
+        return self._document.frames[cel.linked_frame].cels[index] if cel.linked_frame >= 0 else cel
 
     @cached_property
     def _children(self) -> dict[int, list[int]]:

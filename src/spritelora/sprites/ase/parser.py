@@ -185,10 +185,10 @@ def _settle_links(frames: list[Frame]) -> None:
         for layer in frame.cels:
             way: dict[int, None] = {}
             end = number
-            while (target := frames[end].cels[layer].link) >= 0:
+            while (target := frames[end].cels[layer].linked_frame) >= 0:
                 way[end] = None
                 if target in way or target >= len(frames) or layer not in frames[target].cels:
                     raise damaged(f"frame {number} links layer {layer} to frame {target}, which has no such picture")
                 end = target
             for place in way:
-                frames[place].cels[layer] = dataclasses.replace(frames[place].cels[layer], link=end)
+                frames[place].cels[layer] = dataclasses.replace(frames[place].cels[layer], linked_frame=end)
