@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
 
+from hydra.core.hydra_config import HydraConfig
+
 from spritelora.config.command_line import list_groups
 from spritelora.config.fields import walk_schema
 from spritelora.door.command_table import COMMANDS
@@ -116,6 +118,7 @@ def _as_if_alone(folder: Path) -> Iterator[None]:
             yield
     finally:
         sys.argv, root.handlers, root.level = argv, handlers, level
+        HydraConfig.instance().cfg = None
         signal.signal(signal.SIGTERM, on_sigterm)
 
 

@@ -86,7 +86,6 @@ DAMAGED: dict[str, Edit] = {
     "an odd resolution": put("settings.model.resolution", 100),
     "prompts as a text": put("settings.sampler.prompts", "a"),
     "a prompt as null": put("settings.sampler.prompts", [None]),
-    "no prompts": put("settings.sampler.prompts", []),
     "an unknown kind": put("settings.adapter.kind", "lycoris"),
     "a kind as a list": put("settings.adapter.kind", []),
     "a weighting without target": put("settings.weighting", {}),
