@@ -199,7 +199,7 @@ class CaptionBook:
         return True
 
     def _is_at(self, name: str, version: str) -> bool:
-        """Whether a caption's file is at a version; where it is not, its caption is read again."""
+        """Tell whether a caption's file is at a version; where it is not, read its caption again."""
         file = side_car(self._sources[name])
         if file is None or caption_version(file) == version:
             return True

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -25,6 +26,16 @@ class EncodedView:
     latents: Tensor
     texts: Sequence[TextEmbedding]
     mask: Tensor = ALL_CELLS
+
+
+class Shown(Protocol):
+    """A sprite as the order in which a run shows them sees it."""
+
+    @property
+    def subject(self) -> str: ...
+
+    @property
+    def repeats(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -81,7 +92,7 @@ class EncodedSet:
     @cached_property
     def order(self) -> DataOrder:
         """The order in which training shows the sprites."""
-        return DataOrder(_subjects(self.sprites), _subjects(self.regularisation, len(self)), self.every)
+        return DataOrder(subjects_shown(self.sprites), subjects_shown(self.regularisation, len(self)), self.every)
 
     def shown(self, place: int, seed: int, position: int, caption_dropout: float = 0.0) -> EncodedView:
         """The view of the sprite at `place` that a position of the data order shows, its text dropped or not."""
@@ -99,6 +110,7 @@ class EncodedSet:
         return EncodedSet([self.sprites[i * num_sprites // count] for i in range(count)])
 
 
-def _subjects(sprites: Sequence[EncodedSprite], first: int = 0) -> list[Subject]:
+def subjects_shown(sprites: Sequence[Shown], first: int = 0) -> list[Subject]:
+    """The subjects of sprites whose places begin at `first`; one that names none is a subject by itself."""
     names = [sprite.subject or place for place, sprite in enumerate(sprites)]
     return subjects_of(names, [sprite.repeats for sprite in sprites], first)

@@ -27,7 +27,7 @@ def lint(
 
 
 def _animations(files: Sequence[SurveyedFile]) -> dict[str, str]:
-    """What frames belong to, by label of the sprite: by their names, or else to the file that several are in."""
+    """The animation of each frame, by label of the sprite: as their names tell, else the file that several are in."""
     return {
         label(f.source.name, s.tag): animation
         for f in files

@@ -114,7 +114,7 @@ def report_of(plan: SetPlan, folder: Path) -> str:
 
 
 def sentence_of(plan: SetPlan) -> str:
-    """What the set is, in a sentence."""
+    """The set in a sentence."""
     pieces = [piece for planned in plan.planned for piece in planned.pieces]
     captions = [plan.captions[piece.stem] for piece in pieces]
     is_named = any(finding.kind == "no_subject" for finding in plan.findings)

@@ -30,7 +30,7 @@ def reading_of(config: PrepareConfig) -> Reading:
 
 
 def sheets_of(config: PrepareConfig) -> SheetChoice:
-    """What was typed about sheets. Raises ConfigError."""
+    """The wishes for sheets, as typed. Raises ConfigError."""
     is_cell = config.sheet not in ("auto", "gaps", "none")
     if (config.margin or config.spacing) and not is_cell:
         raise ConfigError("margin and spacing belong to sprite sheets: add their cells, such as sheet=32x32")

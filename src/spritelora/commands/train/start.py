@@ -12,7 +12,7 @@ from spritelora.commands.train.record import check_resumable, public_settings, t
 from spritelora.config.invocation import Invocation
 from spritelora.config.strict import import_target
 from spritelora.config.train.schema import TrainConfig
-from spritelora.data.order import subjects_of
+from spritelora.data.encoded import subjects_shown
 from spritelora.data.team import Team
 from spritelora.data.training_set import TrainingSet
 from spritelora.errors import ConfigError, DatasetError, ResumeError, first_line
@@ -140,9 +140,7 @@ def settle_steps(config: TrainConfig, sprites: TrainingSet) -> TrainConfig:
             f"trainer.fewest_steps={trainer.fewest_steps} is more than trainer.most_steps={trainer.most_steps}: change "
             f"one of them, or type trainer.max_steps"
         )
-    training = sprites.training
-    names = [sprite.subject or place for place, sprite in enumerate(training)]
-    shown = sum(subject.times for subject in subjects_of(names, [sprite.repeats for sprite in training]))
+    shown = sum(subject.times for subject in subjects_shown(sprites.training))
     by_passes = math.ceil(shown * trainer.passes / (config.sprites_a_step * config.data.share_of_sprites))
     steps = min(max(by_passes, trainer.fewest_steps), trainer.most_steps)
     bound = (

@@ -65,7 +65,7 @@ class Intake:
 
 @dataclass(frozen=True)
 class SheetChoice:
-    """What was typed about sheets. `layout`: one for all that it divides; `is_auto`: others are judged."""
+    """The wishes for sheets, as typed. `layout`: one for all that it divides; `is_auto`: others are judged."""
 
     is_auto: bool = True
     layout: SheetLayout | None = None
@@ -112,11 +112,11 @@ def take_in(folder: Path, found: Found, choice: SheetChoice) -> Intake:
         judged = {s.name for s in found.sources if s.caption is None and s.name not in {*found.prepared, *own_parts}}
         images = _Images({name: file for name, file in open_ones.items() if name in judged and name not in typed})
         found = _with_lists(folder, found, images)
-        told = {name: layout for name, (layout, _) in find_layouts(folder, found.files, images.sizes).items()}
-        plan = plan_sheets(images.sizes, told, images.read)
+        told = find_layouts(folder, found.files, images.sizes)
+        plan = plan_sheets(images.sizes, {name: layout for name, (layout, _) in told.items()}, images.read)
         layouts |= plan.layouts
         sources = [dataclasses.replace(s, layout=layouts.get(s.name)) for s in found.sources]
-        found = _without_texts(folder, found, images)
+        found = _without_texts(folder, found, {text for _, texts in told.values() for text in texts})
         left_out = _left_out([s for s in sources if s.name in judged - typed.keys()], images, plan, set(entries))
     sources = [dataclasses.replace(s, layout=layouts.get(s.name)) for s in found.sources]
     gone = {name for kind in left_out for name in kind.names}
@@ -125,10 +125,9 @@ def take_in(folder: Path, found: Found, choice: SheetChoice) -> Intake:
     return Intake(found, left_out, frozenset(entries))
 
 
-def _without_texts(folder: Path, found: Found, images: _Images) -> Found:
-    """The same findings, but for those of files that are said to be unread and tell the grid of a sheet."""
-    layouts = find_layouts(folder, found.files, images.sizes).values()
-    read = {printable(file.relative_to(folder).as_posix()) for _, texts in layouts for file in texts}
+def _without_texts(folder: Path, found: Found, texts: Set[Path]) -> Found:
+    """The same findings, but for those of files that are said to be unread and tell the grid of a sheet: `texts`."""
+    read = {printable(file.relative_to(folder).as_posix()) for file in texts}
     kept = [
         p
         for p in found.problems
