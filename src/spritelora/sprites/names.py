@@ -1,11 +1,12 @@
 """Names that came from strangers: fit to be printed, and fit to be part of a file name."""
 
 import unicodedata
+from collections.abc import Sequence
 
 from spritelora.file_names import safe_name
 from spritelora.shown import printable
 
-__all__ = ["image_name", "printable", "slug"]
+__all__ = ["image_name", "printable", "slug", "some_of"]
 
 LONGEST_SLUG = 40
 
@@ -20,3 +21,9 @@ def slug(text: str) -> str:
 def image_name(number: int, prompt: str) -> str:
     """The file of the image of a prompt, one of several: `03_red-potion.png`."""
     return f"{number:02d}_{safe_name(slug(prompt) or 'prompt')}.png"
+
+
+def some_of(names: Sequence[str], most: int) -> str:
+    """The first names of a list, and how many more there are, fit for a message."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(printable, names[:most])) + more

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from spritelora.errors import ConfigError
 from spritelora.sprites.captions.name_parts import parts_of_names
-from spritelora.sprites.names import printable
+from spritelora.sprites.names import printable, some_of
 from spritelora.sprites.pixels.image import LATENT_PX
 from spritelora.sprites.pixels.placement import Pair, canvas_shapes, largest_factor, whole_cells
 
@@ -97,9 +97,7 @@ def sized_sprites(sprites: Sequence[tuple[str, str, Pair]]) -> list[SizedSprite]
 
 def aside_text(majority: Majority, remedy: str) -> str:
     """What is said of the sprites that are set aside. `remedy`: what to type to have them."""
-    names = [printable(name) for name in majority.aside]
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return f"set aside: {', '.join(names[:MOST_NAMED])}{more}: {majority.reason}; {remedy}"
+    return f"set aside: {some_of(majority.aside, MOST_NAMED)}: {majority.reason}; {remedy}"
 
 
 def match_names(patterns: Sequence[str], names: Iterable[str], key: str) -> list[str]:

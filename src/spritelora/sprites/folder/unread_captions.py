@@ -13,7 +13,7 @@ from spritelora.sprites.captions.mentions import image_mentions
 from spritelora.sprites.captions.sidecars import METADATA_FILES, read_text
 from spritelora.sprites.findings import Finding, Severity
 from spritelora.sprites.folder.manifest import MANIFEST
-from spritelora.sprites.names import printable
+from spritelora.sprites.names import some_of
 
 TABLE_SUFFIXES = {".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".yaml", ".yml", *CAPTION_SUFFIXES}
 BINARY_TABLE = re.compile(r"(metadata|captions?).*\.(parquet|arrow|xlsx?|ods)", re.IGNORECASE)
@@ -120,9 +120,8 @@ def _last_part(name: object) -> str:
 def _strays(names: list[str]) -> list[Finding]:
     if not names:
         return []
-    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-    listed = ", ".join(printable(name) for name in names[:MAX_NAMED])
-    message = f"{listed}{more} not read: no image of that name; a caption is NAME.txt or NAME.caption beside NAME.png"
+    listed = some_of(names, MAX_NAMED)
+    message = f"{listed} not read: no image of that name; a caption is NAME.txt or NAME.caption beside NAME.png"
     return [Finding("unread_text", Severity.warning, "", message)]
 
 

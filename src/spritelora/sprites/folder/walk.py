@@ -7,7 +7,7 @@ from pathlib import Path
 
 from spritelora.files import is_within
 from spritelora.sprites.findings import Finding, Severity
-from spritelora.sprites.names import printable
+from spritelora.sprites.names import some_of
 
 IMAGE_SUFFIXES = {".png", ".apng", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".ase", ".aseprite"}
 TEXT_SUFFIXES = {".txt", ".caption", ".json", ".jsonl", ".csv", ".xml"}
@@ -84,9 +84,7 @@ def _passed_over(kind: str, severity: Severity, names: list[str]) -> list[Findin
     """One line for all entries of a kind that were not looked into."""
     if not names:
         return []
-    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-    listed = ", ".join(printable(name) for name in sorted(names)[:MAX_NAMED])
-    return [Finding(kind, severity, "", f"{listed}{more} passed over: {PASSED_OVER[kind]}")]
+    return [Finding(kind, severity, "", f"{some_of(sorted(names), MAX_NAMED)} passed over: {PASSED_OVER[kind]}")]
 
 
 def _entry_problem(entry: "os.DirEntry[str]", root: Path, folder: Path) -> Finding | None:

@@ -13,7 +13,7 @@ from spritelora.sprites.findings import Finding, Severity
 from spritelora.sprites.folder.sources import Found, Source
 from spritelora.sprites.grids.cell_grid import grid_cells, ground_colour
 from spritelora.sprites.grids.sheet_layout import Pair, SheetLayout
-from spritelora.sprites.names import printable
+from spritelora.sprites.names import printable, some_of
 from spritelora.sprites.pixels.edges import pack_colours
 from spritelora.sprites.pixels.image import Pixels, open_image, read_sprite
 from spritelora.sprites.prepare.include import Included, include_entry, match_include
@@ -170,7 +170,7 @@ def _typed(files: Mapping[str, Path], layout: SheetLayout | None) -> tuple[dict[
                 rest.append(f"{printable(name)} ({error})")
     if not rest or not cut:
         return (cut, []) if cut else (dict.fromkeys(files, layout), [])
-    text = f"{len(rest)} of {len(files)} images are not cut by {layout.typed}: {_some(rest)}"
+    text = f"{len(rest)} of {len(files)} images are not cut by {layout.typed}: {some_of(rest, MOST_NAMED)}"
     return cut, [Finding("not_cut", Severity.warning, "", text)]
 
 
@@ -215,7 +215,7 @@ def _findings(left_out: Sequence[LeftOut]) -> list[Finding]:
         if kind.doubts:
             findings += [Finding(kind.kind, Severity.warning, doubt.name, doubt_text(doubt)) for doubt in kind.doubts]
         else:
-            named = _some([printable(name) for name in kind.names])
+            named = some_of(kind.names, MOST_NAMED)
             text = f"left out: {kind.reason}: {named}; 'include=[{include_entry(kind.names[0])}]' takes it"
             findings.append(Finding(kind.kind, Severity.warning, "", text))
     return findings
@@ -229,8 +229,3 @@ def doubt_text(doubt: Doubt) -> str:
         f"{width}x{height} px, left out, for it seems to be a sheet and its cells are not sure; {guesses} cuts it, "
         f"'include=[{include_entry(doubt.name)}]' takes it as one sprite"
     )
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return ", ".join(names[:MOST_NAMED]) + more
