@@ -5,15 +5,18 @@
 
 import json
 import re
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
-from spritelora.door.run_folder import AskedFolder, RunInUse, claimed, make_fresh, opened, remove_if_unused
+from spritelora.door.run_folder import AskedFolder, RunInUse, claimed, make_folder, make_fresh, opened, remove_if_unused
 from spritelora.runs.output import LOCK
 from tests.conftest import QUICK, ROOT
 from tests.running import start_python
@@ -184,6 +187,31 @@ def test_a_folder_that_goes_while_another_is_claimed_is_made_again(tmp_path: Pat
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(come_to_nothing, range(8))) < 8 * 40
     assert not list((tmp_path / "outputs" / "a").glob(".run*"))
+
+
+def test_folders_that_another_thread_keeps_removing_are_made(tmp_path: Path) -> None:
+    """Whoever makes them meets each moment of their removal: no parent, a folder that goes when it is looked at."""
+    parent = tmp_path / "outputs" / "a"
+    ended = threading.Event()
+
+    def remove() -> None:
+        while not ended.is_set():
+            for folder in (parent / "run", parent):
+                with suppress(OSError):
+                    folder.rmdir()
+            time.sleep(1e-4)
+
+    remover = threading.Thread(target=remove)
+    remover.start()
+    try:
+        for _ in range(3000):
+            make_folder(AskedFolder(parent / "run", is_named=True))
+            with claimed(parent / "run"):
+                assert (parent / "run" / LOCK).is_file()
+            (parent / "run" / LOCK).unlink(missing_ok=True)
+    finally:
+        ended.set()
+        remover.join()
 
 
 def test_whoever_was_refused_leaves_what_the_holder_wrote(tmp_path: Path) -> None:

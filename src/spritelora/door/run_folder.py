@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -21,6 +21,7 @@ from spritelora.files import is_same
 from spritelora.locks import LockedError, held
 from spritelora.runs.output import LOCK, is_occupied, is_unused
 
+T = TypeVar("T")
 TRIES = 100
 """A folder is made again so often where another process has removed it at the same moment."""
 
@@ -44,16 +45,10 @@ def claimed(run_dir: Path) -> Iterator[None]:
     Raises RunInUse where another process holds it, OSError where it cannot be made.
     """
     with ExitStack() as stack:
-        for attempt in itertools.count():
-            run_dir.mkdir(parents=True, exist_ok=True)
-            try:
-                stack.enter_context(held(run_dir / LOCK))
-                break
-            except LockedError as error:
-                raise RunInUse(f"{run_dir}: another process is writing this run; wait for it, or stop it") from error
-            except FileNotFoundError:  # the process that held it has just removed it
-                if attempt == TRIES:
-                    raise
+        try:
+            _undisturbed(lambda: stack.enter_context(held(run_dir / LOCK)), run_dir)
+        except LockedError as error:
+            raise RunInUse(f"{run_dir}: another process is writing this run; wait for it, or stop it") from error
         yield
 
 
@@ -119,17 +114,36 @@ def _make_shared(folder: Path) -> None:
 
 def _make_once(folder: Path) -> None:
     """Make a folder and those above it. Raises FileExistsError where its own name is taken."""
+    is_made = _undisturbed(lambda: _mkdir(folder), folder.parent)
+    if not is_made:
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(folder))
+
+
+def _undisturbed(act: Callable[[], T], within: Path) -> T:
+    """The result of an act in a folder, which is made; both once more where another process has just removed it.
+
+    Raises OSError.
+    """
     for attempt in itertools.count():
         try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-        except FileExistsError as error:
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder.parent)) from error
-        try:
-            folder.mkdir()
-            return
-        except FileNotFoundError:  # another process has just removed the parent, for it was empty
+            within.mkdir(parents=True, exist_ok=True)
+            return act()
+        except FileNotFoundError:
             if attempt == TRIES:
                 raise
+        except FileExistsError as error:  # a file is in the way, or pathlib takes a folder that goes for one
+            if attempt == TRIES:
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(within)) from error
+    raise AssertionError
+
+
+def _mkdir(folder: Path) -> bool:
+    """Make a folder whose parent is there; whether its name was free."""
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    return True
 
 
 def asked_folder(config: DictConfig, key: str) -> AskedFolder:
