@@ -19,6 +19,7 @@ from spritelora.errors import ConfigError
 from spritelora.files import write_whole
 from spritelora.runs.record import RunData
 from spritelora.sprites.captions.made_captions import tag_orders
+from spritelora.sprites.folder.likely_sheets import warn_of_sheets
 from spritelora.sprites.folder.same_subject import find_subjects
 from spritelora.sprites.folder.sprite_folder import (
     CaptionedSprite,
@@ -124,6 +125,8 @@ def read_training_set(
     else:
         found = read_folder(_folder(config), side_px, factor=factor, include=config.include)
     regularisation = read_regularisation(config.regularisation, side_px)
+    if trained is None:
+        warn_of_sheets(found)
     sprites = choose_subset(found, config.limit, SPLIT_SEED)
     if config.balance is Balance.subject:
         sprites, regularisation = _with_subjects(sprites), _with_subjects(regularisation)
