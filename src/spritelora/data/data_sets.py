@@ -9,6 +9,7 @@ from pathlib import Path
 
 from spritelora.config.train.data_keys import DataConfig, RegularisationConfig, SetConfig
 from spritelora.errors import ConfigError, DatasetError
+from spritelora.sprites.folder.majority import match_names
 from spritelora.sprites.folder.sprite_folder import CaptionedSprite, factors_text, place_sprites, read_folder
 from spritelora.sprites.names import printable
 
@@ -33,6 +34,8 @@ def read_sets(config: DataConfig, side_px: int, recorded: int | None = None) -> 
             problems.append(str(error))
     if problems:
         raise DatasetError("\n".join(problems))
+    names = [s.name for sprites in found.values() for s in sprites if s.prepared is None]
+    match_names(config.include, names, "data.include")  # what it means is never set aside
     _warn_of_repeats(found)
     rest = iter(place_sprites([s for sprites in found.values() for s in sprites], side_px, recorded))
     placed = {name: list(islice(rest, len(sprites))) for name, sprites in found.items()}

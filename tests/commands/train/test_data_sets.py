@@ -92,6 +92,13 @@ def test_a_name_that_is_no_word_is_refused(two: dict[str, SetConfig]) -> None:
         read_sets(DataConfig(sets={"a/b": two["mine"]}), 128)
 
 
+def test_an_image_that_no_set_has_is_asked_for_in_vain(two: dict[str, SetConfig]) -> None:
+    name = read_sets(DataConfig(sets=two), 128)[0].name.rpartition("/")[2]
+    read_sets(DataConfig(sets=two, include=[name]), 128)
+    with pytest.raises(ConfigError, match=r"data\.include: no image is called knihgt\*; name files"):
+        read_sets(DataConfig(sets=two, include=[name, "knihgt*"]), 128)
+
+
 def test_the_problems_of_every_set_are_told_at_once(two: dict[str, SetConfig], tmp_path: Path) -> None:
     (Path(two["mine"].path) / "sprite_3.txt").unlink()
     sets = {**two, "gone": SetConfig(str(tmp_path / "gone"))}
