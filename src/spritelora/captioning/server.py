@@ -5,7 +5,6 @@ import logging
 import socket
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from flask import Flask, Response, abort, jsonify, request, send_file
 from PIL import Image
@@ -15,6 +14,7 @@ from werkzeug.serving import BaseWSGIServer, make_server
 from spritelora.captioning.book import CaptionBook, Conflict, Entry, Outcome
 from spritelora.captioning.bulk_change import BulkChange
 from spritelora.errors import ConfigError, DatasetError
+from spritelora.files import JsonObject
 from spritelora.sprites.pixels.image import exact_scale, read_sprite, without_hidden_colour
 
 HOST = "127.0.0.1"
@@ -158,6 +158,6 @@ def make_page_server(book: CaptionBook, port: int) -> BaseWSGIServer:
         return make_server(HOST, listener.getsockname()[1], make_app(book), threaded=True, fd=listener.fileno())
 
 
-def _told(entry: Entry) -> dict[str, Any]:
+def _told(entry: Entry) -> JsonObject:
     found = [{"kind": f.kind, "severity": f.severity.value, "message": f.message} for f in entry.findings]
     return {**asdict(entry), "findings": found}

@@ -6,15 +6,27 @@ from enum import Enum
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from omegaconf import MISSING
+from omegaconf import MISSING, DictConfig, OmegaConf
 
 from spritelora.config.fields import limit_problem
 
 T = TypeVar("T")
 LARGEST = 2**63
+Section = dict[str, Any]
+"""Settings by name, as YAML and JSON hold them: single values, lists and sections."""
 NAMES: Mapping[Any, str] = {
     bool: "true or false", int: "a whole number", float: "a number", str: "a text", NoneType: "null",
 }  # fmt: skip
+
+
+def as_section(value: object) -> Section | None:
+    """A plain value where it is a section."""
+    return cast(Section, value) if isinstance(value, dict) else None
+
+
+def section_of(config: DictConfig, resolve: bool = False) -> Section:
+    """A composed configuration as plain values. `resolve`: with `${...}` put in."""
+    return cast(Section, OmegaConf.to_container(config, resolve=resolve))
 
 
 def plain(value: Any) -> Any:
@@ -53,7 +65,7 @@ def _of_dataclass(kind: type[T], value: object, path: str, problems: list[str]) 
     if not isinstance(value, dict):
         problems.append(_unlike(path or "it", "a section", value))
         return cast(T, None)
-    given, hints, arguments = cast(dict[str, object], value), get_type_hints(kind), dict[str, Any]()
+    given, hints, arguments = cast(dict[str, object], value), get_type_hints(kind), Section()
     for field in dataclasses.fields(cast(Any, kind)):
         name, where = field.name, f"{path}{field.name}"
         if name in given:

@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from spritelora.config.fields import declared_path, entry_kind, limit_problem, walk_schema
+from spritelora.config.plain import Section, as_section, section_of
 from spritelora.config.values import settle_values
 from spritelora.errors import ConfigError, first_line
 
@@ -39,7 +40,7 @@ def load(raw: DictConfig, schema: type[T]) -> T:
 
     Raises ConfigError that names every wrong key.
     """
-    plain = cast(dict[str, Any], OmegaConf.to_container(raw, resolve=False))
+    plain = section_of(raw)
     known = schema_paths(schema)
     _refuse([*_unknown_keys(plain, known), *_missing_values(plain)])
     try:
@@ -47,15 +48,14 @@ def load(raw: DictConfig, schema: type[T]) -> T:
     except (ValueError, OmegaConfBaseException) as error:
         raise ConfigError(first_line(error)) from error
     _refuse(settle_values(config))
-    resolved = cast(dict[str, Any], OmegaConf.to_container(raw, resolve=True))
-    components = list(_components(resolved))
+    components = list(_components(section_of(raw, resolve=True)))
     trusted = {path: field.metadata.get("targets", ()) for path, field, _ in walk_schema(schema)}
     _refuse([p for path, target, _ in components for p in _trust_problems(path, target, trusted)])
     _refuse([p for path, target, node in components for p in _argument_problems(path, target, node)])
     return config
 
 
-def schema_paths(schema: type[Any]) -> dict[str, Any]:
+def schema_paths(schema: type[Any]) -> Mapping[str, Any]:
     """Dotted path of every key and section, with its type."""
     return {path: kind for path, _, kind in walk_schema(schema)}
 
@@ -85,10 +85,12 @@ def _unknown_keys(node: Mapping[str, Any], known: Mapping[str, Any], prefix: str
         kind = known.get(declared_path(path, known))
         if kind is None:
             yield f"unknown key '{path}': {suggest(path, known)}"
-        elif dataclasses.is_dataclass(kind) and isinstance(child, dict):
-            yield from _unknown_keys(cast(dict[str, Any], child), known, f"{path}.")
-        elif entry_kind(kind) is not None and isinstance(child, dict):
-            for entry, keys in cast(dict[str, dict[str, Any]], child).items():
+        elif (section := as_section(child)) is None:
+            continue
+        elif dataclasses.is_dataclass(kind):
+            yield from _unknown_keys(section, known, f"{path}.")
+        elif entry_kind(kind) is not None:
+            for entry, keys in section.items():
                 yield from _unknown_keys(keys, known, f"{path}.{entry}.")
 
 
@@ -96,16 +98,15 @@ def _missing_values(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     for name, child in node.items():
         if child == "???":
             yield f"'{prefix}{name}' has no value: add {prefix}{name}=..."
-        elif isinstance(child, dict):
-            yield from _missing_values(cast(dict[str, Any], child), f"{prefix}{name}.")
+        elif (section := as_section(child)) is not None:
+            yield from _missing_values(section, f"{prefix}{name}.")
 
 
-def _components(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str, dict[str, Any]]]:
+def _components(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str, Section]]:
     """Every node with `_target_`: its path, its target and its arguments."""
     for name, child in node.items():
-        if not isinstance(child, dict):
+        if (arguments := as_section(child)) is None:
             continue
-        arguments = cast(dict[str, Any], child)
         if isinstance(target := arguments.get("_target_"), str):
             yield f"{prefix}{name}", target, arguments
         yield from _components(arguments, f"{prefix}{name}.")
@@ -121,7 +122,7 @@ def _trust_problems(path: str, target: str, declared: Mapping[str, tuple[str, ..
         )
 
 
-def _argument_problems(path: str, target: str, node: dict[str, Any]) -> Iterator[str]:
+def _argument_problems(path: str, target: str, node: Section) -> Iterator[str]:
     """Arguments that the target does not take, or takes as another type."""
     path, arguments = _open_arguments(path, node)
     is_ours = target.startswith("spritelora.")
@@ -171,7 +172,7 @@ def read_parameters(target: str) -> dict[str, Parameter]:
     raise AttributeError(f"{module} has no {name}")
 
 
-def _declared_limits(value: ast.expr | None) -> dict[str, Any]:
+def _declared_limits(value: ast.expr | None) -> Mapping[str, Any]:
     """The limits in the source of a field declared with `key(...)`."""
     if not isinstance(value, ast.Call):
         return {}
@@ -192,10 +193,10 @@ def _import_parameters(target: str) -> dict[str, Parameter] | None:
     return {n: (getattr(p.annotation, "__name__", ""), {}) for n, p in parameters.items() if n != "params"}
 
 
-def _open_arguments(path: str, node: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+def _open_arguments(path: str, node: Section) -> tuple[str, Section]:
     """The arguments a node passes that no dataclass has checked, and their path; unset ones stay the target's own."""
-    if isinstance(node.get("args"), dict):
-        path, node = f"{path}.args", cast(dict[str, Any], node["args"])
+    if (arguments := as_section(node.get("args"))) is not None:
+        path, node = f"{path}.args", arguments
     return path, {name: value for name, value in node.items() if name != "_target_" and value is not None}
 
 

@@ -4,7 +4,6 @@ import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
 
 import hydra
 import omegaconf
@@ -16,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from spritelora.config.free_text import quote
 from spritelora.config.overrides import Overrides
 from spritelora.config.places import expand_home
+from spritelora.config.plain import section_of
 from spritelora.config.values import empty_problem
 from spritelora.door.job_logging import JOB_LOGGING
 from spritelora.door.launchers import gpus_per_job, jobs_at_once
@@ -23,7 +23,7 @@ from spritelora.door.own_options import OwnOptions, check_folder, check_hydra, c
 from spritelora.errors import ConfigError
 
 IS_HYDRA_1_3 = hydra.__version__.startswith("1.3")
-HYDRA_VERSION: dict[str, Any] = {"version_base": "1.3"} if IS_HYDRA_1_3 else {}
+HYDRA_VERSION: dict[str, str] = {"version_base": "1.3"} if IS_HYDRA_1_3 else {}
 # Our launchers' files set defaults over the plugins' own; that the plugins check them is welcome, here and in workers.
 warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
 
@@ -88,7 +88,7 @@ def folders_in_home(config: DictConfig) -> list[str]:
     overrides: list[str] = []
     for key in ("hydra.run.dir", "hydra.sweep.dir"):
         section, _, name = key.rpartition(".")
-        folders = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.select(config, section), resolve=False))
+        folders = section_of(OmegaConf.select(config, section))
         folder = str(folders[name])
         if not folder.strip():
             raise ConfigError(empty_problem(key, "leave it out"))

@@ -11,10 +11,10 @@ from typing import Any, cast
 import yaml
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.plugins.config_source import ConfigResult
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from spritelora import limits
-from spritelora.config.plain import flatten
+from spritelora.config.plain import flatten, section_of
 from spritelora.config.recorded import PARAMS, PLAIN_KEYS, is_param, is_plain_text
 from spritelora.errors import ConfigError
 from spritelora.files import read_start
@@ -95,9 +95,7 @@ def check_hydra(config: DictConfig, plain: DictConfig) -> None:
 
     `config`, `plain`: as composed with and without them, with the same launcher and sweeper and what was typed.
     """
-    ours, theirs = (
-        dict(flatten(cast(dict[str, Any], OmegaConf.to_container(c.hydra, resolve=False)))) for c in (plain, config)
-    )
+    ours, theirs = (dict(flatten(section_of(c.hydra))) for c in (plain, config))
     changed = [key for key in dict.fromkeys([*ours, *theirs]) if ours.get(key) != theirs.get(key)]
     wrong = [f"hydra.{key}" for key in changed if not key.startswith(UNCHECKED) and not _is_plain(key, theirs.get(key))]
     if wrong:

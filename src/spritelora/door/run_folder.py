@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from spritelora.config.command_line import CommandLine
 from spritelora.config.places import expand_home
+from spritelora.config.plain import section_of
 from spritelora.errors import ConfigError, TrainingError
 from spritelora.files import is_same
 from spritelora.locks import LockedError, held
@@ -152,7 +153,7 @@ def asked_folder(config: DictConfig, key: str) -> AskedFolder:
     Raises ConfigError where it is empty, or depends on what is known only when a job runs.
     """
     section, _, name = key.rpartition(".")
-    raw = str(cast(dict[str, Any], OmegaConf.to_container(OmegaConf.select(config, section), resolve=False))[name])
+    raw = str(section_of(OmegaConf.select(config, section))[name])
     try:
         path = str(OmegaConf.select(config, key))
     except (OmegaConfBaseException, ValueError) as error:

@@ -19,12 +19,12 @@ from spritelora.evaluation.validation import (
     shown_strength,
     usable,
 )
-from spritelora.files import without_nan
+from spritelora.files import JsonObject, without_nan
 
 
 def make_record(
     validation: Validation, settings: Mapping[str, Any], answers: Sequence[Mapping[str, str]]
-) -> dict[str, Any]:
+) -> JsonObject:
     """Everything that was found, without NaN, for those are no JSON. `settings`: how the images were drawn."""
     shown = shown_strength(validation)
     return without_nan(
@@ -64,7 +64,7 @@ def mean_with_interval(values: Values) -> tuple[float, float, float]:
     return float(known.mean()), low, high
 
 
-def comparison_record(comparison: Comparison) -> dict[str, Any]:
+def comparison_record(comparison: Comparison) -> JsonObject:
     """A comparison as plain values."""
     return {
         "base": comparison.first,
@@ -81,9 +81,9 @@ def _any(validation: Validation) -> DrawnSet:
     return next(iter(validation.by_strength.values()))
 
 
-def _metric(validation: Validation, name: str) -> dict[str, Any]:
+def _metric(validation: Validation, name: str) -> JsonObject:
     metric = METRICS[name]
-    by_strength: dict[str, dict[str, Any]] = {}
+    by_strength: dict[str, JsonObject] = {}
     for strength, drawn in validation.by_strength.items():
         mean, low, high = mean_with_interval(drawn.values[name])
         found = against_base(validation, strength).get(name)
@@ -104,10 +104,10 @@ def _metric(validation: Validation, name: str) -> dict[str, Any]:
     }
 
 
-def _colour_distance(validation: Validation) -> dict[str, Any]:
+def _colour_distance(validation: Validation) -> JsonObject:
     """Of the whole set of images at each strength, with what as many training sprites have."""
     target, base = validation.target, validation.base
-    by_strength: dict[str, dict[str, Any]] = {}
+    by_strength: dict[str, JsonObject] = {}
     for strength, drawn in validation.by_strength.items():
         found = against_base(validation, strength).get(COLOUR_DISTANCE.name)
         against = comparison_record(found) if found else None

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from spritelora import limits
 from spritelora.errors import ResumeError
-from spritelora.files import parse_json, read_json
+from spritelora.files import JsonObject, parse_json, read_json
 
 LINES, SUMMARY = "metrics.jsonl", "training_metrics.json"
 
@@ -91,7 +91,7 @@ def read_sample_means(run_dir: Path) -> Mapping[str, float]:
 def _event(value: object) -> Event:
     if not isinstance(value, dict):
         raise ValueError("it is no section of names and numbers")
-    line = cast(dict[str, Any], value)
+    line = cast(JsonObject, value)
     step = line.get("step")
     if not isinstance(step, int) or isinstance(step, bool) or not 0 <= step < 2**63:
         raise ValueError(f"step must be a whole number, got {step!r:.40}")

@@ -4,11 +4,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from spritelora.config.fields import is_place
 from spritelora.config.places import expand_known_home
-from spritelora.config.plain import flatten, from_plain, plain
+from spritelora.config.plain import Section, as_section, flatten, from_plain, plain
 from spritelora.config.train.data_keys import Balance, Split
 from spritelora.config.train.hardware_keys import BaseFormat
 from spritelora.config.train.schema import TrainConfig
@@ -69,7 +69,7 @@ class RunData:
     subjects: str | None = None
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Section:
         """The known facts, as plain values."""
         without = () if self.views else ("views", "as_stored")
         values = {key: value for key, value in plain(self).items() if key not in without}
@@ -94,9 +94,9 @@ class RunRecord:
     versions: dict[str, str] = field(default_factory=dict[str, str])
     earlier: dict[str, str] = field(default_factory=dict[str, str])
     threads: int | None = None
-    unknown: dict[str, Any] = field(default_factory=dict[str, Any])
+    unknown: Section = field(default_factory=Section)
     """Settings that this version does not know, flat."""
-    missing: dict[str, Any] = field(default_factory=dict[str, Any])
+    missing: Section = field(default_factory=Section)
     """The settings of `BEFORE_THE_KEY` that the record's version did not know, flat, with the values it went by."""
 
     @staticmethod
@@ -119,17 +119,17 @@ class RunRecord:
         return self.data if side_px == self.settings.model.resolution else replace(self.data, factor=None)
 
     @property
-    def defaults_then(self) -> dict[str, Any]:
+    def defaults_then(self) -> Section:
         """The single values of `missing`: what a run of that version went by where now the default is another one."""
         return {key: value for key, value in self.missing.items() if not isinstance(value, dict)}
 
     @property
-    def flat(self) -> dict[str, Any]:
+    def flat(self) -> Section:
         """The settings by their dotted keys, those that are unknown here too."""
         return {**dict(flatten(plain(self.settings))), **self.unknown}
 
     @property
-    def as_plain(self) -> dict[str, Any]:
+    def as_plain(self) -> Section:
         """The record as it is written."""
         values = {key: value for key, value in plain(self).items() if key not in ("unknown", "missing")}
         order = ("name", "id", "sweep", "overrides", "settings", "hardware", "threads", "versions", "model", "earlier")
@@ -150,19 +150,16 @@ def from_json(content: object) -> RunRecord:
 
     Raises ValueError that says what is wrong.
     """
-    if not isinstance(content, dict):
+    if (given := as_section(content)) is None:
         raise ValueError("it is no section of keys")
-    given = cast(dict[str, Any], content)
-    settings = given.get("settings")
-    missing: dict[str, Any] = {}
-    if isinstance(settings, dict):
-        missing = _fill_in(cast(dict[str, Any], settings))
-        _find_homes(cast(dict[str, Any], settings))
+    settings = as_section(given.get("settings")) or {}
+    missing = _fill_in(settings) if settings else {}
+    _find_homes(settings)
     record = from_plain(RunRecord, {**given, "unknown": {}, "missing": missing})
     if RUN_ID.fullmatch(record.id) is None:
         raise ValueError(f"id must be a word of letters and digits, got {record.id!r:.40}")
     known = dict(flatten(plain(record.settings)))
-    own = dict(flatten(cast(dict[str, Any], settings)))
+    own = dict(flatten(settings))
     record.unknown.update({key: value for key, value in own.items() if key not in known and not _is_open(key, known)})
     return record
 
@@ -179,9 +176,9 @@ def _file_of(source: Path) -> Path:
     )
 
 
-def _fill_in(settings: dict[str, Any]) -> dict[str, Any]:
+def _fill_in(settings: Section) -> Section:
     """Give settings the keys that they lack. Returns those."""
-    missing: dict[str, Any] = {}
+    missing = Section()
     for key, value in BEFORE_THE_KEY.items():
         section, _, name = key.rpartition(".")
         place = settings.setdefault(section, {}) if section else settings
@@ -190,11 +187,11 @@ def _fill_in(settings: dict[str, Any]) -> dict[str, Any]:
     return missing
 
 
-def _find_homes(settings: dict[str, Any], prefix: str = "") -> None:
+def _find_homes(settings: Section, prefix: str = "") -> None:
     """Give recorded paths the home folder of a `~`: earlier versions kept them as typed."""
     for key, value in settings.items():
-        if isinstance(value, dict):
-            _find_homes(cast(dict[str, Any], value), f"{prefix}{key}.")
+        if (section := as_section(value)) is not None:
+            _find_homes(section, f"{prefix}{key}.")
         elif isinstance(value, str) and is_place(TrainConfig, prefix + key):
             settings[key] = expand_known_home(value)
 

@@ -19,6 +19,7 @@ from spritelora.training.callbacks.samples import Samples
 from spritelora.training.callbacks.stopping import BestCheckpoint
 from spritelora.training.logs.run_log import RunLog
 from spritelora.training.module import LoraModule
+from spritelora.training.state_files import State
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class Parts:
     best: BestCheckpoint | None = None
 
     @property
-    def stateful(self) -> dict[str, Any]:
+    def stateful(self) -> State:
         """The parts that a checkpoint keeps a state of, by their names there."""
         named = {
             "StepMeter": self.meter,
@@ -94,10 +95,10 @@ class StepEvents(pl.Callback):
         elif self.team.is_first:
             copy_checkpoint(self.run_log.run_dir / BEST, self.run_log.run_dir / name)
 
-    def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+    def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: Any, checkpoint: State) -> None:
         checkpoint["callbacks"] |= {name: part.state_dict() for name, part in self.parts.stateful.items()}
 
-    def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+    def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: Any, checkpoint: State) -> None:
         for name, part in self.parts.stateful.items():
             if state := checkpoint["callbacks"].get(name):
                 part.load_state_dict(state)

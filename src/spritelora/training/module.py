@@ -25,6 +25,7 @@ from spritelora.sdxl.layers.compiling import uncompiled
 from spritelora.sdxl.sample import call_unet
 from spritelora.sdxl.text import TextEmbedding, TextStack
 from spritelora.training.optimizer import settled_weights
+from spritelora.training.state_files import State
 
 NamedParameters = list[tuple[str, torch.nn.Parameter]]
 
@@ -172,7 +173,7 @@ class LoraModule(pl.LightningModule):
         optimizer = self.make_optimizer(self.trainable())
         return [optimizer], [{"scheduler": LambdaLR(optimizer, self.rate_share), "interval": "step"}]
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+    def on_load_checkpoint(self, checkpoint: State) -> None:
         """Count forward passes as this run makes them, for with other processes a step may take another number."""
         progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
         shift = checkpoint["global_step"] * self.trainer.accumulate_grad_batches - progress["current"]["ready"]

@@ -1,7 +1,7 @@
 """The optimizer a user picked, over the adapter's parameters."""
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from spritelora.config.plain import Section
 from spritelora.config.strict import import_target
 from spritelora.config.train.hardware_keys import Precision
 from spritelora.config.train.loop_keys import OptimConfig
@@ -37,7 +38,7 @@ def find_optimizer(optim: OptimConfig) -> type[Optimizer]:
     return kind
 
 
-def optimizer_settings(optim: OptimConfig, precision: Precision) -> dict[str, Any]:
+def optimizer_settings(optim: OptimConfig, precision: Precision) -> Section:
     """The arguments of `build_optimizer` besides class and parameters."""
     arguments = with_fused_step(find_optimizer(optim), optim.args, is_loss_scaled=precision is Precision.fp16)
     return {"lr": optim.lr, "weight_decay": optim.weight_decay, "betas": optim.betas, "arguments": arguments}
@@ -49,13 +50,13 @@ def build_optimizer(
     lr: float,
     weight_decay: float,
     betas: Sequence[float] | None,
-    arguments: dict[str, Any],
+    arguments: Mapping[str, Any],
 ) -> Optimizer:
     """An optimizer of the class `kind`; unset betas stay the class's own. Each group's rate is `lr` times its factor.
 
     Raises ConfigError where the class does not take these arguments.
     """
-    shared: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay}
+    shared: Section = {"lr": lr, "weight_decay": weight_decay}
     if betas is not None:
         shared["betas"] = tuple(betas)
     try:
@@ -68,7 +69,7 @@ def build_optimizer(
     return optimizer
 
 
-def with_fused_step(kind: type[Optimizer], arguments: dict[str, Any], is_loss_scaled: bool) -> dict[str, Any]:
+def with_fused_step(kind: type[Optimizer], arguments: Mapping[str, Any], is_loss_scaled: bool) -> Mapping[str, Any]:
     """The arguments with torch's fused step asked for, where the class has one and nothing was said of it.
 
     One kernel over all tensors in place of several for each. `is_loss_scaled`: fp16's gradients must be unscaled

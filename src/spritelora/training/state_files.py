@@ -12,6 +12,8 @@ from spritelora.errors import ResumeError, TrainingError, WeightsError
 from spritelora.files import read_json, sync
 from spritelora.weight_files.container import read_tensors
 
+State = dict[str, Any]
+"""A part of a training's state by name: tensors, plain values, lists, tuples and further parts."""
 TENSORS, STRUCTURE = "state.safetensors", "state.json"
 
 
@@ -46,7 +48,7 @@ def join_tensors(value: Any, tensors: dict[str, Tensor]) -> Any:
     return tuple(items) if kind == "tuple" else items
 
 
-def write_state(state: dict[str, Any], folder: Path) -> None:
+def write_state(state: State, folder: Path) -> None:
     """Write a state into `folder`, synced to disk."""
     tensors: dict[str, Tensor] = {}
     structure = split_tensors(state, "", tensors)
@@ -57,7 +59,7 @@ def write_state(state: dict[str, Any], folder: Path) -> None:
         sync(folder / name)
 
 
-def read_state(folder: Path) -> dict[str, Any]:
+def read_state(folder: Path) -> State:
     """Read a state back. Raises ResumeError where it is missing or damaged."""
     try:
         state = join_tensors(read_json(folder / STRUCTURE), read_tensors(folder / TENSORS))
@@ -71,7 +73,7 @@ def read_state(folder: Path) -> dict[str, Any]:
 class StateFiles(CheckpointIO):
     """Lightning's checkpoints as a folder of safetensors and JSON."""
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+    def save_checkpoint(self, checkpoint: State, path: str | Path, storage_options: Any = None) -> None:
         write_state(checkpoint, Path(path))
 
     def load_checkpoint(
@@ -79,7 +81,7 @@ class StateFiles(CheckpointIO):
         path: str | Path,
         map_location: Any = None,
         weights_only: bool | None = None,
-    ) -> dict[str, Any]:
+    ) -> State:
         return read_state(Path(path))
 
     def remove_checkpoint(self, path: str | Path) -> None:

@@ -4,7 +4,6 @@ import copy
 import logging
 import time
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -25,6 +24,7 @@ from spritelora.embedded.real.packs import read_packed
 from spritelora.embedded.real.records import PackedSet
 from spritelora.embedded.real.wording import all_words
 from spritelora.errors import TrainingError
+from spritelora.files import JsonObject
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ def measure_real_base(config: MakeBaseConfig, parts: TinySdxl, lessons: Lessons,
     for module in (parts.unet, parts.text_encoder, parts.text_encoder_2):
         module.eval().requires_grad_(False)
     effort = Effort(config.num_questions, config.num_images, config.sampling_steps, config.guidance)
-    figures: dict[str, Any] = {"num_steps": trained.num_steps_taken}
+    figures: JsonObject = {"num_steps": trained.num_steps_taken}
     figures |= denoising_figures(parts, lessons, effort)
     write_figures(figures, work)
     judge_plan = StepPlan(config.judge_steps, 2e-3, warmup_steps=50, decay_share=0.7, weight_decay=1e-2)

@@ -26,7 +26,7 @@ from spritelora.embedded.real.hues import HUE_NAMES, colours_of
 from spritelora.embedded.real.lessons import FOUR_VIEWS, Lessons
 from spritelora.embedded.real.wording import names_colour
 from spritelora.evaluation.memorisation import SpriteIndex
-from spritelora.files import write_whole
+from spritelora.files import JsonObject, write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -45,9 +45,9 @@ class Effort:
     guidance: float
 
 
-def denoising_figures(parts: TinySdxl, lessons: Lessons, effort: Effort) -> dict[str, Any]:
+def denoising_figures(parts: TinySdxl, lessons: Lessons, effort: Effort) -> JsonObject:
     """The caption test and the loss by size, on known and on unseen subjects."""
-    figures: dict[str, Any] = {}
+    figures: JsonObject = {}
     for name, held_out in (("known", False), ("unseen", True)):
         for canvas in (SMALL, TILE):
             figures[f"caption_test_{name}_{canvas}"] = share_text(
@@ -73,9 +73,9 @@ def choose_records(lessons: Lessons, canvas: Canvas, held_out: bool, most: int) 
     return [subjects[place][int(rng.integers(len(subjects[place])))] for place in order]
 
 
-def drawing_figures(pipeline: Any, lessons: Lessons, judge: RealJudge, effort: Effort, folder: Path) -> dict[str, Any]:
+def drawing_figures(pipeline: Any, lessons: Lessons, judge: RealJudge, effort: Effort, folder: Path) -> JsonObject:
     """The figures of drawn sprites, and a contact sheet of each size."""
-    figures: dict[str, Any] = {}
+    figures: JsonObject = {}
     for canvas in (SMALL, TILE):
         unseen = choose_records(lessons, canvas, True, 10_000)
         unseen_logits, unseen_features = judge_sprites(judge, pictures(lessons, unseen, canvas))
@@ -89,7 +89,7 @@ def drawing_figures(pipeline: Any, lessons: Lessons, judge: RealJudge, effort: E
             logits, features = judge_sprites(judge, list(drawn))
             real_logits, _ = judge_sprites(judge, pictures(lessons, numbers, canvas))
             labels = labels_of_all(judge, lessons, numbers)
-            rows: dict[str, Any] = {**judged(judge, logits, labels, limits, "drawn")}
+            rows: JsonObject = {**judged(judge, logits, labels, limits, "drawn")}
             rows |= judged(judge, real_logits, labels, limits, "real")
             rows["copies"] = str(Share(sum(index.nearest(each).memorised for each in drawn), len(drawn)))
             rows["feature_distance_to_unseen"] = round(kernel_distance(features, unseen_features), 4)
@@ -142,6 +142,6 @@ def without_ground(sprite: Pixels) -> Pixels:
     return np.dstack([sprite, np.where(same, 0, 255).astype(np.uint8)])
 
 
-def write_figures(figures: dict[str, Any], folder: Path) -> None:
+def write_figures(figures: JsonObject, folder: Path) -> None:
     """Write the figures as JSON."""
     write_whole(folder / "figures.json", json.dumps(figures, indent=2) + "\n")

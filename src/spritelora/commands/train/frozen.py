@@ -8,7 +8,7 @@ import torch
 
 from spritelora.commands.train.sample_metrics import TrainingColours, training_colours
 from spritelora.config.fields import Affects, affected
-from spritelora.config.plain import flatten, plain
+from spritelora.config.plain import Section, flatten, plain
 from spritelora.config.train.hardware_keys import BaseFormat
 from spritelora.config.train.schema import TrainConfig
 from spritelora.data.encode import Encoder
@@ -105,7 +105,7 @@ def _encoded_key(config: TrainConfig, sprites: TrainingSet) -> object:
     return of_set, _settings(config, Affects.encodings)
 
 
-def _settings(config: TrainConfig, result: Affects) -> dict[str, Any]:
+def _settings(config: TrainConfig, result: Affects) -> Section:
     """The settings that change a result, by their keys."""
     return {key: value for key, value in flatten(plain(config)) if affected(TrainConfig, key) is result}
 

@@ -20,7 +20,7 @@ from spritelora.config.train.schema import TrainConfig, default_settings
 from spritelora.data.cache import Cache
 from spritelora.data.training_set import TrainingSet
 from spritelora.errors import ResumeError
-from spritelora.files import is_same
+from spritelora.files import JsonObject, is_same
 from spritelora.process import package_versions
 from spritelora.runs.record import RunData, RunHardware, RunModel, RunRecord
 from spritelora.sdxl.files.base import BaseModel, fingerprints
@@ -181,7 +181,7 @@ def _batch(settings: Mapping[str, Any]) -> tuple[int, int, int]:
     return settings["trainer.batch_size"], settings["trainer.accumulate"], processes
 
 
-def public_settings(record: RunRecord) -> dict[str, Any]:
+def public_settings(record: RunRecord) -> JsonObject:
     """The flat settings that may leave this machine: no folders but their last names."""
     flat = {k: v for k, v in record.flat.items() if is_told(TrainConfig, k)}
     for key in flat:

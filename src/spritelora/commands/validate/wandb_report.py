@@ -20,7 +20,7 @@ from spritelora.evaluation.validation import (
     shown_strength,
 )
 from spritelora.evaluation.validation_record import mean_with_interval
-from spritelora.files import public_name, without_nan
+from spritelora.files import JsonObject, public_name, without_nan
 from spritelora.reports.answers import Answer
 from spritelora.reports.validation_page import PageSprites
 from spritelora.runs.metrics import LINES, Event, final_metrics, read_events
@@ -98,7 +98,7 @@ def settle_project(asked: str | None, logged: Mapping[str, Any]) -> tuple[str, s
     return project, entity or None
 
 
-def public(told: Mapping[str, Any]) -> dict[str, Any]:
+def public(told: Mapping[str, Any]) -> JsonObject:
     """The settings of the drawing, flat, without this machine's folders (but their last names) and hardware."""
     flat = {key: value for key, value in flatten(told) if key not in PRIVATE}
     return {k: public_name(v) if isinstance(v, str) else v for k, v in flat.items()}

@@ -15,7 +15,7 @@ from spritelora.errors import TrainingError
 from spritelora.evaluation.colour_distance import pack_colours
 from spritelora.evaluation.validation import Validation
 from spritelora.evaluation.validation_record import make_record
-from spritelora.files import public_name, write_whole
+from spritelora.files import JsonObject, public_name, write_whole
 from spritelora.reports.answers import Answer
 from spritelora.reports.validation_page import PageSprites, make_page
 from spritelora.runs.layout import COLOUR_PROFILES, VALIDATION
@@ -27,7 +27,7 @@ PAGE, IMAGES = "validation.html", "images"
 
 def told_of(
     config: ValidateConfig, subject: Subject, sprites: TrainingSet, hardware: Hardware, note: str | None
-) -> dict[str, Any]:
+) -> JsonObject:
     """The settings of the drawing, for the record."""
     drawing = subject.drawing
     return {

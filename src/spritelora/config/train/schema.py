@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from spritelora.config.fields import Affects, OnResume, key, section
-from spritelora.config.plain import flatten, plain
+from spritelora.config.plain import Section, flatten, plain
 from spritelora.config.train.adapter_keys import (
     AdapterConfig,
     AdapterKind,
@@ -146,6 +146,6 @@ class TrainConfig:
         return self.trainer.batch_size * self.trainer.accumulate * num_processes
 
 
-def default_settings() -> dict[str, Any]:
+def default_settings() -> Section:
     """The keys of a training that have a default, flat."""
     return {name: value for name, value in flatten(plain(TrainConfig())) if value != MISSING}

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from spritelora.embedded.drawn.drawn_sprite import held_out_pairs
 from spritelora.embedded.drawn.ramps import COLOURS
@@ -11,6 +10,7 @@ from spritelora.embedded.drawn.subjects import SUBJECTS
 from spritelora.embedded.real.canvases import CANVASES
 from spritelora.embedded.real.packs import HANDS, TILES_HAND
 from spritelora.embedded.real.records import Record, is_recolour_held_out
+from spritelora.files import JsonObject
 
 TEMPLATE = """---
 license: apache-2.0
@@ -74,7 +74,7 @@ NUM_RECOLOURS = 20
 """Pairs that the card names of those that are never painted."""
 
 
-def write_real_card(folder: Path, records: Sequence[Record], figures: dict[str, Any]) -> None:
+def write_real_card(folder: Path, records: Sequence[Record], figures: JsonObject) -> None:
     """Write the model card into the base's folder."""
     subjects = dict.fromkeys(record.subject for record in records if not record.layer)
     held_out = dict.fromkeys(record.name for record in records if record.is_held_out)

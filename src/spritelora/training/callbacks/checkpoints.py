@@ -17,7 +17,7 @@ from spritelora.files import is_same, read_json, sync, write_whole
 from spritelora.runs.layout import BEST, CHECKPOINT_PATTERN, FINAL, LORA_FILE, RECORD, STATE_FOLDER
 from spritelora.runs.record import read_id
 from spritelora.training.module import LoraModule
-from spritelora.training.state_files import STRUCTURE, TENSORS
+from spritelora.training.state_files import STRUCTURE, TENSORS, State
 from spritelora.weight_files.container import open_tensors
 
 log = logging.getLogger(__name__)
@@ -101,11 +101,11 @@ class Checkpoints:
         self.save(module, step_name(step))
         self._remove_old()
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """The steps whose checkpoints give way to later ones."""
         return {"own_steps": self.own_steps}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: State) -> None:
         """Go on from such a state."""
         self.own_steps = state_dict["own_steps"]
 

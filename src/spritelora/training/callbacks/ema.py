@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 from spritelora.errors import ResumeError
 from spritelora.training.module import LoraModule
 from spritelora.training.optimizer import settled_weights
+from spritelora.training.state_files import State
 
 AVERAGE = "Average"
 """Where a checkpoint's state keeps the average among the states of other parts."""
@@ -62,16 +62,16 @@ class Average:
         finally:
             _copy(kept, trained)
 
-    def go_back_to(self, state: dict[str, Any]) -> None:
+    def go_back_to(self, state: State) -> None:
         """Be what it was when that state was taken."""
         for name, weight in self.weights.items():
             weight.copy_(state["weights"][name])
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """The average."""
         return {"weights": self.weights}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: State) -> None:
         """Begin with an average."""
         self.weights = state_dict["weights"]
 

@@ -17,6 +17,7 @@ from spritelora.training.hardware import peak_memory_gb
 from spritelora.training.logs.run_log import RunLog
 from spritelora.training.module import LoraModule
 from spritelora.training.optimizer import base_rate
+from spritelora.training.state_files import State
 
 SMOOTHING = 0.95
 
@@ -118,12 +119,12 @@ class StepMeter:
         self.losses = []
         self._restart()
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """The state with which a resumed run goes on with the same means."""
         means = [x / self.team.size for x in self.team.sums([float(x) for x in self.losses])]
         return {"losses": means, "smoothed": self.smoothed}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: State) -> None:
         """Go on from such a state."""
         self.losses = [torch.tensor(x) for x in state_dict["losses"]]
         self.smoothed = state_dict["smoothed"]

@@ -4,10 +4,10 @@ import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from spritelora.data.team import Team
 from spritelora.errors import ResumeError
+from spritelora.files import JsonObject
 from spritelora.runs.layout import BEST, STATE_FOLDER
 from spritelora.training.callbacks.checkpoints import checkpoint_step, copy_checkpoint
 from spritelora.training.callbacks.ema import AVERAGE, Average
@@ -57,7 +57,7 @@ class BestCheckpoint:
         return self.progress.best_step or None if self.patience else None
 
     @property
-    def summary(self) -> dict[str, Any] | None:
+    def summary(self) -> JsonObject | None:
         """The summary's entry about the best checkpoint, None so far."""
         if not self.progress.best_step:
             return None
@@ -93,11 +93,11 @@ class BestCheckpoint:
         if average is not None:
             average.go_back_to(state["callbacks"][AVERAGE])
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> JsonObject:
         """The course of the losses."""
         return {**vars(self.progress)}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: JsonObject) -> None:
         """Go on from such a state."""
         self.progress = Progress(**state_dict)
 

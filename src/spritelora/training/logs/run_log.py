@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 
-from spritelora.files import without_nan, write_whole
+from spritelora.files import JsonObject, without_nan, write_whole
 from spritelora.runs.metrics import LINES, SUMMARY, Event, final_metrics, read_events, to_line
 from spritelora.training.logs.sample_table import SampleTable
 from spritelora.training.logs.wandb_keys import SAMPLES
@@ -26,7 +26,7 @@ class RunLog:
     def __init__(self, run_dir: Path, logger: Logger | None, resumed_at: int) -> None:
         self.run_dir = run_dir
         self.logger = logger
-        self.summary: dict[str, Any] = {}
+        self.summary: JsonObject = {}
         self.sample_table = SampleTable(resumed_at)
         self.events = [event for event in read_events(run_dir / LINES) if event.step <= resumed_at]
         write_whole(run_dir / LINES, "".join(map(to_line, self.events)))

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
+from spritelora.config.plain import Section
 from spritelora.errors import TrainingError, first_line
 from spritelora.files import is_within
 
@@ -122,7 +123,7 @@ def sync_command(planned: PlannedRun) -> str:
     return f"wandb sync {shlex.quote(_shown(planned.folder / 'wandb'))}"
 
 
-def flat_keys(settings: Mapping[str, Any]) -> dict[str, Any]:
+def flat_keys(settings: Mapping[str, Any]) -> Section:
     """Settings as W&B can filter and group by them: `optim/lr`, for it reads a dot as a level of nesting."""
     return {key.replace(".", "/"): value for key, value in settings.items() if value != {}}
 
