@@ -15,10 +15,11 @@ BOXED_OF_OPAQUE, BOXED_OF_ALL = 0.5, 0.1
 USUAL_SHARE = 0.05
 """Where several colours are grounds, each has at least this share of what stands on any."""
 
-MANY = 8
-"""So many sprites on one ground tell what it is, also to those that cover some of their border."""
+MANY, FEW, MANY_SHARE = 8, 3, 0.25
+"""So many sprites on one ground tell what it is, also to those that cover some of their border; in a small set the
+share of it that is given, and at least few."""
 
-FULL_BORDER = 0.98
+FULL_BORDER, MOST_OF_BORDER = 0.98, 0.75
 FLOOR_SHARE = 0.1
 """From this share on of images that are all one colour, that is a floor's; a few are empty cells."""
 
@@ -71,22 +72,26 @@ class GroundGroup:
         if self.is_floor or self.is_own:
             return False
         shown = [m for m in self.members if not _standing(m).ground.is_noisy or _is_boxed(m)]
-        clear = [m for m in shown if _standing(m).shape is Shape.figure and not self._is_mixed_up(m)]
+        shapes = (Shape.figure, Shape.framed) if self.is_key else (Shape.figure,)
+        clear = [m for m in shown if _standing(m).shape in shapes and not self._is_mixed_up(m)]
         most = max(BOXED_OF_OPAQUE * self.num_opaque, BOXED_OF_ALL * self.num_all)
         is_most = self.is_key or len(clear) >= most
-        return (len(clear) if is_most else sum(map(_is_boxed, clear))) >= MANY
+        many = min(MANY, max(FEW, MANY_SHARE * self.num_all))
+        return (len(clear) if is_most else sum(map(_is_boxed, clear))) >= many
 
     def judge(self, usual_from: float) -> tuple[list[Candidate], list[Candidate]]:
         """The sprites that lose their ground, and those that are in doubt.
 
         `usual_from`: so many sprites on one colour are no exception in the set.
         """
-        may_cut = len(self.members) >= usual_from or self.is_known or self.is_key or self.colour == (255, 255, 255)
+        is_usual = self.is_key or self.colour == (255, 255, 255)
+        may_cut = len(self.members) >= usual_from or self.is_known or is_usual
         is_sure = may_cut and not self.is_floor and not self.is_own
         shown = [m for m in self.members if _standing(m).shape is not Shape.empty]
         cut = [m for m in shown if is_sure and not self._is_mixed_up(m) and (self.is_known or _is_clear(m))]
         names = {m.name for m in cut}
-        return cut, [m for m in shown if m.name not in names and (self.is_known or _is_boxed(m))]
+        seems = [m for m in shown if self.is_known or _is_boxed(m) or (is_usual and _is_mostly_boxed(m))]
+        return cut, [m for m in seems if m.name not in names]
 
     def ground_of(self, member: Candidate) -> Ground:
         """The ground that a sprite loses."""
@@ -117,6 +122,12 @@ def _is_boxed(sprite: Candidate) -> bool:
     if standing is None or standing.shape not in (Shape.figure, Shape.framed):
         return False
     return standing.border_share >= FULL_BORDER
+
+
+def _is_mostly_boxed(sprite: Candidate) -> bool:
+    """Whether a figure covers little of its border."""
+    standing = _standing(sprite)
+    return standing.shape is Shape.figure and standing.border_share >= MOST_OF_BORDER
 
 
 def _is_clear(sprite: Candidate) -> bool:
