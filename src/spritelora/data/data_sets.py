@@ -12,6 +12,7 @@ from spritelora.errors import ConfigError, DatasetError
 from spritelora.runs.record import RunData
 from spritelora.sprites.backgrounds.candidate import parse_cutting
 from spritelora.sprites.backgrounds.originals import AS_THEY_ARE, Originals, from_record
+from spritelora.sprites.backgrounds.treatment import HalfTransparent
 from spritelora.sprites.folder.sprite_folder import CaptionedSprite, factors_text, place_sprites, read_folder
 from spritelora.sprites.names import printable
 
@@ -27,7 +28,7 @@ def originals_of(config: DataConfig, trained: RunData | None = None) -> Original
         grounds = from_record(trained.grounds) if trained is not None and cutting.is_on else None
     except ValueError as error:
         raise ConfigError(f"data.cut_background: {error}") from error
-    return Originals(cutting, grounds=grounds)
+    return Originals(cutting, HalfTransparent(config.half_transparent), grounds)
 
 
 def read_sets(

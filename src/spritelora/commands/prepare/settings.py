@@ -8,6 +8,7 @@ from spritelora.config.commands.prepare import PrepareConfig
 from spritelora.errors import ConfigError, DatasetError
 from spritelora.files import is_within
 from spritelora.sprites.backgrounds.candidate import parse_cutting
+from spritelora.sprites.backgrounds.treatment import HalfTransparent
 from spritelora.sprites.grids.sheet_layout import SheetLayout
 from spritelora.sprites.pixels.image import parse_colour
 from spritelora.sprites.prepare.include import parse_include
@@ -32,7 +33,7 @@ def reading_of(config: PrepareConfig) -> Reading:
         cutting = parse_cutting(config.cut_background, config.cut_holes)
     except ValueError as error:
         raise ConfigError(f"cut_background: {error}") from error
-    return Reading(config.all_frames, scale, cutting)
+    return Reading(config.all_frames, scale, cutting, HalfTransparent(config.half_transparent))
 
 
 def sheets_of(config: PrepareConfig) -> SheetChoice:

@@ -35,6 +35,12 @@ class PrepareConfig:
         text=True,
     )
     cut_holes: bool = key(False, "cut the background's colour out where sprites enclose it too")
+    half_transparent: str = key(
+        "blend",
+        "half-transparent pixels (soft shadows): blend (mixed with the colour under the sprite), threshold (solid from "
+        "half on, else clear), drop (clear)",
+        choices=("blend", "threshold", "drop"),
+    )
     scale: str = key(
         "auto", "how far the originals were enlarged: auto (found out), or a whole number; 1 takes them as they are"
     )

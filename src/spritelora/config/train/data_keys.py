@@ -107,6 +107,12 @@ class DataConfig:
         text=True,
     )
     cut_holes: bool = key(False, "cut the background's colour out where sprites enclose it too")
+    half_transparent: str = key(
+        "blend",
+        "half-transparent pixels (soft shadows): blend (mixed with the colour under the sprite), threshold (solid from "
+        "half on, else clear), drop (clear)",
+        choices=("blend", "threshold", "drop"),
+    )
     matte: str = key(
         "auto",
         "colour under transparent pixels, #rrggbb; auto: as prepared, else white or what parts from the sprites' edges",

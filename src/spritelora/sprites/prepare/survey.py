@@ -206,6 +206,9 @@ def _survey_image(
     findings += check_image(called, image, scale)
     treatment = Treatment(half_transparent=reading.half_transparent)
     native = _native(image, scale, treatment).pixels
+    if image[..., 3].any() and not native[..., 3].any():
+        text = "every pixel is half-transparent, and half_transparent=drop or threshold clears them all; type blend"
+        findings.append(Finding("blank", Severity.error, called, text))
     size, cells_px = (native.shape[1], native.shape[0]), exact_scale(image)
     candidate = find_candidate(called, native, sprite_colours(native), reading.cutting, not scale.exact)
     return SurveyedSprite(
