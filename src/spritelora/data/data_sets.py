@@ -9,6 +9,10 @@ from pathlib import Path
 
 from spritelora.config.train.data_keys import DataConfig, RegularisationConfig, SetConfig
 from spritelora.errors import ConfigError, DatasetError
+from spritelora.runs.record import RunData
+from spritelora.sprites.backgrounds.candidate import parse_cutting
+from spritelora.sprites.backgrounds.originals import AS_THEY_ARE, Originals, from_record
+from spritelora.sprites.backgrounds.treatment import HalfTransparent
 from spritelora.sprites.folder.majority import match_names
 from spritelora.sprites.folder.sprite_folder import CaptionedSprite, factors_text, place_sprites, read_folder
 from spritelora.sprites.names import printable
@@ -18,7 +22,19 @@ log = logging.getLogger(__name__)
 SET_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def read_sets(config: DataConfig, side_px: int, recorded: int | None = None) -> list[CaptionedSprite]:
+def originals_of(config: DataConfig, trained: RunData | None = None) -> Originals:
+    """What is done to images that prepare did not write: as typed, and as a run's record says. Raises ConfigError."""
+    try:
+        cutting = parse_cutting(config.cut_background, config.cut_holes)
+        grounds = from_record(trained.grounds) if trained is not None and cutting.is_on else None
+    except ValueError as error:
+        raise ConfigError(f"data.cut_background: {error}") from error
+    return Originals(cutting, HalfTransparent(config.half_transparent), grounds)
+
+
+def read_sets(
+    config: DataConfig, side_px: int, recorded: int | None = None, originals: Originals = AS_THEY_ARE
+) -> list[CaptionedSprite]:
     """The sprites of all sets, one set after the other, under names and groups that begin with their set's.
 
     All are enlarged by one factor, as the sprites of one folder are: by `recorded` where all can have it. Raises
@@ -29,7 +45,13 @@ def read_sets(config: DataConfig, side_px: int, recorded: int | None = None) -> 
     problems: list[str] = []
     for name, of_set in config.sets.items():
         try:
-            found[name] = read_folder(Path(of_set.path), side_px, f"data.sets.{name}.path", include=config.include)
+            found[name] = read_folder(
+                Path(of_set.path),
+                side_px,
+                f"data.sets.{name}.path",
+                include=config.include,
+                originals=originals.of_set(name),
+            )
         except DatasetError as error:
             problems.append(str(error))
     if problems:

@@ -15,6 +15,7 @@ from spritelora.data.team import Team
 from spritelora.sdxl.files.base import PARTS, BaseModel, fingerprint, load_vae
 from spritelora.sdxl.latents import encode_image
 from spritelora.sdxl.text import TextEmbedding, TextEncoders, cut_text, load_tokenizers, token_ids
+from spritelora.sprites.backgrounds.treatment import Treatment
 from spritelora.sprites.folder.sprite_folder import CaptionedSprite, training_image
 from spritelora.sprites.pixels.image import LATENT_PX
 
@@ -157,7 +158,9 @@ def _view(sprite: CaptionedSprite) -> dict[str, object]:
     if sprite.prepared is None:
         width, height = sprite.fit.canvas
         side = width if width == height else [width, height]
-        return {"image": sprite.sha256, "side_px": side, "factor": sprite.factor}
+        # What nothing is done to has the key of versions that did nothing.
+        treated = {"treatment": asdict(sprite.treatment)} if sprite.treatment != Treatment() else {}
+        return {"image": sprite.sha256, "side_px": side, "factor": sprite.factor, **treated}
     return {"native": sprite.native_sha256, "under": sprite.prepared.matte, "fit": asdict(sprite.fit)}
 
 

@@ -12,12 +12,13 @@ from pathlib import Path
 
 from spritelora.config.train.data_keys import Balance, DataConfig, Split
 from spritelora.data.augment import Augmentation, names_direction
-from spritelora.data.data_sets import read_regularisation, read_sets, warn_of_shared_captions
+from spritelora.data.data_sets import originals_of, read_regularisation, read_sets, warn_of_shared_captions
 from spritelora.data.views import ViewedSprite, view_sprite
 from spritelora.embedded.drawn import draw_demo_set
 from spritelora.errors import ConfigError
 from spritelora.files import write_whole
 from spritelora.runs.record import RunData
+from spritelora.sprites.backgrounds.originals import to_record
 from spritelora.sprites.captions.made_captions import tag_orders
 from spritelora.sprites.folder.likely_sheets import warn_of_sheets
 from spritelora.sprites.folder.same_subject import find_subjects
@@ -81,6 +82,12 @@ class TrainingSet:
         return {name: views for name, part in parts.items() if (views := views_hash(part)) is not None}
 
     @property
+    def grounds(self) -> dict[str, list[str]]:
+        """The names of the sprites that lost their background, by its colour."""
+        sprites = [*self.training, *self.held_out]
+        return to_record({s.name: s.treatment.ground for s in sprites if s.treatment.ground is not None})
+
+    @property
     def is_as_stored(self) -> bool:
         """Whether all that is prepared is shown as its files are: so it was, too, before manifests were read."""
         parts = ([*self.training, *self.held_out], self.regularisation)
@@ -120,10 +127,11 @@ def read_training_set(
     `masked`: with what they cover. `trained`: what the record of a run that was trained on them says of its data.
     """
     factor = trained.factor if trained and isinstance(trained.factor, int) else None
+    originals = originals_of(config, trained)
     if config.sets:
-        found = read_sets(config, side_px, factor)
+        found = read_sets(config, side_px, factor, originals)
     else:
-        found = read_folder(_folder(config), side_px, factor=factor, include=config.include)
+        found = read_folder(_folder(config), side_px, factor=factor, include=config.include, originals=originals)
     regularisation = read_regularisation(config.regularisation, side_px)
     if trained is None:
         warn_of_sheets(found)

@@ -7,6 +7,7 @@ from statistics import median
 
 import numpy as np
 
+from spritelora.reports.before_after import Change
 from spritelora.reports.pack_part import PackPart
 from spritelora.reports.page import Picture, encode_picture, render
 from spritelora.sprites.findings import Finding, Severity
@@ -57,11 +58,12 @@ def make_report(
     findings: Sequence[Finding] = (),
     summary: Mapping[str, str] | None = None,
     pack: PackPart | None = None,
+    changes: Sequence[Change] = (),
 ) -> str:
     """The report of a set, as the text of a page.
 
     `findings`: of the set, and of files that are not among `sprites` for they cannot be read. `summary`: further
-    lines of the summary, by what they tell. `pack`: what is said first.
+    lines of the summary, by what they tell. `pack`: what is said first. `changes`: sprites shown before and after.
     """
     counts = Counter(f.severity for f in [*findings, *(f for s in sprites for f in s.findings)])
     told = ", ".join(_number(counts[s], s.value) for s in Severity if counts[s]) or "no findings"
@@ -74,6 +76,7 @@ def make_report(
         "set_report.html",
         title=title,
         pack=pack,
+        changes=changes,
         subtitle=f"{_number(len(sprites), 'sprite')}, {told}",
         summary={**_own_summary(sprites), **(summary or {})}.items(),
         findings=findings,

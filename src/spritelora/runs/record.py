@@ -18,6 +18,7 @@ from spritelora.runs.layout import RECORD, STATE_FOLDER, is_run
 
 BEFORE_THE_KEY: Mapping[str, Any] = {
     "data.balance": Balance.file.value,
+    "data.cut_background": "keep",
     "data.include": ["*"],
     "data.split": Split.sprite.value,
     "hardware.base": BaseFormat.full.value,
@@ -53,7 +54,8 @@ class RunData:
 
     `hash`: of the sprites and captions. `factor`: what all were enlarged by. `views`: of what manifests say, by part.
     `as_stored`: images are shown as they lie in their folder. `masks`, `regularisation`: hashes, None without any.
-    `subjects`: a hash of which sprites are shown as one, None where none are.
+    `subjects`: a hash of which sprites are shown as one, None where none are. `grounds`: the names of the sprites that
+    lost their background, by its colour.
     """
 
     hash: str
@@ -67,11 +69,12 @@ class RunData:
     regularisation: str | None = None
     num_regularisation: int | None = None
     subjects: str | None = None
+    grounds: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
 
     @property
     def facts(self) -> Section:
         """The known facts, as plain values."""
-        without = () if self.views else ("views", "as_stored")
+        without = (*(() if self.views else ("views", "as_stored")), *(() if self.grounds else ("grounds",)))
         values = {key: value for key, value in plain(self).items() if key not in without}
         return {key: value for key, value in values.items() if value is not None or key == "factor"}
 

@@ -19,11 +19,28 @@ def lint(
     files: Sequence[SurveyedFile], natives: NativeSprites, captions: Mapping[str, Caption], config: PrepareConfig
 ) -> list[Finding]:
     """Findings of single images, of sprites beside one another and of captions; `captions`: by label of the sprite."""
-    of_files = [finding for file in files for finding in file.findings]
+    of_files = tell_once([finding for file in files for finding in file.findings], config.half_transparent)
     compared, left_out = natives.comparable()
     animations = _animations(files)
     of_set = lint_set(compared, _scales(files), animations)
     return [*of_files, *left_out, *of_set, *_lint_captions(captions, animations, config)]
+
+
+def tell_once(findings: Sequence[Finding], half_transparent: str) -> list[Finding]:
+    """The findings with one line for all half-transparent pixels, which half of all sets have on purpose."""
+    half = [finding for finding in findings if finding.kind == "half_transparent"]
+    if not half:
+        return [*findings]
+    done = {
+        "blend": "half-transparent pixels (a soft shadow, a glow), which are mixed with the colour under the sprite",
+        "threshold": "half-transparent pixels, made solid from half on, else clear",
+        "drop": "half-transparent pixels, made clear",
+    }
+    others = " or ".join(f"half_transparent={word}" for word in done if word != half_transparent)
+    number, first = len(half), printable(half[0].file)
+    whose = f"{first} has" if number == 1 else f"{number:,} sprites, {first} is one, have"
+    once = Finding("half_transparent", Severity.note, "", f"{whose} {done[half_transparent]}; else type {others}")
+    return [once, *(finding for finding in findings if finding.kind != "half_transparent")]
 
 
 def _animations(files: Sequence[SurveyedFile]) -> dict[str, str]:

@@ -24,12 +24,12 @@ from spritelora.sprites.prepare.intake import Intake, take_in
 from spritelora.sprites.prepare.outliers import set_aside
 from spritelora.sprites.prepare.output_folder import State, is_complete, read_ledger, read_state, sha256_of
 from spritelora.sprites.prepare.plan import plan_matte, plan_set
-from spritelora.sprites.prepare.survey import NativeSprites, Reading, SurveyedFile, label, settle_scales, survey_file
+from spritelora.sprites.prepare.survey import NativeSprites, Reading, SurveyedFile, label, settle_set, survey_file
 from spritelora.sprites.prepare.write_set import Caption
 
 log = logging.getLogger(__name__)
 
-FORMAT = 3
+FORMAT = 4
 """Raised when the same originals give other files or findings than before, so that folders are made anew."""
 
 WITHOUT_EFFECT = ("input", "output", "workers", "validate_only")
@@ -75,13 +75,15 @@ def _plan(
     """Plans the files to write. Raises DatasetError for errors unless bad files are to be skipped."""
     folder, found = Path(config.input), intake.found
     jobs = [(source, settings.reading, found.prepared.get(source.name)) for source in found.sources]
-    files = settle_scales(list(map_in_order(_survey, jobs, config.workers or num_cpus())))
+    surveyed = list(map_in_order(_survey, jobs, config.workers or num_cpus()))
+    files, ground_findings = settle_set(surveyed, settings.reading)
     files, aside, aside_findings = set_aside(files, settings.fit, intake.included)
     left_out = (*intake.left_out, *([aside] if aside else []))
     plan = dataclasses.replace(_plan_files(files, config, settings, output, ledger), left_out=left_out)
     natives = NativeSprites(files, settings.reading)
     findings = [
         *found.problems,
+        *ground_findings,
         *aside_findings,
         *lint(files, natives, _captions_by_label(plan), config),
         *plan.findings,

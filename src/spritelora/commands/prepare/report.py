@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spritelora import limits
+from spritelora.commands.prepare.changes import changes_of
 from spritelora.commands.prepare.write import SetPlan
 from spritelora.errors import DatasetError
 from spritelora.reports.pack_part import (
@@ -110,7 +111,7 @@ def report_of(plan: SetPlan, folder: Path) -> str:
     sprites = [sprite for _, sprite in shown]
     overview = overview_picture([plan.natives[names[id(piece)]] for _, piece in _spread(in_order, MOST_PICTURED)])
     pack = PackPart(sentence_of(plan), overview, [_left_out(kind, folder) for kind in plan.left_out])
-    return make_report(f"{folder.resolve().name}: data set", sprites, rest, summary, pack)
+    return make_report(f"{folder.resolve().name}: data set", sprites, rest, summary, pack, changes_of(plan))
 
 
 def sentence_of(plan: SetPlan) -> str:

@@ -7,6 +7,8 @@ from pathlib import Path
 from spritelora.config.commands.prepare import PrepareConfig
 from spritelora.errors import ConfigError, DatasetError
 from spritelora.files import is_within
+from spritelora.sprites.backgrounds.candidate import parse_cutting
+from spritelora.sprites.backgrounds.treatment import HalfTransparent
 from spritelora.sprites.grids.sheet_layout import SheetLayout
 from spritelora.sprites.pixels.image import parse_colour
 from spritelora.sprites.prepare.include import parse_include
@@ -26,7 +28,12 @@ class Settings:
 
 def reading_of(config: PrepareConfig) -> Reading:
     """The settings for reading image files. Raises ConfigError."""
-    return Reading(config.all_frames, None if config.scale == "auto" else _whole("scale", config.scale, "auto"))
+    scale = None if config.scale == "auto" else _whole("scale", config.scale, "auto")
+    try:
+        cutting = parse_cutting(config.cut_background, config.cut_holes)
+    except ValueError as error:
+        raise ConfigError(f"cut_background: {error}") from error
+    return Reading(config.all_frames, scale, cutting, HalfTransparent(config.half_transparent))
 
 
 def sheets_of(config: PrepareConfig) -> SheetChoice:

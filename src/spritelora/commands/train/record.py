@@ -63,6 +63,7 @@ def make_record(
             regularisation=sprites.regularisation_hash if sprites.regularisation else None,
             num_regularisation=len(sprites.regularisation) or None,
             subjects=sprites.subjects_hash,
+            grounds=sprites.grounds,
         ),
         versions={"python": platform.python_version(), **package_versions()},
         earlier=dict(earlier),
@@ -190,7 +191,7 @@ def public_settings(record: RunRecord) -> JsonObject:
     return {
         **flat,
         **{f"versions.{k}": v for k, v in record.versions.items()},
-        **dict(flatten({"data_set": record.data.facts})),
+        **dict(flatten({"data_set": {k: v for k, v in record.data.facts.items() if k != "grounds"}})),
     }
 
 

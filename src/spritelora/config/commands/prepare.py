@@ -28,6 +28,19 @@ class PrepareConfig:
     matte: str = key(
         "auto", "colour under transparency, #rrggbb; auto: white, or what parts from the sprites' edges", text=True
     )
+    cut_background: str = key(
+        "auto",
+        "plain backgrounds of opaque sprites: auto (cut out where they are sure to be no part of the sprites), #rrggbb "
+        "(this colour is, from the border inwards), keep (none is)",
+        text=True,
+    )
+    cut_holes: bool = key(False, "cut the background's colour out where sprites enclose it too")
+    half_transparent: str = key(
+        "blend",
+        "half-transparent pixels (soft shadows): blend (mixed with the colour under the sprite), threshold (solid from "
+        "half on, else clear), drop (clear)",
+        choices=("blend", "threshold", "drop"),
+    )
     scale: str = key(
         "auto", "how far the originals were enlarged: auto (found out), or a whole number; 1 takes them as they are"
     )

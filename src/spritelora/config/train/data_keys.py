@@ -100,6 +100,19 @@ class DataConfig:
     keep_tags: int = key(1, "phrases at the start of a caption that shuffle_tags leaves in place", at_least=0)
     caption_variants: int = key(4, "orders of one caption, as written among them", at_least=2, at_most=64)
     augment: AugmentConfig = section(AugmentConfig)
+    cut_background: str = key(
+        "auto",
+        "plain backgrounds of opaque sprites, in folders that prepare did not write: auto (cut out where they are sure "
+        "to be no part of the sprites), #rrggbb (this colour is, from the border inwards), keep (none is)",
+        text=True,
+    )
+    cut_holes: bool = key(False, "cut the background's colour out where sprites enclose it too")
+    half_transparent: str = key(
+        "blend",
+        "half-transparent pixels (soft shadows): blend (mixed with the colour under the sprite), threshold (solid from "
+        "half on, else clear), drop (clear)",
+        choices=("blend", "threshold", "drop"),
+    )
     matte: str = key(
         "auto",
         "colour under transparent pixels, #rrggbb; auto: as prepared, else white or what parts from the sprites' edges",

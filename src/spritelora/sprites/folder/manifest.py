@@ -35,7 +35,8 @@ class PreparedSprite:
     pair where the axes differ. `offset`: of the sprite on its canvas. `sha256`: of the prepared file. `num_colors`:
     of the visible native sprite. `mask`: its alpha on the canvas, None where all is opaque. `caption_from`: source,
     name, or edited (changed in the prepared folder by someone else), empty without a caption. `findings`: kinds.
-    `mask_sha256`: of the mask; manifests of earlier versions lack it.
+    `mask_sha256`: of the mask; `ground`: the colour that was cut out around the sprite, None where none was; manifests
+    of earlier versions lack both.
     """
 
     file: str
@@ -57,6 +58,7 @@ class PreparedSprite:
     group: str
     findings: tuple[str, ...]
     mask_sha256: str | None = None
+    ground: str | None = None
 
     @property
     def fit(self) -> Fit:
@@ -217,6 +219,7 @@ FIELDS: dict[str, Callable[[object], Any]] = {
     "group": _text,
     "findings": _texts,
     "mask_sha256": _or_none(_hash),
+    "ground": _or_none(_colour),
 }
 """The reader of each field of `PreparedSprite` from JSON; it raises ValueError for another type."""
 

@@ -5,11 +5,15 @@ import hashlib
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from spritelora.errors import DatasetError
-from spritelora.program import typed
+from spritelora.sprites.backgrounds.candidate import Candidate, find_candidate
+from spritelora.sprites.backgrounds.ground import Ground
+from spritelora.sprites.backgrounds.originals import AS_THEY_ARE, Originals
+from spritelora.sprites.backgrounds.treatment import Treatment
 from spritelora.sprites.checks.fingerprint import recolour_hash
+from spritelora.sprites.folder.caption_problems import caption_problems
 from spritelora.sprites.folder.majority import names_aside
 from spritelora.sprites.folder.manifest import MANIFEST, one_or_pair
 from spritelora.sprites.folder.prepared import NativeSprite, Prepared, Sizing, check_bytes, restore
@@ -38,9 +42,6 @@ from spritelora.sprites.pixels.placement import (
 
 log = logging.getLogger(__name__)
 
-FEW_MISSING = 3
-"""Up to so many images without a caption are each named with their file."""
-
 
 @dataclass(frozen=True)
 class CaptionedSprite:
@@ -51,7 +52,7 @@ class CaptionedSprite:
     shows it. `group`: what belongs together in a split. `weight`: factor of its loss. `prepared`: what the manifest
     says of it, None for an original. `native_sha256`: of a prepared image's native sprite, empty for an original, whose
     `sha256` says as much. `shapes`: see `recolour_hash`. `subject`: the same for sprites that training shows as one, as
-    `find_subjects` tells them; empty for one by itself.
+    `find_subjects` tells them; empty for one by itself. `treatment`: what is made clear of an original.
     """
 
     file: Path
@@ -69,6 +70,7 @@ class CaptionedSprite:
     native_sha256: str = ""
     shapes: bytes | None = None
     subject: str = ""
+    treatment: Treatment = Treatment()  # noqa: RUF009 (frozen)
 
     @property
     def factor(self) -> int | Pair:
@@ -86,12 +88,17 @@ class CaptionedSprite:
 
 
 def read_folder(
-    folder: Path, side_px: int, key: str = "data.path", factor: int | None = None, include: Sequence[str] = ("*",)
+    folder: Path,
+    side_px: int,
+    key: str = "data.path",
+    factor: int | None = None,
+    include: Sequence[str] = ("*",),
+    originals: Originals = AS_THEY_ARE,
 ) -> list[CaptionedSprite]:
     """All sprites below `folder` with their captions, sorted by name, each decoded once and found to fit.
 
     What prepare wrote is read as its manifest says. `key`: that named the folder. `factor`: see `place_sprites`.
-    `include`: see `names_aside`.
+    `include`: see `names_aside`. `originals`: what is done to the others.
     Raises DatasetError that names every bad file and the remedy.
     """
     if not folder.is_dir():
@@ -100,17 +107,24 @@ def read_folder(
     kinds = " ".join(sorted(s[1:] for s in IMAGE_SUFFIXES))
     refuse_empty(folder, found, f" ({kinds}); {key} names the folder that holds them")
     canvases = _canvas_problems(folder, found.prepared.values(), side_px)
-    refuse(folder, [*(as_line(p) for p in found.errors), *_caption_problems(folder, found.sources), *canvases])
+    refuse(folder, [*(as_line(p) for p in found.errors), *caption_problems(folder, found.sources), *canvases])
     sprites: list[CaptionedSprite] = []
+    candidates: list[Candidate] = []
     problems: list[str] = []
     for source in found.sources:
-        prepared = found.prepared.get(source.name)
         try:
-            sprites.append(_read_prepared(source, prepared, side_px) if prepared else _read_original(source, side_px))
+            if prepared := found.prepared.get(source.name):
+                sprites.append(_read_prepared(source, prepared, side_px))
+            else:
+                sprite, candidate = _read_original(source, side_px, originals)
+                sprites.append(sprite)
+                candidates.append(candidate)
         except DatasetError as error:
             problems.append(str(error))
     refuse(folder, problems)
-    _warn(folder, [as_line(p) for p in found.problems])
+    grounds = originals.settle(candidates)
+    sprites = [_treated(s, g) if s.prepared is None and (g := grounds.grounds.get(s.name)) else s for s in sprites]
+    _warn(folder, [as_line(p) for p in [*found.problems, *grounds.findings]])
     sizes = {s.name: s.native_size for s in sprites if not s.prepared}
     aside = names_aside(folder, sizes, side_px, include, key == "data.path")
     return place_sprites([s for s in sprites if s.name not in aside], side_px, factor)
@@ -154,7 +168,15 @@ def native_sprite(sprite: CaptionedSprite) -> NativeSprite:
     if sprite.prepared is not None:
         return restore(sprite.file, sprite.prepared)
     pixels = without_hidden_colour(read_sprite(sprite.file))[:: sprite.scale, :: sprite.scale]
+    pixels = sprite.treatment.apply(pixels)
     return NativeSprite(pixels, pixels[..., 3])
+
+
+def _treated(sprite: CaptionedSprite, ground: Ground) -> CaptionedSprite:
+    """An original without its ground."""
+    cut = dataclasses.replace(sprite, treatment=dataclasses.replace(sprite.treatment, ground=ground))
+    native = native_sprite(cut).pixels
+    return dataclasses.replace(cut, colours=sprite_colours(native), shapes=recolour_hash(native))
 
 
 def training_image(sprite: CaptionedSprite, matte: tuple[int, int, int]) -> Pixels:
@@ -197,8 +219,9 @@ def _fit(sprite: CaptionedSprite, factor: int, shapes: Sequence[Pair]) -> Fit:
     return fit_sprite(size, own, shapes)
 
 
-def _read_original(source: Source, side_px: int) -> CaptionedSprite:
-    """A sprite that is as someone drew it. Its place is that which it would have alone."""
+def _read_original(source: Source, side_px: int, how: Originals) -> tuple[CaptionedSprite, Candidate]:
+    """A sprite that is as someone drew it, with what it shows of its ground. Its place is what it would have alone."""
+    treatment = Treatment(half_transparent=how.half_transparent)
     pixels = read_sprite(source.file)
     try:
         native = shrink_to_fit(without_hidden_colour(pixels), side_px)
@@ -207,19 +230,23 @@ def _read_original(source: Source, side_px: int) -> CaptionedSprite:
             f"{printable(source.file)}: {error}; sprites are never shrunk by fractions: "
             f"raise model.resolution, cut the image up, or bring it to its native size"
         ) from error
-    return CaptionedSprite(
+    native = treatment.apply(native)
+    candidate = find_candidate(source.name, native, sprite_colours(native), how.cutting)
+    sprite = CaptionedSprite(
         file=source.file,
         name=source.name,
         caption=source.caption or "",
         sha256=hashlib.sha256(source.file.read_bytes()).hexdigest(),
-        colours=sprite_colours(native),
+        colours=candidate.colours,
         native_size=(native.shape[1], native.shape[0]),
         fit=fit_sprite((native.shape[1], native.shape[0]), 1, canvas_shapes(side_px, buckets=False)),
         scale=len(pixels) // len(native),
         repeats=source.repeats,
         group=source.group,
         shapes=recolour_hash(native),
+        treatment=treatment,
     )
+    return sprite, candidate
 
 
 def _read_prepared(source: Source, prepared: Prepared, side_px: int) -> CaptionedSprite:
@@ -261,36 +288,6 @@ def _canvas_problems(folder: Path, prepared: Iterable[Prepared], side_px: int) -
         f"scripts/prepare.py input={printable(folder)} output=NEW_FOLDER resolution={side_px}, without buckets=true; "
         f"or remove the {MANIFEST} to have all images read as they are"
     ]
-
-
-def _caption_problems(folder: Path, sources: list[Source]) -> list[str]:
-    missing = [source for source in sources if source.caption is None]
-    problems: list[str] = []
-    if len(missing) > FEW_MISSING and not any(source.unread for source in missing):
-        problems = [
-            f"{len(missing)} of {len(sources)} images have no caption, such as {printable(missing[0].name)}; make them "
-            f"from the file names: {typed('prepare', f'input={folder}', 'output=NEW_FOLDER', 'create_captions=true')}; "
-            f"or write them: {typed('caption', f'dataset={folder}', 'mode=edit')}"
-        ]
-        missing = []
-    for source in missing:
-        elsewhere = f" ({printable(source.unread)} names it and is not read)" if source.unread else ""
-        problems.append(
-            f"{_caption_file(source)}: missing{elsewhere}; write one line that says what {_image_name(source)} shows"
-        )
-    return problems + [
-        f"{_caption_file(source)}: empty caption; write what the sprite shows, such as: pixel art, red potion"
-        for source in sources
-        if source.caption == ""
-    ]
-
-
-def _caption_file(source: Source) -> str:
-    return printable(PurePosixPath(source.name).with_suffix(".txt"))
-
-
-def _image_name(source: Source) -> str:
-    return printable(PurePosixPath(source.name).name)
 
 
 def _warn(folder: Path, warnings: list[str]) -> None:

@@ -84,9 +84,9 @@ def has_near(matte: Colour, sprites: Sequence[SpriteColours]) -> bool:
     return any(is_near(matte, sprite.visible).any() for sprite in sprites)
 
 
-def is_near(matte: Colour, colours: Packed) -> NDArray[np.bool_]:
-    """Which colours are near a matte, (N,)."""
-    return np.abs(_unpack(colours) - np.array(matte, dtype=np.int16)).max(axis=-1, initial=0) < CLEAR_DISTANCE
+def is_near(matte: Colour, colours: Packed, below: int = CLEAR_DISTANCE) -> NDArray[np.bool_]:
+    """Which colours are near a matte, (N,): they differ by less than `below` in every channel."""
+    return np.abs(_unpack(colours) - np.array(matte, dtype=np.int16)).max(axis=-1, initial=0) < below
 
 
 def _unite(sprites: Sequence[SpriteColours]) -> Packed:

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from spritelora import limits
 from spritelora.errors import DatasetError
 from spritelora.sprites.ase.pillow_file import SUFFIXES as ASE_SUFFIXES
+from spritelora.sprites.backgrounds.candidate import Candidate, Cutting, find_candidate
+from spritelora.sprites.backgrounds.set_grounds import SetGrounds, settle_grounds
+from spritelora.sprites.backgrounds.treatment import HalfTransparent, Treatment
 from spritelora.sprites.checks.pixel_lint import lint_image
 from spritelora.sprites.findings import Finding, Severity
 from spritelora.sprites.folder.prepared import NativeSprite, Prepared, check_bytes, restore
@@ -36,10 +39,17 @@ _decoded: Recent[Images] = Recent(DECODED_BYTES, lambda images: sum(pixels.nbyte
 
 @dataclass(frozen=True)
 class Reading:
-    """The settings for reading image files: animations, and the scale where the user gave it."""
+    """The settings for reading image files: animations, the scale where the user gave it, and what is made clear."""
 
     all_frames: bool = False
     scale: int | None = None
+    cutting: Cutting = Cutting()  # noqa: RUF009 (frozen)
+    half_transparent: HalfTransparent = HalfTransparent.blend
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether an image that prepare wrote is read as its manifest says."""
+        return not self.all_frames and self.scale is None
 
 
 @dataclass(frozen=True)
@@ -47,7 +57,7 @@ class SurveyedSprite:
     """One sprite of a file. `image_size`, `native_size`: x before y.
 
     `cells_px`: the largest flat cells, from its corner on, that it could be made of. `prepared`: what is known of it
-    where it was read from a folder that prepare wrote.
+    where it was read from a folder that prepare wrote. `candidate`: what may be cut out; `treatment`: what is.
     """
 
     tag: str
@@ -58,6 +68,8 @@ class SurveyedSprite:
     colours: SpriteColours
     cells_px: int = 1
     prepared: Prepared | None = None
+    candidate: Candidate | None = None
+    treatment: Treatment = Treatment()  # noqa: RUF009 (frozen)
 
 
 @dataclass(frozen=True)
@@ -83,7 +95,7 @@ def survey_file(source: Source, reading: Reading, prepared: Prepared | None) -> 
     findings: list[Finding] = []
     try:
         sha256 = hashlib.sha256(source.file.read_bytes()).hexdigest()
-        if prepared and source.layout is None and reading == Reading():
+        if prepared and source.layout is None and reading.is_plain:
             sprites = (_survey_prepared(source, prepared, sha256),)
         else:
             sprites = tuple(_survey_image(source, tag, words, image, reading, findings)
@@ -101,7 +113,11 @@ def read_natives(source: Source, reading: Reading, sprites: Sequence[SurveyedSpr
     is_prepared = all(sprite.prepared for sprite in sprites)
     images = {} if is_prepared else _images(source, reading)
     for sprite in sprites:
-        yield restore(source.file, sprite.prepared) if sprite.prepared else _native(images[sprite.tag][1], sprite.scale)
+        yield (
+            restore(source.file, sprite.prepared)
+            if sprite.prepared
+            else _native(images[sprite.tag][1], sprite.scale, sprite.treatment)
+        )
 
 
 def settle_scales(files: Sequence[SurveyedFile]) -> list[SurveyedFile]:
@@ -121,6 +137,30 @@ def settle_scales(files: Sequence[SurveyedFile]) -> list[SurveyedFile]:
         if count >= AGREEING_SHARE * counts.total()
     }
     return [dataclasses.replace(f, sprites=tuple(_settled(s, common) for s in f.sprites)) for f in files]
+
+
+def settle_set(files: Sequence[SurveyedFile], reading: Reading) -> tuple[list[SurveyedFile], list[Finding]]:
+    """The files with what only the whole set tells: a common scale, and the grounds that are cut out."""
+    settled = settle_scales(files)
+    candidates = [s.candidate for f in settled for s in f.sprites if s.candidate is not None]
+    grounds = settle_grounds(candidates, reading.cutting)
+    return [_without_grounds(f, grounds, reading) for f in settled], grounds.findings
+
+
+def _without_grounds(file: SurveyedFile, grounds: SetGrounds, reading: Reading) -> SurveyedFile:
+    """The file with the grounds of its sprites, and their colours without them."""
+
+    def treated(sprite: SurveyedSprite) -> SurveyedSprite:
+        ground = grounds.of(sprite.candidate)
+        if ground is None:
+            return sprite
+        cut = dataclasses.replace(sprite, treatment=dataclasses.replace(sprite.treatment, ground=ground))
+        colours = grounds.colours_of(sprite.candidate)
+        return dataclasses.replace(
+            cut, colours=colours or sprite_colours(next(read_natives(file.source, reading, [cut])).pixels)
+        )
+
+    return dataclasses.replace(file, sprites=tuple(treated(s) for s in file.sprites))
 
 
 def _settled(sprite: SurveyedSprite, common: Mapping[tuple[int, int], int]) -> SurveyedSprite:
@@ -164,9 +204,16 @@ def _survey_image(
     called = label(source.name, tag)
     scale = _scale(image, reading, called, findings)
     findings += check_image(called, image, scale)
-    native = _native(image, scale).pixels
-    size = native.shape[1], native.shape[0]
-    return SurveyedSprite(tag, words, (width, height), size, scale, sprite_colours(native), exact_scale(image))
+    treatment = Treatment(half_transparent=reading.half_transparent)
+    native = _native(image, scale, treatment).pixels
+    if image[..., 3].any() and not native[..., 3].any():
+        text = "every pixel is half-transparent, and half_transparent=drop or threshold clears them all; type blend"
+        findings.append(Finding("blank", Severity.error, called, text))
+    size, cells_px = (native.shape[1], native.shape[0]), exact_scale(image)
+    candidate = find_candidate(called, native, sprite_colours(native), reading.cutting, not scale.exact)
+    return SurveyedSprite(
+        tag, words, (width, height), size, scale, candidate.colours, cells_px, None, candidate, treatment
+    )
 
 
 def _scale(image: Pixels, reading: Reading, called: str, findings: list[Finding]) -> NativeScale:
@@ -187,8 +234,8 @@ def check_image(called: str, image: Pixels, scale: NativeScale) -> list[Finding]
     return lint_image(called, image, scale)
 
 
-def _native(image: Pixels, scale: NativeScale) -> NativeSprite:
-    native = without_hidden_colour(to_native(image, scale))
+def _native(image: Pixels, scale: NativeScale, treatment: Treatment) -> NativeSprite:
+    native = treatment.apply(without_hidden_colour(to_native(image, scale)))
     return NativeSprite(native, native[..., 3])
 
 

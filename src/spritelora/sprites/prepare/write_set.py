@@ -12,7 +12,7 @@ from spritelora.sprites.pixels.image import visible_colours
 from spritelora.sprites.prepare.output_folder import put_file
 from spritelora.sprites.prepare.plan import Pair3, Piece, PlannedFile, hex_colour
 from spritelora.sprites.prepare.png import encode_image, encode_mask
-from spritelora.sprites.prepare.survey import Reading, label, read_natives
+from spritelora.sprites.prepare.survey import Reading, SurveyedSprite, label, read_natives
 
 MASKS = ".masks"
 
@@ -115,7 +115,15 @@ def _write_piece(job: WriteJob, piece: Piece, native: NativeSprite, files: dict[
         repeats=surveyed.source.repeats,
         group=surveyed.source.group,
         findings=job.findings.get(label(surveyed.source.name, sprite.tag), ()),
+        ground=_ground_of(sprite),
     )
+
+
+def _ground_of(sprite: SurveyedSprite) -> str | None:
+    """The colour that was cut out around a sprite, now or when it was prepared before."""
+    if sprite.prepared is not None:
+        return sprite.prepared.record.ground
+    return sprite.treatment.ground and hex_colour(sprite.treatment.ground.colour)
 
 
 def _part(native: NativeSprite, piece: Piece) -> NativeSprite:
