@@ -11,30 +11,36 @@ from spritelora.config.train.data_keys import DataConfig, RegularisationConfig, 
 from spritelora.errors import ConfigError, DatasetError
 from spritelora.sprites.folder.sprite_folder import CaptionedSprite, factors_text, place_sprites, read_folder
 from spritelora.sprites.names import printable
+from spritelora.sprites.pixels.placement import Canvases, square_canvas
 
 log = logging.getLogger(__name__)
 
 SET_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def read_sets(config: DataConfig, side_px: int, recorded: int | None = None) -> list[CaptionedSprite]:
+def read_sets(
+    config: DataConfig, side_px: int, recorded: int | None = None, canvases: Canvases | None = None
+) -> list[CaptionedSprite]:
     """The sprites of all sets, one set after the other, under names and groups that begin with their set's.
 
-    All are enlarged by one factor, as the sprites of one folder are: by `recorded` where all can have it. Raises
-    ConfigError for settings that make no sense, DatasetError that tells the problems of every set.
+    All are enlarged by one factor, as the sprites of one folder are: by `recorded` where all can have it. `canvases`:
+    the square alone where none are given. Raises ConfigError for settings that make no sense, DatasetError that tells
+    the problems of every set.
     """
     _check(config)
+    canvases = canvases or square_canvas(side_px)
     found: dict[str, list[CaptionedSprite]] = {}
     problems: list[str] = []
     for name, of_set in config.sets.items():
         try:
-            found[name] = read_folder(Path(of_set.path), side_px, f"data.sets.{name}.path", include=config.include)
+            path, key = Path(of_set.path), f"data.sets.{name}.path"
+            found[name] = read_folder(path, side_px, key, include=config.include, canvases=canvases)
         except DatasetError as error:
             problems.append(str(error))
     if problems:
         raise DatasetError("\n".join(problems))
     _warn_of_repeats(found)
-    rest = iter(place_sprites([s for sprites in found.values() for s in sprites], side_px, recorded))
+    rest = iter(place_sprites([s for sprites in found.values() for s in sprites], canvases, recorded))
     placed = {name: list(islice(rest, len(sprites))) for name, sprites in found.items()}
     for name, sprites in found.items():
         of_set, own, factor = config.sets[name], factors_text(sprites), factors_text(placed[name])
@@ -43,11 +49,13 @@ def read_sets(config: DataConfig, side_px: int, recorded: int | None = None) -> 
     return [_of_set(s, name, config.sets[name]) for name, sprites in placed.items() for s in sprites]
 
 
-def read_regularisation(config: RegularisationConfig, side_px: int) -> list[CaptionedSprite]:
+def read_regularisation(
+    config: RegularisationConfig, side_px: int, canvases: Canvases | None = None
+) -> list[CaptionedSprite]:
     """The images that keep the base as it is, enlarged by a factor of their own; none where no folder is named."""
     if config.path is None:
         return []
-    sprites = read_folder(Path(config.path), side_px, "data.regularisation.path")
+    sprites = read_folder(Path(config.path), side_px, "data.regularisation.path", canvases=canvases)
     log.info(
         "regularisation: %d images, one after every %d sprites, weight %g", len(sprites), config.every, config.weight
     )

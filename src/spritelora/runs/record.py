@@ -19,6 +19,7 @@ from spritelora.runs.layout import RECORD, STATE_FOLDER, is_run
 BEFORE_THE_KEY: Mapping[str, Any] = {
     "data.balance": Balance.file.value,
     "data.include": ["*"],
+    "data.shapes": ["square"],
     "data.split": Split.sprite.value,
     "hardware.base": BaseFormat.full.value,
     "loss": {"_target_": "spritelora.diffusion.losses.MeanSquared"},
@@ -53,7 +54,8 @@ class RunData:
 
     `hash`: of the sprites and captions. `factor`: what all were enlarged by. `views`: of what manifests say, by part.
     `as_stored`: images are shown as they lie in their folder. `masks`, `regularisation`: hashes, None without any.
-    `subjects`: a hash of which sprites are shown as one, None where none are.
+    `subjects`: a hash of which sprites are shown as one, None where none are. `canvases`: how many sprites to train on
+    lie on each, by width x height, the most used first; None where all lie on the square.
     """
 
     hash: str
@@ -67,6 +69,7 @@ class RunData:
     regularisation: str | None = None
     num_regularisation: int | None = None
     subjects: str | None = None
+    canvases: dict[str, int] | None = None
 
     @property
     def facts(self) -> dict[str, Any]:

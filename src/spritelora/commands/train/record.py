@@ -24,6 +24,7 @@ from spritelora.files import is_same
 from spritelora.process import package_versions
 from spritelora.runs.record import RunData, RunHardware, RunModel, RunRecord
 from spritelora.sdxl.files.base import BaseModel, fingerprints
+from spritelora.sprites.pixels.placement import pair_text
 from spritelora.training.hardware import Hardware
 
 log = logging.getLogger(__name__)
@@ -63,11 +64,17 @@ def make_record(
             regularisation=sprites.regularisation_hash if sprites.regularisation else None,
             num_regularisation=len(sprites.regularisation) or None,
             subjects=sprites.subjects_hash,
+            canvases=_canvases(config, sprites),
         ),
         versions={"python": platform.python_version(), **package_versions()},
         earlier=dict(earlier),
         threads=torch.get_num_threads() if hardware.device.type == "cpu" else None,
     )
+
+
+def _canvases(config: TrainConfig, sprites: TrainingSet) -> dict[str, int] | None:
+    square = (config.model.resolution, config.model.resolution)
+    return None if set(sprites.canvases) == {square} else {pair_text(c): n for c, n in sprites.canvases.items()}
 
 
 def new_run_id() -> str:
@@ -93,6 +100,8 @@ def check_resumable(source: Path, recorded: RunRecord, record: RunRecord) -> Non
         changed.append("data.path: the masks of the sprites are not those the run was trained on")
     if recorded.data.hash == record.data.hash and recorded.data.subjects != record.data.subjects:
         changed.append("data.balance: other sprites are taken for one subject than when the run was begun")
+    if recorded.data.hash == record.data.hash and recorded.data.canvases != record.data.canvases:
+        changed.append("data.shapes: sprites would be shown on other canvases than when the run was begun")
     if recorded.data.regularisation != record.data.regularisation:
         changed.append("data.regularisation.path: the images or captions are not those the run was trained with")
     if parts := changed_weights(recorded, record.model.weights or {}):

@@ -22,7 +22,7 @@ def train(config: TrainConfig, invocation: Invocation) -> float:
     try:
         side_px = config.model.resolution
         begun = RunRecord.read(Path(config.resume)).data_at(side_px) if config.resume is not None else None
-        sprites = read_training_set(config.data, side_px, config.objective.masked_loss, begun)
+        sprites = read_training_set(config.data, side_px, config.objective.masked_loss, begun, config.model.path)
         with quick_imports():  # after the sprites are known to be right: torch is slow to import
             import_bitsandbytes()
             from spritelora.commands.train.fit import fit

@@ -43,7 +43,11 @@ class ModelConfig:
     )
     tokenizer: str | None = key(None, "folder of CLIP's tokenizer, for single files; unset: looked for", is_place=True)
     resolution: int = key(
-        MISSING, "side of the square training images in pixels", at_least=32, multiple_of=32, affects=Affects.encodings
+        MISSING,
+        "side of square training images in pixels; others have about their area",
+        at_least=32,
+        multiple_of=32,
+        affects=Affects.encodings,
     )
     prediction: Prediction = key(
         Prediction.auto, "what the UNet predicts; auto: as the model's scheduler says", affects=Affects.predictions
