@@ -23,11 +23,21 @@ class Subject:
     """Sprites of which one is shown where another one could be: frames, views and recolours of a thing.
 
     `turn`: their places; all are shown before one comes again, each as often as it stands there. `times`: how often a
-    pass shows any of them; where it is no whole number, some passes show one more of them than others.
+    pass shows any of them.
     """
 
     turn: Sequence[int]
-    times: int | Fraction = 1
+    times: int = 1
+
+
+class _Part(NamedTuple):
+    """The sprites of a subject that have one shape, and how often a pass shows any of them.
+
+    Where that is no whole number, some passes show one more of them than others.
+    """
+
+    turn: Sequence[int]
+    times: Fraction
 
 
 @dataclass(frozen=True)
@@ -77,7 +87,7 @@ class DataOrder:
         left = Fraction(1)
         shares: list[_Share] = []
         for (of_steps, order), shape in sorted(parts, key=lambda part: (part[0][0], part[1] or (0, 0))):
-            shares.append(_Share(shape, of_steps / left if left else left, order))
+            shares.append(_Share(shape, of_steps / left, order))
             left -= of_steps
         return shares
 
@@ -98,8 +108,8 @@ class _Mixed:
     `suffix`: of the streams that shuffle them.
     """
 
-    subjects: Sequence[Subject]
-    regularising: Sequence[Subject]
+    subjects: Sequence[_Part]
+    regularising: Sequence[_Part]
     share: Fraction
     suffix: str = ""
 
@@ -142,7 +152,7 @@ class _Pass(NamedTuple):
 class _Passes:
     """Passes over subjects, each of them shuffled by the numbers of a stream."""
 
-    subjects: Sequence[Subject]
+    subjects: Sequence[_Part]
     stream: str
     _known: dict[int, _Pass] = field(default_factory=dict[int, _Pass], init=False, repr=False, compare=False)
 
@@ -182,21 +192,21 @@ class _Passes:
     @cached_property
     def _times(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """How often a pass shows each subject, as a fraction's two numbers."""
-        times = [Fraction(subject.times) for subject in self.subjects]
+        times = [subject.times for subject in self.subjects]
         return np.array([t.numerator for t in times]), np.array([t.denominator for t in times])
 
 
-def _sum(subjects: Sequence[Subject]) -> Fraction:
+def _sum(subjects: Sequence[Subject] | Sequence[_Part]) -> Fraction:
     """The samples of a pass over subjects."""
     return sum((Fraction(subject.times) for subject in subjects), Fraction(0))
 
 
-def _of_shape(subjects: Sequence[Subject], shapes: Sequence[Shape], shape: Shape | None) -> list[Subject]:
+def _of_shape(subjects: Sequence[Subject], shapes: Sequence[Shape], shape: Shape | None) -> list[_Part]:
     """The parts of subjects that have a shape, each shown as often as it is among the whole."""
     if shape is None:
-        return list(subjects)
+        return [_Part(subject.turn, Fraction(subject.times)) for subject in subjects]
     parts = [(subject, [place for place in subject.turn if shapes[place] == shape]) for subject in subjects]
-    return [Subject(part, subject.times * Fraction(len(part), len(subject.turn))) for subject, part in parts if part]
+    return [_Part(part, subject.times * Fraction(len(part), len(subject.turn))) for subject, part in parts if part]
 
 
 def subjects_of(names: Sequence[Hashable], repeats: Sequence[int], first: int = 0) -> list[Subject]:

@@ -47,6 +47,7 @@ class TrainingSet:
     """Sprites to train on, sprites held out (none below ten), and the colour under their transparency.
 
     `kept`: images that keep the base as it is, one after every `every` sprites; they are no part of the style.
+    `side_px`: of a square canvas, the model's resolution.
     """
 
     viewed: list[ViewedSprite]
@@ -54,6 +55,7 @@ class TrainingSet:
     matte: tuple[int, int, int]
     kept: list[ViewedSprite]
     every: int = 1
+    side_px: int = 0
 
     @property
     def training(self) -> list[CaptionedSprite]:
@@ -82,6 +84,12 @@ class TrainingSet:
         """The sprites to train on by their canvas, the most used first; of equals the larger one."""
         counts = Counter(sprite.fit.canvas for sprite in self.training)
         return dict(sorted(counts.items(), key=lambda entry: (entry[1], math.prod(entry[0]), entry[0]), reverse=True))
+
+    @property
+    def recorded_canvases(self) -> dict[str, int] | None:
+        """The canvases as a run's record has them, None where all sprites lie on the square."""
+        is_square = set(self.canvases) == {(self.side_px, self.side_px)}
+        return None if is_square else {pair_text(canvas): count for canvas, count in self.canvases.items()}
 
     @property
     def largest_canvas(self) -> Pair:
@@ -173,7 +181,7 @@ def read_training_set(
     if config.shuffle_tags:
         _check_orders(viewed, config)
     kept = [view_sprite(s, matte, masked) for s in regularisation]
-    return TrainingSet(viewed, held_out, matte, kept, config.regularisation.every)
+    return TrainingSet(viewed, held_out, matte, kept, config.regularisation.every, side_px)
 
 
 def canvases_line(sprites: Sequence[CaptionedSprite], regularisation: Sequence[CaptionedSprite]) -> str:

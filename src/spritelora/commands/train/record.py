@@ -24,7 +24,6 @@ from spritelora.files import is_same
 from spritelora.process import package_versions
 from spritelora.runs.record import RunData, RunHardware, RunModel, RunRecord
 from spritelora.sdxl.files.base import BaseModel, fingerprints
-from spritelora.sprites.pixels.placement import pair_text
 from spritelora.training.hardware import Hardware
 
 log = logging.getLogger(__name__)
@@ -64,17 +63,12 @@ def make_record(
             regularisation=sprites.regularisation_hash if sprites.regularisation else None,
             num_regularisation=len(sprites.regularisation) or None,
             subjects=sprites.subjects_hash,
-            canvases=_canvases(config, sprites),
+            canvases=sprites.recorded_canvases,
         ),
         versions={"python": platform.python_version(), **package_versions()},
         earlier=dict(earlier),
         threads=torch.get_num_threads() if hardware.device.type == "cpu" else None,
     )
-
-
-def _canvases(config: TrainConfig, sprites: TrainingSet) -> dict[str, int] | None:
-    square = (config.model.resolution, config.model.resolution)
-    return None if set(sprites.canvases) == {square} else {pair_text(c): n for c, n in sprites.canvases.items()}
 
 
 def new_run_id() -> str:

@@ -87,6 +87,14 @@ class SamplerConfig:
         "", "what guidance moves away from", text=True, if_empty="nothing", affects=Affects.encodings
     )
     seed: int = key(0, "seed of the start noise", at_least=0, affects=Affects.samples)
+    shapes: list[str] = key(
+        ["auto"],
+        "sizes of the images, width x height: auto (the canvas that most sprites lie on), or a list that the prompts "
+        "take in turn, [832x1216,1024x1024]",
+        text=True,
+        at_least=1,
+        affects=Affects.samples,
+    )
 
 
 @dataclass
