@@ -44,6 +44,11 @@ def read_pairs(asked: Sequence[str], key: str) -> list[Pair]:
     return list(dict.fromkeys(pairs))
 
 
+def read_sizes(asked: Sequence[str]) -> list[Pair] | None:
+    """The sizes of `sampler.shapes`, None for auto. Raises ConfigError."""
+    return None if list(asked) == [AUTO] else read_pairs(asked, "sampler.shapes")
+
+
 def _typed_shapes(asked: Sequence[str], side_px: int) -> list[Pair]:
     shapes = read_pairs(asked, "data.shapes")
     if far := [shape for shape in shapes if not _is_about(shape, side_px)]:

@@ -93,8 +93,9 @@ class TrainingSet:
 
     @property
     def largest_canvas(self) -> Pair:
-        """The canvas with the most pixels, of all images that a step shows."""
-        return max((s.fit.canvas for s in (*self.training, *self.regularisation)), key=lambda c: (math.prod(c), c))
+        """The canvas with the most pixels, of all images."""
+        images = (*self.training, *self.held_out, *self.regularisation)
+        return max((image.fit.canvas for image in images), key=lambda canvas: (math.prod(canvas), canvas))
 
     @property
     def views(self) -> dict[str, str]:

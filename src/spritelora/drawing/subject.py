@@ -10,7 +10,7 @@ from spritelora.adapters.files.lora_file import LoraFile, read_lora_file
 from spritelora.adapters.layers.earlier_files import lay_recorded
 from spritelora.config.commands.generate import BaseConfig, DrawConfig
 from spritelora.config.train.schema import Prediction, TrainConfig
-from spritelora.data.run_canvases import AUTO, read_pairs
+from spritelora.data.run_canvases import read_sizes
 from spritelora.drawing.source import Source
 from spritelora.embedded.location import embedded_base
 from spritelora.errors import ConfigError, WeightsError
@@ -124,8 +124,8 @@ def sample_sizes(settings: TrainConfig, canvases: Mapping[str, int] | None = Non
 
     `canvases`: as its record has them, the most used first, None for the square alone.
     """
-    if settings.sampler.shapes != [AUTO]:
-        return read_pairs(settings.sampler.shapes, "sampler.shapes")
+    if (sizes := read_sizes(settings.sampler.shapes)) is not None:
+        return sizes
     if canvases:
         return [parse_pair(next(iter(canvases)))]
     return [(settings.model.resolution, settings.model.resolution)]

@@ -27,6 +27,7 @@ BEFORE_THE_KEY: Mapping[str, Any] = {
 }
 """The values of runs from before a key existed, where they are not the key's default."""
 RUN_ID = re.compile(r"[\w.-]{1,128}")
+CANVAS = re.compile(r"[1-9]\d{0,4}x[1-9]\d{0,4}")
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,8 @@ def from_json(content: object) -> RunRecord:
     record = from_plain(RunRecord, {**given, "unknown": {}, "missing": missing})
     if RUN_ID.fullmatch(record.id) is None:
         raise ValueError(f"id must be a word of letters and digits, got {record.id!r:.40}")
+    if odd := [name for name in record.data.canvases or {} if CANVAS.fullmatch(name) is None]:
+        raise ValueError(f"data.canvases must be named by width x height, got {odd[0]!r:.40}")
     known = dict(flatten(plain(record.settings)))
     own = dict(flatten(cast(dict[str, Any], settings)))
     record.unknown.update({key: value for key, value in own.items() if key not in known and not _is_open(key, known)})

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from spritelora.commands.export.export import plan_drawing
-from spritelora.commands.generate.native_sides import drawn_size, native_width
+from spritelora.commands.generate.native_sides import drawn_size, native_width, warn_of_scale
 from spritelora.commands.train.exporter import data_facts
 from spritelora.commands.train.record import check_resumable
 from spritelora.config.commands.export import ExportConfig
@@ -169,6 +169,21 @@ def test_images_hold_the_native_pixels_that_are_asked_for(native_size: str, size
         width, height = map(int, native_size.split("x"))
         assert drawn[0] // width == drawn[1] // height == drawn[0] / width
         assert drawn[0] % 32 == drawn[1] % 32 == 0
+
+
+def test_a_scale_that_is_not_the_runs_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    warn_of_scale("44x88", (704, 1408), 16)
+    warn_of_scale("24x48", (768, 1536), None)
+    warn_of_scale("auto", (768, 1536), 16)
+    assert not caplog.text
+    warn_of_scale("24x48", (768, 1536), 16)
+    assert "native_size=24x48 is drawn at 768x1536 px, 32 to a native pixel" in caplog.text
+    assert "native_size=auto" in caplog.text
+
+
+def test_a_record_with_canvases_that_are_none_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"data\.canvases must be named by width x height, got 'evil'"):
+        a_record(data={"canvases": {"evil": 1}})
 
 
 def test_one_number_for_oblong_images_is_answered() -> None:

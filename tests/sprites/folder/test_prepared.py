@@ -363,6 +363,10 @@ def test_tall_images_without_their_manifest_keep_their_canvas(
     image = np.asarray(Image.open(sprite.file).convert("RGB"))
     assert sprite.fit.canvas == image.shape[1::-1]
     assert np.array_equal(training_image(sprite, (255, 255, 255)), image)
+    if side_px == 256:  # no clean enlargement, for padding surrounds it
+        width, height = sprite.fit.canvas
+        with pytest.raises(DatasetError, match=rf"to show it as it is: data\.shapes=\[256x256,{width}x{height}\]"):
+            read_folder(folder, side_px)
 
 
 def test_a_sprite_larger_than_the_run_is_refused_with_what_to_type(originals: Path, tmp_path: Path) -> None:

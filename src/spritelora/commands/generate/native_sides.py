@@ -1,9 +1,12 @@
 """The size of drawn images that hold a wanted number of native pixels."""
 
+import logging
 import math
 
 from spritelora.errors import ConfigError
 from spritelora.sprites.pixels.placement import Pair, pair_text, parse_pair
+
+log = logging.getLogger(__name__)
 
 STEP_PX = 32
 """Sides of images are multiples of it."""
@@ -21,6 +24,24 @@ def native_width(native_size: str) -> int | None:
     """Native pixels across; None where they are to be found."""
     pair = wanted_pair(native_size)
     return pair[0] if pair else int(native_size) if native_size.isdigit() else None
+
+
+def warn_of_scale(native_size: str, size: Pair, trained: object) -> None:
+    """Say so where a native pixel of images of this size is not as large as those that a run was trained on.
+
+    `trained`: image pixels to a sprite pixel, as the run's record has them.
+    """
+    pair = wanted_pair(native_size)
+    if pair is None or not isinstance(trained, int) or size[0] // pair[0] == trained:
+        return
+    log.warning(
+        "native_size=%s is drawn at %s px, %d to a native pixel, and the run's sprites had %d: type "
+        "native_size=auto for the run's own",
+        native_size,
+        pair_text(size),
+        size[0] // pair[0],
+        trained,
+    )
 
 
 def drawn_size(native_size: str, size: Pair) -> Pair:

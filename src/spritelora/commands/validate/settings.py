@@ -120,17 +120,18 @@ def _with_seen_place(override: Override) -> Override:
     return Override(f"{override.sign}{override.key}={_seen_from_here(override.text)}")
 
 
-def changed_data(sprites: TrainingSet, record: RunRecord | None, side_px: int) -> str | None:
-    """A note where the sprites are not those of the run's record, or were shown to it in another way.
-
-    `side_px`: the resolution that they are read at.
-    """
+def changed_data(sprites: TrainingSet, record: RunRecord | None) -> str | None:
+    """A note where the sprites are not those of the run's record, or were shown to it in another way."""
     if record is None:
         return None
     if record.data.hash != sprites.hash:
         return "the sprites or captions are not quite those the run was trained on: they were changed since"
     before, now = record.data.views.get("sprites"), sprites.views.get("sprites")
-    if before == now or side_px != record.settings.model.resolution or (before is None and sprites.is_as_stored):
+    if (
+        before == now
+        or sprites.side_px != record.settings.model.resolution
+        or (before is None and sprites.is_as_stored)
+    ):
         return None
     return (
         "the run was trained with these images enlarged or placed in another way than their manifest says now: "

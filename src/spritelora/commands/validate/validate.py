@@ -51,7 +51,7 @@ def validate(config: ValidateConfig, words: Sequence[str] = ()) -> Path:
     side_px, folder = settle.settle_side(config, subject), str(subject.base.folder)
     trained = source.record.data_at(side_px) if source.record else None
     sprites = read_training_set(data, side_px, trained=trained, model_path=folder)
-    if note := settle.changed_data(sprites, source.record, side_px):
+    if note := settle.changed_data(sprites, source.record):
         log.warning("%s", note)
     own = source.settings.sampler.prompts if source.settings else []
     seen, new = settle.choose_prompts(sprites, own, from_file, config.num_prompts)

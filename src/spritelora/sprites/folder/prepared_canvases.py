@@ -1,14 +1,14 @@
 """The canvases that a set is shown on: those of the run, and those that its prepared images lie on already."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from spritelora.program import typed
 from spritelora.sprites.folder.manifest import MANIFEST
 from spritelora.sprites.folder.prepared import Prepared
 from spritelora.sprites.names import printable, some_of
-from spritelora.sprites.pixels.placement import BUCKET_STEP_PX, Canvases, Pair, pair_text
+from spritelora.sprites.pixels.placement import BUCKET_STEP_PX, Canvases, Pair, is_bucket, pair_text
 
 MOST_NAMED = 5
 
@@ -37,6 +37,13 @@ def canvas_problems(folder: Path, prepared: Iterable[Prepared], canvases: Canvas
     return [
         f"{MANIFEST}: {printable(folder.name)} was prepared on canvases of {listed} px, and {asked}: {remedy}{command}"
     ]
+
+
+def own_canvas_remedy(size: Pair, shapes: Sequence[Pair]) -> str:
+    """What to type for a canvas of an image's own size, as the end of a sentence; empty where it has no such size."""
+    if not is_bucket(size, shapes[0][0]):
+        return ""
+    return f"; to show it as it is: data.shapes=[{','.join(map(pair_text, [*shapes, size]))}]"
 
 
 def _prepared_side(canvases: list[Pair]) -> int:

@@ -13,7 +13,7 @@ from spritelora.sprites.checks.fingerprint import recolour_hash
 from spritelora.sprites.folder.majority import names_aside
 from spritelora.sprites.folder.manifest import one_or_pair
 from spritelora.sprites.folder.prepared import NativeSprite, Prepared, Sizing, check_bytes, restore
-from spritelora.sprites.folder.prepared_canvases import canvas_problems, usable_shapes
+from spritelora.sprites.folder.prepared_canvases import canvas_problems, own_canvas_remedy, usable_shapes
 from spritelora.sprites.folder.sources import (
     IMAGE_SUFFIXES,
     MAX_LISTED,
@@ -216,6 +216,7 @@ def _read_original(source: Source, shapes: Sequence[Pair]) -> CaptionedSprite:
         raise DatasetError(
             f"{printable(source.file)}: {error}; sprites are never shrunk by fractions: "
             f"raise model.resolution, cut the image up, or bring it to its native size"
+            f"{own_canvas_remedy((pixels.shape[1], pixels.shape[0]), shapes)}"
         ) from error
     return CaptionedSprite(
         file=source.file,
