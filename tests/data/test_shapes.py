@@ -204,7 +204,9 @@ def test_a_base_of_sdxls_size_has_sdxls_canvases_and_a_small_one_its_square(tmp_
     assert list(settle_canvases(["auto"], 256, a_base(tmp_path / "small")).shapes) == [(256, 256)]
 
 
-@pytest.mark.parametrize("content", [{}, [128, 128], [[128]], [[128, -8]], [[128, 130]], [["128", 128]], "x"])
+@pytest.mark.parametrize(
+    "content", [{}, [128, 128], [[128]], [[128, -32]], [[128, 136]], [[128, 130]], [["128", 128]], "x"]
+)
 def test_a_list_of_canvases_that_is_none_is_refused(tmp_path: Path, content: object) -> None:
     with pytest.raises(WeightsError, match=r"canvases\.json: no list of widths and heights.*data\.shapes=square"):
         settle_canvases(["auto"], 128, a_base(tmp_path, content))

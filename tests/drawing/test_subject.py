@@ -23,7 +23,7 @@ RECORD = a_record(
         "sampler": {"steps": 7, "guidance": 5.5, "negative_prompt": "blur", "seed": 3},
     }
 )
-OF_THE_RUN = Drawing(192, 7, 5.5, "blur", 3, Prediction.v_prediction, True)
+OF_THE_RUN = Drawing((192, 192), 7, 5.5, "blur", 3, Prediction.v_prediction, True)
 
 
 def settle(source: Source, model: BaseConfig | None = None, sampler: DrawConfig | None = None, **more: Any) -> Drawing:

@@ -29,7 +29,7 @@ def settle_canvases(asked: Sequence[str], side_px: int, model_path: str | None) 
         return Canvases(side_px, canvas_shapes(side_px, buckets=True), takes_prepared=True)
     square = (side_px, side_px)
     others = [c for c in known if c[0] != c[1] and min(c) <= side_px and _is_about(c, side_px)]
-    return Canvases(side_px, [square, *sorted(others)], takes_prepared=True)
+    return Canvases(side_px, [square, *sorted(set(others))], takes_prepared=True)
 
 
 def read_pairs(asked: Sequence[str], key: str) -> list[Pair]:

@@ -12,7 +12,7 @@ from spritelora.files import read_json, write_whole
 
 CANVASES = "canvases.json"
 """Beside the model card: the canvases that the base was taught, width before height in pixels."""
-SDXL_SIDE_PX, LATENT_PX, MOST_PX = 1024, 8, 16384
+SDXL_SIDE_PX, LATENT_PX, STEP_PX, MOST_PX = 1024, 8, 32, 16384
 
 
 def embedded_base() -> Path:
@@ -29,7 +29,7 @@ def known_canvases(base: Path) -> list[tuple[int, int]] | None:
     file = base / CANVASES
     if file.is_file():
         return _read(file)
-    with suppress(OSError, ValueError, TypeError, KeyError):
+    with suppress(OSError, ValueError, TypeError, KeyError, OverflowError):
         side_px = LATENT_PX * int(read_json(base / "unet" / "config.json")["sample_size"])
         return None if side_px == SDXL_SIDE_PX else [(side_px, side_px)]
     return None
@@ -58,4 +58,4 @@ def _read(file: Path) -> list[tuple[int, int]]:
 
 def _is_pair(value: object) -> bool:
     sides = cast(list[Any], value) if isinstance(value, list) else []
-    return len(sides) == 2 and all(type(n) is int and 0 < n <= MOST_PX and n % LATENT_PX == 0 for n in sides)
+    return len(sides) == 2 and all(type(n) is int and 0 < n <= MOST_PX and n % STEP_PX == 0 for n in sides)

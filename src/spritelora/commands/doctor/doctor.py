@@ -23,7 +23,6 @@ from spritelora.sdxl.files.base import BaseModel, cached_hub_folder, find_base, 
 from spritelora.sdxl.latents import finite_formats, round_trip
 from spritelora.sdxl.layers.quantised import probe_quantised
 from spritelora.sprites.folder.sprite_folder import factors_text
-from spritelora.sprites.names import some_of
 from spritelora.streams import say
 from spritelora.training.hardware import Hardware, choose_hardware
 from spritelora.training.logs.wandb_run import has_wandb_key
@@ -138,7 +137,8 @@ def read_data(config: TrainConfig) -> DataFacts:
     count = len(everything) + sum(len(viewed.views) - 1 for viewed in found.viewed)
     matte = "#{:02x}{:02x}{:02x}".format(*found.matte)
     scale = f"one sprite pixel = {factors_text(found.training)} image pixels"
-    return DataFacts(found, count, f"{count} images of {some_of(sizes, 3)} px, {scale}, background {matte}")
+    size = f"of {sizes[0]} px" if len(sizes) == 1 else f"on {len(sizes)} canvases, the first of {sizes[0]} px"
+    return DataFacts(found, count, f"{count} images {size}, {scale}, background {matte}")
 
 
 def disks(config: TrainConfig, num_images: int, is_fetched: bool) -> dict[str, Disk]:

@@ -29,7 +29,6 @@ from spritelora.files import read_json, write_whole
 from spritelora.runs.layout import LORA_FILE, STATE_FOLDER, VALIDATION, is_run
 from spritelora.runs.record import RunRecord
 from spritelora.sdxl.files.base import BaseModel
-from spritelora.sprites.pixels.placement import sides_text
 from spritelora.training.state_files import TENSORS
 from spritelora.weight_files.container import PICKLES, open_tensors
 
@@ -161,7 +160,8 @@ def plan_drawing(
         raise ConfigError(f"strengths has {len(strengths)} numbers for {len(config.loras)} loras; give one for each")
     factor = config.factor or trained_factor(record, math.gcd(*size))
     if math.gcd(*size) % factor:
-        raise ConfigError(f"factor={factor} does not divide the {sides_text(size)} pixels of a side; 8 and 16 do")
+        sides = " and ".join(map(str, dict.fromkeys(size)))
+        raise ConfigError(f"factor={factor} does not divide the {sides} pixels of a side; 8 and 16 do")
     prompt = config.prompt or next(iter(sampler.prompts), None)
     if prompt is None:
         raise ConfigError("prompt is not set, and the run drew no samples whose prompt could be taken; type prompt=...")

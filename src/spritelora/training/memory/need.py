@@ -33,7 +33,6 @@ from spritelora.sdxl.files.geometry import (
 )
 from spritelora.sdxl.layers.quantised import BYTES_PER_WEIGHT, probe_quantised
 from spritelora.sdxl.text import TextStack, text_shapes_of
-from spritelora.sprites.pixels.placement import Pair
 from spritelora.training.hardware import Hardware
 from spritelora.training.machine import DeviceFacts, process_memory_bytes, read_device
 from spritelora.training.memory.prediction import LOOP_BYTES, SHARE, Plan, RunShapes, plans
@@ -70,7 +69,9 @@ def read_geometry(base: BaseModel) -> Geometry:
     return Geometry(base.config("unet"), base.config("vae"), texts, file_bytes)
 
 
-def run_shapes(config: TrainConfig, geometry: Geometry, hardware: Hardware, canvas: Pair | None = None) -> RunShapes:
+def run_shapes(
+    config: TrainConfig, geometry: Geometry, hardware: Hardware, canvas: tuple[int, int] | None = None
+) -> RunShapes:
     """A run's shapes; what was traced of them before is kept in its cache.
 
     `canvas`: the largest that its sprites lie on, None for the square.
@@ -103,7 +104,7 @@ def run_shapes(config: TrainConfig, geometry: Geometry, hardware: Hardware, canv
 
 
 def _kept_figures(
-    config: TrainConfig, geometry: Geometry, arithmetic: Arithmetic, canvas: Pair
+    config: TrainConfig, geometry: Geometry, arithmetic: Arithmetic, canvas: tuple[int, int]
 ) -> Callable[[str, Callable[[], int]], int]:
     cache = Cache(Path(config.data.cache))
     of_run = {
@@ -125,7 +126,7 @@ def _kept_figures(
 
 
 def settle_savings(
-    config: TrainConfig, base: BaseModel, hardware: Hardware, team: Team, canvas: Pair | None = None
+    config: TrainConfig, base: BaseModel, hardware: Hardware, team: Team, canvas: tuple[int, int] | None = None
 ) -> tuple[TrainConfig, Hardware]:
     """The settings with base format and checkpointing decided, and the hardware with that base format.
 
@@ -148,7 +149,7 @@ def settle_savings(
 
 
 def choose_plan(
-    config: TrainConfig, geometry: Geometry, hardware: Hardware, canvas: Pair | None = None
+    config: TrainConfig, geometry: Geometry, hardware: Hardware, canvas: tuple[int, int] | None = None
 ) -> tuple[Plan, str]:
     """The first plan that fits the device, of those that the settings leave open, and why it is that.
 
