@@ -23,7 +23,7 @@ RECORD = a_record(
         "sampler": {"steps": 7, "guidance": 5.5, "negative_prompt": "blur", "seed": 3},
     }
 )
-OF_THE_RUN = Drawing(192, 7, 5.5, "blur", 3, Prediction.v_prediction, True)
+OF_THE_RUN = Drawing((192, 192), 7, 5.5, "blur", 3, Prediction.v_prediction, True)
 
 
 def settle(source: Source, model: BaseConfig | None = None, sampler: DrawConfig | None = None, **more: Any) -> Drawing:
@@ -39,7 +39,7 @@ def test_every_command_draws_a_run_as_its_samples_were_drawn(config: GenerateCon
 @pytest.mark.parametrize(
     ("asked", "named"),
     [
-        ({"model": BaseConfig(resolution=64)}, {"side_px": 64}),
+        ({"model": BaseConfig(resolution=64)}, {"size": (64, 64)}),
         ({"model": BaseConfig(prediction=Prediction.epsilon)}, {"prediction": Prediction.epsilon}),
         ({"sampler": DrawConfig(steps=2)}, {"steps": 2}),
         ({"sampler": DrawConfig(guidance=1.0)}, {"guidance": 1.0}),
@@ -52,7 +52,7 @@ def test_what_is_asked_for_goes_before_the_run(asked: dict[str, Any], named: dic
 
 
 def test_without_a_run_the_base_says_how_it_is_drawn() -> None:
-    assert asdict(settle(Source([]))) == asdict(Drawing(side_px=128, steps=25, guidance=2.0))
+    assert asdict(settle(Source([]))) == asdict(Drawing(size=(128, 128), steps=25, guidance=2.0))
 
 
 @pytest.mark.parametrize("model", ["tiny", "sdxl"])

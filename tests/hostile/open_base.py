@@ -5,6 +5,7 @@ import sys
 import torch
 
 from spritelora.config.train.schema import Prediction
+from spritelora.data.run_canvases import settle_canvases
 from spritelora.embedded.location import embedded_base
 from spritelora.errors import SpriteLoraError
 from spritelora.sdxl.files.base import find_base, load_scheduler, load_unet, read_alphas, read_prediction
@@ -16,6 +17,7 @@ from spritelora.streams import lasting_streams
 def main(place: str, vae: str | None = None) -> None:
     try:
         base = find_base(place or str(embedded_base()), vae)
+        settle_canvases(["auto"], 128, place or None)
         load_tokenizers(base)
         read_alphas(base)
         load_scheduler(base, read_prediction(base, Prediction.auto))

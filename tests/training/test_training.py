@@ -10,6 +10,7 @@ import torch
 from spritelora.config.train.hardware_keys import Device, Precision
 from spritelora.data.batch import Batch
 from spritelora.errors import ConfigError, ResumeError, TrainingError
+from spritelora.sdxl.latents import time_ids
 from spritelora.training.hardware import choose_hardware
 from spritelora.training.logs.run_log import RunLog
 from spritelora.training.optimizer import build_optimizer, eight_bit_share, probe_optimizer
@@ -20,17 +21,18 @@ pytestmark = pytest.mark.numeric
 SETTINGS = {"lr": 1e-2, "weight_decay": 0.0, "betas": [0.9, 0.999], "arguments": {}}
 
 
-def given_batch(unet) -> Batch:
+def given_batch(unet, height: int = 16, width: int = 16) -> Batch:
+    """Four samples of latents of that height and width."""
     noise = torch.Generator().manual_seed(0)
     pooled = unet.config.projection_class_embeddings_input_dim - 6 * unet.config.addition_time_embed_dim
     return Batch(
-        latents=torch.randn(4, 4, 16, 16, generator=noise),
-        noise=torch.randn(4, 4, 16, 16, generator=noise),
+        latents=torch.randn(4, 4, height, width, generator=noise),
+        noise=torch.randn(4, 4, height, width, generator=noise),
         constants=torch.randn(4, 4, 1, 1, generator=noise),
         timesteps=torch.tensor([3, 250, 600, 999]),
         states=torch.randn(4, 77, unet.config.cross_attention_dim, generator=noise),
         pooled=torch.randn(4, pooled, generator=noise),
-        time_ids=torch.tensor([[128.0, 128, 0, 0, 128, 128]] * 4),
+        time_ids=torch.stack([time_ids(8 * height, 8 * width)] * 4),
         indices=torch.arange(4),
     )
 

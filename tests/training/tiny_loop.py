@@ -1,5 +1,6 @@
 """The training loop on a random UNet so small that a run of sixty steps is over in a second."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -63,6 +64,8 @@ class Settings:
     log_every: int = 10
     rank: int = 64  # 64 x 64 weights: from there on 8-bit optimizers keep their states in 8 bits
     keep_last: int = 0
+    batch_size: int = 2
+    dropout: float = 0.1
 
 
 @cache
@@ -83,10 +86,13 @@ def tiny_unet() -> Any:
     return unet.requires_grad_(False)
 
 
-def tiny_set(count: int = 8) -> EncodedSet:
-    """Random sprites of 4 by 4 latents, each under a text of its own; the first three are frames of one subject."""
+def tiny_set(count: int = 8, shapes: Sequence[tuple[int, int]] = ((4, 4),)) -> EncodedSet:
+    """Random sprites, each under a text of its own; the first three are frames of one subject.
+
+    `shapes`: of their latents, in turn.
+    """
     source = torch.Generator().manual_seed(0)
-    latents = [torch.randn(4, 4, 4, generator=source) for _ in range(count)]
+    latents = [torch.randn(4, *shapes[i % len(shapes)], generator=source) for i in range(count)]
     texts = [TextEmbedding(torch.randn(77, 16, generator=source), torch.randn(16, generator=source)) for _ in latents]
     views = [EncodedView(z, [text]) for z, text in zip(latents, texts, strict=True)]
     subjects = ["hero" if i < 3 else "" for i in range(count)]
@@ -96,7 +102,9 @@ def tiny_set(count: int = 8) -> EncodedSet:
 def tiny_module(settings: Settings) -> LoraModule:
     """The UNet with a new adapter and an optimizer."""
     unet, optim = tiny_unet(), _optim(settings.optim)
-    add_lora(unet, match_targets(unet, TARGETS), settings.rank, settings.rank, 0.1, seed=0, kind=settings.kind)
+    add_lora(
+        unet, match_targets(unet, TARGETS), settings.rank, settings.rank, settings.dropout, seed=0, kind=settings.kind
+    )
     return LoraModule(
         unet.train(),
         Objective(cumulative_alphas(), Prediction.epsilon, Uniform(), 0.0),
@@ -129,7 +137,7 @@ def train(folder: Path, settings: Settings, *more: pl.Callback, encoded: Encoded
     parts = Parts(
         stop=StopRequest(),
         guard=FiniteGuard(encoded.names, folder),
-        meter=StepMeter(run_log, Clock(), 2 * settings.accumulate, show_bar=False),
+        meter=StepMeter(run_log, Clock(), settings.batch_size * settings.accumulate, show_bar=False),
         validation=FixedNoiseValidation(run_log, {"0_1000": validation_batches(encoded, [(0, 1000)], 1, 8)[0]}, 0),
         checkpoints=Checkpoints(folder, "{}", _write_names, settings.save_every, settings.keep_last),
         max_norm=settings.max_norm,
@@ -145,7 +153,7 @@ def train(folder: Path, settings: Settings, *more: pl.Callback, encoded: Encoded
         accumulate_grad_batches=settings.accumulate,
         plugins=[StateFiles()],
     )
-    data = SpriteData(encoded, 0, 2, NUM_TIMESTEPS)
+    data = SpriteData(encoded, 0, settings.batch_size, NUM_TIMESTEPS)
     trainer.fit(module, data, ckpt_path=str(checkpoint / STATE_FOLDER) if checkpoint else None)
     if not (folder / step_name(settings.max_steps)).exists():
         events.save(module, step_name(settings.max_steps))

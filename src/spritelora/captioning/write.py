@@ -98,7 +98,7 @@ def show_sprite(file: Path, side_px: int) -> Image.Image:
     matte = choose_matte([sprite_colours(sprite)])
     flat = apply_matte(sprite, matte)
     try:
-        flat = shrink_to_fit(flat, side_px)
+        flat = shrink_to_fit(flat, [(side_px, side_px)])
     except ValueError:  # no enlargement of a sprite that would fit
         side_px = max(flat.shape[:2])
     height, width = flat.shape[:2]

@@ -70,9 +70,10 @@ def list_variants(
 ) -> list[Variant]:
     """The variants of a sprite that differ from one another, the sprite itself first.
 
-    `image`: on its matte, (H, W, 3). A sprite whose caption names a direction is not turned. Of more than
-    `augmentation.variants` a seeded choice is taken. `stretched`: image pixels to a native one, x before y, where the
-    two differ; otherwise they are found.
+    `image`: on its matte, (H, W, 3). A sprite whose caption names a direction is not turned, and one on an oblong
+    canvas by half a turn alone, so that all variants have one shape. Of more than `augmentation.variants` a seeded
+    choice is taken. `stretched`: image pixels to a native one, x before y, where the two differ; otherwise they are
+    found.
     """
     distinct: dict[Hashable, Variant] = {}
     for shown, variant in _candidates(image, caption, matte, augmentation, stretched):
@@ -156,7 +157,8 @@ def _candidates(
     stretched: tuple[int, int] | None,
 ) -> Iterator[tuple[Hashable, Variant]]:
     """Every variant that is allowed, the sprite itself first, each with what tells its picture and caption."""
-    turns = range(4) if augmentation.turn and not names_direction(caption) else range(1)
+    is_turned = augmentation.turn and not names_direction(caption)
+    turns = range(0, 4, 1 if image.shape[0] == image.shape[1] else 2) if is_turned else range(1)
     for flip, turn in product((False, True) if augmentation.flip else (False,), turns):
         turned = _turn(image, Variant(flip, turn))
         rows, columns = _extent(turned, matte)

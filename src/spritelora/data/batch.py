@@ -53,13 +53,18 @@ def training_batch(
     positions: Iterable[int],
     num_timesteps: int,
     recipe: Recipe = Recipe(),
+    samples_a_step: int = 1,
 ) -> Batch:
-    """The batch of the given positions in the endless data order."""
-    return _collate([_training_sample(encoded, seed, position, num_timesteps, recipe) for position in positions])
+    """The batch of the given positions in the endless data order, all of one step where shapes differ.
+
+    `samples_a_step`: of all passes and processes.
+    """
+    places = {position: encoded.order.place(seed, position, samples_a_step) for position in positions}
+    return _collate([_training_sample(encoded, seed, at, num_timesteps, recipe) for at in places.items()])
 
 
-def _training_sample(encoded: EncodedSet, seed: int, position: int, num_timesteps: int, recipe: Recipe) -> Batch:
-    place = encoded.order.place(seed, position)
+def _training_sample(encoded: EncodedSet, seed: int, at: tuple[int, int], num_timesteps: int, recipe: Recipe) -> Batch:
+    position, place = at
     view = encoded.shown(place, seed, position, recipe.caption_dropout)
     shape = tuple(view.latents.shape)
     plain, constants, timestep = draw_training_noise(seed, position, shape, num_timesteps, recipe.timesteps)
@@ -74,8 +79,14 @@ def _training_sample(encoded: EncodedSet, seed: int, position: int, num_timestep
 def validation_batches(
     encoded: EncodedSet, bands: Sequence[tuple[int, int]], draws: int, size: int
 ) -> list[list[Batch]]:
-    """For each timestep band the batches of all sprites, `draws` times, with noise that never changes."""
-    chunks = [range(i, min(i + size, len(encoded) * draws)) for i in range(0, len(encoded) * draws, size)]
+    """For each timestep band the batches of all sprites, `draws` times, with noise that never changes.
+
+    A batch has sprites of one shape.
+    """
+    by_shape: dict[tuple[int, int], list[int]] = {}
+    for position in range(len(encoded) * draws):
+        by_shape.setdefault(encoded[position % len(encoded)].shape, []).append(position)
+    chunks = [alike[i : i + size] for alike in by_shape.values() for i in range(0, len(alike), size)]
     return [[_collate([_band_sample(encoded, p, band) for p in chunk]) for chunk in chunks] for band in bands]
 
 

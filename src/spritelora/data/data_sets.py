@@ -16,6 +16,7 @@ from spritelora.sprites.backgrounds.treatment import HalfTransparent
 from spritelora.sprites.folder.majority import match_names
 from spritelora.sprites.folder.sprite_folder import CaptionedSprite, factors_text, place_sprites, read_folder
 from spritelora.sprites.names import printable
+from spritelora.sprites.pixels.placement import Canvases, square_canvas
 
 log = logging.getLogger(__name__)
 
@@ -33,25 +34,26 @@ def originals_of(config: DataConfig, trained: RunData | None = None) -> Original
 
 
 def read_sets(
-    config: DataConfig, side_px: int, recorded: int | None = None, originals: Originals = AS_THEY_ARE
+    config: DataConfig,
+    side_px: int,
+    recorded: int | None = None,
+    originals: Originals = AS_THEY_ARE,
+    canvases: Canvases | None = None,
 ) -> list[CaptionedSprite]:
     """The sprites of all sets, one set after the other, under names and groups that begin with their set's.
 
-    All are enlarged by one factor, as the sprites of one folder are: by `recorded` where all can have it. Raises
-    ConfigError for settings that make no sense, DatasetError that tells the problems of every set.
+    All are enlarged by one factor, as the sprites of one folder are: by `recorded` where all can have it. `canvases`:
+    the square alone where none are given. Raises ConfigError for settings that make no sense, DatasetError that tells
+    the problems of every set.
     """
     _check(config)
+    canvases = canvases or square_canvas(side_px)
     found: dict[str, list[CaptionedSprite]] = {}
     problems: list[str] = []
     for name, of_set in config.sets.items():
         try:
-            found[name] = read_folder(
-                Path(of_set.path),
-                side_px,
-                f"data.sets.{name}.path",
-                include=config.include,
-                originals=originals.of_set(name),
-            )
+            path, key, own = Path(of_set.path), f"data.sets.{name}.path", originals.of_set(name)
+            found[name] = read_folder(path, side_px, key, include=config.include, originals=own, canvases=canvases)
         except DatasetError as error:
             problems.append(str(error))
     if problems:
@@ -59,7 +61,7 @@ def read_sets(
     names = [s.name for sprites in found.values() for s in sprites if s.prepared is None]
     match_names(config.include, names, "data.include")  # what it means is never set aside
     _warn_of_repeats(found)
-    rest = iter(place_sprites([s for sprites in found.values() for s in sprites], side_px, recorded))
+    rest = iter(place_sprites([s for sprites in found.values() for s in sprites], canvases, recorded))
     placed = {name: list(islice(rest, len(sprites))) for name, sprites in found.items()}
     for name, sprites in found.items():
         of_set, own, factor = config.sets[name], factors_text(sprites), factors_text(placed[name])
@@ -68,11 +70,13 @@ def read_sets(
     return [_of_set(s, name, config.sets[name]) for name, sprites in placed.items() for s in sprites]
 
 
-def read_regularisation(config: RegularisationConfig, side_px: int) -> list[CaptionedSprite]:
+def read_regularisation(
+    config: RegularisationConfig, side_px: int, canvases: Canvases | None = None
+) -> list[CaptionedSprite]:
     """The images that keep the base as it is, enlarged by a factor of their own; none where no folder is named."""
     if config.path is None:
         return []
-    sprites = read_folder(Path(config.path), side_px, "data.regularisation.path")
+    sprites = read_folder(Path(config.path), side_px, "data.regularisation.path", canvases=canvases)
     log.info(
         "regularisation: %d images, one after every %d sprites, weight %g", len(sprites), config.every, config.weight
     )

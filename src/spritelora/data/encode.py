@@ -17,7 +17,9 @@ from spritelora.sdxl.latents import encode_image
 from spritelora.sdxl.text import TextEmbedding, TextEncoders, cut_text, load_tokenizers, token_ids
 from spritelora.sprites.backgrounds.treatment import Treatment
 from spritelora.sprites.folder.sprite_folder import CaptionedSprite, training_image
+from spritelora.sprites.names import some_of
 from spritelora.sprites.pixels.image import LATENT_PX
+from spritelora.sprites.pixels.placement import sides_text
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +61,8 @@ class Encoder:
 
         def compute(missing: list[Picture]) -> Callable[[Picture], Entry]:
             vae = load_vae(self.base, self.device)
-            log.info("encoding %d sprites at %d px", len(missing), missing[0].sprite.fit.canvas[0])
+            canvases = sorted({picture.sprite.fit.canvas for picture in missing})
+            log.info("encoding %d sprites at %s px", len(missing), some_of(list(map(sides_text, canvases)), 3))
 
             def encode(picture: Picture) -> Entry:
                 sprite, variant = picture

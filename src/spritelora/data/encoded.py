@@ -53,6 +53,12 @@ class EncodedSprite:
     subject: str = ""
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of its latents, which all its views have."""
+        height, width = self.views[0].latents.shape[-2:]
+        return height, width
+
+    @property
     def plain(self) -> EncodedView:
         """The sprite as drawn, under its caption as written, all cells counted."""
         return EncodedView(self.views[0].latents, self.views[0].texts[:1])
@@ -92,7 +98,14 @@ class EncodedSet:
     @cached_property
     def order(self) -> DataOrder:
         """The order in which training shows the sprites."""
-        return DataOrder(subjects_shown(self.sprites), subjects_shown(self.regularisation, len(self)), self.every)
+        shapes = [sprite.shape for sprite in (*self.sprites, *self.regularisation)]
+        regularising = subjects_shown(self.regularisation, len(self))
+        return DataOrder(subjects_shown(self.sprites), regularising, self.every, shapes)
+
+    @property
+    def largest_shape(self) -> tuple[int, int]:
+        """The shape with the most cells."""
+        return max((s.shape for s in (*self.sprites, *self.regularisation)), key=lambda s: (s[0] * s[1], s))
 
     def shown(self, place: int, seed: int, position: int, caption_dropout: float = 0.0) -> EncodedView:
         """The view of the sprite at `place` that a position of the data order shows, its text dropped or not."""

@@ -12,7 +12,10 @@ from spritelora.data.encoded import EncodedSet
 
 @dataclass(frozen=True)
 class BatchStream(IterableDataset[Batch]):
-    """Training batches from number `start` on; process `rank` of `world_size` takes its share of each."""
+    """Training batches from number `start` on; process `rank` of `world_size` takes its share of each.
+
+    `accumulate`: batches of a step, of each process.
+    """
 
     encoded: EncodedSet
     seed: int
@@ -22,13 +25,14 @@ class BatchStream(IterableDataset[Batch]):
     rank: int
     world_size: int
     recipe: Recipe = field(default_factory=Recipe)
+    accumulate: int = 1
 
     def __iter__(self) -> Iterator[Batch]:
-        number = self.start
+        number, samples_a_step = self.start, self.batch_size * self.world_size * self.accumulate
         while True:
             first = (number * self.world_size + self.rank) * self.batch_size
             positions = range(first, first + self.batch_size)
-            yield training_batch(self.encoded, self.seed, positions, self.num_timesteps, self.recipe)
+            yield training_batch(self.encoded, self.seed, positions, self.num_timesteps, self.recipe, samples_a_step)
             number += 1
 
 
@@ -44,7 +48,8 @@ class SpriteData(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         assert self.trainer is not None
-        start = self.trainer.global_step * self.trainer.accumulate_grad_batches
-        place = (start, self.trainer.global_rank, self.trainer.world_size)
-        stream = BatchStream(self.encoded, self.seed, self.batch_size, self.num_timesteps, *place, self.recipe)
+        accumulate = self.trainer.accumulate_grad_batches
+        place = (self.trainer.global_step * accumulate, self.trainer.global_rank, self.trainer.world_size)
+        settings = (self.seed, self.batch_size, self.num_timesteps)
+        stream = BatchStream(self.encoded, *settings, *place, self.recipe, accumulate)
         return DataLoader(stream, batch_size=None)

@@ -5,6 +5,7 @@ import logging
 import math
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from pathlib import Path
 from spritelora.config.train.data_keys import Balance, DataConfig, Split
 from spritelora.data.augment import Augmentation, names_direction
 from spritelora.data.data_sets import originals_of, read_regularisation, read_sets, warn_of_shared_captions
+from spritelora.data.run_canvases import settle_canvases
 from spritelora.data.views import ViewedSprite, view_sprite
 from spritelora.embedded.drawn import draw_demo_set
 from spritelora.errors import ConfigError
@@ -30,14 +32,16 @@ from spritelora.sprites.folder.sprite_folder import (
     set_matte,
     views_hash,
 )
-from spritelora.sprites.names import printable
+from spritelora.sprites.names import printable, some_of
 from spritelora.sprites.pixels.image import parse_colour
+from spritelora.sprites.pixels.placement import Pair, pair_text
 from spritelora.sprites.split import choose_subset, hold_out
 
 log = logging.getLogger(__name__)
 
 SPLIT_SEED = 0
 """The same sprites are held out whatever the run's seed, so that validation losses of runs compare."""
+MOST_CANVASES = 6
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class TrainingSet:
     """Sprites to train on, sprites held out (none below ten), and the colour under their transparency.
 
     `kept`: images that keep the base as it is, one after every `every` sprites; they are no part of the style.
+    `side_px`: of a square canvas, the model's resolution.
     """
 
     viewed: list[ViewedSprite]
@@ -52,6 +57,7 @@ class TrainingSet:
     matte: tuple[int, int, int]
     kept: list[ViewedSprite]
     every: int = 1
+    side_px: int = 0
 
     @property
     def training(self) -> list[CaptionedSprite]:
@@ -74,6 +80,24 @@ class TrainingSet:
         factors = {sprite.factor for sprite in self.training}
         factor = factors.pop() if len(factors) == 1 else None
         return factor if isinstance(factor, int) else None
+
+    @property
+    def canvases(self) -> dict[Pair, int]:
+        """The sprites to train on by their canvas, the most used first; of equals the larger one."""
+        counts = Counter(sprite.fit.canvas for sprite in self.training)
+        return dict(sorted(counts.items(), key=lambda entry: (entry[1], math.prod(entry[0]), entry[0]), reverse=True))
+
+    @property
+    def recorded_canvases(self) -> dict[str, int] | None:
+        """The canvases as a run's record has them, None where all sprites lie on the square."""
+        is_square = set(self.canvases) == {(self.side_px, self.side_px)}
+        return None if is_square else {pair_text(canvas): count for canvas, count in self.canvases.items()}
+
+    @property
+    def largest_canvas(self) -> Pair:
+        """The canvas with the most pixels, of all images."""
+        images = (*self.training, *self.held_out, *self.regularisation)
+        return max((image.fit.canvas for image in images), key=lambda canvas: (math.prod(canvas), canvas))
 
     @property
     def views(self) -> dict[str, str]:
@@ -120,19 +144,27 @@ class TrainingSet:
 
 
 def read_training_set(
-    config: DataConfig, side_px: int, masked: bool = False, trained: RunData | None = None
+    config: DataConfig,
+    side_px: int,
+    masked: bool = False,
+    trained: RunData | None = None,
+    model_path: str | None = None,
 ) -> TrainingSet:
     """Read the sprites that `config` names; the demo set where it names none.
 
     `masked`: with what they cover. `trained`: what the record of a run that was trained on them says of its data.
+    `model_path`: of the base, whose canvases they lie on; None for the embedded one.
     """
+    canvases = settle_canvases(config.shapes, side_px, model_path)
     factor = trained.factor if trained and isinstance(trained.factor, int) else None
     originals = originals_of(config, trained)
     if config.sets:
-        found = read_sets(config, side_px, factor, originals)
+        found = read_sets(config, side_px, factor, originals, canvases)
     else:
-        found = read_folder(_folder(config), side_px, factor=factor, include=config.include, originals=originals)
-    regularisation = read_regularisation(config.regularisation, side_px)
+        found = read_folder(
+            _folder(config), side_px, factor=factor, include=config.include, originals=originals, canvases=canvases
+        )
+    regularisation = read_regularisation(config.regularisation, side_px, canvases)
     if trained is None:
         warn_of_sheets(found)
     sprites = choose_subset(found, config.limit, SPLIT_SEED)
@@ -150,6 +182,8 @@ def read_training_set(
         *matte,
         ", as prepared" if all(s.is_stored_on(matte) for s in sprites) else "",
     )
+    if any(s.fit.canvas != (side_px, side_px) for s in (*sprites, *regularisation)):
+        log.info("%s", canvases_line(training, regularisation))
     augment = config.augment
     augmentation = Augmentation(augment.flip, augment.shift, augment.turn, augment.variants)
     viewed = [view_sprite(s, matte, masked, augmentation, _tag_orders(config)) for s in training]
@@ -161,7 +195,16 @@ def read_training_set(
     if config.shuffle_tags:
         _check_orders(viewed, config)
     kept = [view_sprite(s, matte, masked) for s in regularisation]
-    return TrainingSet(viewed, held_out, matte, kept, config.regularisation.every)
+    return TrainingSet(viewed, held_out, matte, kept, config.regularisation.every, side_px)
+
+
+def canvases_line(sprites: Sequence[CaptionedSprite], regularisation: Sequence[CaptionedSprite]) -> str:
+    """How many sprites lie on each canvas, in words, the most used first."""
+    counts = Counter(sprite.fit.canvas for sprite in sprites)
+    listed = some_of([f"{pair_text(canvas)} ({n})" for canvas, n in counts.most_common()], MOST_CANVASES)
+    kept = len({image.fit.canvas for image in regularisation})
+    more = f"; regularisation on {kept}" if kept else ""
+    return f"canvases: {listed}{more}; each step shows one, in proportion to its sprites"
 
 
 def _with_subjects(sprites: Sequence[CaptionedSprite]) -> list[CaptionedSprite]:
@@ -197,9 +240,10 @@ def _tag_orders(config: DataConfig) -> Callable[[str], list[str]]:
 
 
 def _tell_of_variants(viewed: list[ViewedSprite], turn: bool) -> None:
-    num_views, pixels = sum(len(v.views) for v in viewed), math.prod(viewed[0].sprite.fit.canvas)
+    num_views = sum(len(v.views) for v in viewed)
+    pixels = sum(len(v.views) * math.prod(v.sprite.fit.canvas) for v in viewed)
     # A latent has 4 channels of 1/64 of the pixels, in fp32: a quarter of a byte for each pixel.
-    log.info("%d variants of %d sprites, %.2g GB", num_views, len(viewed), num_views * pixels / 4e9)
+    log.info("%d variants of %d sprites, %.2g GB", num_views, len(viewed), pixels / 4e9)
     if turn and (fixed := sum(names_direction(v.sprite.caption) for v in viewed)):
         log.warning("%d sprites are not turned, for their captions name a direction", fixed)
 

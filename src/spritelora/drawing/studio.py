@@ -57,7 +57,7 @@ class Studio:
         }
 
     def draw(self, strength: float, batch_size: int, kept: KeptImages, progress: Progress) -> list[Pixels]:
-        """One image for each prompt, (side, side, 3), whatever the batch; those that are kept are not drawn again.
+        """One image for each prompt, (H, W, 3), whatever the batch; those that are kept are not drawn again.
 
         Raises TrainingError where memory does not last.
         """
@@ -117,7 +117,7 @@ def open_studio(
     subject.lay_earlier(unet)
     adapters = inject_loras(unet, subject.loras, base.name)
     vae = load_vae(base, hardware.device)
-    noise = start_noise(drawing.seed, num_noises, drawing.side_px)
+    noise = start_noise(drawing.seed, num_noises, *drawing.size)
     return Studio(
         subject=subject,
         hardware=hardware,

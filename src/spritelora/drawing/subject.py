@@ -1,7 +1,7 @@
 """Who draws, and how: a base, LoRAs at their weights, sampler and prompt to move away from, settled once for all."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from spritelora.adapters.files.lora_file import LoraFile, read_lora_file
 from spritelora.adapters.layers.earlier_files import lay_recorded
 from spritelora.config.commands.generate import BaseConfig, DrawConfig
 from spritelora.config.train.schema import Prediction, TrainConfig
+from spritelora.data.run_canvases import read_sizes
 from spritelora.drawing.source import Source
 from spritelora.embedded.location import embedded_base
 from spritelora.errors import ConfigError, WeightsError
@@ -17,6 +18,7 @@ from spritelora.files import is_same
 from spritelora.runs.record import RunRecord
 from spritelora.sdxl.files.base import BaseModel, Unet, find_base, load_scheduler, read_prediction
 from spritelora.sdxl.sample import Sampling
+from spritelora.sprites.pixels.placement import Pair, parse_pair
 
 USUAL_STEPS, USUAL_GUIDANCE, EMBEDDED_GUIDANCE = 25, 8.0, 2.0
 """Where no run says: what SDXL draws well with, and the guidance that the embedded base was tried with."""
@@ -24,9 +26,11 @@ USUAL_STEPS, USUAL_GUIDANCE, EMBEDDED_GUIDANCE = 25, 8.0, 2.0
 
 @dataclass(frozen=True)
 class Drawing:
-    """The settings for drawing images. `zero_snr`: whether noise ends at zero signal, None: as the base says."""
+    """The settings for drawing images. `size`: in pixels, width before height. `zero_snr`: whether noise ends at zero
+    signal, None: as the base says.
+    """
 
-    side_px: int
+    size: Pair
     steps: int
     guidance: float
     negative_prompt: str = ""
@@ -84,12 +88,13 @@ def settle_subject(
         model.vae or (trained and trained.vae),
         model.tokenizer or (trained and trained.tokenizer),
     )
-    if source.settings is not None:
-        drawing = drawing_of(source.settings)
+    if source.record is not None:
+        drawing = drawing_of(source.record.settings, source.record.data.canvases)
     else:
-        drawing = Drawing(model.resolution or usual_side(loras, base), USUAL_STEPS, usual_guidance(base))
+        side_px = model.resolution or usual_side(loras, base)
+        drawing = Drawing((side_px, side_px), USUAL_STEPS, usual_guidance(base))
     asked = {
-        "side_px": model.resolution,
+        "size": (model.resolution, model.resolution) if model.resolution else None,
         "prediction": model.prediction,
         "steps": sampler.steps,
         "guidance": sampler.guidance,
@@ -100,11 +105,11 @@ def settle_subject(
     return Subject(base, loras, weights, drawing, source)
 
 
-def drawing_of(settings: TrainConfig) -> Drawing:
-    """The settings with which a run draws its samples."""
+def drawing_of(settings: TrainConfig, canvases: Mapping[str, int] | None = None) -> Drawing:
+    """The settings with which a run draws its samples. `canvases`: as its record has them."""
     model, sampler = settings.model, settings.sampler
     return Drawing(
-        side_px=model.resolution,
+        size=sample_sizes(settings, canvases)[0],
         steps=sampler.steps,
         guidance=sampler.guidance,
         negative_prompt=sampler.negative_prompt,
@@ -112,6 +117,18 @@ def drawing_of(settings: TrainConfig) -> Drawing:
         prediction=model.prediction,
         zero_snr=model.zero_terminal_snr,
     )
+
+
+def sample_sizes(settings: TrainConfig, canvases: Mapping[str, int] | None = None) -> list[Pair]:
+    """The sizes that a run's prompts take in turn: as asked for, else its most used canvas. Raises ConfigError.
+
+    `canvases`: as its record has them, the most used first, None for the square alone.
+    """
+    if (sizes := read_sizes(settings.sampler.shapes)) is not None:
+        return sizes
+    if canvases:
+        return [parse_pair(next(iter(canvases)))]
+    return [(settings.model.resolution, settings.model.resolution)]
 
 
 def settle_weights(weights: Sequence[float], loras: Sequence[object]) -> list[float]:

@@ -20,6 +20,7 @@ BEFORE_THE_KEY: Mapping[str, Any] = {
     "data.balance": Balance.file.value,
     "data.cut_background": "keep",
     "data.include": ["*"],
+    "data.shapes": ["square"],
     "data.split": Split.sprite.value,
     "hardware.base": BaseFormat.full.value,
     "loss": {"_target_": "spritelora.diffusion.losses.MeanSquared"},
@@ -27,6 +28,7 @@ BEFORE_THE_KEY: Mapping[str, Any] = {
 }
 """The values of runs from before a key existed, where they are not the key's default."""
 RUN_ID = re.compile(r"[\w.-]{1,128}")
+CANVAS = re.compile(r"[1-9]\d{0,4}x[1-9]\d{0,4}")
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,8 @@ class RunData:
     `hash`: of the sprites and captions. `factor`: what all were enlarged by. `views`: of what manifests say, by part.
     `as_stored`: images are shown as they lie in their folder. `masks`, `regularisation`: hashes, None without any.
     `subjects`: a hash of which sprites are shown as one, None where none are. `grounds`: the names of the sprites that
-    lost their background, by its colour.
+    lost their background, by its colour. `canvases`: how many sprites to train on lie on each, by width x height, the
+    most used first; None where all lie on the square.
     """
 
     hash: str
@@ -70,6 +73,7 @@ class RunData:
     num_regularisation: int | None = None
     subjects: str | None = None
     grounds: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    canvases: dict[str, int] | None = None
 
     @property
     def facts(self) -> Section:
@@ -161,6 +165,8 @@ def from_json(content: object) -> RunRecord:
     record = from_plain(RunRecord, {**given, "unknown": {}, "missing": missing})
     if RUN_ID.fullmatch(record.id) is None:
         raise ValueError(f"id must be a word of letters and digits, got {record.id!r:.40}")
+    if odd := [name for name in record.data.canvases or {} if CANVAS.fullmatch(name) is None]:
+        raise ValueError(f"data.canvases must be named by width x height, got {odd[0]!r:.40}")
     known = dict(flatten(plain(record.settings)))
     own = dict(flatten(settings))
     record.unknown.update({key: value for key, value in own.items() if key not in known and not _is_open(key, known)})

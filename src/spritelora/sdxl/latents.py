@@ -54,18 +54,22 @@ def finite_formats(vae: AutoencoderKL, side_px: int = 64) -> dict[str, bool]:
     return found
 
 
-@torch.no_grad()
 def decode_latents(vae: AutoencoderKL, latents: Tensor) -> NDArray[np.uint8]:
     """Images of scaled latents, one at a time. `latents`: (B, 4, h, w). Returns (B, 8h, 8w, 3) RGB.
 
     Raises WeightsError where an image has values that are not finite.
     """
+    return np.stack([decode_one(vae, each) for each in latents])
+
+
+@torch.no_grad()
+def decode_one(vae: AutoencoderKL, latents: Tensor) -> NDArray[np.uint8]:
+    """The image of scaled latents (4, h, w): (8h, 8w, 3) RGB. Raises WeightsError as `decode_latents`."""
     with torch.autocast(vae.device.type, enabled=False):  # the SDXL VAE overflows fp16
-        images = [decoded_image(vae, z[None].to(vae.device).float() / scaling_factor(vae))[0] for z in latents]
-    decoded = torch.stack(images)
+        decoded = decoded_image(vae, latents[None].to(vae.device).float() / scaling_factor(vae))[0]
     if not torch.isfinite(decoded).all():
         raise WeightsError("a sample image has values that are not finite: the UNet or the autoencoder overflows")
-    return ((decoded.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    return ((decoded.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
 
 
 def round_trip(vae: AutoencoderKL, image: NDArray[np.uint8]) -> NDArray[np.uint8]:

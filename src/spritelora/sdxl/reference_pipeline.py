@@ -31,14 +31,14 @@ def plain_images(
     """An image for each prompt as the pipeline draws it, (B, H, W, 3) in [0, 1]. `noise`: (B, 4, h, w)."""
     pipeline = StableDiffusionXLPipeline(vae, None, None, None, None, unet, sampling.scheduler)  # pyright: ignore
     pipeline.set_progress_bar_config(disable=True)
-    side_px = 8 * noise.shape[-1]
+    height, width = (8 * sides for sides in noise.shape[-2:])
 
     def stack(texts: Sequence[TextEmbedding], part: str) -> Tensor:
         return torch.stack([getattr(t, part) for t in texts]).to(unet.device, unet.dtype)
 
     drawn = pipeline(  # pyright: ignore
-        height=side_px,
-        width=side_px,
+        height=height,
+        width=width,
         num_inference_steps=sampling.steps,
         guidance_scale=sampling.guidance,
         prompt_embeds=stack(prompts, "states"),

@@ -20,10 +20,19 @@ def call_unet(
     return unet(noisy, timesteps, encoder_hidden_states=text, added_cond_kwargs=conditions, return_dict=False)[0]
 
 
-def start_noise(seed: int, count: int, side_px: int) -> Tensor:
-    """Standard normal latents, the i-th a function of (seed, i) alone. (count, 4, side_px/8, side_px/8)."""
-    shape = (4, side_px // 8, side_px // 8)
-    return torch.stack([torch.randn(shape, generator=generator(seed, "sample", i)) for i in range(count)])
+def start_noise(seed: int, count: int, width_px: int, height_px: int | None = None) -> Tensor:
+    """Standard normal latents, the i-th a function of (seed, i) alone. (count, 4, height_px/8, width_px/8).
+
+    `height_px`: None for a square.
+    """
+    size = (width_px, width_px if height_px is None else height_px)
+    return torch.stack([one_noise(seed, number, size) for number in range(count)])
+
+
+def one_noise(seed: int, number: int, size: tuple[int, int]) -> Tensor:
+    """The start noise of that number, (4, h/8, w/8). `size`: of the image in pixels, width before height."""
+    shape = (4, size[1] // 8, size[0] // 8)
+    return torch.randn(shape, generator=generator(seed, "sample", number))
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def drawing(**changes) -> Drawing:
         "loras": [("style.safetensors", 0.8), ("items.safetensors", 0.5)],
         "prompt": "pixel art, red potion",
         "negative_prompt": "blurry",
-        "side_px": 1024,
+        "size": (1024, 1024),
         "factor": 16,
         "seed": 7,
         "steps": 25,
@@ -52,6 +52,12 @@ def drawing(**changes) -> Drawing:
         "prefix": "style",
     }
     return Drawing(**{**settings, **changes})
+
+
+def test_an_oblong_image_has_its_width_and_height_and_is_scaled_by_one_factor() -> None:
+    nodes = {node.kind: node.inputs for node in build_nodes(drawing(size=(704, 1408))).values()}
+    assert [nodes["EmptyLatentImage"][side] for side in ("width", "height")] == [704, 1408]
+    assert [nodes["ImageScale"][side] for side in ("width", "height")] == [44, 88]
 
 
 def test_the_api_form_is_what_the_nodes_declare() -> None:

@@ -7,6 +7,7 @@ from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import
 
 from spritelora.commands.make_base.make_base import make_base
 from spritelora.config.commands.make_base import MakeBaseConfig
+from spritelora.embedded.location import known_canvases
 
 
 @pytest.mark.slow
@@ -22,6 +23,7 @@ def test_the_folder_is_written_measured_and_described(tmp_path: Path) -> None:
         sampling_steps=1,
     )
     make_base(config)
+    assert known_canvases(tmp_path / "base") == [(128, 128)]
     card = (tmp_path / "base" / "README.md").read_text()
     assert "license: apache-2.0" in card
     assert '"num_images": 180' in card

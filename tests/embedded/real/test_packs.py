@@ -8,7 +8,10 @@ import pytest
 
 from spritelora.commands.make_base.real_base import make_real_base
 from spritelora.config.commands.make_base import MakeBaseConfig
+from spritelora.data.run_canvases import settle_canvases
+from spritelora.embedded.location import known_canvases
 from spritelora.embedded.making.real_card import write_real_card
+from spritelora.embedded.real.canvases import CANVASES
 from spritelora.embedded.real.packs import read_packed, read_sources
 from spritelora.embedded.real.records import PackedSet, pack
 from spritelora.errors import DatasetError, TrainingError
@@ -57,6 +60,10 @@ def test_a_packed_file_gives_back_what_the_folders_held(data_folder: Path, tmp_p
 def test_the_card_names_origins_and_what_is_held_out(packed: PackedSet, tmp_path: Path) -> None:
     held = [replace(record, is_held_out="aaa" in record.name) for record in packed.records]
     write_real_card(tmp_path, held, {"num_steps": 7, "loss_known_128x128": 0.25})
+    known = known_canvases(tmp_path)
+    assert known is not None
+    assert {f"{height}x{width}" for width, height in known} == set(map(str, CANVASES))
+    assert settle_canvases(["auto"], 128, str(tmp_path)).shapes[0] == (128, 128)
     card = (tmp_path / "README.md").read_text()
     for said in ("Kenney", "Pixel-Boy", "crawl/tiles", "One subject in ten: gray beast aaa.", "7 steps", "blue potion"):
         assert said in card

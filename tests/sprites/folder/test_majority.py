@@ -87,4 +87,4 @@ def test_a_raw_folder_is_read_without_its_giant(tmp_path: Path, caplog: pytest.L
     assert "'data.include=[giant.png]' takes it" in caplog.text
     assert len(read_folder(tmp_path, 128, include=["giant.png"])) == len(read_folder(tmp_path, 128)) == 12
     with pytest.raises(ConfigError, match=r"data\.include: no image is called Gaint\.png"):
-        names_aside(tmp_path, {s.name: s.native_size for s in sprites}, 128, ["Gaint.png"], True)
+        names_aside(tmp_path, {s.name: s.native_size for s in sprites}, [(128, 128)], ["Gaint.png"], True)

@@ -24,6 +24,7 @@ from spritelora.sprites.folder.sprite_folder import (
     training_image,
 )
 from spritelora.sprites.pixels.image import apply_matte, read_sprite
+from spritelora.sprites.pixels.placement import Canvases, canvas_shapes
 from tests.conftest import draw_sprite
 
 SIDE = 128
@@ -284,15 +285,89 @@ def test_fields_of_later_versions_are_left_out(prepared: Path) -> None:
     assert read_manifest(prepared / "manifest.jsonl") == before
 
 
-def test_several_canvases_are_one_error_with_what_to_type(originals: Path, tmp_path: Path) -> None:
-    folder = prepare_at(originals, tmp_path / "buckets", 512, buckets=True)
-    with pytest.raises(DatasetError, match=r"1 problem\(s\)") as error:
-        read_folder(folder, 512)
-    assert re.search(r"prepared on canvases of \d+x\d+, .* px, and training shows squares", str(error.value))
-    remedy = f"scripts/prepare.py input={folder} output=NEW_FOLDER resolution=512, without buckets=true"
-    assert remedy in str(error.value)
+@pytest.fixture(scope="module")
+def oblong(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The originals of a set of tall, wide and square sprites."""
+    folder = tmp_path_factory.mktemp("oblong") / "originals"
+    for number, (width, height) in enumerate([(16, 32), (32, 16), (16, 16), (12, 30), (30, 20), (15, 15)]):
+        tile = np.tile(draw_sprite(number), (2, 2, 1))[:height, :width]
+        add(folder, f"sprite_{number:02d}.png", tile)
+    return folder
+
+
+OPEN = Canvases(512, canvas_shapes(512, buckets=True), takes_prepared=True)
+EMBEDDED = Canvases(512, [(512, 512)], takes_prepared=True)
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"factor": "8"}, {"factor": "each"}, {"pad": False}, {"buckets": False}], ids=str
+)
+@pytest.mark.parametrize("canvases", [OPEN, EMBEDDED], ids=["sdxl", "embedded"])
+def test_a_prepared_set_is_trained_exactly_as_it_was_prepared(
+    oblong: Path, tmp_path: Path, settings: dict[str, Any], canvases: Canvases
+) -> None:
+    folder = prepare_at(oblong, tmp_path / "out", 512, **{"buckets": True, **settings})
+    sprites = read_folder(folder, 512, canvases=canvases)
+    assert len({s.fit.canvas for s in sprites}) > 1 or settings == {"buckets": False}
+    matte = set_matte(sprites)
+    for sprite in sprites:
+        assert sprite.prepared is not None
+        assert sprite.fit == sprite.prepared.record.fit
+        assert np.array_equal(training_image(sprite, matte), np.asarray(Image.open(sprite.file).convert("RGB")))
+
+
+def test_raw_sprites_are_placed_as_prepare_would(oblong: Path, tmp_path: Path) -> None:
+    raw = {s.name: s.fit for s in read_folder(oblong, 512, canvases=OPEN)}
+    folder = prepare_at(oblong, tmp_path / "out", 512, buckets=True)
+    assert {s.name: s.fit for s in read_folder(folder, 512, canvases=OPEN)} == raw
+    assert len({fit.canvas for fit in raw.values()}) > 2
+
+
+def test_square_sprites_are_as_on_the_square_alone(tmp_path: Path) -> None:
+    for number, size in enumerate((16, 12, 9, 16)):
+        add(tmp_path, f"sprite_{number}.png", draw_sprite(number, size))
+    fits = [[s.fit for s in read_folder(tmp_path, 512, canvases=c)] for c in (None, OPEN, EMBEDDED)]
+    assert fits[0] == fits[1] == fits[2]
+
+
+def test_canvases_that_are_not_shown_are_one_error_with_what_to_type(oblong: Path, tmp_path: Path) -> None:
+    folder = prepare_at(oblong, tmp_path / "buckets", 512, buckets=True)
+    for side_px, canvases, remedy in (
+        (512, None, "type data.shapes=auto to train on them as they are"),
+        (512, Canvases(512, [(384, 640)]), "type data.shapes=auto to train on them as they are"),
+        (
+            1024,
+            Canvases(1024, canvas_shapes(1024, buckets=True), True),
+            "type model.resolution=512 to train on them as they are",
+        ),
+        (256, None, "type model.resolution=512 to train on them as they are"),
+    ):
+        with pytest.raises(DatasetError, match=r"1 problem\(s\)") as error:
+            read_folder(folder, side_px, canvases=canvases)
+        assert re.search(r"was prepared on canvases of \d+x\d+, .* px, and training at", str(error.value))
+        assert remedy in str(error.value)
+    assert f"input={folder} output=NEW_FOLDER resolution=256 buckets=true" in str(error.value)
     again = prepare_at(folder, tmp_path / "again", 512)
     assert {s.fit.canvas for s in read_folder(again, 512)} == {(512, 512)}
+
+
+@pytest.mark.parametrize(("size", "side_px"), [((32, 64), 256), ((44, 88), 1024)])
+def test_tall_images_without_their_manifest_keep_their_canvas(
+    tmp_path: Path, size: tuple[int, int], side_px: int
+) -> None:
+    rng = np.random.default_rng(0)
+    add(tmp_path / "art", "tall.png", rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
+    folder = prepare_at(tmp_path / "art", tmp_path / "out", side_px, buckets=True)
+    (folder / "manifest.jsonl").unlink()
+    canvases = Canvases(side_px, canvas_shapes(side_px, buckets=True), takes_prepared=True)
+    (sprite,) = read_folder(folder, side_px, canvases=canvases)
+    image = np.asarray(Image.open(sprite.file).convert("RGB"))
+    assert sprite.fit.canvas == image.shape[1::-1]
+    assert np.array_equal(training_image(sprite, (255, 255, 255)), image)
+    if side_px == 256:  # no clean enlargement, for padding surrounds it
+        width, height = sprite.fit.canvas
+        with pytest.raises(DatasetError, match=rf"to show it as it is: data\.shapes=\[256x256,{width}x{height}\]"):
+            read_folder(folder, side_px)
 
 
 def test_a_sprite_larger_than_the_run_is_refused_with_what_to_type(originals: Path, tmp_path: Path) -> None:

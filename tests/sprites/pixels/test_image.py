@@ -111,12 +111,12 @@ def test_an_enlarged_sprite_is_brought_back_to_its_pixels(scale: int) -> None:
     sprite[5, 5], sprite[5, 6] = (1, 2, 3), (4, 5, 6)
     enlarged = sprite.repeat(scale, 0).repeat(scale, 1)
     assert exact_scale(enlarged) == scale
-    assert np.array_equal(shrink_to_fit(enlarged, 16), sprite)
+    assert np.array_equal(shrink_to_fit(enlarged, [(16, 16)]), sprite)
 
 
 def test_a_sprite_that_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="200x100 native pixels do not fit 128x128"):
-        shrink_to_fit(np.random.default_rng(0).integers(0, 255, (100, 200, 3), dtype=np.uint8), 128)
+        shrink_to_fit(np.random.default_rng(0).integers(0, 255, (100, 200, 3), dtype=np.uint8), [(128, 128)])
 
 
 def png_chunk(name: bytes, data: bytes) -> bytes:

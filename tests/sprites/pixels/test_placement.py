@@ -13,6 +13,8 @@ from spritelora.sprites.pixels.placement import (
     fit_sprite,
     in_middle,
     largest_factor,
+    pair_text,
+    parse_pair,
     stretch_sprite,
     take_from_canvas,
     tile_corners,
@@ -103,8 +105,44 @@ def test_buckets_are_multiples_of_64_of_nearly_the_same_area(side: int) -> None:
     shapes = canvas_shapes(side, buckets=True)
     assert shapes[0] == (side, side)
     assert all(n % 64 == 0 for shape in shapes for n in shape)
-    assert all(0.9 <= w * h / side**2 <= 1 and max(w, h) <= 2.5 * min(w, h) for w, h in shapes)
+    assert all(0.9 <= w * h / side**2 <= 1 and max(w, h) <= 4 * min(w, h) for w, h in shapes)
     assert {(h, w) for w, h in shapes} == set(shapes)
+
+
+def test_at_1024_the_buckets_are_sdxls_own() -> None:
+    """Width and height as in appendix I of the SDXL paper, the wide half of it."""
+    wide = """1024x960 1088x960 1088x896 1152x896 1152x832 1216x832 1280x768 1344x768 1344x704 1408x704 1472x704
+    1536x640 1600x640 1664x576 1728x576 1792x576 1856x512 1920x512 1984x512 2048x512"""
+    pairs = [parse_pair(text) for text in wide.split()]
+    assert set(canvas_shapes(1024, buckets=True)) == {(1024, 1024), *pairs, *((h, w) for w, h in pairs)}
+
+
+@pytest.mark.parametrize("text", ["832", "832x", "x832", "0x64", "64x-64", "64 x 64", "64.5x64", "1e3x64", "999999x64"])
+def test_a_text_that_is_no_width_and_height_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is no width and height such as 832x1216"):
+        parse_pair(text)
+    assert parse_pair(" 832x1216 ") == (832, 1216)
+    assert pair_text((832, 1216)) == "832x1216"
+
+
+def test_native_sprites_come_back_from_every_canvas() -> None:
+    """200 sprites of random sizes and colours, on each canvas that holds them by the factor of the whole set."""
+    rng = np.random.default_rng(0)
+    shapes = canvas_shapes(512, buckets=True)
+    sizes = [(int(w), int(h)) for w, h in rng.integers(1, 33, (200, 2))]
+    factor = uniform_factor(sizes, shapes)
+    used = set()
+    for size in sizes:
+        native = rng.integers(0, 256, (size[1], size[0], 4), dtype=np.uint8)
+        for own in [shapes, *([shape] for shape in shapes)]:
+            if largest_factor(size, own) >= factor:
+                fit = fit_sprite(size, factor, own)
+                used.add(fit.canvas)
+                canvas = draw_on_canvas(native, fit, (1, 2, 3, 4))
+                assert canvas.shape[1::-1] == fit.canvas
+                assert np.array_equal(take_from_canvas(canvas, fit, size), native)
+                assert all(offset % 8 == 0 for offset in fit.offset)
+    assert used == set(shapes)
 
 
 def test_a_tall_sprite_is_larger_in_a_bucket_than_in_the_square() -> None:

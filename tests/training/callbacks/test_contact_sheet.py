@@ -47,6 +47,18 @@ def test_samples_stand_in_the_row_of_their_prompt_and_the_column_of_their_step(t
         assert sheet.getpixel((LABEL_PX + TILE_PX * 3 + GAP_PX + 64, middle)) == (90 + row,) * 3
 
 
+def test_a_tall_image_keeps_its_shape_in_the_middle_of_its_tile(tmp_path: Path) -> None:
+    (tmp_path / "step_000000").mkdir()
+    Image.new("RGB", (16, 64), (1, 2, 3)).save(tmp_path / "step_000000" / "00_p.png")
+    sheet = contact_sheet(tmp_path, ["p"], [np.full((16, 32, 3), 90, np.uint8)])
+    tile = np.asarray(sheet)[HEADER_PX:, LABEL_PX : LABEL_PX + TILE_PX]
+    shown = (tile == (1, 2, 3)).all(axis=-1)
+    assert shown.sum() == TILE_PX * TILE_PX // 4
+    assert shown[:, TILE_PX // 2 - TILE_PX // 8 : TILE_PX // 2 + TILE_PX // 8].all()
+    reference = np.asarray(sheet)[HEADER_PX:, -TILE_PX:]
+    assert (reference == 90).all(axis=-1).sum() == TILE_PX * TILE_PX // 2
+
+
 def test_of_many_steps_the_first_and_the_last_are_shown(tmp_path: Path) -> None:
     write_samples(tmp_path, range(0, 200, 5), 1)
     sheet = contact_sheet(tmp_path, ["p"], [np.zeros((16, 16, 3), np.uint8)])

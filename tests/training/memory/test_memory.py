@@ -166,7 +166,9 @@ def known(draws: bool = True, **others: int) -> RunShapes:
 
     cuda = Arithmetic(torch.bfloat16, is_cuda=True)
     figures = FIGURES | others
-    return RunShapes(untraced, untraced, untraced, untraced, cuda, 1024, 0, draws, lambda name, _: figures[name])  # pyright: ignore
+    return RunShapes(
+        untraced, untraced, untraced, untraced, cuda, (1024, 1024), 0, draws, lambda name, _: figures[name]
+    )  # pyright: ignore
 
 
 @pytest.mark.parametrize(

@@ -35,15 +35,16 @@ SEED_CONTROL = "fixed"
 class Drawing:
     """The settings of the drawing in a workflow.
 
-    `loras`: file name and strength of each. `factor`: pixels of the drawn image for one of the sprite. `spacing`:
-    diffusers' name of how the timesteps lie. `prefix`: how names of saved files begin.
+    `loras`: file name and strength of each. `size`: of the drawn image, width before height. `factor`: pixels of the
+    drawn image for one of the sprite. `spacing`: diffusers' name of how the timesteps lie. `prefix`: how names of saved
+    files begin.
     """
 
     checkpoint: str
     loras: Sequence[tuple[str, float]]
     prompt: str
     negative_prompt: str
-    side_px: int
+    size: tuple[int, int]
     factor: int
     seed: int
     steps: int
@@ -79,7 +80,8 @@ def build_nodes(drawing: Drawing) -> dict[str, Node]:
         model, clip = (loader, 0), (loader, 1)
     positive = put("CLIPTextEncode", "Prompt", text=drawing.prompt, clip=clip)
     negative = put("CLIPTextEncode", "Negative prompt", text=drawing.negative_prompt, clip=clip)
-    empty = put("EmptyLatentImage", "Size", width=drawing.side_px, height=drawing.side_px, batch_size=1)
+    width, height = drawing.size
+    empty = put("EmptyLatentImage", "Size", width=width, height=height, batch_size=1)
     sampler = put(
         "KSampler", "Sampler",
         model=model, seed=drawing.seed, steps=drawing.steps, cfg=drawing.guidance, sampler_name="euler",
@@ -87,10 +89,10 @@ def build_nodes(drawing: Drawing) -> dict[str, Node]:
         latent_image=(empty, 0), denoise=1.0,
     )  # fmt: skip
     image = put("VAEDecode", "Decode", samples=(sampler, 0), vae=(base, 2))
-    side = drawing.side_px // drawing.factor
     small = put(
         "ImageScale", f"One pixel of {drawing.factor}",
-        image=(image, 0), upscale_method="nearest-exact", width=side, height=side, crop="disabled",
+        image=(image, 0), upscale_method="nearest-exact", width=width // drawing.factor,
+        height=height // drawing.factor, crop="disabled",
     )  # fmt: skip
     put("SaveImage", "Save", images=(small, 0), filename_prefix=drawing.prefix)
     return nodes

@@ -95,7 +95,7 @@ def shapes_of_run(
         lambda: text_shapes_of(geometry.text),
         lambda parameters: torch.optim.AdamW(parameters),
         arithmetic,
-        side_px,
+        (side_px, side_px),
         process=process,
         remember=remember,
     )

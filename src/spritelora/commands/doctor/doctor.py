@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -33,13 +34,24 @@ HUB_GB = 7.0
 """SDXL in fp16 with its VAE in full, as it is fetched."""
 
 
+class DataFacts(NamedTuple):
+    """The sprites, how many images there are to encode, what to say of them, and what is wrong with them."""
+
+    sprites: TrainingSet | None
+    num_images: int
+    words: str
+    problem: str = ""
+
+
 def examine(config: TrainConfig) -> None:
     """Print one table and a verdict. Raises TrainingError where the run cannot be trained here."""
     hardware = choose_hardware(config.hardware.device, config.hardware.precision)
     base, found, problem = locate_base(config)
-    plan, need = run_need(config, hardware, None if problem else FULL_SIZE if base is None else read_geometry(base))
+    data = read_data(config)
+    geometry = None if problem else FULL_SIZE if base is None else read_geometry(base)
+    plan, need = run_need(config, hardware, geometry, data.sprites.largest_canvas if data.sprites else None)
     hardware = replace(hardware, base=plan.base)
-    facts = gather(config, hardware, base, found, problem)
+    facts = gather(config, hardware, base, found, problem, data)
     findings = find_all(facts, need)
     say(to_table(findings))
     if wrong := failures(findings):
@@ -67,13 +79,14 @@ def locate_base(config: TrainConfig) -> tuple[BaseModel | None, str, str]:
     return base, "the embedded one" if config.model.path is None else f"{base.folder}", ""
 
 
-def gather(config: TrainConfig, hardware: Hardware, base: BaseModel | None, found: str, problem: str) -> MachineFacts:
+def gather(
+    config: TrainConfig, hardware: Hardware, base: BaseModel | None, found: str, problem: str, data: DataFacts
+) -> MachineFacts:
     """The facts of this machine."""
-    sprites, num_images, data, data_problem = read_data(config)
     formats, skipped, ceiling = {}, "the base is not here", None
     if base is not None:
         vae = load_vae(base, hardware.device)
-        ceiling = None if sprites is None else ceiling_of(sprites, partial(round_trip, vae))
+        ceiling = None if data.sprites is None else ceiling_of(data.sprites, partial(round_trip, vae))
         formats, skipped = finite_formats(vae), ""
     return MachineFacts(
         architecture=platform.machine(),
@@ -81,9 +94,9 @@ def gather(config: TrainConfig, hardware: Hardware, base: BaseModel | None, foun
         device=read_device(hardware.device),
         cuda_build=torch.version.cuda,
         probes=probe_bitsandbytes(config, hardware),
-        disks=disks(config, num_images, is_fetched=base is None and not problem),
-        data=data,
-        data_problem=data_problem,
+        disks=disks(config, data.num_images, is_fetched=base is None and not problem),
+        data=data.words,
+        data_problem=data.problem,
         base=found,
         base_problem=problem,
         wandb="an API key is set: runs are logged online" if has_wandb_key() else "no API key: runs are logged offline",
@@ -112,18 +125,20 @@ def probe_bitsandbytes(config: TrainConfig, hardware: Hardware) -> dict[str, str
     return found
 
 
-def read_data(config: TrainConfig) -> tuple[TrainingSet | None, int, str, str]:
-    """The sprites, how many images there are to encode, what to say of them, and what is wrong with them."""
+def read_data(config: TrainConfig) -> DataFacts:
+    """What a run would train on."""
+    masked, model_path = config.objective.masked_loss, config.model.path
     try:
-        found = read_training_set(config.data, config.model.resolution, config.objective.masked_loss)
+        found = read_training_set(config.data, config.model.resolution, masked, model_path=model_path)
     except (SpriteLoraError, OSError) as error:
-        return None, 0, config.data.path or ", ".join(config.data.sets) or "the demo set", str(error)
+        return DataFacts(None, 0, config.data.path or ", ".join(config.data.sets) or "the demo set", str(error))
     everything = [*found.training, *found.held_out, *found.regularisation]
-    size = " x ".join(map(str, everything[0].fit.canvas))
+    sizes = [f"{width} x {height}" for width, height in dict.fromkeys(sprite.fit.canvas for sprite in everything)]
     count = len(everything) + sum(len(viewed.views) - 1 for viewed in found.viewed)
     matte = "#{:02x}{:02x}{:02x}".format(*found.matte)
     scale = f"one sprite pixel = {factors_text(found.training)} image pixels"
-    return found, count, f"{count} images of {size} px, {scale}, background {matte}", ""
+    size = f"of {sizes[0]} px" if len(sizes) == 1 else f"on {len(sizes)} canvases, the first of {sizes[0]} px"
+    return DataFacts(found, count, f"{count} images {size}, {scale}, background {matte}")
 
 
 def disks(config: TrainConfig, num_images: int, is_fetched: bool) -> dict[str, Disk]:

@@ -6,6 +6,7 @@ from spritelora.commands.doctor.findings import RunNeed
 from spritelora.config.train.hardware_keys import BaseFormat
 from spritelora.config.train.schema import TrainConfig
 from spritelora.sdxl.layers.quantised import BYTES_PER_WEIGHT
+from spritelora.sprites.pixels.placement import Pair
 from spritelora.training.hardware import Hardware
 from spritelora.training.machine import read_device
 from spritelora.training.memory.need import Geometry, choose_plan, run_shapes
@@ -13,10 +14,12 @@ from spritelora.training.memory.prediction import SHARE, MemoryUse, Plan, plans
 from spritelora.training.memory.savings import savings
 
 
-def run_need(config: TrainConfig, hardware: Hardware, geometry: Geometry | None) -> tuple[Plan, RunNeed]:
+def run_need(
+    config: TrainConfig, hardware: Hardware, geometry: Geometry | None, canvas: Pair | None = None
+) -> tuple[Plan, RunNeed]:
     """The memory that the run needs under the plan it would take, and the largest batches that others allow.
 
-    Without a geometry nothing is predicted.
+    Without a geometry nothing is predicted. `canvas`: the largest of the set, None for the square.
     """
     if hardware.device.type == "cpu":
         import spritelora.commands.train.fit  # noqa: F401  # what training loads is in its process
@@ -24,7 +27,7 @@ def run_need(config: TrainConfig, hardware: Hardware, geometry: Geometry | None)
     is_cuda, batch_size = device.kind == "cuda", config.trainer.batch_size
     plan = plans(asked.base, asked.gradient_checkpointing, batch_size, is_cuda)[0]
     if geometry is not None:
-        plan, _ = choose_plan(config, geometry, hardware)
+        plan, _ = choose_plan(config, geometry, hardware, canvas)
     need = RunNeed(
         name=f"{config.model.path or 'the embedded base'}, {config.model.resolution} px, batch {batch_size}, "
         f"rank {config.lora.rank}",
@@ -34,7 +37,7 @@ def run_need(config: TrainConfig, hardware: Hardware, geometry: Geometry | None)
     )
     if geometry is None:
         return plan, need
-    run = run_shapes(config, geometry, hardware)
+    run = run_shapes(config, geometry, hardware, canvas)
     use = run.use(plan)
     formats = [BaseFormat.full, BaseFormat.int8, BaseFormat.nf4] if is_cuda else [plan.base]
     others = [Plan(BaseFormat.full, 0.0, 1), *(Plan(form, 1.0, 1) for form in formats)]

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from spritelora.adapters.files.workflow import Drawing, api_form, build_nodes, u
 from spritelora.commands.lora.lora import check_free, common_dtype, name_output
 from spritelora.config.commands.export import ExportConfig, LoraFormat
 from spritelora.drawing.source import find_checkpoint
+from spritelora.drawing.subject import sample_sizes
 from spritelora.errors import ConfigError, WeightsError
 from spritelora.file_names import safe_name
 from spritelora.files import read_json, write_whole
@@ -152,13 +154,14 @@ def plan_drawing(
 
     Raises ConfigError where settings do not fit together.
     """
-    sampler, side_px = record.settings.sampler, record.settings.model.resolution
+    sampler, size = record.settings.sampler, sample_sizes(record.settings, record.data.canvases)[0]
     strengths = config.strengths or [USUAL_STRENGTH] * len(config.loras)
     if len(strengths) != len(config.loras):
         raise ConfigError(f"strengths has {len(strengths)} numbers for {len(config.loras)} loras; give one for each")
-    factor = config.factor or trained_factor(record, side_px)
-    if side_px % factor:
-        raise ConfigError(f"factor={factor} does not divide the {side_px} pixels of a side; 8 and 16 do")
+    factor = config.factor or trained_factor(record, math.gcd(*size))
+    if math.gcd(*size) % factor:
+        sides = " and ".join(map(str, dict.fromkeys(size)))
+        raise ConfigError(f"factor={factor} does not divide the {sides} pixels of a side; 8 and 16 do")
     prompt = config.prompt or next(iter(sampler.prompts), None)
     if prompt is None:
         raise ConfigError("prompt is not set, and the run drew no samples whose prompt could be taken; type prompt=...")
@@ -170,7 +173,7 @@ def plan_drawing(
         loras=[(output.name, strength), *others],
         prompt=", ".join([*missing, prompt]),
         negative_prompt=sampler.negative_prompt,
-        side_px=side_px,
+        size=size,
         factor=factor,
         seed=sampler.seed,
         steps=sampler.steps,
@@ -181,7 +184,7 @@ def plan_drawing(
 
 
 def trained_factor(record: RunRecord, side_px: int) -> int:
-    """The factor of a run's sprites where they share one that divides the image; older records do not say."""
+    """The factor of a run's sprites where they share one that divides `side_px`; older records do not say."""
     factor = record.data.factor
     return factor if isinstance(factor, int) and side_px % factor == 0 else USUAL_FACTOR
 

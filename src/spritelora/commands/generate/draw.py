@@ -2,8 +2,10 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+from spritelora.commands.generate.native_sides import drawn_size, warn_of_scale
 from spritelora.commands.train.record import warn_of_base
 from spritelora.config.commands.generate import GenerateConfig
 from spritelora.config.train.hardware_keys import Precision
@@ -32,7 +34,10 @@ def draw_images(
     """
     hardware = choose_hardware(config.device, Precision.auto)
     subject = settle_subject(source, config.weights, config.model, config.sampler, config.seed)
-    check_side(subject.drawing.side_px)
+    size = drawn_size(config.native_size, subject.drawing.size)
+    subject = replace(subject, drawing=replace(subject.drawing, size=size))
+    check_side(size[0])
+    warn_of_scale(config.native_size, size, source.record.data.factor if source.record else None)
     cache = Cache(Path(config.data.cache))
     warn_of_base(subject.base, source.record, cache)
     wanted = [prompt for prompt in prompts for _ in range(config.count)]

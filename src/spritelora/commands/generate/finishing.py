@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from spritelora.commands.generate import finish
+from spritelora.commands.generate.native_sides import native_width, wanted_pair
 from spritelora.commands.generate.palette_file import Colours, read_palette
 from spritelora.config.commands.generate import Background, GenerateConfig
 from spritelora.config.train.data_keys import DataConfig
@@ -53,7 +54,7 @@ def plan_finishing(config: GenerateConfig, source: Source, side_px: int | None) 
     matte = _matte(config.matte)
     check_divides(config.native_size, side_px)
     palette = None if wants_palette else _given_palette(config.palette or "none")
-    grid: Grid | int | None = int(config.native_size) if config.native_size.isdigit() else None
+    grid: Grid | int | None = native_width(config.native_size)
     wants_grid = config.native_size == "auto" and config.run is not None
     wants_matte = matte is None and is_transparent and config.run is not None
     edge, opens_holes = None, config.holes and is_transparent
@@ -85,10 +86,12 @@ def _is_of_no_sprite(matte: finish.Colour, config: GenerateConfig, source: Sourc
 
 
 def check_divides(native_size: str, side_px: int | None) -> None:
-    if native_size in ("auto", "detect"):
+    if native_size in ("auto", "detect") or wanted_pair(native_size) is not None:
         return
     if not re.fullmatch(r"[1-9]\d{0,4}", native_size):
-        raise ConfigError(f"native_size={native_size}: give a number of native pixels, detect or auto")
+        raise ConfigError(
+            f"native_size={native_size}: give a number of native pixels, width and height as 24x48, detect or auto"
+        )
     if side_px is not None and side_px % int(native_size):
         fitting = [n for n in range(1, side_px + 1) if side_px % n == 0]
         near = sorted(sorted(fitting, key=lambda n: abs(n - int(native_size)))[:2])
@@ -121,9 +124,12 @@ def _training_set(config: GenerateConfig, source: Source) -> TrainingSet:
         raise ConfigError("palette=training without run=: name the sprites with data.path=FOLDER")
     data = DataConfig(path=path, cache=config.data.cache)
     if trained and path is None:
-        data = replace(data, path=trained.data.path, sets=trained.data.sets, limit=trained.data.limit)
+        of_run = {"path": trained.data.path, "sets": trained.data.sets, "shapes": trained.data.shapes}
+        data = replace(data, limit=trained.data.limit, **of_run)
     side_px = trained.model.resolution if trained else config.model.resolution or 1024
-    return read_training_set(data, side_px, trained=source.record.data_at(side_px) if source.record else None)
+    record = source.record.data_at(side_px) if source.record else None
+    base = trained.model.path if trained else config.model.path
+    return read_training_set(data, side_px, trained=record, model_path=base)
 
 
 def training_palette(natives: Sequence[NativeSprite], matte: finish.Colour, with_matte: bool) -> Colours:
@@ -138,7 +144,7 @@ def training_palette(natives: Sequence[NativeSprite], matte: finish.Colour, with
 
 def training_grid(found: TrainingSet, natives: Sequence[NativeSprite], side_px: int) -> Grid | None:
     """The grid that all training images share, on images of `side_px`; None, to be found in each, where they differ."""
-    shared, trained_px = wanted_grid(found), found.training[0].fit.canvas[0]
+    shared, trained_px = wanted_grid(found), found.side_px
     scale = int(np.gcd.reduce([exact_scale(native.pixels) for native in natives]))
     cell_px, rest = divmod(shared.cell_px * scale * side_px, trained_px) if shared else (1, 0)
     if shared is None or rest or side_px % cell_px or cell_px < 2 or any(shared.offset):

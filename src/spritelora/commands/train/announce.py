@@ -11,7 +11,7 @@ from spritelora.adapters.layers.lora import adapter_parameters
 from spritelora.adapters.layers.peft_layer import adapted_layers
 from spritelora.config.train.adapter_keys import AdapterKind
 from spritelora.config.train.schema import TrainConfig
-from spritelora.data.batch import Recipe, training_batch
+from spritelora.data.batch import Batch, Recipe, training_batch
 from spritelora.data.encode_set import Encoded
 from spritelora.runs.layout import LORA_FILE
 from spritelora.runs.metrics import SUMMARY
@@ -44,14 +44,21 @@ def announce_run(
     warn_of_two_schedules(config)
     announce_text(config, module)
     announce_state_bits(eight_bit_share(module.make_optimizer(module.trainable())))
-    positions = range(config.trainer.batch_size)
-    batch = training_batch(encoded.training, config.seed, positions, len(module.objective.alphas), recipe)
+    batch = _largest_batch(config, encoded, recipe, len(module.objective.alphas))
     is_16_bit = hardware.base_dtype != torch.float32
     autocast = torch.autocast(hardware.device.type, hardware.base_dtype, is_16_bit, cache_enabled=False)  # as Lightning
     if config.hardware.compile:
         log.info("compiling the transformer blocks: a minute or more")
     cost = measure_step(module, batch, autocast)
     announce_plan(config, hardware, cost, encoded, first_step)
+
+
+def _largest_batch(config: TrainConfig, encoded: Encoded, recipe: Recipe, num_timesteps: int) -> Batch:
+    """The first batch of the largest sprites, which takes the most memory and time."""
+    samples_a_step, shown = config.sprites_a_step, encoded.training
+    first = samples_a_step * shown.order.first_step(shown.largest_shape)
+    positions = range(first, first + config.trainer.batch_size)
+    return training_batch(shown, config.seed, positions, num_timesteps, recipe, samples_a_step)
 
 
 def announce_adapter(config: TrainConfig, num_layers: int, num_parameters: int, bytes_per_weight: int) -> None:

@@ -77,8 +77,14 @@ def rank_facts(config: TrainConfig, unet: Unet) -> tuple[int | str, float | str]
 
 
 def data_facts(config: DataConfig, sprites: TrainingSet) -> dict[str, object]:
-    """The sets with their repeats and counts, and the images that regularise; nothing where there are neither."""
+    """The sets with their repeats and counts, the images that regularise, and the canvases besides a square; nothing
+    where there are none of these.
+    """
     told: dict[str, object] = {}
+    if sprites.recorded_canvases:
+        buckets = [{"resolution": list(canvas), "count": count} for canvas, count in sprites.canvases.items()]
+        told["enable_bucket"] = True
+        told["bucket_info"] = json.dumps({"buckets": dict(enumerate(buckets))})
     if config.sets:
         told["dataset_dirs"] = json.dumps({
             name: {

@@ -94,7 +94,7 @@ def _fit(
         with telling_of_memory(hardware.device), team.together():
             prepared = prepare(config, invocation, sprites, hardware, team, frozen)
         settled, base, chosen = prepared.config, prepared.base, prepared.hardware
-        with telling_of_memory(hardware.device, lambda: run_savings(settled, base, chosen)):
+        with telling_of_memory(hardware.device, lambda: run_savings(settled, base, chosen, sprites.largest_canvas)):
             stopped_by = train(prepared, invocation, stop)
     finally:
         stop.release()
@@ -113,7 +113,7 @@ def prepare(
     choose_products(base.config("unet"))
     check_same_sprites(sprites, team)
     config = settle_by_set(config, sprites)
-    config, hardware = settle_savings(config, base, hardware, team)
+    config, hardware = settle_savings(config, base, hardware, team, sprites.largest_canvas)
     earlier = read_earlier(config.adapter)
     record = make_record(config, invocation, hardware, base, sprites, new_run_id(), earlier.hashes)
     start, record = team.share(find_start(config, record) if team.is_first else (Start(None, 0), record))
@@ -129,7 +129,8 @@ def prepare(
     unet = assemble.add_adapter(config, frozen.unet(base, hardware), earlier)
     text = add_text(config, base, hardware)
     module = assemble.build_module(config, objective, unet, hardware.precision, text)
-    with telling_of_memory(hardware.device, lambda: run_savings(config, base, hardware)):  # its pass is the first
+    canvas = sprites.largest_canvas
+    with telling_of_memory(hardware.device, lambda: run_savings(config, base, hardware, canvas)):  # its pass is first
         announce_run(config, hardware, module, encoded, recipe, start.step)
 
     run_dir = invocation.run_dir

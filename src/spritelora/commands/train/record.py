@@ -64,6 +64,7 @@ def make_record(
             num_regularisation=len(sprites.regularisation) or None,
             subjects=sprites.subjects_hash,
             grounds=sprites.grounds,
+            canvases=sprites.recorded_canvases,
         ),
         versions={"python": platform.python_version(), **package_versions()},
         earlier=dict(earlier),
@@ -94,6 +95,8 @@ def check_resumable(source: Path, recorded: RunRecord, record: RunRecord) -> Non
         changed.append("data.path: the masks of the sprites are not those the run was trained on")
     if recorded.data.hash == record.data.hash and recorded.data.subjects != record.data.subjects:
         changed.append("data.balance: other sprites are taken for one subject than when the run was begun")
+    if recorded.data.hash == record.data.hash and recorded.data.canvases != record.data.canvases:
+        changed.append("data.shapes: sprites would be shown on other canvases than when the run was begun")
     if recorded.data.regularisation != record.data.regularisation:
         changed.append("data.regularisation.path: the images or captions are not those the run was trained with")
     if parts := changed_weights(recorded, record.model.weights or {}):

@@ -2,24 +2,26 @@
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from spritelora.config.train.schema import TrainConfig
 from spritelora.data.encode_set import Encoded
 from spritelora.data.training_set import TrainingSet
-from spritelora.drawing.subject import drawing_of
+from spritelora.drawing.subject import drawing_of, sample_sizes
 from spritelora.evaluation.colour_distance import ColourTarget, pooled, profiles_of
 from spritelora.evaluation.colours import Palette, palette_of
 from spritelora.evaluation.measure import Reference, measure_image
 from spritelora.evaluation.native_sprites import native_sprites, wanted_grid
 from spritelora.evaluation.registry import COLOUR_DISTANCE
 from spritelora.sdxl.files.base import BaseModel, load_vae
-from spritelora.sdxl.latents import decode_latents
+from spritelora.sdxl.latents import decode_one
 from spritelora.sprites.folder.sprite_folder import training_image
 from spritelora.training.callbacks.contact_sheet import similar_captions
 from spritelora.training.callbacks.samples import SamplePlan
@@ -62,7 +64,13 @@ def build_sample_plan(
 ) -> SamplePlan:
     """The plan of the sample images; the autoencoder is loaded for each drawing alone."""
     drawing, sampler, training = drawing_of(config), config.sampler, sprites.training
+    sizes = sample_sizes(config, sprites.recorded_canvases)
     nearest = similar_captions(sampler.prompts, [sprite.caption for sprite in training])
+
+    def decode(latents: Sequence[torch.Tensor]) -> list[NDArray[np.uint8]]:
+        vae = load_vae(base, device)
+        return [decode_one(vae, each) for each in latents]
+
     return SamplePlan(
         prompts=sampler.prompts,
         texts=encoded.prompts,
@@ -70,7 +78,7 @@ def build_sample_plan(
         references=[training_image(training[i], sprites.matte) for i in nearest],
         sampling=drawing.sampling(base),
         seed=drawing.seed,
-        side_px=drawing.side_px,
-        decode=lambda latents: decode_latents(load_vae(base, device), latents),
+        sizes=[sizes[number % len(sizes)] for number in range(len(sampler.prompts))],
+        decode=decode,
         batch_size=config.trainer.batch_size,
     )

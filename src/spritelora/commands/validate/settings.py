@@ -56,6 +56,12 @@ def check_side(config: ValidateConfig, subject: Subject) -> None:
         )
 
 
+def settle_side(config: ValidateConfig, subject: Subject) -> int:
+    """The resolution that the sprites are read at: the run's where nothing else is asked for, else of the drawing."""
+    settings = subject.source.settings
+    return settings.model.resolution if settings and not config.model.resolution else subject.drawing.size[0]
+
+
 def settle_data(config: ValidateConfig, record: RunRecord | None) -> DataConfig:
     """The sprites that the LoRA was trained on. Raises ConfigError where nothing says which."""
     typed = config.data
@@ -70,6 +76,7 @@ def settle_data(config: ValidateConfig, record: RunRecord | None) -> DataConfig:
         limit=trained.limit,
         holdout=trained.holdout,
         split=trained.split,
+        shapes=trained.shapes,
         cache=typed.cache or trained.cache,
     )
 
@@ -120,8 +127,11 @@ def changed_data(sprites: TrainingSet, record: RunRecord | None) -> str | None:
     if record.data.hash != sprites.hash:
         return "the sprites or captions are not quite those the run was trained on: they were changed since"
     before, now = record.data.views.get("sprites"), sprites.views.get("sprites")
-    is_same_size = sprites.training[0].fit.canvas[0] == record.settings.model.resolution
-    if before == now or not is_same_size or (before is None and sprites.is_as_stored):
+    if (
+        before == now
+        or sprites.side_px != record.settings.model.resolution
+        or (before is None and sprites.is_as_stored)
+    ):
         return None
     return (
         "the run was trained with these images enlarged or placed in another way than their manifest says now: "

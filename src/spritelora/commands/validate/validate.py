@@ -48,8 +48,9 @@ def validate(config: ValidateConfig, words: Sequence[str] = ()) -> Path:
     settle.check_side(config, subject)
     from_file = read_prompts_file(config.prompts_file) if config.prompts_file is not None else []
     data = settle.settle_data(config, source.record)
-    side_px = subject.drawing.side_px
-    sprites = read_training_set(data, side_px, trained=source.record.data_at(side_px) if source.record else None)
+    side_px, folder = settle.settle_side(config, subject), str(subject.base.folder)
+    trained = source.record.data_at(side_px) if source.record else None
+    sprites = read_training_set(data, side_px, trained=trained, model_path=folder)
     if note := settle.changed_data(sprites, source.record):
         log.warning("%s", note)
     own = source.settings.sampler.prompts if source.settings else []

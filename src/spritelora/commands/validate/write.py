@@ -20,6 +20,7 @@ from spritelora.reports.answers import Answer
 from spritelora.reports.validation_page import PageSprites, make_page
 from spritelora.runs.layout import COLOUR_PROFILES, VALIDATION
 from spritelora.sprites.names import image_name
+from spritelora.sprites.pixels.placement import pair_text
 from spritelora.training.hardware import Hardware
 
 PAGE, IMAGES = "validation.html", "images"
@@ -35,7 +36,7 @@ def told_of(
         "lora": [public_name(str(lora.path), Path(config.run) if config.run else None) for lora in subject.loras],
         "weights": subject.weights,
         "model": subject.base.title,
-        "resolution": drawing.side_px,
+        "resolution": drawing.size[0] if drawing.size[0] == drawing.size[1] else pair_text(drawing.size),
         "steps": drawing.steps,
         "guidance": drawing.guidance,
         "negative_prompt": drawing.negative_prompt,

@@ -87,7 +87,8 @@ class GenerateConfig:
     )
     native_size: str = key(
         "auto",
-        "native pixels along a side, detect (find the grid in each image), or auto: the run's, else detect",
+        "native pixels along a side, or across and down (24x48), detect (find the grid in each image), or auto: the "
+        "run's, else detect",
         text=True,
     )
     background: Background = key(Background.transparent, "what becomes of the background: transparent or keep")

@@ -5,7 +5,7 @@ from enum import Enum
 
 from omegaconf import MISSING
 
-from spritelora.config.fields import OnResume, key, section
+from spritelora.config.fields import Affects, OnResume, key, section
 
 
 class Split(Enum):
@@ -36,7 +36,11 @@ class AugmentConfig:
 
     flip: bool = key(False, "mirror sprites; left and right change places in their captions")
     shift: int = key(0, "move sprites by up to this many native pixels within their padding", at_least=0, at_most=8)
-    turn: bool = key(False, "turn sprites by right angles, for tiles; not those whose caption names a direction")
+    turn: bool = key(
+        False,
+        "turn sprites by right angles, for tiles; oblong canvases by half a turn; not sprites whose caption names a "
+        "direction",
+    )
     variants: int = key(16, "the most variants of one sprite, itself among them; more cost time and memory", at_least=1)
 
 
@@ -88,6 +92,14 @@ class DataConfig:
         "patterns, [Dragon.png] or [Bosses/*]",
         text=True,
         on_resume=OnResume.run,
+    )
+    shapes: list[str] = key(
+        ["auto"],
+        "canvases to train on, each sprite on the one most like its shape: auto (all that the base knows, of about "
+        "model.resolution squared), square, or a list of width x height, [832x1216,1024x1024]",
+        text=True,
+        at_least=1,
+        affects=Affects.encodings,
     )
     limit: int | None = key(None, "train on a seeded choice of this many sprites", at_least=1)
     holdout: float = key(0.1, "share of the sprites kept for the validation loss", at_least=0, at_most=0.5)

@@ -43,7 +43,11 @@ class ModelConfig:
     )
     tokenizer: str | None = key(None, "folder of CLIP's tokenizer, for single files; unset: looked for", is_place=True)
     resolution: int = key(
-        MISSING, "side of the square training images in pixels", at_least=32, multiple_of=32, affects=Affects.encodings
+        MISSING,
+        "side of square training images in pixels; others have about their area",
+        at_least=32,
+        multiple_of=32,
+        affects=Affects.encodings,
     )
     prediction: Prediction = key(
         Prediction.auto, "what the UNet predicts; auto: as the model's scheduler says", affects=Affects.predictions
@@ -83,6 +87,14 @@ class SamplerConfig:
         "", "what guidance moves away from", text=True, if_empty="nothing", affects=Affects.encodings
     )
     seed: int = key(0, "seed of the start noise", at_least=0, affects=Affects.samples)
+    shapes: list[str] = key(
+        ["auto"],
+        "sizes of the images, width x height: auto (the canvas that most sprites lie on), or a list that the prompts "
+        "take in turn, [832x1216,1024x1024]",
+        text=True,
+        at_least=1,
+        affects=Affects.samples,
+    )
 
 
 @dataclass

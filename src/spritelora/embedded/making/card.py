@@ -7,7 +7,9 @@ from spritelora.embedded.drawn.drawn_sprite import BACKGROUNDS, held_out_pairs
 from spritelora.embedded.drawn.ramps import COLOURS
 from spritelora.embedded.drawn.render import Style
 from spritelora.embedded.drawn.subjects import SUBJECTS
+from spritelora.embedded.location import write_canvases
 from spritelora.embedded.making.figures import Figures, Sampling, to_json
+from spritelora.embedded.model.tiny import RESOLUTION_PX
 
 TEMPLATE = """---
 license: apache-2.0
@@ -70,7 +72,7 @@ Apache-2.0.
 
 
 def write_card(folder: Path, figures: Figures, sampling: Sampling, config: MakeBaseConfig) -> None:
-    """Write the model card into the base's folder."""
+    """Write the model card, and the canvas that the base knows, into its folder."""
     card = TEMPLATE.format(
         num_sprites=config.num_sprites,
         num_steps=config.num_steps,
@@ -88,3 +90,4 @@ def write_card(folder: Path, figures: Figures, sampling: Sampling, config: MakeB
         figures=to_json(figures),
     )
     (folder / "README.md").write_text(card, encoding="utf-8", newline="\n")
+    write_canvases(folder, [(RESOLUTION_PX, RESOLUTION_PX)])

@@ -7,7 +7,8 @@ from pathlib import Path
 from spritelora.embedded.drawn.drawn_sprite import held_out_pairs
 from spritelora.embedded.drawn.ramps import COLOURS
 from spritelora.embedded.drawn.subjects import SUBJECTS
-from spritelora.embedded.real.canvases import CANVASES
+from spritelora.embedded.location import write_canvases
+from spritelora.embedded.real.canvases import CANVASES, CELL_PX
 from spritelora.embedded.real.packs import HANDS, TILES_HAND
 from spritelora.embedded.real.records import Record, is_recolour_held_out
 from spritelora.files import JsonObject
@@ -75,7 +76,7 @@ NUM_RECOLOURS = 20
 
 
 def write_real_card(folder: Path, records: Sequence[Record], figures: JsonObject) -> None:
-    """Write the model card into the base's folder."""
+    """Write the model card, and the canvases that the base knows, into its folder."""
     subjects = dict.fromkeys(record.subject for record in records if not record.layer)
     held_out = dict.fromkeys(record.name for record in records if record.is_held_out)
     names = {record.subject: record.name for record in records if not record.layer}
@@ -99,3 +100,4 @@ def write_real_card(folder: Path, records: Sequence[Record], figures: JsonObject
         figures=json.dumps(figures, indent=2),
     )
     (folder / "README.md").write_text(card, encoding="utf-8", newline="\n")
+    write_canvases(folder, [(canvas.width * CELL_PX, canvas.height * CELL_PX) for canvas in CANVASES])

@@ -10,7 +10,7 @@ from spritelora.errors import ConfigError
 from spritelora.sprites.captions.name_parts import parts_of_names
 from spritelora.sprites.names import printable, some_of
 from spritelora.sprites.pixels.image import LATENT_PX
-from spritelora.sprites.pixels.placement import Pair, canvas_shapes, largest_factor, whole_cells
+from spritelora.sprites.pixels.placement import Pair, largest_factor, whole_cells
 
 log = logging.getLogger(__name__)
 
@@ -70,16 +70,16 @@ def find_majority(sprites: Sequence[SizedSprite], shapes: Sequence[Pair], kept: 
 
 
 def names_aside(
-    folder: Path, sizes: Mapping[str, Pair], side_px: int, include: Sequence[str], is_checked: bool
+    folder: Path, sizes: Mapping[str, Pair], shapes: Sequence[Pair], include: Sequence[str], is_checked: bool
 ) -> set[str]:
     """The images of a folder that are set aside, with a warning that names them.
 
-    `sizes`: native ones, by name. `include`: names and patterns of images that are taken whatever their size.
-    `is_checked`: raise ConfigError for an entry of it that means none.
+    `sizes`: native ones, by name. `shapes`: of the canvases. `include`: names and patterns of images that are taken
+    whatever their size. `is_checked`: raise ConfigError for an entry of it that means none.
     """
     kept = match_names(include, sizes, "data.include" if is_checked else "")
     sprites = sized_sprites([(name, name, size) for name, size in sizes.items()])
-    majority = find_majority(sprites, canvas_shapes(side_px, buckets=False), set(kept))
+    majority = find_majority(sprites, shapes, set(kept))
     if majority.aside:
         remedy = f"'data.include=[{majority.aside[0]}]' takes it, 'data.include=[*]' all"
         log.warning("%s: %s", printable(folder.name), aside_text(majority, remedy))

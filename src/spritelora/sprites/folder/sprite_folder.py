@@ -15,8 +15,9 @@ from spritelora.sprites.backgrounds.treatment import Treatment
 from spritelora.sprites.checks.fingerprint import recolour_hash
 from spritelora.sprites.folder.caption_problems import caption_problems
 from spritelora.sprites.folder.majority import names_aside
-from spritelora.sprites.folder.manifest import MANIFEST, one_or_pair
+from spritelora.sprites.folder.manifest import one_or_pair
 from spritelora.sprites.folder.prepared import NativeSprite, Prepared, Sizing, check_bytes, restore
+from spritelora.sprites.folder.prepared_canvases import canvas_problems, own_canvas_remedy, usable_shapes
 from spritelora.sprites.folder.sources import (
     IMAGE_SUFFIXES,
     MAX_LISTED,
@@ -30,12 +31,14 @@ from spritelora.sprites.names import printable
 from spritelora.sprites.pixels.image import Pixels, read_sprite, shrink_to_fit, without_hidden_colour
 from spritelora.sprites.pixels.matte import SpriteColours, choose_matte, is_parted, near_shares, sprite_colours
 from spritelora.sprites.pixels.placement import (
+    Canvases,
     Fit,
     Pair,
-    canvas_shapes,
     draw_on_canvas,
     fit_sprite,
     largest_factor,
+    pair_text,
+    square_canvas,
     stretch_sprite,
     whole_cells,
 )
@@ -94,11 +97,13 @@ def read_folder(
     factor: int | None = None,
     include: Sequence[str] = ("*",),
     originals: Originals = AS_THEY_ARE,
+    canvases: Canvases | None = None,
 ) -> list[CaptionedSprite]:
     """All sprites below `folder` with their captions, sorted by name, each decoded once and found to fit.
 
     What prepare wrote is read as its manifest says. `key`: that named the folder. `factor`: see `place_sprites`.
-    `include`: see `names_aside`. `originals`: what is done to the others.
+    `include`: see `names_aside`. `originals`: what is done to the others. `canvases`: those that a sprite may lie on,
+    the square alone where none are given.
     Raises DatasetError that names every bad file and the remedy.
     """
     if not folder.is_dir():
@@ -106,17 +111,19 @@ def read_folder(
     found = survey_folder(folder)
     kinds = " ".join(sorted(s[1:] for s in IMAGE_SUFFIXES))
     refuse_empty(folder, found, f" ({kinds}); {key} names the folder that holds them")
-    canvases = _canvas_problems(folder, found.prepared.values(), side_px)
-    refuse(folder, [*(as_line(p) for p in found.errors), *caption_problems(folder, found.sources), *canvases])
+    canvases = canvases or square_canvas(side_px)
+    unfit = canvas_problems(folder, found.prepared.values(), canvases)
+    refuse(folder, [*(as_line(p) for p in found.errors), *caption_problems(folder, found.sources), *unfit])
+    shapes = usable_shapes(canvases, found.prepared.values())
     sprites: list[CaptionedSprite] = []
     candidates: list[Candidate] = []
     problems: list[str] = []
     for source in found.sources:
         try:
             if prepared := found.prepared.get(source.name):
-                sprites.append(_read_prepared(source, prepared, side_px))
+                sprites.append(_read_prepared(source, prepared, shapes))
             else:
-                sprite, candidate = _read_original(source, side_px, originals)
+                sprite, candidate = _read_original(source, shapes, originals)
                 sprites.append(sprite)
                 candidates.append(candidate)
         except DatasetError as error:
@@ -126,20 +133,20 @@ def read_folder(
     sprites = [_treated(s, g) if s.prepared is None and (g := grounds.grounds.get(s.name)) else s for s in sprites]
     _warn(folder, [as_line(p) for p in [*found.problems, *grounds.findings]])
     sizes = {s.name: s.native_size for s in sprites if not s.prepared}
-    aside = names_aside(folder, sizes, side_px, include, key == "data.path")
-    return place_sprites([s for s in sprites if s.name not in aside], side_px, factor)
+    aside = names_aside(folder, sizes, shapes, include, key == "data.path")
+    return place_sprites([s for s in sprites if s.name not in aside], canvases, factor)
 
 
 def place_sprites(
-    sprites: Sequence[CaptionedSprite], side_px: int, recorded: int | None = None
+    sprites: Sequence[CaptionedSprite], canvases: Canvases, recorded: int | None = None
 ) -> list[CaptionedSprite]:
-    """The sprites of one or more sets on squares of one size, all by one factor.
+    """The sprites of one or more sets, each on the canvas most like its own shape, all by one factor.
 
     That is `recorded`, with which a run was trained, where all can have it; else the largest which all can have.
     Sprites that were prepared for this size keep theirs and their place, where the others can have it too. Those that
     were prepared by factors of their own keep them, or get them anew.
     """
-    shapes = canvas_shapes(side_px, buckets=False)
+    shapes = usable_shapes(canvases, [s.prepared for s in sprites if s.prepared])
     factor = min((f for s in sprites if (f := _shared_factor(s, shapes)) is not None), default=1)
     if recorded is not None and all(recorded <= largest_factor(s.native_size, shapes) for s in sprites):
         factor = recorded
@@ -219,16 +226,17 @@ def _fit(sprite: CaptionedSprite, factor: int, shapes: Sequence[Pair]) -> Fit:
     return fit_sprite(size, own, shapes)
 
 
-def _read_original(source: Source, side_px: int, how: Originals) -> tuple[CaptionedSprite, Candidate]:
+def _read_original(source: Source, shapes: Sequence[Pair], how: Originals) -> tuple[CaptionedSprite, Candidate]:
     """A sprite that is as someone drew it, with what it shows of its ground. Its place is what it would have alone."""
     treatment = Treatment(half_transparent=how.half_transparent)
     pixels = read_sprite(source.file)
     try:
-        native = shrink_to_fit(without_hidden_colour(pixels), side_px)
+        native = shrink_to_fit(without_hidden_colour(pixels), shapes)
     except ValueError as error:
         raise DatasetError(
             f"{printable(source.file)}: {error}; sprites are never shrunk by fractions: "
             f"raise model.resolution, cut the image up, or bring it to its native size"
+            f"{own_canvas_remedy((pixels.shape[1], pixels.shape[0]), shapes)}"
         ) from error
     native = treatment.apply(native)
     candidate = find_candidate(source.name, native, sprite_colours(native), how.cutting)
@@ -239,7 +247,7 @@ def _read_original(source: Source, side_px: int, how: Originals) -> tuple[Captio
         sha256=hashlib.sha256(source.file.read_bytes()).hexdigest(),
         colours=candidate.colours,
         native_size=(native.shape[1], native.shape[0]),
-        fit=fit_sprite((native.shape[1], native.shape[0]), 1, canvas_shapes(side_px, buckets=False)),
+        fit=fit_sprite((native.shape[1], native.shape[0]), 1, shapes),
         scale=len(pixels) // len(native),
         repeats=source.repeats,
         group=source.group,
@@ -249,16 +257,16 @@ def _read_original(source: Source, side_px: int, how: Originals) -> tuple[Captio
     return sprite, candidate
 
 
-def _read_prepared(source: Source, prepared: Prepared, side_px: int) -> CaptionedSprite:
+def _read_prepared(source: Source, prepared: Prepared, shapes: Sequence[Pair]) -> CaptionedSprite:
     """A sprite as the manifest describes it, found to be so."""
     sha256 = hashlib.sha256(source.file.read_bytes()).hexdigest()
     check_bytes(source.file, prepared, sha256)
     native, record = restore(source.file, prepared), prepared.record
-    if max(record.native_size) > side_px:
-        width, height = record.native_size
+    if not largest_factor(record.native_size, shapes):
         raise DatasetError(
-            f"{printable(source.file)}: {width}x{height} sprite pixels, prepared for {record.canvas[0]} px, do not fit "
-            f"{side_px}x{side_px}, and sprites are never shrunk by fractions: model.resolution={record.canvas[0]}"
+            f"{printable(source.file)}: {pair_text(record.native_size)} sprite pixels, prepared for {record.canvas[0]} "
+            f"px, do not fit {pair_text(shapes[0])}, and sprites are never shrunk by fractions: "
+            f"model.resolution={record.canvas[0]}"
         )
     content = repr(native.pixels.shape).encode() + native.pixels.tobytes() + native.alpha.tobytes()
     return CaptionedSprite(
@@ -275,19 +283,6 @@ def _read_prepared(source: Source, prepared: Prepared, side_px: int) -> Captione
         native_sha256=hashlib.sha256(content).hexdigest(),
         shapes=recolour_hash(native.pixels),
     )
-
-
-def _canvas_problems(folder: Path, prepared: Iterable[Prepared], side_px: int) -> list[str]:
-    """Messages about sets on canvases that cannot be trained."""
-    canvases = sorted({p.record.canvas for p in prepared})
-    if all(width == height for width, height in canvases):
-        return []
-    listed = ", ".join(f"{width}x{height}" for width, height in canvases[:MAX_LISTED])
-    return [
-        f"{MANIFEST}: prepared on canvases of {listed} px, and training shows squares of one size: python "
-        f"scripts/prepare.py input={printable(folder)} output=NEW_FOLDER resolution={side_px}, without buckets=true; "
-        f"or remove the {MANIFEST} to have all images read as they are"
-    ]
 
 
 def _warn(folder: Path, warnings: list[str]) -> None:

@@ -5,7 +5,7 @@ import math
 import re
 import stat
 import warnings
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -167,18 +167,24 @@ def without_hidden_colour(sprite: Pixels) -> Pixels:
     return sprite * (sprite[..., 3:] > 0)
 
 
-def shrink_to_fit(image: Pixels, side_px: int) -> Pixels:
-    """The image as it is, or where it is larger than a square its native pixels, if it is a clean enlargement.
+def shrink_to_fit(image: Pixels, shapes: Sequence[tuple[int, int]]) -> Pixels:
+    """The image as it is, or where it is larger than all shapes its native pixels, if it is a clean enlargement.
 
-    `image`: (H, W, C). Raises ValueError where the native pixels do not fit either.
+    `image`: (H, W, C). `shapes`: x before y. Raises ValueError where the native pixels fit none either.
     """
     height, width = image.shape[:2]
-    if max(height, width) <= side_px:
+    if _fits(width, height, shapes):
         return image
     scale = exact_scale(image)
-    if max(height, width) // scale > side_px:
-        raise ValueError(f"{width // scale}x{height // scale} native pixels do not fit {side_px}x{side_px}")
+    if not _fits(width // scale, height // scale, shapes):
+        first = f"{shapes[0][0]}x{shapes[0][1]}"
+        others = f" or the {len(shapes) - 1} other canvases" if len(shapes) > 1 else ""
+        raise ValueError(f"{width // scale}x{height // scale} native pixels do not fit {first}{others}")
     return image[::scale, ::scale]
+
+
+def _fits(width: int, height: int, shapes: Sequence[tuple[int, int]]) -> bool:
+    return any(width <= w and height <= h for w, h in shapes)
 
 
 def encode_rgb(image: Pixels) -> bytes:

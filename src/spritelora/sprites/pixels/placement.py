@@ -3,6 +3,7 @@
 Sizes, factors, offsets and shapes are pairs, x before y, in pixels.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -13,8 +14,9 @@ from spritelora.sprites.pixels.image import LATENT_PX, Pixels
 Pair = tuple[int, int]
 
 BUCKET_STEP_PX = 64
-WIDEST_BUCKET = 2.5
+WIDEST_BUCKET = 4
 LEAST_BUCKET_AREA = 0.9
+"""At 1024 px these three give SDXL's own list. Source: Podell et al. 2023, arXiv:2307.01952, appendix I."""
 
 
 @dataclass(frozen=True)
@@ -26,20 +28,65 @@ class Fit:
     canvas: Pair
 
 
+@dataclass(frozen=True)
+class Canvases:
+    """The canvases that training may show sprites on. `side_px`: of the square of their area, the model's resolution.
+
+    `takes_prepared`: a prepared set of this size is shown on its own canvases, whichever they are.
+    """
+
+    side_px: int
+    shapes: Sequence[Pair]
+    takes_prepared: bool = False
+
+    def holds(self, canvas: Pair) -> bool:
+        """Whether a prepared image of this size can be shown as it is."""
+        if canvas in self.shapes:
+            return True
+        is_oblong = canvas[0] != canvas[1]
+        return self.takes_prepared and is_oblong and is_bucket(canvas, self.side_px)
+
+
+def square_canvas(side_px: int) -> Canvases:
+    """The square alone."""
+    return Canvases(side_px, canvas_shapes(side_px, buckets=False))
+
+
 def canvas_shapes(side_px: int, buckets: bool) -> list[Pair]:
     """The canvases a set may use, the square first; buckets have about its area and sides that are multiples of 64."""
     square = (side_px, side_px)
     if not buckets:
         return [square]
-    sides = range(BUCKET_STEP_PX, 3 * side_px, BUCKET_STEP_PX)
-    pairs = [(w, side_px * side_px // w // BUCKET_STEP_PX * BUCKET_STEP_PX) for w in sides]
-    pairs += [(h, w) for w, h in pairs]
-    kept = {
-        (w, h)
-        for w, h in pairs
-        if max(w, h) <= WIDEST_BUCKET * min(w, h) and w * h >= LEAST_BUCKET_AREA * side_px * side_px
-    }
-    return [square, *sorted(kept - {square})]
+    sides = range(BUCKET_STEP_PX, 2 * side_px + 1, BUCKET_STEP_PX)
+    return [square, *((w, h) for w in sides for h in sides if is_bucket((w, h), side_px) and (w, h) != square)]
+
+
+def is_bucket(canvas: Pair, side_px: int) -> bool:
+    """Whether a canvas is one of those that have about the area of a square."""
+    width, height = canvas
+    return (
+        width % BUCKET_STEP_PX == height % BUCKET_STEP_PX == 0
+        and max(canvas) <= WIDEST_BUCKET * min(canvas)
+        and LEAST_BUCKET_AREA * side_px**2 <= width * height <= side_px**2
+    )
+
+
+def parse_pair(text: str) -> Pair:
+    """Width and height of a text such as 832x1216. Raises ValueError."""
+    match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text.strip())
+    if match is None:
+        raise ValueError(f"'{text}' is no width and height such as 832x1216")
+    return int(match[1]), int(match[2])
+
+
+def pair_text(pair: Pair) -> str:
+    """Width and height as they are typed: 832x1216."""
+    return f"{pair[0]}x{pair[1]}"
+
+
+def sides_text(canvas: Pair) -> str:
+    """The side of a square, width and height of another canvas."""
+    return str(canvas[0]) if canvas[0] == canvas[1] else pair_text(canvas)
 
 
 def largest_factor(size: Pair, shapes: Sequence[Pair]) -> int:

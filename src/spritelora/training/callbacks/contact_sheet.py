@@ -72,4 +72,10 @@ def _spread(steps: list[Path], most: int) -> list[Path]:
 
 
 def _tile(image: Image.Image) -> Image.Image:
-    return image.convert("RGB").resize((TILE_PX, TILE_PX), Image.Resampling.NEAREST)
+    """The image as large as a tile lets it be, in its middle, on white."""
+    longest = max(image.size)
+    size = (max(1, image.width * TILE_PX // longest), max(1, image.height * TILE_PX // longest))
+    tile = Image.new("RGB", (TILE_PX, TILE_PX), "white")
+    shown = image.convert("RGB").resize(size, Image.Resampling.NEAREST)
+    tile.paste(shown, ((TILE_PX - size[0]) // 2, (TILE_PX - size[1]) // 2))
+    return tile

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from spritelora.sdxl.sample import Sampling, sample_latents, start_noise
+from spritelora.sdxl.sample import Sampling, one_noise, sample_latents
 from spritelora.sdxl.text import TextEmbedding
 from spritelora.sprites.names import image_name
 from spritelora.training.callbacks.contact_sheet import contact_sheet
@@ -24,7 +24,8 @@ SAMPLES, SHEET = "samples", "contact_sheet.png"
 class SamplePlan:
     """The plan of sample images: prompts with their embeddings, and the settings of drawing.
 
-    `references`: for each prompt a training image to show beside its samples, (side_px, side_px, 3).
+    `references`: for each prompt a training image to show beside its samples, (H, W, 3). `sizes`: of each prompt's
+    image in pixels, width before height. `decode`: images (8h, 8w, 3) of latents (4, h, w).
     """
 
     prompts: Sequence[str]
@@ -33,21 +34,25 @@ class SamplePlan:
     references: Sequence[NDArray[np.uint8]]
     sampling: Sampling
     seed: int
-    side_px: int
-    decode: Callable[[Tensor], NDArray[np.uint8]]
+    sizes: Sequence[tuple[int, int]]
+    decode: Callable[[Sequence[Tensor]], list[NDArray[np.uint8]]]
     batch_size: int
 
-    def draw(self, module: LoraModule) -> NDArray[np.uint8]:
-        """One image for each prompt, (N, side_px, side_px, 3)."""
+    def draw(self, module: LoraModule) -> list[NDArray[np.uint8]]:
+        """One image for each prompt; those of one size are drawn together."""
         *texts, negative = module.embed([*self.texts, self.negative])
-        noise = start_noise(self.seed, len(self.prompts), self.side_px)
-        starts = range(0, len(self.prompts), self.batch_size)
-        parts = [slice(i, i + self.batch_size) for i in starts]
-        latents = [sample_latents(module.unet, self.sampling, texts[p], negative, noise[p]) for p in parts]
-        return self.decode(torch.cat(latents))
+        latents: dict[int, Tensor] = {}
+        for size in dict.fromkeys(self.sizes):
+            alike = [number for number, own in enumerate(self.sizes) if own == size]
+            for part in (alike[i : i + self.batch_size] for i in range(0, len(alike), self.batch_size)):
+                noise = torch.stack([one_noise(self.seed, number, size) for number in part])
+                chosen = [texts[number] for number in part]
+                drawn = sample_latents(module.unet, self.sampling, chosen, negative, noise)
+                latents.update(zip(part, drawn, strict=True))
+        return self.decode([latents[number] for number in range(len(self.prompts))])
 
 
-Images = NDArray[np.uint8]
+Images = list[NDArray[np.uint8]]
 
 
 class Samples:

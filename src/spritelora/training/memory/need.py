@@ -69,8 +69,14 @@ def read_geometry(base: BaseModel) -> Geometry:
     return Geometry(base.config("unet"), base.config("vae"), texts, file_bytes)
 
 
-def run_shapes(config: TrainConfig, geometry: Geometry, hardware: Hardware) -> RunShapes:
-    """A run's shapes; what was traced of them before is kept in its cache."""
+def run_shapes(
+    config: TrainConfig, geometry: Geometry, hardware: Hardware, canvas: tuple[int, int] | None = None
+) -> RunShapes:
+    """A run's shapes; what was traced of them before is kept in its cache.
+
+    `canvas`: the largest that its sprites lie on, None for the square.
+    """
+    canvas = canvas or (config.model.resolution, config.model.resolution)
     arithmetic = Arithmetic(hardware.base_dtype, hardware.device.type == "cuda")
     optimizer = find_optimizer(config.optim)
     settings = optimizer_settings(config.optim, hardware.precision)
@@ -90,21 +96,21 @@ def run_shapes(config: TrainConfig, geometry: Geometry, hardware: Hardware) -> R
         make_text,
         lambda parameters: build_optimizer(optimizer, [(parameters, 1.0)], **settings),
         arithmetic,
-        config.model.resolution,
+        canvas,
         process=0 if arithmetic.is_cuda else process_memory_bytes() + LOOP_BYTES,
         draws=bool(config.trainer.sample_every),
-        remember=_kept_figures(config, geometry, arithmetic),
+        remember=_kept_figures(config, geometry, arithmetic, canvas),
     )
 
 
 def _kept_figures(
-    config: TrainConfig, geometry: Geometry, arithmetic: Arithmetic
+    config: TrainConfig, geometry: Geometry, arithmetic: Arithmetic, canvas: tuple[int, int]
 ) -> Callable[[str, Callable[[], int]], int]:
     cache = Cache(Path(config.data.cache))
     of_run = {
         "geometry": json.dumps([geometry.unet, geometry.vae, geometry.text], default=str, sort_keys=True),
         "adapter": repr((config.lora, config.adapter, config.targets, config.text_encoders, config.optim)),
-        "arithmetic": repr((arithmetic, config.model.resolution)),
+        "arithmetic": repr((arithmetic, canvas[0] if canvas[0] == canvas[1] else canvas)),
         "heap": [HEAP, LARGE_BYTES],
         "versions": package_versions(),
     }
@@ -120,17 +126,20 @@ def _kept_figures(
 
 
 def settle_savings(
-    config: TrainConfig, base: BaseModel, hardware: Hardware, team: Team
+    config: TrainConfig, base: BaseModel, hardware: Hardware, team: Team, canvas: tuple[int, int] | None = None
 ) -> tuple[TrainConfig, Hardware]:
     """The settings with base format and checkpointing decided, and the hardware with that base format.
 
-    A run that goes on keeps the format of its base. Raises TrainingError where bitsandbytes fails on the device.
+    `canvas`: see `run_shapes`. A run that goes on keeps the format of its base. Raises TrainingError where bitsandbytes
+    fails on the device.
     """
     asked = config.hardware
     if config.resume is not None and asked.base is BaseFormat.auto:
         asked = replace(asked, base=RunRecord.read(Path(config.resume)).settings.hardware.base)
     config = replace(config, hardware=asked)
-    plan, reason = team.share(choose_plan(config, read_geometry(base), hardware) if team.is_first else (FIRST, ""))
+    plan, reason = team.share(
+        choose_plan(config, read_geometry(base), hardware, canvas) if team.is_first else (FIRST, "")
+    )
     if BaseFormat.auto is asked.base or asked.gradient_checkpointing is None:
         log.info("%s (%s)", plan.words, reason)
     if plan.base in BYTES_PER_WEIGHT:
@@ -139,8 +148,13 @@ def settle_savings(
     return replace(config, hardware=settled), replace(hardware, base=plan.base, chosen=reason)
 
 
-def choose_plan(config: TrainConfig, geometry: Geometry, hardware: Hardware) -> tuple[Plan, str]:
-    """The first plan that fits the device, of those that the settings leave open, and why it is that."""
+def choose_plan(
+    config: TrainConfig, geometry: Geometry, hardware: Hardware, canvas: tuple[int, int] | None = None
+) -> tuple[Plan, str]:
+    """The first plan that fits the device, of those that the settings leave open, and why it is that.
+
+    `canvas`: see `run_shapes`.
+    """
     asked, batch_size = config.hardware, config.trainer.batch_size
     is_cuda, is_fp32 = hardware.device.type == "cuda", hardware.base_dtype == torch.float32
     if asked.base is BaseFormat.half and not is_fp32:
@@ -152,9 +166,10 @@ def choose_plan(config: TrainConfig, geometry: Geometry, hardware: Hardware) -> 
     if len(open_plans) == 1:
         return open_plans[0], "as asked"
     facts = read_device(hardware.device)
-    if is_small(geometry, config.model.resolution, batch_size, facts):
+    canvas = canvas or (config.model.resolution, config.model.resolution)
+    if is_small(geometry, max(canvas), batch_size, facts):
         return open_plans[0], f"{facts.name}, {facts.total_gb:.0f} GB: this base needs no saving"
-    return first_fitting(run_shapes(config, geometry, hardware), open_plans, facts)
+    return first_fitting(run_shapes(config, geometry, hardware, canvas), open_plans, facts)
 
 
 def first_fitting(run: RunShapes, open_plans: list[Plan], facts: DeviceFacts) -> tuple[Plan, str]:

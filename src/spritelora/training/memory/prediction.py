@@ -18,6 +18,7 @@ from spritelora.sdxl.layers.quantised import BYTES_PER_WEIGHT, quantised_layers
 from spritelora.sdxl.layers.stored import is_stored
 from spritelora.sdxl.sample import call_unet
 from spritelora.sdxl.text import TextStack
+from spritelora.sprites.pixels.image import LATENT_PX
 from spritelora.training.memory.tracing import Arithmetic, trace_inference, trace_step
 
 LOOP_BYTES = 90_000_000
@@ -80,7 +81,8 @@ class RunShapes:
     """A run without its numbers.
 
     `make_unet`: the UNet with its adapter, `make_vae`: the autoencoder, `make_text`: the text encoders, with an adapter
-    where they are trained, all on the meta device in the run's formats. `process`: bytes that libraries take of the
+    where they are trained, all on the meta device in the run's formats. `canvas`: of the largest images, in pixels,
+    width before height. `process`: bytes that libraries take of the
     same memory. `make_optimizer`: of the run. `draws`: whether it draws samples. `remember`: keeps a figure by name.
     """
 
@@ -89,7 +91,7 @@ class RunShapes:
     make_text: Callable[[], TextStack]
     make_optimizer: Callable[[list[nn.Parameter]], Optimizer]
     arithmetic: Arithmetic
-    side_px: int
+    canvas: tuple[int, int]
     process: int = 0
     draws: bool = True
     remember: Callable[[str, Callable[[], int]], int] = _forget
@@ -179,13 +181,17 @@ class RunShapes:
         return 0 if self.arithmetic.is_cuda else LARGE_BYTES // together
 
     def _predict(self) -> Tensor:
-        config, side = self.unet.config, self.side_px // 8
+        config, (width, height) = self.unet.config, self._latent_sides
         pooled = config["projection_class_embeddings_input_dim"] - 6 * config["addition_time_embed_dim"]
-        shapes = [(1, 4, side, side), (1, 77, config["cross_attention_dim"]), (1, pooled), (1, 6), (1,)]
+        shapes = [(1, 4, height, width), (1, 77, config["cross_attention_dim"]), (1, pooled), (1, 6), (1,)]
         noisy, text, pooled, ids, timesteps = (
             torch.zeros(s, device="meta", dtype=self.arithmetic.base) for s in shapes
         )
         return call_unet(self.unet, noisy, timesteps, text, {"text_embeds": pooled, "time_ids": ids.float()})
+
+    @property
+    def _latent_sides(self) -> tuple[int, int]:
+        return self.canvas[0] // LATENT_PX, self.canvas[1] // LATENT_PX
 
     def _loss(self) -> Tensor:
         return self._predict().float().square().mean()
@@ -197,11 +203,12 @@ class RunShapes:
         return trace_inference(self.unet, self._predict, self.arithmetic, self._heap_below())
 
     def _trace_decoding(self) -> int:
-        latents = torch.zeros(1, 4, self.side_px // 8, self.side_px // 8, device="meta")
+        width, height = self._latent_sides
+        latents = torch.zeros(1, 4, height, width, device="meta")
         return trace_inference(self.vae, lambda: decoded_image(self.vae, latents), EXACT, self._heap_below())
 
     def _trace_encoding(self) -> int:
-        image = torch.zeros(1, 3, self.side_px, self.side_px, device="meta")
+        image = torch.zeros(1, 3, *self.canvas[::-1], device="meta")
         return trace_inference(self.vae, lambda: posterior_mean(self.vae, image), EXACT, self._heap_below())
 
 
