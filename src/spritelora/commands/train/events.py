@@ -1,7 +1,7 @@
 """The events at the steps of a run, built from its settings."""
 
 from spritelora.commands.train.assemble import build_validation
-from spritelora.commands.train.exporter import data_facts, make_exporter
+from spritelora.commands.train.exporter import colour_facts, data_facts, make_exporter
 from spritelora.commands.train.frozen import results_of_base
 from spritelora.commands.train.prepared import Prepared
 from spritelora.commands.train.record import to_json
@@ -54,7 +54,7 @@ def build_checkpoints(prepared: Prepared, team: Team) -> Checkpoints:
     """The writer of the run's checkpoints, each with its LoRA file."""
     config, sprites, run_dir = prepared.config, prepared.sprites, prepared.run_log.run_dir
     captions = [sprite.caption for sprite in sprites.training]
-    facts = {**data_facts(config.data, sprites), **prepared.earlier.facts}
+    facts = {**data_facts(config.data, sprites), **colour_facts(sprites), **prepared.earlier.facts}
     export = make_exporter(config, prepared.base, prepared.module, captions, title=run_dir.name, told=facts)
     settings = config.trainer
     return Checkpoints(run_dir, to_json(prepared.record), export, settings.save_every, settings.keep_last, team)
