@@ -2,7 +2,7 @@
 
 import platform
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -10,7 +10,8 @@ import torch
 
 from spritelora.commands.doctor.ceiling import ceiling_of
 from spritelora.commands.doctor.findings import Disk, MachineFacts, failures, find_all, to_table
-from spritelora.commands.doctor.memory_need import run_need
+from spritelora.commands.doctor.memory_need import geometry_of, run_need
+from spritelora.commands.doctor.time_need import time_need
 from spritelora.commands.train.assemble import rate_factors
 from spritelora.config.train.hardware_keys import BaseFormat
 from spritelora.config.train.schema import TrainConfig
@@ -26,7 +27,6 @@ from spritelora.streams import say
 from spritelora.training.hardware import Hardware, choose_hardware
 from spritelora.training.logs.wandb_run import has_wandb_key
 from spritelora.training.machine import read_device
-from spritelora.training.memory.need import FULL_SIZE, read_geometry
 from spritelora.training.optimizer import find_optimizer, optimizer_settings, probe_optimizer
 
 HUB_GB = 7.0
@@ -37,14 +37,29 @@ def examine(config: TrainConfig) -> None:
     """Print one table and a verdict. Raises TrainingError where the run cannot be trained here."""
     hardware = choose_hardware(config.hardware.device, config.hardware.precision)
     base, found, problem = locate_base(config)
-    plan, need = run_need(config, hardware, None if problem else FULL_SIZE if base is None else read_geometry(base))
+    geometry = geometry_of(config.model.path, base)
+    plan, need = run_need(config, hardware, geometry)
     hardware = replace(hardware, base=plan.base)
-    facts = gather(config, hardware, base, found, problem)
+    data = read_data(config)
+    if geometry is not None and data.sprites is not None:
+        step_s, run_s = time_need(config, geometry, hardware, plan, data.sprites)
+        need = replace(need, step_s=step_s, run_s=run_s)
+    facts = gather(config, hardware, base, data, found, problem)
     findings = find_all(facts, need)
     say(to_table(findings))
     if wrong := failures(findings):
         raise TrainingError(f"{need.name} cannot be trained here: {', '.join(wrong)} (see the table above)")
     say(f"\nthis run can be trained here: {need.name}")
+
+
+@dataclass(frozen=True)
+class DataFound:
+    """The sprites, None where they cannot be read. `num_images`: to encode. `text`, `problem`: what is said of them."""
+
+    sprites: TrainingSet | None
+    num_images: int
+    text: str
+    problem: str
 
 
 def locate_base(config: TrainConfig) -> tuple[BaseModel | None, str, str]:
@@ -67,13 +82,14 @@ def locate_base(config: TrainConfig) -> tuple[BaseModel | None, str, str]:
     return base, "the embedded one" if config.model.path is None else f"{base.folder}", ""
 
 
-def gather(config: TrainConfig, hardware: Hardware, base: BaseModel | None, found: str, problem: str) -> MachineFacts:
+def gather(
+    config: TrainConfig, hardware: Hardware, base: BaseModel | None, data: DataFound, found: str, problem: str
+) -> MachineFacts:
     """The facts of this machine."""
-    sprites, num_images, data, data_problem = read_data(config)
     formats, skipped, ceiling = {}, "the base is not here", None
     if base is not None:
         vae = load_vae(base, hardware.device)
-        ceiling = None if sprites is None else ceiling_of(sprites, partial(round_trip, vae))
+        ceiling = None if data.sprites is None else ceiling_of(data.sprites, partial(round_trip, vae))
         formats, skipped = finite_formats(vae), ""
     return MachineFacts(
         architecture=platform.machine(),
@@ -81,9 +97,9 @@ def gather(config: TrainConfig, hardware: Hardware, base: BaseModel | None, foun
         device=read_device(hardware.device),
         cuda_build=torch.version.cuda,
         probes=probe_bitsandbytes(config, hardware),
-        disks=disks(config, num_images, is_fetched=base is None and not problem),
-        data=data,
-        data_problem=data_problem,
+        disks=disks(config, data.num_images, is_fetched=base is None and not problem),
+        data=data.text,
+        data_problem=data.problem,
         base=found,
         base_problem=problem,
         wandb="an API key is set: runs are logged online" if has_wandb_key() else "no API key: runs are logged offline",
@@ -112,18 +128,18 @@ def probe_bitsandbytes(config: TrainConfig, hardware: Hardware) -> dict[str, str
     return found
 
 
-def read_data(config: TrainConfig) -> tuple[TrainingSet | None, int, str, str]:
-    """The sprites, how many images there are to encode, what to say of them, and what is wrong with them."""
+def read_data(config: TrainConfig) -> DataFound:
+    """The sprites of the run."""
     try:
         found = read_training_set(config.data, config.model.resolution, config.objective.masked_loss)
     except (SpriteLoraError, OSError) as error:
-        return None, 0, config.data.path or ", ".join(config.data.sets) or "the demo set", str(error)
+        return DataFound(None, 0, config.data.path or ", ".join(config.data.sets) or "the demo set", str(error))
     everything = [*found.training, *found.held_out, *found.regularisation]
     size = " x ".join(map(str, everything[0].fit.canvas))
     count = len(everything) + sum(len(viewed.views) - 1 for viewed in found.viewed)
     matte = "#{:02x}{:02x}{:02x}".format(*found.matte)
     scale = f"one sprite pixel = {factors_text(found.training)} image pixels"
-    return found, count, f"{count} images of {size} px, {scale}, background {matte}", ""
+    return DataFound(found, count, f"{count} images of {size} px, {scale}, background {matte}", "")
 
 
 def disks(config: TrainConfig, num_images: int, is_fetched: bool) -> dict[str, Disk]:

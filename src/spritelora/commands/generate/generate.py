@@ -20,6 +20,7 @@ from spritelora.file_names import safe_name, tell_apart
 from spritelora.files import write_whole
 from spritelora.process import quick_imports
 from spritelora.program import typed
+from spritelora.reports.labelled_sheet import labelled_sheet
 from spritelora.runs.layout import DRAWN
 from spritelora.runs.output import begin, end
 from spritelora.sprites.names import LONGEST_OF_PROMPT, slug
@@ -104,6 +105,6 @@ def _write(folder: Path, config: GenerateConfig, prompts: list[str], names: list
         write_whole(folder / "sheet.png", content)
         write_whole(folder / "sheet.json", json.dumps(data, indent=1) + "\n")
     shown = [(p, sprites[i : i + config.count]) for p, i in zip(prompts, starts, strict=True)]
-    write_whole(folder / "contact_sheet.png", encode_rgb(np.asarray(pack.contact_sheet(shown))))
+    write_whole(folder / "contact_sheet.png", encode_rgb(np.asarray(labelled_sheet(shown))))
     sizes = sorted({f"{s.shape[1]}x{s.shape[0]}" for s in sprites})
     log.info("%d sprites of %s px in %s", len(sprites), ", ".join(sizes), folder)

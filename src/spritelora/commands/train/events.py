@@ -2,6 +2,7 @@
 
 from spritelora.commands.train.assemble import build_validation
 from spritelora.commands.train.exporter import colour_facts, data_facts, make_exporter
+from spritelora.commands.train.first_look import tell_of_set
 from spritelora.commands.train.frozen import results_of_base
 from spritelora.commands.train.prepared import Prepared
 from spritelora.commands.train.record import to_json
@@ -13,7 +14,7 @@ from spritelora.training.callbacks.ema import Average
 from spritelora.training.callbacks.finite import FiniteGuard
 from spritelora.training.callbacks.progress import Clock, FixedNoiseValidation, StepMeter
 from spritelora.training.callbacks.pruning import Pruning
-from spritelora.training.callbacks.samples import Samples
+from spritelora.training.callbacks.samples import SAMPLES, Samples
 from spritelora.training.callbacks.stopping import BestCheckpoint
 from spritelora.training.callbacks.study import join_trial
 from spritelora.training.loop import Parts, StepEvents
@@ -28,6 +29,9 @@ def build_events(prepared: Prepared, invocation: Invocation, stop: StopRequest) 
     batches = build_validation(config, encoded, len(prepared.module.objective.alphas))
     every = settings.sample_every
     samples = None
+    if team.is_first:
+        is_new = every > 0 and prepared.checkpoint is None
+        tell_of_set(prepared.base.folder, prepared.sprites, run_dir / SAMPLES / "training_set.png" if is_new else None)
     if team.is_first and every > 0:
         plan = build_sample_plan(config, prepared.base, prepared.sprites, encoded, prepared.hardware.device)
         samples = Samples(run_log, plan, every, remember_images)
