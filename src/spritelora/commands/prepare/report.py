@@ -21,6 +21,7 @@ from spritelora.reports.set_report import MAX_CARDS, ReportSprite, Trained, make
 from spritelora.sprites.findings import Finding, Severity, group_findings
 from spritelora.sprites.folder.manifest import PreparedSprite
 from spritelora.sprites.names import printable
+from spritelora.sprites.passes import steps_advice
 from spritelora.sprites.pixels.image import read_sprite
 from spritelora.sprites.prepare.include import include_entry
 from spritelora.sprites.prepare.intake import LeftOut, doubt_text
@@ -112,7 +113,8 @@ def report_of(plan: SetPlan, folder: Path) -> str:
         shown.append((name, ReportSprite(name, native, plan.captions[piece.stem].text, facts, found, trained)))
     told = {name for name, _ in shown} | {planned.surveyed.source.name for planned, _ in cards[:MAX_CARDS]}
     rest = [f for f in plan.findings if f.file not in told]
-    summary = {"Sprites prepared": f"{len(cards):,}"} if len(cards) > len(shown) else {}
+    whole = {"Sprites prepared": f"{len(cards):,}", "Training": steps_advice(len(cards))}
+    summary = whole if len(cards) > len(shown) else {}
     sprites = [sprite for _, sprite in shown]
     overview = overview_picture([plan.natives[names[id(piece)]] for _, piece in _spread(in_order, MOST_PICTURED)])
     pack = PackPart(sentence_of(plan), overview, [_left_out(kind, folder) for kind in plan.left_out])
