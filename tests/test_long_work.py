@@ -4,7 +4,8 @@ import logging
 
 import pytest
 
-from spritelora.long_work import Progress
+from spritelora.long_work import Progress, going_on
+from spritelora.program import typed
 from spritelora.shown import duration
 
 
@@ -34,6 +35,30 @@ def test_a_log_gets_a_line_a_minute(caplog: pytest.LogCaptureFixture, monkeypatc
         "6 of 10 sprites, about 1 min 40 s left",
         "9 of 10 sprites, about 25 s left",
     ]
+
+
+def test_what_comes_in_bursts_is_told_once_its_pace_has_settled(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """32 files in bursts of 16, a burst every 4 s; of the next 200 files 168 are left, at 16 in 4 s."""
+    caplog.set_level(logging.INFO)
+    clock = iter([0.0, *(4.0 * (1 + number // 16) for number in range(32))])
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    progress = Progress(200, "file", "reading", settles_s=3.0)
+    assert list(progress.each(range(32))) == list(range(32))
+    assert caplog.messages == ["reading 200 files: about 46 s"]
+
+
+def test_a_stop_says_what_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    for stop in (KeyboardInterrupt(), SystemExit(143)):
+        caplog.clear()
+        with pytest.raises(type(stop)), going_on("prepare", ["input=art"]):
+            raise stop
+        assert f"what is done is kept, and this goes on from there: {typed('prepare', 'input=art')}" in caplog.text
+    caplog.clear()
+    with pytest.raises(ValueError, match="other"), going_on("prepare", []):
+        raise ValueError("other")
+    assert caplog.text == ""
 
 
 def test_lengths_of_time_are_said_as_people_say_them() -> None:

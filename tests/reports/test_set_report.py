@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spritelora.reports.set_report import MAX_CARDS, ReportSprite, make_report
+from spritelora.reports.set_report import MAX_CARDS, ReportSprite, Trained, make_report
 from spritelora.sprites.findings import Finding, Severity
+from spritelora.sprites.pixels.image import apply_matte
+from spritelora.sprites.pixels.placement import Fit
 from tests.conftest import draw_sprite
 
 HOSTILE = '<img src=x onerror="alert(1)">\n&amp;\x1b[31m'
@@ -91,11 +93,16 @@ def test_findings_stand_beside_their_pictures_the_worst_first(page: Page) -> Non
 def test_without_scripts_all_is_readable(page: Page) -> None:
     assert "hidden" in next(a for a in page.all("div") if a.get("id") == "filter")
     assert not [f for f in page.all("figure") if "hidden" in f]
-    assert page.text.count("look at this") == 4
+    assert page.text.count("look at this") == 3 + 4  # of three kinds, and beside four pictures
 
 
 def test_the_summary_tells_sizes_colours_captions_and_steps(page: Page) -> None:
-    for line in ("16 x 16 px (7)", "Captions7 of 7, 4 to 4 words", "Matte#fff", "350 to 700 steps"):
+    for line in (
+        "16 x 16 px (7)",
+        "Captions7 of 7, 4 to 4 words",
+        "Matte#fff",
+        "44 to 88 steps with the embedded base",
+    ):
         assert line in page.text
 
 
@@ -130,6 +137,44 @@ def test_a_long_list_of_files_is_folded(tmp_path: Path) -> None:
     page = Page(tmp_path / "r.html")
     assert len(page.all("details")) == 1
     assert "199.png" in page.text
+
+
+def test_a_kind_is_one_line_and_the_three_that_matter_come_before_the_fold(tmp_path: Path) -> None:
+    swaps = [sprite(n, finding("swap", f"{n:02d}.png", f"swap {n}", Severity.note)) for n in range(9)]
+    many = [sprite(n, finding("jpeg", f"{n:02d}.png", f"jpeg {n}")) for n in range(10, 15)]
+    few = [sprite(n, finding("mixels", f"{n:02d}.png", f"mixels {n}")) for n in range(20, 22)]
+    broken = sprite(30, finding("corrupt", "30.png", "corrupt 30", Severity.error))
+    of_set = finding("few_sprites", "", "16 sprites")
+    write_report(tmp_path / "r.html", "x", [*swaps, *many, *few, broken], [of_set])
+    text = Page(tmp_path / "r.html").html.partition("What was found")[2].partition("<h2>Palette")[0]
+    lines = [
+        "corrupt 30",
+        "16 sprites",
+        "jpeg 10",
+        "4 more",
+        "jpeg 11",
+        "2 more kinds of findings",
+        "mixels 20",
+        "swap 0",
+    ]
+    assert [text.index(line) for line in lines] == sorted(text.index(line) for line in lines)
+
+
+def test_a_sprite_is_shown_as_training_sees_it(tmp_path: Path) -> None:
+    """Two cells left and above on a canvas of 20 cells, in whole cells of the background's colour around it."""
+    place = Trained(Fit((8, 8), (16, 16), (160, 160)), (60, 255, 60))
+    shown = ReportSprite("a.png", draw_sprite(1), "x", trained=place)
+    write_report(tmp_path / "r.html", "x", [shown])
+    page = Page(tmp_path / "r.html")
+    picture = page.all("img")[0]
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode((picture["src"] or "").partition(",")[2]))))
+    assert (picture["width"], picture["height"]) == ("120", "120")
+    assert (pixels[2:18, 2:18] == apply_matte(draw_sprite(1), (60, 255, 60))).all()
+    assert (pixels[[0, 1, 18, 19]] == (60, 255, 60)).all()
+    assert (
+        "one sprite pixel = 8 image pixels; canvas 160 x 160 px; padding 16 left, 16 right, 16 above, 16 below; "
+        "background #3cff3c" in page.text
+    )
 
 
 def test_a_large_set_shows_its_findings_first_and_says_what_is_left_out(tmp_path: Path) -> None:

@@ -1,20 +1,23 @@
 """Captions written by a captioner beside the sprites that have none."""
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from PIL import Image
-from tqdm import tqdm
 
 from spritelora.errors import DatasetError
+from spritelora.long_work import Progress
 from spritelora.sprites.captions.made_captions import join_caption
 from spritelora.sprites.folder.caption_files import caption_version, side_car, write_caption
 from spritelora.sprites.folder.sources import Source
 from spritelora.sprites.pixels.image import apply_matte, read_sprite, shrink_to_fit
 from spritelora.sprites.pixels.matte import choose_matte, sprite_colours
 from spritelora.sprites.pixels.placement import draw_on_canvas, in_middle
+
+log = logging.getLogger(__name__)
 
 
 class Describes(Protocol):
@@ -62,11 +65,15 @@ def write_captions(wanted: Sequence[Wanted], captioner: Describes, surround: Sur
     A caption file that another has written meanwhile is kept. Returns what went wrong, a line a sprite.
     """
     problems: list[str] = []
-    with tqdm(total=len(wanted), unit="sprite", desc="captions") as bar:
+    with Progress(len(wanted), "sprite", "captioning") as progress:
         for start in range(0, len(wanted), batch_size):
             batch = wanted[start : start + batch_size]
-            problems += _write_batch(batch, captioner, surround)
-            bar.update(len(batch))
+            try:
+                problems += _write_batch(batch, captioner, surround)
+            except (KeyboardInterrupt, SystemExit):
+                log.warning("the captions of %d of %d sprites are written", start, len(wanted))
+                raise
+            progress.advance(len(batch))
     return problems
 
 

@@ -26,11 +26,11 @@ from spritelora.runs.resume import replay_overrides
 @command(
     "Make a data set of a folder of game art", "input=art output=datasets/art", "scripts/conf/prepare", PrepareConfig
 )
-def prepare(config: PrepareConfig, _invocation: Invocation) -> None:
+def prepare(config: PrepareConfig, invocation: Invocation) -> None:
     """Read, check, fit and write."""
     from spritelora.commands.prepare.prepare import prepare
 
-    prepare(config)
+    prepare(config, invocation.overrides)
 
 
 @command(
@@ -39,11 +39,11 @@ def prepare(config: PrepareConfig, _invocation: Invocation) -> None:
     "scripts/conf/caption",
     CaptionConfig,
 )
-def caption(config: CaptionConfig, _invocation: Invocation) -> None:
+def caption(config: CaptionConfig, invocation: Invocation) -> None:
     """Do what the mode says."""
     from spritelora.commands.caption.caption import caption
 
-    caption(config)
+    caption(config, invocation.overrides)
 
 
 @command(
@@ -102,7 +102,7 @@ def compare(config: CompareConfig, invocation: Invocation) -> None:
     with quick_imports():
         from spritelora.commands.compare.compare import compare
 
-    compare(config, invocation.run_dir)
+    compare(config, invocation.run_dir, invocation.overrides)
 
 
 @command(

@@ -9,10 +9,11 @@ from spritelora.sprites.pixels.placement import Fit, draw_on_canvas
 
 def native_sprites(sprites: TrainingSet) -> list[Pixels]:
     """Each training sprite on its matte, where it lies among the native pixels that its image has, (h, w, 3)."""
-    return [_on_native_canvas(sprite, sprites.matte) for sprite in sprites.training]
+    return [on_native_canvas(sprite, sprites.matte) for sprite in sprites.training]
 
 
-def _on_native_canvas(sprite: CaptionedSprite, matte: tuple[int, int, int]) -> Pixels:
+def on_native_canvas(sprite: CaptionedSprite, matte: tuple[int, int, int]) -> Pixels:
+    """A sprite on its matte, where it lies among the native pixels that its image has, (h, w, 3)."""
     factors, offset, canvas = sprite.fit.factors, sprite.fit.offset, sprite.fit.canvas
     (width, x), (height, y) = ((-(-c // f), o // f) for c, o, f in zip(canvas, offset, factors, strict=True))
     return draw_on_canvas(native_sprite(sprite).on_matte(matte), Fit((1, 1), (x, y), (width, height)), matte)

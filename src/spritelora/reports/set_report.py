@@ -10,15 +10,46 @@ import numpy as np
 from spritelora.reports.before_after import Change
 from spritelora.reports.pack_part import PackPart
 from spritelora.reports.page import Picture, encode_picture, render
-from spritelora.sprites.findings import Finding, Severity
-from spritelora.sprites.passes import passes_advice
-from spritelora.sprites.pixels.image import Pixels, visible_colours
+from spritelora.sprites.findings import Finding, Severity, group_findings
+from spritelora.sprites.passes import steps_advice
+from spritelora.sprites.pixels.image import Pixels, apply_matte, visible_colours
 from spritelora.sprites.pixels.palette import count_colours
+from spritelora.sprites.pixels.placement import Fit, draw_on_canvas
 
 MAX_CARDS = 1000
 MAX_SWATCHES = 32
 MAX_PICTURE_PX = 256 * 256
 PICTURE_SIDE_PX = 128
+MOST_GROUPS, MOST_TRAINED = 3, 8
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A sprite's place as training shows it: enlarged on its canvas, over a background colour."""
+
+    fit: Fit
+    matte: tuple[int, int, int]
+
+    def picture(self, pixels: Pixels) -> Picture:
+        """The native sprite (h, w, 4) on its canvas, shown at a whole factor or as small as native pixels allow."""
+        cells = [
+            (-(-canvas // factor), offset // factor)
+            for canvas, offset, factor in zip(self.fit.canvas, self.fit.offset, self.fit.factors, strict=True)
+        ]
+        (width, x), (height, y) = cells
+        native = draw_on_canvas(apply_matte(pixels, self.matte), Fit((1, 1), (x, y), (width, height)), self.matte)
+        scale = max(1, PICTURE_SIDE_PX // max(width, height))
+        return Picture(encode_picture(native), width * scale, height * scale)
+
+    def text(self, pixels: Pixels) -> str:
+        """Factor, padding and canvas in words."""
+        (across, down), (left, top), (width, height) = self.fit.factors, self.fit.offset, self.fit.canvas
+        right, bottom = width - left - across * pixels.shape[1], height - top - down * pixels.shape[0]
+        factor = f"{across}" if across == down else f"{across} x {down}"
+        return (
+            f"one sprite pixel = {factor} image pixels; canvas {width} x {height} px; padding {left} left, {right} "
+            f"right, {top} above, {bottom} below; background #{bytes(self.matte).hex()}"
+        )
 
 
 @dataclass(frozen=True)
@@ -26,7 +57,7 @@ class ReportSprite:
     """A sprite in the report.
 
     `name`: path below the set's folder. `pixels`: native, RGBA, (h, w, 4). `caption`: None where there is none.
-    `facts`: further lines below the picture, by what they tell, such as `scale`.
+    `facts`: further lines below the picture, by what they tell, such as `scale`. `trained`: its place on the canvas.
     """
 
     name: str
@@ -34,6 +65,16 @@ class ReportSprite:
     caption: str | None
     facts: Mapping[str, str] = field(default_factory=dict[str, str])
     findings: Sequence[Finding] = ()
+    trained: Trained | None = None
+
+
+@dataclass(frozen=True)
+class TrainedSprite:
+    """A sprite on its canvas, and what is said of it."""
+
+    name: str
+    picture: Picture
+    text: str
 
 
 @dataclass(frozen=True)
@@ -65,7 +106,8 @@ def make_report(
     `findings`: of the set, and of files that are not among `sprites` for they cannot be read. `summary`: further
     lines of the summary, by what they tell. `pack`: what is said first. `changes`: sprites shown before and after.
     """
-    counts = Counter(f.severity for f in [*findings, *(f for s in sprites for f in s.findings)])
+    every = [*findings, *(f for s in sprites for f in s.findings)]
+    counts, groups = Counter(f.severity for f in every), group_findings(dict.fromkeys(every))
     told = ", ".join(_number(counts[s], s.value) for s in Severity if counts[s]) or "no findings"
     shown = sorted(sprites, key=_worst)[:MAX_CARDS]
     pictures = {id(s): _picture(s.pixels) for s in shown}
@@ -79,7 +121,9 @@ def make_report(
         changes=changes,
         subtitle=f"{_number(len(sprites), 'sprite')}, {told}",
         summary={**_own_summary(sprites), **(summary or {})}.items(),
-        findings=findings,
+        groups=groups[:MOST_GROUPS],
+        other_groups=groups[MOST_GROUPS:],
+        trained=_trained(sprites),
         palette_note=note,
         palette=palette,
         left_out=f"{more:,} more sprites are not shown; those with findings come first." if more else "",
@@ -87,6 +131,14 @@ def make_report(
         kinds=Counter(kind for card in cards for kind in card.kinds).most_common(),
         cards=cards,
     )
+
+
+def _trained(sprites: Sequence[ReportSprite]) -> list[TrainedSprite]:
+    """A few sprites of the set on their canvases."""
+    known = [(s, s.trained) for s in sprites if s.trained is not None]
+    step = max(1, len(known) // MOST_TRAINED)
+    chosen = known[::step][:MOST_TRAINED]
+    return [TrainedSprite(s.name, t.picture(s.pixels), t.text(s.pixels)) for s, t in chosen]
 
 
 def _own_summary(sprites: Sequence[ReportSprite]) -> dict[str, str]:
@@ -103,7 +155,7 @@ def _own_summary(sprites: Sequence[ReportSprite]) -> dict[str, str]:
         "Native sizes": common + (f" and {len(sizes) - 4} more" if len(sizes) > 4 else ""),
         "Colours in a sprite": f"{min(colours)} to {max(colours)}, half of them up to {median(colours):.0f}",
         "Captions": captions,
-        "Training": str(passes_advice(len(sprites))),
+        "Training": steps_advice(len(sprites)),
     }
 
 

@@ -74,7 +74,7 @@ def make_page(
         f"shown at strength {strength:g}",
         answers=answers,
         row_note=ROW_NOTE if validation.base is not None else ROW_NOTE.replace("the base model, ", ""),
-        data_note=told.get("data", {}).get("note"),
+        notes={"data": told.get("data", {}).get("note"), "base": told.get("base_note")},
         prompts={
             "Prompts it was trained on": _rows(validation, strength, True, sprites),
             "New prompts": _rows(validation, strength, False, sprites),
@@ -87,7 +87,9 @@ def make_page(
         left_out=left_out(absent) if absent else "",
         every_strength=_every_strength(validation, drawn),
         planes=_planes(drawn, sprites.palette),
-        told=[(key.replace("_", " "), value) for key, value in told.items() if value is not None],
+        told=[
+            (key.replace("_", " "), value) for key, value in told.items() if value is not None and key != "base_note"
+        ],
     )
 
 

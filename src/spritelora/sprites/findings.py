@@ -1,5 +1,6 @@
 """Findings of the checks of a data set, by file."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -24,3 +25,41 @@ class Finding:
     severity: Severity
     file: str
     message: str
+
+
+OF_THE_LEFT_OUT = {
+    *("picture_of_pack", "sheet_of_singles", "second_sheet", "doubtful_sheet", "set_aside", "not_cut", "unread"),
+}
+"""Kinds of what stays out of the set, which matters more than what is only learnt less well."""
+
+
+@dataclass(frozen=True)
+class FindingGroup:
+    """All findings of a kind, at least one, the gravest first."""
+
+    findings: Sequence[Finding]
+
+    @property
+    def first(self) -> Finding:
+        """The finding that stands for all."""
+        return self.findings[0]
+
+    @property
+    def rest(self) -> Sequence[Finding]:
+        """The others."""
+        return self.findings[1:]
+
+
+def group_findings(findings: Iterable[Finding]) -> list[FindingGroup]:
+    """The findings by kind, by severity; then what is left out, what is of the set, what is of most files."""
+    order = list(Severity)
+    by_kind: dict[str, list[Finding]] = {}
+    for finding in findings:
+        by_kind.setdefault(finding.kind, []).append(finding)
+    groups = [FindingGroup(sorted(of_kind, key=lambda f: order.index(f.severity))) for of_kind in by_kind.values()]
+
+    def rank(group: FindingGroup) -> tuple[int, bool, bool, int]:
+        first = group.first
+        return order.index(first.severity), first.kind not in OF_THE_LEFT_OUT, bool(first.file), -len(group.findings)
+
+    return sorted(groups, key=rank)

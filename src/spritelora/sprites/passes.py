@@ -7,6 +7,10 @@ USUAL_PASSES = (50, 100)
 """Passes over each sprite in a usual run, least and most. Source: the guide."""
 
 
+USUAL_BATCHES = {"the embedded base": 8, "model=sdxl": 2}
+"""Sprites a step where a run says nothing else: `trainer.batch_size` of conf/trainer."""
+
+
 @dataclass(frozen=True)
 class PassesAdvice:
     """Optimizer steps that show each sprite 50 and 100 times."""
@@ -16,11 +20,15 @@ class PassesAdvice:
     fewest_steps: int
     most_steps: int
 
-    def __str__(self) -> str:
-        return (
-            f"{self.num_sprites:,} sprites, {self.sprites_per_step:g} a step: {USUAL_PASSES[0]} to {USUAL_PASSES[1]} "
-            f"passes are {self.fewest_steps:,} to {self.most_steps:,} steps (trainer.max_steps={self.most_steps})"
-        )
+
+def steps_advice(num_sprites: int) -> str:
+    """The steps of a usual run on each base at the batch that it will have."""
+    of_bases = (
+        f"{advice.fewest_steps:,} to {advice.most_steps:,} steps with {base} ({batch} sprites a step)"
+        for base, batch in USUAL_BATCHES.items()
+        for advice in [passes_advice(num_sprites, batch)]
+    )
+    return f"{USUAL_PASSES[0]} to {USUAL_PASSES[1]} passes are {', '.join(of_bases)}; steps=auto takes 75 passes"
 
 
 def passes_advice(num_sprites: int, sprites_per_step: float = 1) -> PassesAdvice:

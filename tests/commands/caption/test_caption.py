@@ -109,7 +109,8 @@ def test_captioning_with_the_real_blip2_classes(sprite_folder: Path, tmp_path: P
     told = run_with_torch(tmp_path, f"dataset={sprite_folder}", "mode=caption", f"captioner={model}", *guide)
     assert told.returncode == 0, told.stderr
     assert "12 sprites, 10 to caption" in told.stderr
-    assert "10/10" in told.stderr
+    assert "captioning 10 sprites: about" in told.stderr
+    assert "10 captions written" in told.stderr
     captions = captions_of(sprite_folder)
     assert len(captions) == 12
     for stem, text in captions.items():

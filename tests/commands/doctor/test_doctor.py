@@ -1,5 +1,6 @@
 """The doctor: facts in, findings out; and the command on this machine."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +17,11 @@ from spritelora.commands.doctor.findings import (
     find_all,
     to_table,
 )
+from spritelora.commands.doctor.memory_need import geometry_of
 from spritelora.config.commands.doctor import in_own_folder
 from spritelora.errors import ConfigError
 from spritelora.training.machine import DeviceFacts
+from spritelora.training.memory.need import FULL_SIZE
 from tests.documents import Outcome, run_in
 
 GPU = DeviceFacts("cuda", "NVIDIA GeForce RTX 4070", 12.0, 11.0, (8, 9))
@@ -42,8 +45,10 @@ NEED = RunNeed(
     parts_gb={"base": 1.86, "activations": 1.4},
     bnb=["nf4", "optimizer"],
     savings=[("model.resolution=512", 2.5)],
-    largest={"hardware.base=nf4": 6, "hardware.base=full": 0},
+    largest={"hardware.base=nf4": 6, "hardware.base=full": 0, "hardware.base=int8": 1419},
     side_px=1024,
+    step_s=1.5,
+    run_s=4500.0,
 )
 
 
@@ -62,6 +67,9 @@ def test_a_machine_where_all_is_well_has_no_failures() -> None:
     assert "fp32 finite, bf16 finite, fp16 NOT finite; encodes in fp32 in any case" in table
     assert "trainer.batch_size=6 at most" in table
     assert "does not fit" in table
+    assert "any trainer.batch_size up to 64" in table
+    assert "1419" not in table
+    assert "about 1.5 s a step, 1 h 15 min in all" in table
 
 
 @pytest.mark.parametrize(
@@ -102,7 +110,10 @@ def test_gb10_is_told_about_wheels_warnings_and_shared_memory() -> None:
 def test_old_gpus_cpus_and_untried_parts_are_told() -> None:
     old = replace(FACTS, device=replace(GPU, capability=(7, 5)), vae={}, vae_skipped="the base is not here")
     assert "fp16 with loss scaling" in row(old, NEED, "arithmetic").found
-    assert row(old, NEED, "VAE").found == "not tried: the base is not here"
+    untried = row(old, NEED, "VAE")
+    assert (untried.found, untried.verdict) == ("not tried: the base is not here", Verdict.untried)
+    for what, need in (("memory", replace(NEED, peak_gb=None)), ("time", replace(NEED, run_s=None))):
+        assert row(FACTS, need, what).verdict is Verdict.untried
     cpu = replace(FACTS, device=DeviceFacts("cpu", "CPU", 25.0, 20.0))
     built_for_it = replace(cpu, cuda_build=None, versions={"torch": "2.13.0+cpu"})
     told = row(built_for_it, NEED, "torch's wheel")
@@ -138,13 +149,22 @@ def test_the_doctor_ends_with_a_verdict_and_leaves_nothing(tmp_path: Path) -> No
     assert outcome.status == 0, outcome.printed
     assert "this run can be trained here: the embedded base, 128 px, batch 8, rank 8" in outcome.printed
     assert "gives back 100.0% of the sprites' pixels in their colour, 8 px to each" in outcome.printed
+    assert re.search(r"ok +time +about .* s a step, .* in all", outcome.printed)
     assert {p.name for p in tmp_path.iterdir()} <= {"cache", "outputs"}
     assert not [p for p in (tmp_path / "outputs").rglob("*") if p.is_file()]
 
 
+def test_a_base_that_is_yet_to_be_fetched_has_the_geometry_of_sdxl(tmp_path: Path) -> None:
+    assert geometry_of("stabilityai/stable-diffusion-xl-base-1.0", None) is FULL_SIZE
+    assert geometry_of(str(tmp_path), None) is None  # it is here, and cannot be read
+
+
+@pytest.mark.slow  # SDXL is traced
 def test_a_base_that_is_nowhere_fails(tmp_path: Path) -> None:
     outcome = doctor(tmp_path, "model.path=nobody/nothing")
     assert outcome.status == 1
-    assert "not predicted, for the base is not known" in outcome.printed
+    assert re.search(r"ok +memory +[\d.]+ GB predicted", outcome.printed)  # of SDXL, whose geometry is known
+    assert re.search(r"ok +time +about .* s a step, .* in all", outcome.printed)
+    assert re.search(r"- +VAE +not tried: the base is not here", outcome.printed)
     assert "neither here nor to be had from the hub" in outcome.printed
     assert "error: nobody/nothing, 128 px, batch 8, rank 8 cannot be trained here: base" in outcome.printed

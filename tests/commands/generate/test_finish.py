@@ -7,6 +7,7 @@ from spritelora.commands.generate.finish import (
     border_colour,
     choose_palette,
     clear_background,
+    drawn_matte,
     find_background,
     lock_palette,
 )
@@ -32,6 +33,20 @@ def test_a_clean_sprite_with_a_hole_comes_back_to_the_bit(seed: int) -> None:
     background = find_background(native, MATTE, palette, opens_holes=True)
     finished = lock_palette(clear_background(native, background), palette)
     assert (finished == without_hidden_colour(sprite)).all()
+
+
+@pytest.mark.parametrize("shift", [-30, 0, 25])
+def test_a_ground_that_is_drawn_lighter_or_darker_than_the_matte_is_found(shift: int) -> None:
+    """The one of a LoRA in training; a border far from the matte, or of a figure's colour, is no ground."""
+    native = np.full((9, 9, 3), 128 + shift, dtype=np.uint8)
+    native[3:6, 3:6] = (200, 30, 30)
+    figures = np.array([[200, 30, 30], [40, 40, 60]], dtype=np.uint8)
+    matte = drawn_matte(native, (128, 128, 128), figures)
+    assert matte == (128 + shift,) * 3
+    assert find_background(native, matte, figures, opens_holes=False).sum() == 81 - 9
+    for border in ((250, 250, 250), (45, 120, 130)):
+        native[[0, -1]] = native[:, [0, -1]] = border
+        assert drawn_matte(native, (128, 128, 128), np.array([[45, 120, 130]], dtype=np.uint8)) == (128, 128, 128)
 
 
 def test_enclosed_background_stays_unless_holes_are_opened() -> None:

@@ -10,10 +10,19 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from spritelora.commands.generate.finishing import Finishing, finish_images, plan_finishing
+from spritelora.commands.generate.finishing import (
+    Finishing,
+    finish_images,
+    plan_finishing,
+    with_colours_of_loras,
+)
 from spritelora.commands.generate.generate import generate
+from spritelora.commands.generate.pack import encode_png
+from spritelora.commands.train.exporter import colour_facts
 from spritelora.config.commands.generate import BaseConfig, GenerateConfig
 from spritelora.config.invocation import Invocation
+from spritelora.config.train.data_keys import DataConfig
+from spritelora.data.training_set import read_training_set
 from spritelora.drawing.source import find_source
 from spritelora.errors import ConfigError, DatasetError, ResumeError, SpriteLoraError, WeightsError
 from spritelora.evaluation.grid import Grid
@@ -164,9 +173,84 @@ def test_holes_stay_closed_where_the_training_sprites_cannot_be_read(tmp_path: P
 
 def test_a_number_of_colours_holds_for_all_sprites_together() -> None:
     images = [scale_nearest(apply_matte(draw_sprite(seed), MATTE), 8) for seed in range(4)]
-    plan = Finishing(Grid(8), 6, MATTE, is_transparent=True, opens_holes=True)
+    plan = Finishing(Grid(8), None, MATTE, is_transparent=True, opens_holes=True, most=6)
     finished = finish_images(images, plan, list("abcd"))
     assert len(np.unique(np.concatenate([colours_of(s) for s in finished]), axis=0)) == 6
+
+
+def gradients() -> list[np.ndarray]:
+    """Two opaque native images of 1,024 colours each on a plain ground."""
+    levels = np.arange(1024).reshape(32, 32)
+    images = []
+    for red in (40, 200):
+        image = np.full((36, 36, 3), 255, dtype=np.uint8)
+        image[2:-2, 2:-2] = np.stack([np.full_like(levels, red), levels // 5, levels % 128], axis=-1)
+        images.append(image)
+    return images
+
+
+@pytest.mark.parametrize(("palette", "most"), [(None, 32), ("none", 255), ("40", 40)])
+def test_every_sprite_is_indexed_and_32_colours_are_the_most_unless_asked(
+    palette: str | None, most: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = GenerateConfig(palette=palette, native_size="36")
+    with caplog.at_level("INFO"):
+        sprites = finish_images(gradients(), plan_finishing(config, find_source(None, []), 36), ["a", "b"])
+    counts = [len(colours_of(sprite)) for sprite in sprites]
+    assert max(counts) <= most
+    assert all(encode_png(sprite)[1] for sprite in sprites)
+    assert all((sprite[..., 3] == 0).sum() == 36**2 - 32**2 for sprite in sprites)
+    if palette != "none":
+        together = colours_of(np.concatenate(sprites))
+        assert len(together) == most
+        (told,) = re.findall(r"colours: ([\d,]+) drawn -> (\d+); ([\d,]+) of 2,048 pixels changed", caplog.text)
+        changed = sum((n != s[..., :3]).any(-1)[s[..., 3] > 0].sum() for n, s in zip(gradients(), sprites, strict=True))
+        assert (told[1], int(told[2].replace(",", ""))) == (str(most), changed)
+    assert "background: clear in 2 of 2 sprites" in caplog.text
+
+
+def test_of_a_set_with_many_colours_32_of_its_own_are_chosen(tmp_path: Path) -> None:
+    """And `palette=training` takes all of them."""
+    for number, native in enumerate(gradients()):
+        sprite = np.dstack([native, np.where((native == 255).all(-1), 0, 255)]).astype(np.uint8)
+        Image.fromarray(sprite).save(tmp_path / f"{number}.png")
+        (tmp_path / f"{number}.txt").write_text("pixel art, ramp\n")
+    for palette, fewest, most in ((None, 32, 32), ("training", 33, 255)):
+        config = GenerateConfig(palette=palette, native_size="36")
+        config.data.path = str(tmp_path)
+        plan = plan_finishing(config, find_source(None, []), 36)
+        drawn = [np.clip(image.astype(int) + 2, 0, 255).astype(np.uint8) for image in gradients()]
+        together = colours_of(np.concatenate(finish_images(drawn, plan, ["a", "b"])))
+        known = np.concatenate([image[2:-2, 2:-2].reshape(-1, 3) for image in gradients()])
+        assert {tuple(c) for c in together.tolist()} <= {tuple(c) for c in known.tolist()}
+        assert fewest <= len(together) <= 2 * most
+
+
+def test_a_lora_file_brings_palette_and_matte_of_its_set(tmp_path: Path) -> None:
+    for number in range(3):
+        Image.fromarray(skull((150, 160, 240))).save(tmp_path / f"{number}.png")
+        (tmp_path / f"{number}.txt").write_text("pixel art, skull\n")
+    sprites = read_training_set(DataConfig(path=str(tmp_path)), 128)
+    metadata = {f"ss_{name}": str(value) for name, value in colour_facts(sprites).items()}
+    config = GenerateConfig(native_size="16")
+    plain = plan_finishing(config, find_source(None, []), 128)
+    plan = with_colours_of_loras(plain, config, [metadata, metadata])
+    assert plan.palette is not None
+    assert {tuple(c) for c in plan.palette.tolist()} == {(60, 30, 20), (210, 120, 60), (150, 160, 240)}
+    assert plan.matte == sprites.matte
+    drawn = np.clip(apply_matte(skull((150, 160, 240)), sprites.matte).astype(int) - 9, 0, 255).astype(np.uint8)
+    (finished,) = finish_images([scale_nearest(drawn, 8)], plan, ["a"])
+    assert (finished == skull((150, 160, 240))).all()
+    for told in ([metadata, {}], [{**metadata, "ss_sprite_matte": "white"}], [{}], []):
+        assert with_colours_of_loras(plain, config, told) is plain
+    asked = replace(config, palette="none")
+    assert with_colours_of_loras(plain, asked, [metadata]) is plain
+
+
+def test_a_set_of_more_colours_than_an_indexed_image_has_is_not_told(tmp_path: Path) -> None:
+    Image.fromarray(gradients()[0]).save(tmp_path / "a.png")
+    (tmp_path / "a.txt").write_text("pixel art, ramp\n")
+    assert colour_facts(read_training_set(DataConfig(path=str(tmp_path)), 128)) == {}
 
 
 def test_an_image_without_a_grid_is_named() -> None:
@@ -265,9 +349,11 @@ def test_the_command(short_run: Path, tmp_path: Path, cache: Path, ready: Ready)
     quick = (f"data.cache={cache}", "sampler.steps=1", "strength=0.5")
     done = run_python(*script, *quick, ready=ready)
     assert done.returncode == 0, done.stderr
-    sprites, drawn, written = done.stderr.splitlines()
+    sprites, drawn, locked, cleared, written = done.stderr.splitlines()
     assert sprites.startswith("demo set: ")
     assert re.fullmatch(r".*lora\.safetensors: \d+ layers, strength 0\.5", drawn)
+    assert re.fullmatch(r"colours: \d+ drawn -> \d+, each a colour of the training set; .* visibly", locked)
+    assert cleared == "background: clear in 1 of 1 sprites"
     assert written == f"1 sprites of 16x16 px in {tmp_path / 'out'}"
     assert done.stdout == ""
 

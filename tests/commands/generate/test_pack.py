@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spritelora.commands.generate.pack import contact_sheet, encode_png, pack_sheet
+from spritelora.commands.generate.pack import encode_png, pack_sheet
 from spritelora.sprites.pixels.image import read_sprite, without_hidden_colour
 from spritelora.sprites.sheets.sheet import cut_image
 from tests.conftest import draw_sprite
@@ -41,12 +41,3 @@ def test_our_own_reader_cuts_the_sheet_into_the_sprites(tmp_path: Path) -> None:
     assert [c.tag for c in cuts] == ["axe_0", "axe_1", "cup_0", "cup-2", "key"]
     for cut, sprite in zip(cuts, sprites, strict=True):
         assert (cut.pixels == sprite).all()
-
-
-def test_the_contact_sheet_shows_each_native_pixel_as_a_square() -> None:
-    sprite = without_hidden_colour(draw_sprite(1))
-    picture = np.asarray(contact_sheet([("a label", [sprite, sprite])]))
-    tile = picture[20:148, 128:256].reshape(16, 8, 16, 8, 3)
-    seen = sprite[..., 3] > 0
-    assert (tile[:, 0, :, 0][seen] == sprite[seen][:, :3]).all()
-    assert (tile == tile[:, :1, :, :1])[seen[:, None, :, None].repeat(8, 1).repeat(8, 3)].all()

@@ -3,13 +3,17 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from spritelora.commands.train.first_look import show_training_set
 from spritelora.commands.train.start import settle_prompts, settle_steps
 from spritelora.config.train.data_keys import DataConfig
 from spritelora.data.training_set import read_training_set
 from spritelora.errors import ConfigError
 from spritelora.runs.record import RunRecord
+from spritelora.sprites.folder.sprite_folder import training_image
 from tests.composing import compose
 from tests.conftest import ROOT
 
@@ -62,3 +66,13 @@ def test_steps_are_passes_over_the_set_within_their_bounds(
     assert settle_steps(compose(*NO_STEPS), alike).trainer.max_steps == 38
     with pytest.raises(ConfigError, match=r"fewest_steps=9 is more than trainer\.most_steps=8: change"):
         steps("trainer.fewest_steps=9", "trainer.most_steps=8")
+
+
+def test_sprites_are_shown_as_training_sees_them(sprite_folder: Path, tmp_path: Path) -> None:
+    """16 native pixels in the middle of the sheet's tile, whose colours are theirs and the background's alone."""
+    sprites = read_training_set(DataConfig(path=str(sprite_folder), holdout=0), 256)
+    show_training_set(sprites, tmp_path / "new" / "look.png")
+    sheet = np.asarray(Image.open(tmp_path / "new" / "look.png"))
+    canvas = training_image(sprites.training[0], sprites.matte)[8::16, 8::16]
+    tile = np.repeat(np.repeat(canvas, 12, axis=0), 12, axis=1)
+    assert any((sheet[top : top + 192, 4:196] == tile).all() for top in range(len(sheet) - 192))

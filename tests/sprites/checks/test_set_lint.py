@@ -13,9 +13,10 @@ from spritelora.sprites.checks.duplicates import find_duplicates, num_different
 from spritelora.sprites.checks.fingerprint import content_of
 from spritelora.sprites.checks.set_lint import find_few, find_mixed_scales, lint_set
 from spritelora.sprites.findings import Finding, Severity
-from spritelora.sprites.passes import passes_advice
+from spritelora.sprites.passes import USUAL_BATCHES, passes_advice, steps_advice
 from spritelora.sprites.pixels.image import Pixels, read_sprite
 from spritelora.sprites.pixels.native import NativeScale
+from tests.composing import compose
 
 pytestmark = pytest.mark.numeric
 
@@ -225,9 +226,12 @@ def test_the_advised_steps_show_every_sprite_often_enough() -> None:
     advice = passes_advice(120, sprites_per_step=7)
     assert advice.fewest_steps * 7 >= 50 * 120 > (advice.fewest_steps - 1) * 7
     assert advice.most_steps * 7 >= 100 * 120 > (advice.most_steps - 1) * 7
-    assert str(passes_advice(60)) == (
-        "60 sprites, 1 a step: 50 to 100 passes are 3,000 to 6,000 steps (trainer.max_steps=6000)"
+    assert steps_advice(60) == (
+        "50 to 100 passes are 375 to 750 steps with the embedded base (8 sprites a step), 1,500 to 3,000 steps with "
+        "model=sdxl (2 sprites a step); steps=auto takes 75 passes"
     )
+    batches = {"the embedded base": compose().trainer.batch_size, "model=sdxl": compose("model=sdxl").sprites_a_step}
+    assert batches == USUAL_BATCHES
 
 
 def test_an_empty_set_has_no_style() -> None:

@@ -1,6 +1,7 @@
 """The metadata that ComfyUI, A1111 and model browsers read from a LoRA file."""
 
 import json
+import re
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from io import BytesIO
 from PIL.Image import Image, Resampling
 
 THUMBNAIL_PX = 256
+MOST_COLOURS = 256
 SDXL_CHANNELS = (320, 640, 1280)
 
 
@@ -89,6 +91,31 @@ def shared_tags(metadata: Mapping[str, str]) -> str:
     except (ValueError, TypeError, AttributeError):
         return ""
     return ", ".join(tag for tag, count in counts.items() if count >= num_images > 0)
+
+
+@dataclass(frozen=True)
+class SetColours:
+    """The colours of a training set as text, `#rrggbb`. `matte`: the one under its clear pixels, None without any."""
+
+    palette: tuple[str, ...]
+    matte: str | None
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """The colours as settings of `LoraFacts`; none where they are more than an indexed image has."""
+        if len(self.palette) > MOST_COLOURS:
+            return {}
+        matte = {} if self.matte is None else {"sprite_matte": self.matte}
+        return {"sprite_colours": " ".join(self.palette), **matte}
+
+
+def read_set_colours(metadata: Mapping[str, str]) -> SetColours | None:
+    """The colours of the set that a LoRA was trained on; None where its file does not tell them, or not as colours."""
+    palette = tuple(metadata.get("ss_sprite_colours", "").split())
+    matte = metadata.get("ss_sprite_matte")
+    told = [*palette, *([] if matte is None else [matte])]
+    is_whole = 0 < len(palette) <= MOST_COLOURS and all(re.fullmatch("#[0-9a-f]{6}", colour) for colour in told)
+    return SetColours(palette, matte) if is_whole else None
 
 
 def thumbnail_url(picture: Image) -> str:

@@ -172,18 +172,19 @@ def count_tflop(
     unet = shapes_of(unet_config).requires_grad_(False)
     add_lora(unet, match_targets(unet, targets), rank, rank, 0.0, seed=0)
     with FlopCounterMode(display=False) as counter:
-        _forward_shapes(unet, encoded, batch_size).sum().backward()
+        forward_shapes(unet, encoded, batch_size).sum().backward()
     return counter.get_total_flops() / 1e12
 
 
 def count_forward_tflop(unet_config: Mapping[str, Any], encoded: EncodedSet) -> float:
     """Arithmetic of one image through the UNet, counted on shapes alone."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        _forward_shapes(shapes_of(unet_config), encoded, 1)
+        forward_shapes(shapes_of(unet_config), encoded, 1)
     return counter.get_total_flops() / 1e12
 
 
-def _forward_shapes(unet: Unet, encoded: EncodedSet, batch_size: int) -> Tensor:
+def forward_shapes(unet: Unet, encoded: EncodedSet, batch_size: int) -> Tensor:
+    """A batch through a UNet on the meta device."""
     batch = training_batch(encoded, 0, range(batch_size), NUM_TIMESTEPS)
     noisy, states, pooled, ids = (t.to("meta") for t in (batch.latents, batch.states, batch.pooled, batch.time_ids))
     conditions = {"text_embeds": pooled, "time_ids": ids}

@@ -4,6 +4,7 @@ import logging
 import sys
 from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
+from contextlib import nullcontext
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from spritelora.config.commands.caption import CaptionConfig, CaptionMode
 from spritelora.config.train.hardware_keys import Device
 from spritelora.errors import ConfigError, DatasetError
+from spritelora.long_work import going_on
 from spritelora.process import quick_imports
 from spritelora.sprites.checks.caption_lint import lint_captions
 from spritelora.sprites.checks.caption_terms import VARIANTS
@@ -27,13 +29,13 @@ log = logging.getLogger(__name__)
 Lint = Callable[[Mapping[str, str | None]], list[Finding]]
 
 
-def caption(config: CaptionConfig) -> None:
-    """Write, check, edit or change captions, as the mode says."""
+def caption(config: CaptionConfig, words: Sequence[str] = ()) -> None:
+    """Write, check, edit or change captions, as the mode says. `words`: of the command line."""
     folder = Path(config.dataset)
     check_replace_keys(config)
     variants = [*VARIANTS, *(_variant_group(text) for text in config.variants)]
     if config.mode is CaptionMode.caption:
-        write_missing(config, folder, read_set(folder))
+        write_missing(config, folder, read_set(folder), words)
     elif config.mode is CaptionMode.validate:
         check(folder, read_set(folder), make_lint(config, variants))
     elif config.mode is CaptionMode.replace:
@@ -60,7 +62,7 @@ def check_replace_keys(config: CaptionConfig) -> None:
         raise ConfigError(f"{', '.join(given)} belongs to mode=replace: add it, or leave out {', '.join(given)}")
 
 
-def write_missing(config: CaptionConfig, folder: Path, sources: list[Source]) -> None:
+def write_missing(config: CaptionConfig, folder: Path, sources: list[Source], words: Sequence[str]) -> None:
     """Let the captioner write the captions that are not there, or all where told to.
 
     Raises DatasetError at the end that names the sprites left without one.
@@ -85,7 +87,8 @@ def write_missing(config: CaptionConfig, folder: Path, sources: list[Source]) ->
     answer = Answer(config.prompt, config.max_tokens, config.num_beams)
     captioner = load_captioner(place, _device(config.device, torch.cuda.is_available()), answer)
     surround = Surround(config.trigger, config.prefix, config.suffix)
-    problems = write_captions(wanted, captioner, surround, config.batch_size)
+    with nullcontext() if config.overwrite else going_on("caption", words):  # overwriting begins anew
+        problems = write_captions(wanted, captioner, surround, config.batch_size)
     log.info("%d captions written; read them through: mode=validate, then mode=edit", len(wanted) - len(problems))
     refuse(folder, problems)
 

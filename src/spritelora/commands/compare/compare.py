@@ -20,6 +20,7 @@ from spritelora.errors import ConfigError, SpriteLoraError, TrainingError
 from spritelora.evaluation.comparison import Cell, Row, columns, sort_rows, to_csv
 from spritelora.file_names import safe_name, tell_apart
 from spritelora.files import write_whole
+from spritelora.long_work import going_on
 from spritelora.reports.comparison_page import Look, make_page
 from spritelora.runs.layout import VALIDATION
 from spritelora.runs.record import RunRecord
@@ -35,8 +36,11 @@ MOST_PROMPTS = 6
 USUAL_ORDER = ("validation_loss", "name")
 
 
-def compare(config: CompareConfig, run_dir: Path) -> Path:
-    """Gather the rows, validating what has no validation if asked to, and write them. Returns the folder."""
+def compare(config: CompareConfig, run_dir: Path, words: Sequence[str] = ()) -> Path:
+    """Gather the rows, validating what has no validation if asked to, and write them. Returns the folder.
+
+    `words`: of the command line.
+    """
     output = Path(config.output) if config.output is not None else run_dir
     if output.exists() and not output.is_dir():
         raise ConfigError(f"output={output} is a file; name a folder")
@@ -48,7 +52,10 @@ def compare(config: CompareConfig, run_dir: Path) -> Path:
     rows = read_rows(entries, folders)
     check_one_base(rows)
     if config.measure:
-        problems = {e.name: _measure(config, e, folders[e.name]) for e in entries}
+        wanted = [e.name for e in entries if not (folders[e.name] / VALIDATION).is_file() and lora_of(e) is not None]
+        log.info("%d of %d to validate%s", len(wanted), len(entries), ", one after another" if len(wanted) > 1 else "")
+        with going_on("compare", words):
+            problems = {e.name: _measure(config, e, folders[e.name]) for e in entries}
         rows = [_with_problem(read_row(e, folders[e.name]), problems[e.name]) for e in entries]
     unlike = differences(entries)
     words = {name: words_of(own) or None for name, own in unlike.items()}

@@ -11,7 +11,8 @@ import torch
 
 from spritelora.commands.doctor.ceiling import ceiling_of
 from spritelora.commands.doctor.findings import Disk, MachineFacts, failures, find_all, to_table
-from spritelora.commands.doctor.memory_need import run_need
+from spritelora.commands.doctor.memory_need import geometry_of, run_need
+from spritelora.commands.doctor.time_need import time_need
 from spritelora.commands.train.assemble import rate_factors
 from spritelora.config.train.hardware_keys import BaseFormat
 from spritelora.config.train.schema import TrainConfig
@@ -27,7 +28,6 @@ from spritelora.streams import say
 from spritelora.training.hardware import Hardware, choose_hardware
 from spritelora.training.logs.wandb_run import has_wandb_key
 from spritelora.training.machine import read_device
-from spritelora.training.memory.need import FULL_SIZE, read_geometry
 from spritelora.training.optimizer import find_optimizer, optimizer_settings, probe_optimizer
 
 HUB_GB = 7.0
@@ -48,9 +48,12 @@ def examine(config: TrainConfig) -> None:
     hardware = choose_hardware(config.hardware.device, config.hardware.precision)
     base, found, problem = locate_base(config)
     data = read_data(config)
-    geometry = None if problem else FULL_SIZE if base is None else read_geometry(base)
+    geometry = geometry_of(config.model.path, base)
     plan, need = run_need(config, hardware, geometry, data.sprites.largest_canvas if data.sprites else None)
     hardware = replace(hardware, base=plan.base)
+    if geometry is not None and data.sprites is not None:
+        step_s, run_s = time_need(config, geometry, hardware, plan, data.sprites)
+        need = replace(need, step_s=step_s, run_s=run_s)
     facts = gather(config, hardware, base, found, problem, data)
     findings = find_all(facts, need)
     say(to_table(findings))

@@ -5,17 +5,21 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from spritelora.commands.doctor.ceiling import Ceiling
+from spritelora.shown import duration
 from spritelora.training.machine import DeviceFacts
 
 GB10_CAPABILITY = (12, 1)
+MANY = 64
+"""Sprites of a batch: memory for more says nothing, for no LoRA is trained with more."""
 GOOD_CEILING = 0.99
 """Share of native pixels that an autoencoder gives back where it does not limit what a LoRA can draw."""
 
 
 class Verdict(Enum):
-    """`note`: the run can go on, but something is to be known. `fails`: it cannot."""
+    """`note`: the run can go on, but something is to be known. `fails`: it cannot. `untried`: nobody looked."""
 
     ok = "ok"
+    untried = "-"
     note = "note"
     fails = "FAILS"
 
@@ -70,7 +74,8 @@ class RunNeed:
     """The needs of a run.
 
     `plan`: its savings. `bnb`: the probes it depends on. `peak_gb`: None where it cannot be predicted. `savings`:
-    settings that would save memory, with how many GB. `largest`: largest batch by the plan that allows it.
+    settings that would save memory, with how many GB. `largest`: largest batch by the plan that allows it. `step_s`,
+    `run_s`: seconds of a step and of the whole run, None where they cannot be predicted.
     """
 
     name: str
@@ -81,6 +86,8 @@ class RunNeed:
     parts_gb: Mapping[str, float] = field(default_factory=dict)
     savings: Sequence[tuple[str, float]] = ()
     largest: Mapping[str, int] = field(default_factory=dict)
+    step_s: float | None = None
+    run_s: float | None = None
 
 
 def find_all(facts: MachineFacts, need: RunNeed) -> list[Finding]:
@@ -93,6 +100,7 @@ def find_all(facts: MachineFacts, need: RunNeed) -> list[Finding]:
         Finding("data", facts.data, Verdict.fails if facts.data_problem else Verdict.ok, facts.data_problem),
         *_ceiling(facts.ceiling),
         *_memory(facts.device, need),
+        _time(need),
         *_disks(facts.disks),
         Finding("W&B", facts.wandb),
         *_largest(need),
@@ -156,7 +164,7 @@ def _base(facts: MachineFacts) -> Iterator[Finding]:
     fails = Verdict.fails if facts.base_problem else Verdict.ok
     yield Finding("base", facts.base, fails, facts.base_problem)
     if not facts.vae:
-        yield Finding("VAE", f"not tried: {facts.vae_skipped}")
+        yield Finding("VAE", f"not tried: {facts.vae_skipped}", Verdict.untried)
         return
     told = ", ".join(f"{name} {'finite' if is_finite else 'NOT finite'}" for name, is_finite in facts.vae.items())
     if not facts.vae["fp32"]:
@@ -180,7 +188,7 @@ def _ceiling(ceiling: Ceiling | None) -> Iterator[Finding]:
 
 def _memory(device: DeviceFacts, need: RunNeed) -> Iterator[Finding]:
     if need.peak_gb is None:
-        yield Finding("memory", "not predicted, for the base is not known")
+        yield Finding("memory", "not predicted: the base cannot be read", Verdict.untried)
         return
     parts = ", ".join(f"{name} {gb:.1f}" for name, gb in need.parts_gb.items() if gb >= 0.05)
     found = f"{need.peak_gb:.1f} GB predicted ({parts}) with {need.plan}"
@@ -194,6 +202,13 @@ def _memory(device: DeviceFacts, need: RunNeed) -> Iterator[Finding]:
         yield Finding("memory", f"{found}; {device.free_gb:.1f} are free")
 
 
+def _time(need: RunNeed) -> Finding:
+    if need.step_s is None or need.run_s is None:
+        return Finding("time", "not predicted: base or data cannot be read", Verdict.untried)
+    told = f"about {need.step_s:.2g} s a step, {duration(need.run_s)} in all"
+    return Finding("time", f"{told}, by its arithmetic: half or twice that is possible; train measures it")
+
+
 def _disks(disks: Mapping[str, Disk]) -> Iterator[Finding]:
     for name, disk in disks.items():
         found = f"{disk.folder}: {disk.free_gb:.1f} GB free, about {disk.needed_gb:.1f} GB needed"
@@ -204,7 +219,9 @@ def _disks(disks: Mapping[str, Disk]) -> Iterator[Finding]:
 def _largest(need: RunNeed) -> Iterator[Finding]:
     for plan, batch in need.largest.items():
         found = f"trainer.batch_size={batch} at most" if batch else "does not fit"
-        yield Finding(f"at {need.side_px} px, {plan}", found)
+        yield Finding(
+            f"at {need.side_px} px, {plan}", found if batch < MANY else f"any trainer.batch_size up to {MANY}"
+        )
 
 
 def to_table(findings: Sequence[Finding]) -> str:

@@ -1,17 +1,27 @@
 """The memory that a run needs, under the plan that it would take."""
 
 from dataclasses import replace
+from pathlib import Path
 
 from spritelora.commands.doctor.findings import RunNeed
 from spritelora.config.train.hardware_keys import BaseFormat
 from spritelora.config.train.schema import TrainConfig
+from spritelora.sdxl.files.base import BaseModel, cached_hub_folder
 from spritelora.sdxl.layers.quantised import BYTES_PER_WEIGHT
 from spritelora.sprites.pixels.placement import Pair
 from spritelora.training.hardware import Hardware
 from spritelora.training.machine import read_device
-from spritelora.training.memory.need import Geometry, choose_plan, run_shapes
+from spritelora.training.memory.need import FULL_SIZE, Geometry, choose_plan, read_geometry, run_shapes
 from spritelora.training.memory.prediction import SHARE, MemoryUse, Plan, plans
 from spritelora.training.memory.savings import savings
+
+
+def geometry_of(path: str | None, base: BaseModel | None) -> Geometry | None:
+    """The geometry of a base; of one that is yet to be fetched SDXL's, None for one here that cannot be read."""
+    if base is not None:
+        return read_geometry(base)
+    is_here = path is None or Path(path).exists() or cached_hub_folder(path) is not None
+    return None if is_here else FULL_SIZE
 
 
 def run_need(

@@ -1,7 +1,7 @@
 """Images for prompts, from a base with or without LoRAs."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,10 +27,10 @@ def draw_images(
     prompts: list[str],
     check_side: Callable[[int], None],
     keep: Callable[[dict[str, object]], KeptImages],
-) -> list[Pixels]:
-    """`count` images for each prompt, prompt by prompt, RGB. `check_side`: raises for a side that does not do.
+) -> tuple[list[Pixels], list[Mapping[str, str]]]:
+    """`count` images for each prompt, prompt by prompt, RGB, and the metadata of each LoRA.
 
-    `keep`: the images drawn so far, of what draws.
+    `check_side`: raises for a side that does not do. `keep`: the images drawn so far, of what draws.
     """
     hardware = choose_hardware(config.device, Precision.auto)
     subject = settle_subject(source, config.weights, config.model, config.sampler, config.seed)
@@ -46,4 +46,5 @@ def draw_images(
         log.info("%s: %d layers, strength %g", lora.path, len(lora.everything), strength)
     kept = keep(studio.identity)
     with kept.told_when_stopped(len(wanted)), Progress(len(wanted), "image", "drawing") as progress:
-        return studio.draw(config.strength, config.sampler.batch_size, kept, progress)
+        images = studio.draw(config.strength, config.sampler.batch_size, kept, progress)
+    return images, [lora.metadata for lora in subject.loras]

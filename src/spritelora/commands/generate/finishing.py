@@ -2,12 +2,13 @@
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from spritelora.adapters.files.metadata import read_set_colours
 from spritelora.commands.generate import finish
 from spritelora.commands.generate.native_sides import native_width, wanted_pair
 from spritelora.commands.generate.palette_file import Colours, read_palette
@@ -29,31 +30,39 @@ from spritelora.sprites.pixels.palette import count_colours
 
 log = logging.getLogger(__name__)
 
+USUAL_MOST = 32
+"""Colours of all sprites together where the user says nothing: as many as published palettes of pixel art have."""
+
 
 @dataclass(frozen=True)
 class Finishing:
     """The settings for making sprites of drawn images.
 
-    `grid`: a number of native pixels along a side, or None to find it. `palette`: colours, how many to choose, or
-    None. `matte`: None to read it from the border of each image, after its colours are locked. `edge`: the colours
-    that figures have at the matte; None for all of the palette, where it is known.
+    `grid`: a number of native pixels along a side, or None to find it. `palette`: the colours that sprites may have,
+    None for any. `most`: how many of them all sprites together may have. `matte`: None to read it from the border of
+    each image, after its colours are locked. `edge`: the colours that figures have at the matte; None for all of the
+    palette, where it is known. `palette_name`: says whose colours they are.
     """
 
     grid: Grid | int | None
-    palette: Colours | int | None
+    palette: Colours | None
     matte: finish.Colour | None
     is_transparent: bool
     opens_holes: bool
+    most: int | None = None
     edge: Colours | None = None
+    palette_name: str = ""
 
 
 def plan_finishing(config: GenerateConfig, source: Source, side_px: int | None) -> Finishing:
     """Settle grid, palette and matte. Raises ConfigError and DatasetError for what cannot be used."""
-    wants_palette = config.palette == "training" or (config.palette is None and config.run is not None)
+    has_set = config.run is not None or config.data.path is not None
+    wants_palette = config.palette == "training" or (config.palette is None and has_set)
     is_transparent = config.background is Background.transparent
     matte = _matte(config.matte)
     check_divides(config.native_size, side_px)
-    palette = None if wants_palette else _given_palette(config.palette or "none")
+    palette, most = (None, None) if wants_palette else _given_palette(config.palette or "none")
+    most = USUAL_MOST if config.palette is None else most
     grid: Grid | int | None = native_width(config.native_size)
     wants_grid = config.native_size == "auto" and config.run is not None
     wants_matte = matte is None and is_transparent and config.run is not None
@@ -70,9 +79,31 @@ def plan_finishing(config: GenerateConfig, source: Source, side_px: int | None) 
         if wants_grid and side_px is not None:
             grid = training_grid(found, natives, side_px)
         opens_holes = opens_holes and matte is not None and not has_near(matte, [s.colours for s in sprites])
-    elif opens_holes and matte is not None and (config.run is not None or config.data.path is not None):
+    elif opens_holes and matte is not None and has_set:
         opens_holes = _is_of_no_sprite(matte, config, source)
-    return Finishing(grid, palette, matte, is_transparent, opens_holes, edge)
+    name = "the training set" if wants_palette else config.palette or ""
+    return Finishing(grid, palette, matte, is_transparent, opens_holes, most, edge, name)
+
+
+def with_colours_of_loras(plan: Finishing, config: GenerateConfig, metadata: Sequence[Mapping[str, str]]) -> Finishing:
+    """The settings with palette and matte of the set that LoRA files were trained on, where they all tell of the same.
+
+    `metadata`: of each file. What the user or a set on disk has said already stays.
+    """
+    told = {read_set_colours(of_file) for of_file in metadata}
+    found = told.pop() if len(told) == 1 else None
+    if found is None or plan.palette is not None or config.palette is not None:
+        return plan
+    palette = np.array([parse_colour(text) for text in found.palette], dtype=np.uint8)
+    matte = plan.matte
+    if matte is None and plan.is_transparent and found.matte is not None:
+        matte = parse_colour(found.matte)
+    if not plan.is_transparent and found.matte is not None:
+        palette = np.concatenate([palette, np.array([parse_colour(found.matte)], dtype=np.uint8)])
+    is_beside = np.zeros(len(palette), dtype=np.bool_) if matte is None else is_near(matte, pack_rgb(palette))
+    opens_holes = plan.opens_holes and matte is not None and not is_beside.any()
+    edge = palette[~is_beside]
+    return replace(plan, palette=palette, matte=matte, opens_holes=opens_holes, edge=edge, palette_name="the LoRA file")
 
 
 def _is_of_no_sprite(matte: finish.Colour, config: GenerateConfig, source: Source) -> bool:
@@ -108,14 +139,15 @@ def _matte(text: str) -> finish.Colour | None:
         raise ConfigError(f"matte: {error}, or auto") from error
 
 
-def _given_palette(text: str) -> Colours | int | None:
+def _given_palette(text: str) -> tuple[Colours | None, int | None]:
+    """The colours that a palette names, and how many of them there may be; None for any."""
     if text == "none":
-        return None
+        return None, None
     if not re.fullmatch(r"\d+", text):
-        return read_palette(Path(text))
+        return read_palette(Path(text)), None
     if not 1 <= int(text) <= PALETTE_COLOURS.most:
         raise ConfigError(f"palette={text}: a number of colours is from 1 to {PALETTE_COLOURS.most}")
-    return int(text)
+    return None, int(text)
 
 
 def _training_set(config: GenerateConfig, source: Source) -> TrainingSet:
@@ -162,8 +194,25 @@ def finish_images(images: list[Pixels], plan: Finishing, names: list[str]) -> li
         num_plainless = len(images) - len(sprites)
         log.warning("%d of %d images have no plain background and stay opaque", num_plainless, len(images))
         sprites = [_opaque(n) if s is None else s for n, s in zip(natives, cleared, strict=True)]
-    palette = finish.choose_palette(sprites, plan.palette) if isinstance(plan.palette, int) else plan.palette
-    return sprites if palette is None else [finish.lock_palette(sprite, palette) for sprite in sprites]
+    drawn = [np.dstack([n, s[..., 3]]) for n, s in zip(natives, sprites, strict=True)]
+    locked = finish.lock_colours(sprites, plan.palette, plan.most)
+    few = [finish.lock_colours([sprite], None, finish.MOST_INDEXED)[0] for sprite in locked]
+    _tell_changes(drawn, few, plan)
+    return few
+
+
+def _tell_changes(drawn: Sequence[Pixels], finished: Sequence[Pixels], plan: Finishing) -> None:
+    """Say what locking the colours and clearing the background has changed."""
+    before, after = len(finish.colours_of(drawn)), len(finish.colours_of(finished))
+    num_pixels, num_changed, num_visible = finish.count_changes(drawn, finished)
+    source = f", each a colour of {plan.palette_name}" if plan.palette is not None else ""
+    log.info(
+        "colours: %s drawn -> %d%s; %s of %s pixels changed, %s of them visibly",
+        *(f"{before:,}", after, source, f"{num_changed:,}", f"{num_pixels:,}", f"{num_visible:,}"),
+    )
+    if plan.is_transparent:
+        num_clear = sum(bool((sprite[..., 3] == 0).any()) for sprite in finished)
+        log.info("background: clear in %d of %d sprites", num_clear, len(finished))
 
 
 def _clear(native: Pixels, plan: Finishing) -> Pixels | None:
@@ -174,10 +223,11 @@ def _clear(native: Pixels, plan: Finishing) -> Pixels | None:
     opaque = _opaque(native)
     if not plan.is_transparent:
         return opaque
-    palette = plan.palette if isinstance(plan.palette, np.ndarray) else None
+    palette = plan.palette
     if plan.matte is not None:
         edge = palette if plan.edge is None else plan.edge
-        background = finish.find_background(native, plan.matte, edge, plan.opens_holes)
+        matte = finish.drawn_matte(native, plan.matte, edge)
+        background = finish.find_background(native, matte, edge, plan.opens_holes)
         return finish.clear_background(native, background)
     locked = native if palette is None else finish.lock_palette(opaque, palette)[..., :3]
     matte = finish.border_colour(locked)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from spritelora.commands.generate import pack
-from spritelora.commands.generate.finishing import check_divides, finish_images, plan_finishing
+from spritelora.commands.generate.finishing import check_divides, finish_images, plan_finishing, with_colours_of_loras
 from spritelora.config.commands.generate import LOG, GenerateConfig
 from spritelora.config.invocation import Invocation
 from spritelora.config.overrides import Overrides
@@ -20,9 +20,10 @@ from spritelora.file_names import safe_name, tell_apart
 from spritelora.files import write_whole
 from spritelora.process import quick_imports
 from spritelora.program import typed
+from spritelora.reports.labelled_sheet import labelled_sheet
 from spritelora.runs.layout import DRAWN
 from spritelora.runs.output import begin, end
-from spritelora.sprites.names import slug
+from spritelora.sprites.names import LONGEST_OF_PROMPT, slug
 from spritelora.sprites.pixels.image import Pixels, encode_rgb
 
 log = logging.getLogger(__name__)
@@ -45,11 +46,13 @@ def generate(config: GenerateConfig, invocation: Invocation) -> None:
     def keep(identity: dict[str, object]) -> KeptImages:
         return KeptImages(folder, identity, lambda: begin(folder, LOG, config), command)
 
-    images = draw_images(config, source, prompts, lambda side: check_divides(config.native_size, side), keep)
-    labels = [(safe_name(slug(prompt) or "sprite"), i) for prompt in prompts for i in range(config.count)]
+    images, metadata = draw_images(config, source, prompts, lambda side: check_divides(config.native_size, side), keep)
+    labels = [
+        (safe_name(slug(prompt, LONGEST_OF_PROMPT) or "sprite"), i) for prompt in prompts for i in range(config.count)
+    ]
     names = tell_apart(name if config.count == 1 else f"{name}_{i}" for name, i in labels)
     _write_raw(folder / "raw", names, images, [prompt for prompt in prompts for _ in range(config.count)])
-    sprites = finish_images(images, finishing, names)
+    sprites = finish_images(images, with_colours_of_loras(finishing, config, metadata), names)
     _write(folder, config, prompts, names, sprites)
     shutil.rmtree(folder / DRAWN)
     end(folder, LOG)
@@ -73,6 +76,10 @@ def read_prompts(config: GenerateConfig, source: Source) -> list[str]:
     return prompts
 
 
+def _title(prompt: str) -> str:
+    return slug(prompt, LONGEST_OF_PROMPT) or "sprite"
+
+
 def _write_raw(folder: Path, names: list[str], images: list[Pixels], prompts: list[str]) -> None:
     """The images as drawn, each with its prompt as its caption: a data set, such as one that regularises."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -83,20 +90,21 @@ def _write_raw(folder: Path, names: list[str], images: list[Pixels], prompts: li
 
 def _write(folder: Path, config: GenerateConfig, prompts: list[str], names: list[str], sprites: list[Pixels]) -> None:
     (folder / "sprites").mkdir(exist_ok=True)
-    full = 0
     for name, sprite in zip(names, sprites, strict=True):
-        content, is_indexed = pack.encode_png(sprite)
-        full += not is_indexed
-        write_whole(folder / "sprites" / f"{name}.png", content)
-    if full:
-        log.warning("%d sprites have over 255 colours and are not indexed; palette=32 makes them so", full)
+        write_whole(folder / "sprites" / f"{name}.png", pack.encode_png(sprite)[0])
     starts = range(0, len(sprites), config.count)
     if config.sheet:
-        tags = [(slug(p) or "sprite", i, i + config.count - 1) for p, i in zip(prompts, starts, strict=True)]
+        tags = [
+            (slug(p, LONGEST_OF_PROMPT) or "sprite", i, i + config.count - 1)
+            for p, i in zip(prompts, starts, strict=True)
+        ]
         sheet, data = pack.pack_sheet(sprites, names, tags, "sheet.png")
-        write_whole(folder / "sheet.png", pack.encode_png(sheet)[0])
+        content, is_indexed = pack.encode_png(sheet)
+        if not is_indexed:
+            log.warning("sheet.png has over 255 colours and is not indexed; palette=32 makes it so")
+        write_whole(folder / "sheet.png", content)
         write_whole(folder / "sheet.json", json.dumps(data, indent=1) + "\n")
-    rows = [(p, sprites[i : i + config.count]) for p, i in zip(prompts, starts, strict=True)]
-    write_whole(folder / "contact_sheet.png", encode_rgb(np.asarray(pack.contact_sheet(rows))))
+    shown = [(p, sprites[i : i + config.count]) for p, i in zip(prompts, starts, strict=True)]
+    write_whole(folder / "contact_sheet.png", encode_rgb(np.asarray(labelled_sheet(shown))))
     sizes = sorted({f"{s.shape[1]}x{s.shape[0]}" for s in sprites})
     log.info("%d sprites of %s px in %s", len(sprites), ", ".join(sizes), folder)

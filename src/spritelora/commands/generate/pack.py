@@ -1,4 +1,4 @@
-"""Sprites into files: indexed PNG, a sheet with Aseprite's JSON, and a contact sheet to look at."""
+"""Sprites into files: indexed PNG, and a sheet with Aseprite's JSON."""
 
 import io
 import math
@@ -6,15 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
-from spritelora.sprites.pixels.image import Pixels, scale_nearest
+from spritelora.commands.generate.finish import MOST_INDEXED
+from spritelora.sprites.pixels.image import Pixels
 
 FRAME_MS = 100
-MOST_INDEXED = 255
-"""Colours of an indexed PNG besides the transparent one."""
-
-TILE_PX, LABEL_PX, CHECK_PX = 128, 20, 8
 
 
 def encode_png(sprite: Pixels) -> tuple[bytes, bool]:
@@ -73,27 +70,3 @@ def pack_sheet(
         "slices": [],
     }
     return sheet, {"frames": frames, "meta": meta}
-
-
-def contact_sheet(rows: Sequence[tuple[str, Sequence[Pixels]]]) -> Image.Image:
-    """A row of RGBA sprites under each label, on a chequered ground, each enlarged by a whole factor."""
-    largest = max(max(s.shape[:2]) for _, sprites in rows for s in sprites)
-    tile = max(TILE_PX, largest)
-    widest = max(len(sprites) for _, sprites in rows)
-    width = max(widest * tile, max(8 + 7 * len(label) for label, _ in rows))
-    picture = Image.new("RGB", (width, len(rows) * (tile + LABEL_PX)), "white")
-    pen = ImageDraw.Draw(picture)
-    for row, (label, sprites) in enumerate(rows):
-        top = row * (tile + LABEL_PX)
-        pen.text((4, top + 4), label, fill="black")
-        for column, sprite in enumerate(sprites):
-            enlarged = Image.fromarray(scale_nearest(sprite, tile // max(sprite.shape[:2])))
-            ground = _chequered(enlarged.size)
-            ground.paste(enlarged, mask=enlarged.getchannel("A"))
-            picture.paste(ground, (column * tile, top + LABEL_PX))
-    return picture
-
-
-def _chequered(size: tuple[int, int]) -> Image.Image:
-    x, y = np.meshgrid(np.arange(size[0]) // CHECK_PX, np.arange(size[1]) // CHECK_PX)
-    return Image.fromarray(np.where((x + y) % 2, 190, 225).astype(np.uint8)).convert("RGB")

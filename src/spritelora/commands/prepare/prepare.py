@@ -13,10 +13,11 @@ from spritelora.commands.prepare.lint import lint
 from spritelora.commands.prepare.parallel import map_in_order
 from spritelora.commands.prepare.report import announce, announce_stretch, refusal, report, report_of, sentence_of
 from spritelora.commands.prepare.settings import Settings, fit_options_of, folders_of, matte_of, reading_of, sheets_of
-from spritelora.commands.prepare.write import SetPlan, write_set
+from spritelora.commands.prepare.write import SETTLES_S, SetPlan, write_set
 from spritelora.config.commands.prepare import PrepareConfig
 from spritelora.config.train.processes import num_cpus
 from spritelora.errors import DatasetError
+from spritelora.long_work import Progress, going_on
 from spritelora.sprites.findings import Severity
 from spritelora.sprites.folder.prepared import Prepared
 from spritelora.sprites.folder.sources import Found, Source, refuse_empty, survey_folder
@@ -36,8 +37,11 @@ WITHOUT_EFFECT = ("input", "output", "workers", "validate_only")
 """Keys that change nothing in what is written."""
 
 
-def prepare(config: PrepareConfig) -> None:
-    """Make the data set, or only check the originals. Raises DatasetError with all errors found, by file."""
+def prepare(config: PrepareConfig, words: Sequence[str] = ()) -> None:
+    """Make the data set, or only check the originals. Raises DatasetError with all errors found, by file.
+
+    `words`: of the command line.
+    """
     begun_s = time.monotonic()
     folder, output = folders_of(config)
     settings = Settings(reading_of(config), fit_options_of(config), matte_of(config))
@@ -58,7 +62,8 @@ def prepare(config: PrepareConfig) -> None:
         log.info("%s: %d images can be prepared; nothing was written", folder, len(plan.captions))
         return
     page = report_of(plan, folder)
-    sprites = write_set(plan, page, output, fingerprint, ledger, config.workers or num_cpus())
+    with going_on("prepare", words):
+        sprites = write_set(plan, page, output, fingerprint, ledger, config.workers or num_cpus())
     announce(sprites, output)
     if not config.pad:
         announce_stretch(sprites)
@@ -75,7 +80,8 @@ def _plan(
     """Plans the files to write. Raises DatasetError for errors unless bad files are to be skipped."""
     folder, found = Path(config.input), intake.found
     jobs = [(source, settings.reading, found.prepared.get(source.name)) for source in found.sources]
-    surveyed = list(map_in_order(_survey, jobs, config.workers or num_cpus()))
+    with Progress(len(jobs), "file", "reading", settles_s=SETTLES_S) as progress:
+        surveyed = list(progress.each(map_in_order(_survey, jobs, config.workers or num_cpus())))
     files, ground_findings = settle_set(surveyed, settings.reading)
     files, aside, aside_findings = set_aside(files, settings.fit, intake.included)
     left_out = (*intake.left_out, *([aside] if aside else []))

@@ -18,10 +18,11 @@ from spritelora.reports.pack_part import (
     overview_picture,
     pack_sentence,
 )
-from spritelora.reports.set_report import MAX_CARDS, ReportSprite, make_report
-from spritelora.sprites.findings import Finding, Severity
+from spritelora.reports.set_report import MAX_CARDS, ReportSprite, Trained, make_report
+from spritelora.sprites.findings import Finding, Severity, group_findings
 from spritelora.sprites.folder.manifest import PreparedSprite
 from spritelora.sprites.names import printable
+from spritelora.sprites.passes import steps_advice
 from spritelora.sprites.pixels.image import read_sprite
 from spritelora.sprites.prepare.include import include_entry
 from spritelora.sprites.prepare.intake import LeftOut, doubt_text
@@ -30,21 +31,24 @@ from spritelora.sprites.prepare.survey import label
 
 log = logging.getLogger(__name__)
 
-MOST_OF_A_KIND = 3
+MOST_KINDS = 3
 MOST_LEFT_OUT = 24
 
 
 def report(findings: Sequence[Finding], brief: bool) -> None:
-    """Say what was found by file, the worst first within one; `brief`: at most three times each kind."""
-    order = list(Severity)
-    said: Counter[str] = Counter()
-    for finding in sorted(findings, key=lambda f: (f.file, order.index(f.severity))):
-        said[finding.kind] += 1
-        if not brief or said[finding.kind] <= MOST_OF_A_KIND:
+    """Say what was found by file, the worst first; `brief`: a line for each of the kinds that matter most."""
+    if not brief:
+        order = list(Severity)
+        for finding in sorted(findings, key=lambda f: (f.file, order.index(f.severity))):
             log.warning("%s", line(finding))
-    for kind, count in said.items():
-        if brief and count > MOST_OF_A_KIND:
-            log.warning("... and %d more [%s]: validate_only=true lists all", count - MOST_OF_A_KIND, kind)
+        return
+    groups = group_findings(findings)
+    for group in groups[:MOST_KINDS]:
+        more = f" (and {len(group.rest)} more)" if group.rest else ""
+        log.warning("%s%s", line(group.first), more)
+    if rest := groups[MOST_KINDS:]:
+        kinds = ", ".join(f"{len(group.findings)} {group.first.kind}" for group in rest)
+        log.warning("... and %s: report.html shows them, validate_only=true lists them", kinds)
 
 
 def line(finding: Finding) -> str:
@@ -102,12 +106,16 @@ def report_of(plan: SetPlan, folder: Path) -> str:
     for planned, piece in cards[:MAX_CARDS]:
         name, source = names[id(piece)], planned.surveyed.source.name
         scale = planned.surveyed.sprites[piece.number].scale
-        facts = {"Enlarged by": f"{scale.factor} (confidence {scale.confidence:.2f})"} if scale.factor > 1 else {}
+        facts = {"enlarged by": f"{scale.factor}, undone"} if scale.factor > 1 else {}
         found = [*by_file[name], *(by_file[source] if source != name else [])]
-        shown.append((name, ReportSprite(name, plan.natives[name], plan.captions[piece.stem].text, facts, found)))
+        (left, top), (right, bottom) = piece.corner, (a + b for a, b in zip(piece.corner, piece.size, strict=True))
+        native = plan.natives[name][top:bottom, left:right]
+        trained = Trained(piece.fit, plan.matte)
+        shown.append((name, ReportSprite(name, native, plan.captions[piece.stem].text, facts, found, trained)))
     told = {name for name, _ in shown} | {planned.surveyed.source.name for planned, _ in cards[:MAX_CARDS]}
     rest = [f for f in plan.findings if f.file not in told]
-    summary = {"Sprites prepared": f"{len(cards):,}"} if len(cards) > len(shown) else {}
+    whole = {"Sprites prepared": f"{len(cards):,}", "Training": steps_advice(len(cards))}
+    summary = whole if len(cards) > len(shown) else {}
     sprites = [sprite for _, sprite in shown]
     overview = overview_picture([plan.natives[names[id(piece)]] for _, piece in _spread(in_order, MOST_PICTURED)])
     pack = PackPart(sentence_of(plan), overview, [_left_out(kind, folder) for kind in plan.left_out])

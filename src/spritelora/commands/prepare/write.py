@@ -8,6 +8,7 @@ from pathlib import Path
 
 from spritelora.commands.prepare.parallel import map_in_order
 from spritelora.errors import DatasetError
+from spritelora.long_work import Progress
 from spritelora.sprites.findings import Finding
 from spritelora.sprites.folder.manifest import MANIFEST, METADATA, PreparedSprite, encode_manifest, encode_metadata
 from spritelora.sprites.prepare.intake import LeftOut
@@ -28,6 +29,8 @@ from spritelora.sprites.prepare.write_set import Caption, WriteJob, caption_name
 
 MOST_NAMED = 10
 SPRITES_PER_PART = 64
+SETTLES_S = 3.0
+"""What takes no longer than this is not announced; processes answer in bursts, whose pace is taken over as long."""
 REPORT = "report.html"
 OF_THE_SET = (METADATA, MANIFEST, REPORT)
 """Files made from all others: ours once we wrote them, whatever they say now."""
@@ -60,7 +63,8 @@ def write_set(
     sprites_per_job = max(1, sum(len(part.surveyed.sprites) for part in parts) // max(1, len(parts)))
     with claimed(output):
         (output / MANIFEST).unlink(missing_ok=True)
-        written = list(map_in_order(write_file, jobs, workers, sprites_per_job))
+        with Progress(len(jobs), "file", "writing", settles_s=SETTLES_S) as progress:
+            written = list(progress.each(map_in_order(write_file, jobs, workers, sprites_per_job)))
         sprites = [sprite for w in written for sprite in w.sprites]
         files = {name: sha256 for w in written for name, sha256 in w.files.items()}
         files[METADATA] = put_file(output, METADATA, encode_metadata(sprites))

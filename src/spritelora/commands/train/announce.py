@@ -30,14 +30,11 @@ NAMES = {
     AdapterKind.loha: "LoHa",
 }  # fmt: skip
 
-FORWARD_SHARE = 0.35
-"""Time of a forward pass without gradients, of that of a forward and backward pass."""
-
 
 def announce_run(
     config: TrainConfig, hardware: Hardware, module: LoraModule, encoded: Encoded, recipe: Recipe, first_step: int
 ) -> None:
-    """Say what is trained and how long it will take, by one real pass."""
+    """Say what is trained and how long it will take, by a few real passes."""
     num_parameters = sum(p.numel() for p in adapter_parameters(module.unet))
     bytes_per_weight = SAVE_DTYPE[config.lora.save_dtype].itemsize
     announce_adapter(config, len(adapted_layers(module.unet)), num_parameters, bytes_per_weight)
@@ -129,7 +126,7 @@ def announce_plan(config: TrainConfig, hardware: Hardware, cost: StepCost, encod
         f"{usual.most_steps:,}",
     )
     log.info(
-        "%s, %s: about %.2g s a step, %s in all; peak memory about %.1f GB",
+        "%s, %s: about %.2g s a step, %s with samples and validation; peak memory about %.1f GB",
         hardware.name,
         hardware.precision.value,
         cost.pass_s * trainer.accumulate,
@@ -150,11 +147,11 @@ def passes_over_each(seen: float, times: Sequence[int]) -> str:
 
 
 def predicted_s(config: TrainConfig, cost: StepCost, num_validation: int, first_step: int) -> float:
-    """Seconds that training, validation losses and samples will take from `first_step` on, by the cost of one pass."""
+    """Seconds that training, validation losses and samples will take from `first_step` on, by the cost of a pass."""
     trainer, sampler = config.trainer, config.sampler
     training = (trainer.max_steps - first_step) * trainer.accumulate
     num_processes = config.hardware.devices * config.hardware.num_nodes
-    forward = cost.pass_s * FORWARD_SHARE / trainer.batch_size
+    forward = cost.forward_s / trainer.batch_size
     images = num_validation * config.validation.bands * config.validation.draws
     validations = _num_events(first_step, trainer.max_steps, trainer.validate_every)
     calls = len(sampler.prompts) * sampler.steps * (2 if sampler.guidance > 1 else 1)
@@ -163,8 +160,9 @@ def predicted_s(config: TrainConfig, cost: StepCost, num_validation: int, first_
 
 
 def _num_events(first_step: int, last_step: int, every: int) -> int:
-    """Counts events that come before the first step, every `every` steps (0: not) and at the end."""
-    return len({first_step, last_step, *(range(first_step, last_step, every) if every else ())})
+    """Counts events that come before step 1, every `every` steps (0: not) and at the end, of those yet to come."""
+    steps = {*(range(0, last_step, every) if every else [0]), last_step}
+    return sum(step > first_step or step == first_step == 0 for step in steps)
 
 
 def announce_results(run_dir: Path, elapsed_s: float, first_loss: float, last_loss: float, has_samples: bool) -> None:

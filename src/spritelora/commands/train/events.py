@@ -1,7 +1,8 @@
 """The events at the steps of a run, built from its settings."""
 
 from spritelora.commands.train.assemble import build_validation
-from spritelora.commands.train.exporter import data_facts, make_exporter
+from spritelora.commands.train.exporter import colour_facts, data_facts, make_exporter
+from spritelora.commands.train.first_look import tell_of_set
 from spritelora.commands.train.frozen import results_of_base
 from spritelora.commands.train.prepared import Prepared
 from spritelora.commands.train.record import to_json
@@ -13,7 +14,7 @@ from spritelora.training.callbacks.ema import Average
 from spritelora.training.callbacks.finite import FiniteGuard
 from spritelora.training.callbacks.progress import Clock, FixedNoiseValidation, StepMeter
 from spritelora.training.callbacks.pruning import Pruning
-from spritelora.training.callbacks.samples import Samples
+from spritelora.training.callbacks.samples import SAMPLES, Samples
 from spritelora.training.callbacks.stopping import BestCheckpoint
 from spritelora.training.callbacks.study import join_trial
 from spritelora.training.loop import Parts, StepEvents
@@ -28,6 +29,9 @@ def build_events(prepared: Prepared, invocation: Invocation, stop: StopRequest) 
     batches = build_validation(config, encoded, len(prepared.module.objective.alphas))
     every = settings.sample_every
     samples = None
+    if team.is_first:
+        is_new = every > 0 and prepared.checkpoint is None
+        tell_of_set(prepared.base.folder, prepared.sprites, run_dir / SAMPLES / "training_set.png" if is_new else None)
     if team.is_first and every > 0:
         plan = build_sample_plan(config, prepared.base, prepared.sprites, encoded, prepared.hardware.device)
         samples = Samples(run_log, plan, every, remember_images)
@@ -54,7 +58,7 @@ def build_checkpoints(prepared: Prepared, team: Team) -> Checkpoints:
     """The writer of the run's checkpoints, each with its LoRA file."""
     config, sprites, run_dir = prepared.config, prepared.sprites, prepared.run_log.run_dir
     captions = [sprite.caption for sprite in sprites.training]
-    facts = {**data_facts(config.data, sprites), **prepared.earlier.facts}
+    facts = {**data_facts(config.data, sprites), **colour_facts(sprites), **prepared.earlier.facts}
     export = make_exporter(config, prepared.base, prepared.module, captions, title=run_dir.name, told=facts)
     settings = config.trainer
     return Checkpoints(run_dir, to_json(prepared.record), export, settings.save_every, settings.keep_last, team)

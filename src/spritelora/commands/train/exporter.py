@@ -4,9 +4,11 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
+
 from spritelora.adapters.files.formats import SAVE_DTYPE
 from spritelora.adapters.files.merge import rank_metadata
-from spritelora.adapters.files.metadata import LoraFacts, describe
+from spritelora.adapters.files.metadata import LoraFacts, SetColours, describe
 from spritelora.adapters.layers.live import live_changes
 from spritelora.adapters.layers.proof import write_lora
 from spritelora.adapters.layers.text_layers import text_tensors
@@ -15,6 +17,7 @@ from spritelora.config.train.data_keys import DataConfig
 from spritelora.config.train.schema import TrainConfig
 from spritelora.data.training_set import TrainingSet
 from spritelora.sdxl.files.base import BaseModel, Unet, read_prediction, read_zero_snr
+from spritelora.sprites.folder.sprite_folder import native_sprite
 from spritelora.training.module import LoraModule
 from spritelora.training.text_training import text_facts
 
@@ -100,6 +103,19 @@ def data_facts(config: DataConfig, sprites: TrainingSet) -> dict[str, object]:
         told["prior_loss_weight"] = config.regularisation.weight
         told["reg_dataset_dirs"] = json.dumps({folder: {"n_repeats": 1, "img_count": len(images)}})
     return told
+
+
+LOOKED_AT = 64
+"""Sprites looked at for clear pixels: reading all of a large set would take minutes."""
+
+
+def colour_facts(sprites: TrainingSet) -> dict[str, object]:
+    """The set's colours and matte, so that whoever draws with the LoRA can lock to them."""
+    every = [*sprites.training, *sprites.held_out]
+    colours = np.unique(np.concatenate([sprite.colours.visible for sprite in every]))
+    is_clear = any((native_sprite(sprite).alpha == 0).any() for sprite in every[:LOOKED_AT])
+    matte = "#{:02x}{:02x}{:02x}".format(*sprites.matte) if is_clear else None
+    return SetColours(tuple(f"#{colour:06x}" for colour in colours.tolist()), matte).facts
 
 
 def make_exporter(

@@ -75,6 +75,8 @@ def validate(config: ValidateConfig, words: Sequence[str] = ()) -> Path:
         target=ColourTarget(profiles_of(judge.sprites.natives)),
     )
     told = told_of(config, subject, sprites, hardware, note)
+    if told["base_note"]:
+        log.warning("%s", told["base_note"])
     told["elapsed_s"] = round(time.perf_counter() - started, 1)
     answers = answer_questions(validation, settle.origin_of(config, subject))
     write_validation(output, subject.title, validation, told, judge.sprites, answers)

@@ -11,6 +11,7 @@ from PIL import Image
 from spritelora.config.commands.validate import ValidateConfig
 from spritelora.data.training_set import TrainingSet
 from spritelora.drawing.subject import Subject
+from spritelora.embedded.reach import reach_note
 from spritelora.errors import TrainingError
 from spritelora.evaluation.colour_distance import pack_colours
 from spritelora.evaluation.validation import Validation
@@ -46,6 +47,7 @@ def told_of(
         "hardware": hardware.name,
         "pixels_to_a_sprite_pixel": sprites.factor,
         "training_sprites": len(sprites.training),
+        "base_note": reach_note(subject.base.folder, (sprite.fit for sprite in sprites.training)),
         "data": {"hash": sprites.hash, "note": note},
         "clip": public_name(config.clip) if config.clip is not None else None,
     }

@@ -81,8 +81,8 @@ class GenerateConfig:
     seed: int = key(0, "seed of the start noise; the i-th image of a prompt depends on seed and i alone", at_least=0)
     palette: str | None = key(
         None,
-        "training (the run's sprites), a .gpl, .hex, .pal or .png file, a number of colours for all sprites together, "
-        "or none; unset: training with run, else none",
+        "training (all colours of the training sprites), a .gpl, .hex, .pal or .png file, a number of colours for all "
+        "sprites together, or none; unset: the training sprites' colours where they are known, at most 32 of them",
         is_place=True,
     )
     native_size: str = key(

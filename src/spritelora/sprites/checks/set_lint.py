@@ -58,10 +58,10 @@ def find_mixed_scales(scales: Mapping[str, NativeScale]) -> list[Finding]:
     return [
         Finding(
             "mixed_scale",
-            Severity.warning,
+            Severity.note,
             name,
-            f"{_enlarged(factor)}, {number} of {len(sure)} files {_enlarged(usual)}; both come out at their true "
-            f"size, so check that the figures are meant to be equally large, or make two sets",
+            f"{_enlarged(factor)}, {number} of {len(sure)} files {_enlarged(usual)}; prepare undoes it: only check "
+            f"that the figures are meant to be the same size",
         )
         for name, factor in sure.items()
         if factor != usual

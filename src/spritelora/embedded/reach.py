@@ -1,0 +1,41 @@
+"""The sizes of sprites that the embedded base was made for, and what is said of others."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from spritelora.embedded.location import embedded_base
+from spritelora.files import is_same, read_json
+from spritelora.program import typed
+from spritelora.sprites.pixels.placement import Fit, Pair
+
+
+def native_canvas(fit: Fit) -> Pair:
+    """A canvas in native pixels of its sprite, width before height."""
+    width, height = (-(-side // factor) for side, factor in zip(fit.canvas, fit.factors, strict=True))
+    return width, height
+
+
+def reach_note(base: Path, fits: Iterable[Fit]) -> str | None:
+    """A warning where sprites need more native pixels than the embedded base was taught; None for any other base."""
+    if not is_same(base, embedded_base()):
+        return None
+    beyond = sorted(canvas for canvas in {native_canvas(fit) for fit in fits} if not _is_known(canvas, _taught(base)))
+    if not beyond:
+        return None
+    known = ", ".join(f"{width}x{height}" for width, height in _taught(base))
+    wanted = "x".join(map(str, beyond[-1]))
+    return (
+        f"the embedded base was made for canvases of {known} sprite pixels, and your sprites are on {wanted}: what it "
+        f"draws will be shreds, which says nothing about your sprites; for their size type model=sdxl model.path=SDXL "
+        f"(a GPU, and 7 GB to fetch): {typed('doctor', 'model=sdxl')} says whether this machine can"
+    )
+
+
+def _taught(base: Path) -> list[Pair]:
+    """The canvases that a base was taught, in native pixels, each one latent cell."""
+    side = int(read_json(base / "unet" / "config.json")["sample_size"])
+    return [(side, side)]
+
+
+def _is_known(canvas: Pair, taught: Sequence[Pair]) -> bool:
+    return any(canvas[0] <= width and canvas[1] <= height for width, height in taught)
