@@ -37,7 +37,7 @@ def find_source(run: str | None, lora: Sequence[str]) -> Source:
     """
     files = [Path(name) for name in lora]
     if missing := [str(file) for file in files if not file.exists()]:
-        raise WeightsError(f"lora={', '.join(missing)}: no such file; give LoRA files, or run=RUN for a run's newest")
+        raise WeightsError(f"loras={', '.join(missing)}: no such file; give LoRA files, or run=RUN for a run's newest")
     if run is None:
         return Source(files)
     folder = Path(run)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from spritelora.config.fields import is_place
+from spritelora.config.former_names import rename_settings, with_new_names
 from spritelora.config.places import expand_known_home
 from spritelora.config.plain import flatten, from_plain, plain
 from spritelora.config.train.data_keys import Balance, Split
@@ -156,11 +157,13 @@ def from_json(content: object) -> RunRecord:
     settings = given.get("settings")
     missing: dict[str, Any] = {}
     if isinstance(settings, dict):
+        rename_settings(cast(dict[str, Any], settings), TrainConfig)
         missing = _fill_in(cast(dict[str, Any], settings))
         _find_homes(cast(dict[str, Any], settings))
     record = from_plain(RunRecord, {**given, "unknown": {}, "missing": missing})
     if RUN_ID.fullmatch(record.id) is None:
         raise ValueError(f"id must be a word of letters and digits, got {record.id!r:.40}")
+    record = replace(record, overrides=with_new_names(record.overrides, TrainConfig))
     known = dict(flatten(plain(record.settings)))
     own = dict(flatten(cast(dict[str, Any], settings)))
     record.unknown.update({key: value for key, value in own.items() if key not in known and not _is_open(key, known)})

@@ -190,7 +190,11 @@ MISTAKES: list[tuple[dict, type[SpriteLoraError], str]] = [
     ({"prompts": [], "prompts_file": "/none.txt"}, ConfigError, "cannot be read"),
     ({"run": "a", "lora": ["b"]}, ConfigError, "both given"),
     ({"run": "/none"}, ConfigError, "run=/none: no such folder; give a run directory"),
-    ({"lora": ["pyproject.toml"], "weights": [1.0, 2.0]}, ConfigError, "weights has 2 numbers for 1 LoRAs"),
+    (
+        {"loras": ["pyproject.toml"], "lora_strengths": [1.0, 2.0]},
+        ConfigError,
+        "lora_strengths has 2 numbers for 1 LoRAs",
+    ),
     ({"lora": ["/none.safetensors"]}, WeightsError, "no such file"),
     (
         {"native_size": "15"},
@@ -236,7 +240,7 @@ def test_a_lora_that_does_not_fit_is_named(
     save_file(tensors | ({"mystery": torch.zeros(1)} if "mystery" in more else {}), tmp_path / "gems.safetensors")
     model = BaseConfig(path=str(base.folder)) if "model" in more else BaseConfig()
     with pytest.raises(kind, match=message):
-        make(tmp_path / "out", cache, lora=[str(tmp_path / "gems.safetensors")], model=model)
+        make(tmp_path / "out", cache, loras=[str(tmp_path / "gems.safetensors")], model=model)
     assert not list((tmp_path / "out").iterdir())
 
 

@@ -83,7 +83,7 @@ def lay_recorded(unet: Unet, record: RunRecord | None, base_name: str) -> None:
     if not path.exists() or file_hash((over := read_lora_file(path)).path) != expected:
         raise WeightsError(
             f"{path}: {'has changed' if path.exists() else 'no such file'}, and the run was trained over it; put it "
-            f"back, or give the LoRA files themselves, lora=[A,B]"
+            f"back, or give the LoRA files themselves, loras=[A,B]"
         )
     check_fits(unet, over, base_name)
     lay_under(unet, over, adapter.over_strength)

@@ -29,7 +29,7 @@ Lint = Callable[[Mapping[str, str | None]], list[Finding]]
 
 def caption(config: CaptionConfig) -> None:
     """Write, check, edit or change captions, as the mode says."""
-    folder = Path(config.dataset)
+    folder = Path(config.data.path)
     check_replace_keys(config)
     variants = [*VARIANTS, *(_variant_group(text) for text in config.variants)]
     if config.mode is CaptionMode.caption:

@@ -153,9 +153,11 @@ def plan_drawing(
     Raises ConfigError where settings do not fit together.
     """
     sampler, side_px = record.settings.sampler, record.settings.model.resolution
-    strengths = config.strengths or [USUAL_STRENGTH] * len(config.loras)
+    strengths = config.lora_strengths or [USUAL_STRENGTH] * len(config.loras)
     if len(strengths) != len(config.loras):
-        raise ConfigError(f"strengths has {len(strengths)} numbers for {len(config.loras)} loras; give one for each")
+        raise ConfigError(
+            f"lora_strengths has {len(strengths)} numbers for {len(config.loras)} loras; give one for each"
+        )
     factor = config.factor or trained_factor(record, side_px)
     if side_px % factor:
         raise ConfigError(f"factor={factor} does not divide the {side_px} pixels of a side; 8 and 16 do")

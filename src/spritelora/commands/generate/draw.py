@@ -31,7 +31,7 @@ def draw_images(
     `keep`: the images drawn so far, of what draws.
     """
     hardware = choose_hardware(config.device, Precision.auto)
-    subject = settle_subject(source, config.weights, config.model, config.sampler, config.seed)
+    subject = settle_subject(source, config.lora_strengths, config.model, config.sampler, config.seed)
     check_side(subject.drawing.side_px)
     cache = Cache(Path(config.data.cache))
     warn_of_base(subject.base, source.record, cache)

@@ -38,8 +38,10 @@ class ValidateConfig:
     """The settings of a validation."""
 
     run: str | None = key(None, "run directory, or one of its checkpoints", is_place=True)
-    lora: list[str] = key([], "LoRA files in any form to take instead of the run's own, added up", is_place=True)
-    weights: list[float] = key([], "weight of each LoRA of lora=, times the strength; unset: 1 each")
+    loras: list[str] = key(
+        [], "LoRA files to draw with instead of the run's own, all together", is_place=True, formerly=("lora",)
+    )
+    lora_strengths: list[float] = key([], "strength of each file of loras; unset: 1 each", formerly=("weights",))
     output: str | None = key(None, "folder to write; unset: RUN/validation", is_place=True)
     overwrite: bool = key(False, "replace an earlier validation in that folder")
     compare_base: bool = key(True, "draw with the base too; false: only the LoRA's own figures")

@@ -65,7 +65,12 @@ class AdapterConfig:
     kind: AdapterKind = key(
         AdapterKind.lora, "how layers are changed; rslora scales by alpha/sqrt(rank), others by alpha/rank"
     )
-    factor: int = key(-1, "lokr: into what a side of a weight is split; -1: near its root", at_least=-1)
+    lokr_factor: int = key(
+        -1,
+        "lokr: the number of parts that a side of a weight is split into; -1: near its square root",
+        at_least=-1,
+        formerly=("factor",),
+    )
     decompose_both: bool = key(False, "lokr: low rank for both parts of a weight")
     start: str | None = key(
         None, "LoRA file to go on from, of the same kind, layers and ranks", is_place=True, on_resume=OnResume.run
