@@ -15,6 +15,7 @@ from spritelora.data.team import Team
 from spritelora.sdxl.files.base import PARTS, BaseModel, fingerprint, load_vae
 from spritelora.sdxl.latents import encode_image
 from spritelora.sdxl.text import TextEmbedding, TextEncoders, cut_text, load_tokenizers, token_ids
+from spritelora.shown import counted
 from spritelora.sprites.folder.sprite_folder import CaptionedSprite, training_image
 from spritelora.sprites.pixels.image import LATENT_PX
 
@@ -58,7 +59,7 @@ class Encoder:
 
         def compute(missing: list[Picture]) -> Callable[[Picture], Entry]:
             vae = load_vae(self.base, self.device)
-            log.info("encoding %d sprites at %d px", len(missing), missing[0].sprite.fit.canvas[0])
+            log.info("encoding %s at %d px", counted(len(missing), "sprite"), missing[0].sprite.fit.canvas[0])
 
             def encode(picture: Picture) -> Entry:
                 sprite, variant = picture
@@ -83,7 +84,7 @@ class Encoder:
 
         def compute(missing: list[str]) -> Callable[[str], Entry]:
             encoders = TextEncoders(self.base, self.device, torch.float32)
-            log.info("encoding %d captions", len(missing))
+            log.info("encoding %s", counted(len(missing), "caption"))
 
             def encode(prompt: str) -> Entry:
                 text = encoders.encode(prompt)

@@ -162,8 +162,8 @@ def _start(command: Command) -> None:
         return _hand_over(command, line)
     jobs = jobs_to_check(line, swept_by_files(line, command.config_dir, command.config_name))
     if line.wants_help:
-        config = without_hydra(_compose(command, line, jobs[0]))
-        return say(render_help(command.purpose, command.schema, groups, config))
+        config = _compose(command, line, jobs[0])
+        return say(render_help(command.purpose, command.schema, groups, config, line.wants_all_keys))
     if follows:
         return _follow(command, line, jobs[0])
     whole = [_check_job(command, line, job) for job in jobs][-1]

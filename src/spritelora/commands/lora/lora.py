@@ -23,7 +23,7 @@ from spritelora.embedded.location import embedded_base
 from spritelora.errors import ConfigError, WeightsError
 from spritelora.files import check_free
 from spritelora.sdxl.files.base import BaseModel, find_base
-from spritelora.shown import printable
+from spritelora.shown import counted, printable
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ def work_on_files(config: LoraFilesConfig) -> None:
     write_form(output, Form(config.format.value), modules, dtype, merged_metadata(loras, modules, title))
     ranks = sorted({change.rank for change in modules.values()})
     told = f"rank {ranks[0]}" if len(ranks) == 1 else f"ranks {ranks[0]} to {ranks[-1]}"
-    log.info("%s: %d layers, %s, %s form", output, len(modules), told, config.format.value)
+    log.info("%s: %s, %s, %s form", output, counted(len(modules), "layer"), told, config.format.value)
 
 
 def inspect(config: LoraFilesConfig) -> None:

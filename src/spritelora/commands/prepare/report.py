@@ -18,6 +18,7 @@ from spritelora.reports.pack_part import (
     pack_sentence,
 )
 from spritelora.reports.set_report import MAX_CARDS, ReportSprite, make_report
+from spritelora.shown import counted
 from spritelora.sprites.findings import Finding, Severity
 from spritelora.sprites.folder.manifest import PreparedSprite
 from spritelora.sprites.names import printable
@@ -55,7 +56,7 @@ def refusal(folder: object, errors: Sequence[Finding], can_skip: bool) -> str:
     """All errors in one message."""
     remedy = "; skip_bad=true leaves these out" if can_skip else ""
     listed = "\n  ".join(line(e) for e in sorted(errors, key=lambda e: e.file))
-    return f"{folder}: {len(errors)} error(s) found, nothing was written{remedy}\n  {listed}"
+    return f"{folder}: {counted(len(errors), 'error')} found, nothing was written{remedy}\n  {listed}"
 
 
 def announce(sprites: Sequence[PreparedSprite], output: object) -> None:
