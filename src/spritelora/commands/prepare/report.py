@@ -66,7 +66,7 @@ def announce(sprites: Sequence[PreparedSprite], output: object) -> None:
     factors = Counter(s.fit.factors for s in sprites)
     canvases = Counter(s.canvas for s in sprites)
     log.info(
-        "%s: %d sprites, factor %s, canvas %s, matte %s, %d with captions",
+        "%s: %d sprites, enlarged %s times; images of %s, background %s; %d with captions",
         output,
         len(sprites),
         _counts({"x".join(map(str, f)) if f[0] != f[1] else str(f[0]): n for f, n in factors.items()}),
