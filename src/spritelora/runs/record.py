@@ -172,12 +172,12 @@ def from_json(content: object) -> RunRecord:
 
 def _file_of(source: Path) -> Path:
     if not source.is_dir():
-        raise ResumeError(f"resume={source}: no such folder; give a run directory or one of its checkpoints")
+        raise ResumeError(f"resume={source}: no such folder; give a run folder or one of its checkpoints")
     file = source / RECORD if is_run(source) else source / STATE_FOLDER / RECORD
     if file.is_file():
         return file
     raise ResumeError(
-        f"resume={source}: neither a run directory ({RECORD}) nor a checkpoint ({STATE_FOLDER}/); a run that ended "
+        f"resume={source}: neither a run folder ({RECORD}) nor a checkpoint ({STATE_FOLDER}/); a run that ended "
         f"before its first record has nothing to go on from: type its command again"
     )
 

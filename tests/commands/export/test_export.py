@@ -203,8 +203,8 @@ def empty_run(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("prepare", "message"),
     [
-        (lambda folder: folder.rmdir(), "no such folder; give a run directory or one of its checkpoints"),
-        (lambda _: None, r"neither a run directory \(run.json\) nor a checkpoint \(lora.safetensors\)"),
+        (lambda folder: folder.rmdir(), "no such folder; give a run folder or one of its checkpoints"),
+        (lambda _: None, r"neither a run folder \(run.json\) nor a checkpoint \(lora.safetensors\)"),
         (empty_run, "the run has no checkpoint yet, so there is no LoRA to take"),
     ],
 )

@@ -10,9 +10,7 @@ from spritelora.config.fields import key, section
 class CompareConfig:
     """The settings of a comparison."""
 
-    runs: list[str] = key(
-        [], "run directories, LoRA files, and folders of a multirun", is_place=True, at_least=1, need=1
-    )
+    runs: list[str] = key([], "run folders, LoRA files, and folders of sweeps", is_place=True, at_least=1, need=1)
     names: list[str] = key([], "a name for each, in their order; unset: their own", text=True, need=2)
     output: str | None = key(None, "folder to write; unset: outputs/compare/<date>_<time>", is_place=True, need=3)
     overwrite: bool = key(False, "replace an earlier comparison in that folder", need=7)

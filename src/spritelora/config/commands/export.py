@@ -24,7 +24,7 @@ class LoraFormat(Enum):
 class ExportConfig:
     """The settings of an export."""
 
-    run: str = key(MISSING, "run directory, or one of its checkpoints", is_place=True)
+    run: str = key(MISSING, "run folder, or one of its checkpoints", is_place=True)
     format: LoraFormat = key(LoraFormat.kohya, "form of the file")
     dtype: SaveDtype | None = key(None, "number format of the weights; unset: as the run saved them")
     output: str | None = key(

@@ -69,7 +69,7 @@ class PaletteSource:
 class GenerateConfig:
     """Prompts to game-ready sprites."""
 
-    run: str | None = key(None, "run directory or checkpoint whose LoRA draws", is_place=True)
+    run: str | None = key(None, "run folder or checkpoint whose LoRA draws", is_place=True)
     loras: list[str] = key(
         [],
         "LoRA files that draw together, instead of run; neither: the base alone",

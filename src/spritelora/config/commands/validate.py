@@ -37,7 +37,7 @@ class ValidationHardware:
 class ValidateConfig:
     """The settings of a validation."""
 
-    run: str | None = key(None, "run directory, or one of its checkpoints", is_place=True, need=1)
+    run: str | None = key(None, "run folder, or one of its checkpoints", is_place=True, need=1)
     loras: list[str] = key(
         [], "LoRA files to draw with instead of the run's own, all together", is_place=True, formerly=("lora",), need=2
     )
