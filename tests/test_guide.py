@@ -90,7 +90,7 @@ def made_quick(words: list[str], cache: Path) -> list[str]:
     quick = [o for o in QUICK_OF.get(words[1], ()) if o.partition("=")[0] not in names.intersection(KEPT_AS_TYPED)]
     if "resume" in names:
         quick = ["trainer.max_steps=3"]
-    elif words[1] in ("train.py", "scripts/generate.py") or (words[1] == "scripts/validate.py" and "lora" in names):
+    elif words[1] in ("train.py", "scripts/generate.py") or (words[1] == "scripts/validate.py" and "loras" in names):
         quick.append(f"data.cache={cache}")
     replaced = {o.partition("=")[0] for o in quick}
     return [*(w for w in words if w.partition("=")[0] not in replaced), *quick]

@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 from tests.conftest import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+INSTALL = ROOT / "docs" / "install.md"
 PINS = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
 SYSTEMS = [
     {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix", "platform_machine": "x86_64"},
@@ -137,13 +138,13 @@ def test_the_demo_installs_the_core_alone_and_the_tests_add_to_it(tmp_path: Path
 
 
 @pytest.mark.parametrize("target", ["demo", "test"])
-def test_the_readme_says_the_same_without_make(target: str, tmp_path: Path) -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_page_on_installing_says_the_same_without_make(target: str, tmp_path: Path) -> None:
+    page = INSTALL.read_text(encoding="utf-8")
     for line in commands(target, tmp_path):
-        assert ".venv\\Scripts\\" + line.partition(f"{tmp_path}/bin/")[2] in readme
+        assert ".venv\\Scripts\\" + line.partition(f"{tmp_path}/bin/")[2] in page
 
 
-def test_the_readme_names_the_pinned_torch() -> None:
-    named = re.findall(r"pip install --upgrade (torch==\S+)", (ROOT / "README.md").read_text(encoding="utf-8"))
+def test_the_page_on_installing_names_the_pinned_torch() -> None:
+    named = re.findall(r"pip install --upgrade (torch==\S+)", INSTALL.read_text(encoding="utf-8"))
     assert named
     assert set(named) <= set(PINS)

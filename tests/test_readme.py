@@ -1,8 +1,10 @@
-"""What the README tells people to type is right."""
+"""What the README and the pages of docs tell people to type is right; the guide has a test of its own."""
 
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,8 +13,13 @@ from tests.conftest import ROOT
 from tests.documents import Command, commands_of, keys_in, keys_of, run_in
 from tests.records import write_record
 
-FILE = ROOT / "README.md"
-README = FILE.read_text()
+PAGES = [
+    ROOT / "README.md",
+    *(ROOT / "docs" / f"{name}.md" for name in ("install", "prepare", "training", "sweeps")),
+    *(ROOT / "docs" / f"{name}.md" for name in ("clusters", "adapters", "loggers", "lora-files")),
+]
+FLAG_TABLES = (ROOT / "docs" / "original-guide.md").read_text()
+MOST_LINES = 200
 FLAGS = {
     "train": "dataset output model rank alpha lr steps batch-size resume",
     "prepare": "input output resolution create-captions no-pad validate-only",
@@ -20,10 +27,20 @@ FLAGS = {
     "validate": "lora output compare-base steps guidance prompts-file",
     "compare": "compare-models loras names",
 }
-"""The guide's flags, by the script that takes their place."""
+"""The flags of the DGX-Pixels guide, by the script that takes their place."""
 
 
-@pytest.mark.parametrize("command", commands_of(FILE), ids=lambda c: f"line {c.line}")
+def typed_once() -> Iterator[Any]:
+    """The commands of all pages; one that stands on several pages, or in the guide, is typed once."""
+    known = {command.text for command in commands_of(ROOT / "docs" / "guide.md")}
+    for page in PAGES:
+        for command in commands_of(page):
+            if command.text not in known:
+                known.add(command.text)
+                yield pytest.param(command, id=f"{page.stem} line {command.line}")
+
+
+@pytest.mark.parametrize("command", typed_once())
 def test_every_command_passes_the_door(command: Command, tmp_path: Path) -> None:
     if command.words[0] == "make":
         subprocess.run(["make", "--dry-run", *command.words[1:]], cwd=ROOT, check=True, capture_output=True)
@@ -35,7 +52,7 @@ def test_every_command_passes_the_door(command: Command, tmp_path: Path) -> None
     sweep = tmp_path / "multirun" / "train" / run.name
     write_sweep(sweep, SweepRecord([], ["lora=rank16,rank16"], None, "validation_loss", now()))
     words = command.words
-    if "-m" in words:
+    if "-m" in words and not any("(" in word for word in words):
         words = [w.partition(",")[0] for w in words if w != "-m"]  # a sweep itself is run by tests/sweeps
     outcome = run_in(tmp_path, [*words, *([] if "--cfg" in words else ["--cfg", "job"])])
     assert outcome.status == 0, outcome.printed
@@ -45,6 +62,17 @@ def test_every_command_passes_the_door(command: Command, tmp_path: Path) -> None
 
 @pytest.mark.parametrize(("script", "flag"), [(s, f) for s, flags in FLAGS.items() for f in flags.split()])
 def test_the_tables_of_the_guides_flags_are_complete(script: str, flag: str) -> None:
-    rows = re.findall(rf"^\| `--{flag}[ `].*\| (.*) \|$", README, re.MULTILINE)
+    rows = re.findall(rf"^\| `--{flag}[ `].*\| (.*) \|$", FLAG_TABLES, re.MULTILINE)
     keys = {key for row in rows for key in keys_in(row)}
     assert keys & keys_of(script), f"--{flag} has no row with a key of {script}"
+
+
+def test_the_readme_is_read_in_minutes() -> None:
+    assert len(PAGES[0].read_text().splitlines()) <= MOST_LINES
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "docs" / "guide.md"], ids=lambda page: page.stem)
+def test_pictures_are_there_and_small_and_said_in_words(page: Path) -> None:
+    for words, name in re.findall(r"!\[(.*?)\]\((\S+?)\)", page.read_text()):
+        assert len(words) > 20, name
+        assert (page.parent / name).stat().st_size < 150_000, name

@@ -16,8 +16,8 @@ LORA_COMMANDS = {
     "inspect": ("scripts/lora.py", "mode=inspect", "loras={file}"),
     "merge": ("scripts/lora.py", "mode=merge", "loras=[{file},{file}]", "output=out.safetensors"),
     "resize": ("scripts/lora.py", "mode=resize", "loras={file}", "rank=2", "output=out.safetensors"),
-    "validate": ("scripts/validate.py", "lora={file}", "output=validation"),
-    "generate": ("scripts/generate.py", "lora={file}", "prompts=pixel art, key", "output=sprites"),
+    "validate": ("scripts/validate.py", "loras={file}", "output=validation"),
+    "generate": ("scripts/generate.py", "loras={file}", "prompts=pixel art, key", "output=sprites"),
     "compare": ("scripts/compare.py", "runs=[{file}]", "output=comparison", "overwrite=true"),
 }
 BASE_COMMANDS = {

@@ -7,7 +7,7 @@ import pytest
 
 from spritelora.door.job_logging import JOB_LOGGING, Lines
 from spritelora.errors import WeightsError
-from spritelora.shown import OBEYED, harmless, paragraph, printable
+from spritelora.shown import OBEYED, counted, harmless, paragraph, printable
 from spritelora.streams import LastingStream
 
 EVIL = "\x1b]0;title\x07 \x1b[2J \x9b31m \u202egnp \u2028FORGED \x85 \r\x7f"
@@ -56,3 +56,11 @@ def test_standard_output_says_nothing_to_a_terminal_and_bars_can_still_be_drawn(
     assert OBEYED.search(stream.getvalue().replace("\r", "")) is None
     LastingStream(stream, ends_command=False).write(f"error: {bar} {EVIL}")
     assert OBEYED.search(stream.getvalue().partition("error: ")[2]) is None
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "text"),
+    [(0, "sprite", "0 sprites"), (1, "sprite", "1 sprite"), (2, "pass", "2 passes"), (1200, "layer", "1,200 layers")],
+)
+def test_things_are_counted_in_the_singular_and_the_plural(number: int, noun: str, text: str) -> None:
+    assert counted(number, noun) == text

@@ -1,4 +1,4 @@
-"""Texts fit to be shown: those of strangers without signs that a terminal obeys or lines like ours; lengths of time."""
+"""Texts fit to be shown: those of strangers without signs that a terminal obeys or lines like ours; counts, times."""
 
 import re
 
@@ -32,6 +32,12 @@ def harmless(text: str, is_drawn_on: bool = False) -> str:
     parts = OWN_SEQUENCES.split(text) if is_drawn_on else [text]
     escaped = [OBEYED.sub(lambda match: _escaped(match[0]), part) for part in parts]
     return "".join(part + sequence for part, sequence in zip(escaped, [*kept, ""], strict=True))
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things: 1 sprite, 4 sprites, 1,000 passes."""
+    ending = "" if number == 1 else "es" if noun.endswith("s") else "s"
+    return f"{number:,} {noun}{ending}"
 
 
 def duration(seconds: float) -> str:

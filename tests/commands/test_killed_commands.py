@@ -58,7 +58,7 @@ COMMANDS = {
         "lora", ("mode=merge", "loras=[run/checkpoint_final/lora.safetensors]", "output=out.safetensors", ANEW), None
     ),
     "compare": Killed("compare", ("runs=[run,run2]", "output=out", ANEW), "out"),
-    "caption": Killed("caption", ("dataset=art", "mode=validate"), None),
+    "caption": Killed("caption", ("data.path=art", "mode=validate"), None),
     "workspace": Killed("workspace", ("output=out/workspace.json", ANEW), None),
     "sweep": Killed("train", ("-m", *TRAINED, "trainer.max_steps=2", "lora.rank=2,4"), None),
     "train": Killed("train", (*TRAINED, "resume=auto", "trainer.max_steps=3", "lora.rank=2"), None, "at step 3 of 3"),

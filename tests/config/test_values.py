@@ -9,7 +9,7 @@ import functools
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import pytest
 from hydra.errors import HydraException
@@ -59,10 +59,12 @@ def composed(script: str) -> DictConfig:
     """A command's configuration, with something for what has no default, and a set of that name."""
     door = next(d for d in DOORS if d.script == script)
     raw = door.compose(*(["data.sets.NAME.path=x"] if door is OF_TRAIN else []))
-    for field in dataclasses.fields(door.schema):
-        kind = get_type_hints(door.schema)[field.name]
-        if OmegaConf.is_missing(raw, field.name) or (raw[field.name] == [] and field.metadata["limits"]["at_least"]):
-            raw[field.name] = ["x"] if str(kind) == "list[str]" else "x" if kind is str else next(iter(kind))
+    missing = OmegaConf.missing_keys(raw)
+    for path, field, kind in walk_schema(door.schema):
+        too_short = field.metadata.get("limits", {}).get("at_least") and OmegaConf.select(raw, path) == []
+        if path in missing or too_short:
+            value = ["x"] if str(kind) == "list[str]" else "x" if kind is str else next(iter(kind))
+            OmegaConf.update(raw, path, value)
     return raw
 
 

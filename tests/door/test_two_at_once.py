@@ -150,7 +150,7 @@ def test_two_generates_at_once(pairs: int, where: list[str], tmp_path: Path) -> 
 @pytest.mark.parametrize("where", [[], slow(["-m"])], ids=str)
 def test_two_captions_at_once(pairs: int, where: list[str], sprite_folder: Path, tmp_path: Path) -> None:
     before = {f.name: f.read_bytes() for f in sprite_folder.iterdir()}
-    words = [*where, f"dataset={sprite_folder}", "mode=validate"]
+    words = [*where, f"data.path={sprite_folder}", "mode=validate"]
     for pair in range(pairs):
         ended = run_pair(tmp_path / str(pair), "scripts/caption.py", lambda _: words)
         assert [one.status for one in ended] == [0, 0]

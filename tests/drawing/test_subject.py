@@ -75,7 +75,7 @@ def test_a_run_and_its_checkpoint_are_one_source_and_other_files_are_not_the_run
 
 
 def test_files_that_are_not_there_and_weights_that_do_not_fit_are_named() -> None:
-    with pytest.raises(WeightsError, match="lora=/nowhere/a, /nowhere/b: no such file"):
+    with pytest.raises(WeightsError, match="loras=/nowhere/a, /nowhere/b: no such file"):
         find_source(None, ["/nowhere/a", "/nowhere/b"])
-    with pytest.raises(ConfigError, match="weights has 2 numbers for 0 LoRAs; give one for each"):
+    with pytest.raises(ConfigError, match="lora_strengths has 2 numbers for 0 LoRAs; give one for each"):
         settle_subject(Source([]), [1.0, 0.5], BaseConfig(), DrawConfig())

@@ -63,7 +63,7 @@ FILES: dict[str, str | bytes] = {
 }  # fmt: skip
 
 TYPED: dict[str, tuple[str, ...]] = {
-    "20,000 strengths": ("scripts/lora.py", "mode=merge", "loras=[a,b]", "strengths=[" + ",".join(["1"] * 20_000) + "]"),
+    "20,000 strengths": ("scripts/lora.py", "mode=merge", "loras=[a,b]", "lora_strengths=[" + ",".join(["1"] * 20_000) + "]"),
     "20,000 files": ("scripts/lora.py", "mode=inspect", "loras=[" + ",".join(["{given}/a.safetensors"] * 2000) + "]"),
     "a list that is deep": ("scripts/lora.py", "mode=inspect", "loras=" + "[" * 500 + "]" * 500),
     "escapes": ("scripts/lora.py", f"mode={ESCAPES}"),

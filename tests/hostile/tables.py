@@ -12,7 +12,7 @@ from tests.hostile.trial import Kind
 from tests.sprites.sheets.made_sheets import draw_cutouts, frame_at, lay_out, rect, tag, write_json
 
 PREPARE = ("scripts/prepare.py", "input={given}", "output={out}", "workers=1")
-CAPTIONS = ("scripts/caption.py", "dataset={given}", "mode=validate")
+CAPTIONS = ("scripts/caption.py", "data.path={given}", "mode=validate")
 PALETTE = ("tests/hostile/read_file.py", "palette", "{given}")
 PROMPTS = ("tests/hostile/read_file.py", "prompts", "{given}/prompts.txt")
 

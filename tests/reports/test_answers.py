@@ -32,7 +32,7 @@ from tests.evaluation.test_validation import (
 pytestmark = pytest.mark.numeric
 
 OF_RUN = Origin(("run=outputs/a",), "outputs/a", ("optim.lr=1e-3", "data.path=art", "output=outputs/a"), 300, 1e-3)
-OF_FILE = Origin(("lora=[a b.safetensors]", "data.path=art"))
+OF_FILE = Origin(("loras=[a b.safetensors]", "data.path=art"))
 
 
 def verdicts(found: Validation) -> list[Verdict]:

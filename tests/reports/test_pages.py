@@ -66,7 +66,7 @@ def pages() -> dict[str, str]:
         Row({"name": NASTY, "status": "finished", "validation_loss": 0.1}, losses, values, "x"),
         Row({"name": "b", "status": "failed", "problem": NASTY, "validation_loss": 0.2}, losses, values, "x"),
     ]
-    answers = answer_questions(found, Origin((f"lora={NASTY}",), NASTY))
+    answers = answer_questions(found, Origin((f"loras={NASTY}",), NASTY))
     return {
         "validation": validation_page(NASTY, found, {"model": NASTY, "data": {"note": NASTY}}, sprites, answers),
         "comparison": comparison_page(rows, "validation_loss", [NASTY], {NASTY: {NASTY: BASE.images[0]}}),

@@ -25,6 +25,7 @@ NOT_TAKEN = {
 }
 """Options of Hydra that replace the checked configuration as a whole, with what to type."""
 HYDRA_ABOUT = {"--hydra-help", "--version", "--shell-completion", "-sc"}
+HELP, ALL_KEYS = ("--help", "-h"), "all"
 HYDRA_OPTIONAL = {"--info": "all", "-i": "all"}
 
 HABITS = {
@@ -57,7 +58,12 @@ class CommandLine:
 
     @property
     def wants_help(self) -> bool:
-        return "--help" in self.flags or "-h" in self.flags
+        return not {*HELP}.isdisjoint(self.flags)
+
+    @property
+    def wants_all_keys(self) -> bool:
+        """Whether the help is to show every key."""
+        return self.wants_help and ALL_KEYS in self.flags
 
     @property
     def is_multirun(self) -> bool:
@@ -106,6 +112,8 @@ def split(arguments: Sequence[str], keys: Sequence[str], groups: Mapping[str, li
             raise ConfigError(f"{name} is not taken here: {NOT_TAKEN[name]}")
         elif name in HYDRA_SWITCHES:
             flags.append(argument)
+            if name in HELP and rest[:1] == [ALL_KEYS]:
+                flags.append(rest.pop(0))
         elif name in HYDRA_OPTIONS:
             values = [argument.partition("=")[2]] if "=" in argument else rest[:1]
             rest = rest if "=" in argument else rest[1:]

@@ -55,6 +55,8 @@ def key(
     on_resume: OnResume | None = None,
     is_told: bool | None = None,
     affects: Affects | None = None,
+    formerly: tuple[str, ...] = (),
+    need: int | None = None,
 ) -> Any:
     """Declare a dataclass field that is a configuration key.
 
@@ -66,7 +68,8 @@ def key(
     `is_duration`: the text is a length of time. `on_resume`: what may go on with another value. `is_told`: it stands in
     the run's name and leaves this machine with its metrics. `affects`: a result of the frozen base. These three hold
     for all keys of a section or mapping that say nothing else; without any, nothing goes on with another value, the
-    key is told, and affects nothing.
+    key is told, and affects nothing. `formerly`: names that the key had in its section, or, after a `/`, at the top.
+    `need`: its place among the keys that `--help` shows of a command that has many.
     """
     limits = {
         "at_least": at_least, "above": above, "at_most": at_most, "multiple_of": multiple_of, "choices": choices,
@@ -76,7 +79,8 @@ def key(
     metadata = {
         "help": meaning, "text": text or is_place, "is_place": is_place, "may_be_empty": if_empty is not None,
         "may_be_blank": may_be_blank, "targets": targets,
-        "limits": limits, "on_resume": on_resume, "is_told": is_told, "affects": affects,
+        "limits": limits, "on_resume": on_resume, "is_told": is_told, "affects": affects, "formerly": formerly,
+        "need": need,
     }  # fmt: skip
     if is_place and isinstance(default, str):
         default = expand_known_home(default)
@@ -93,9 +97,10 @@ def section(
     on_resume: OnResume | None = None,
     is_told: bool | None = None,
     affects: Affects | None = None,
+    need: int | None = None,
 ) -> Any:
     """Declare a dataclass field that holds the keys of `kind`; the facts are those of `key`."""
-    metadata = {"help": help, "on_resume": on_resume, "is_told": is_told, "affects": affects}
+    metadata = {"help": help, "on_resume": on_resume, "is_told": is_told, "affects": affects, "need": need}
     return dataclasses.field(default_factory=kind, metadata=metadata)
 
 

@@ -15,6 +15,7 @@ from spritelora.data.team import Team
 from spritelora.sdxl.files.base import PARTS, BaseModel, fingerprint, load_vae
 from spritelora.sdxl.latents import encode_image
 from spritelora.sdxl.text import TextEmbedding, TextEncoders, cut_text, load_tokenizers, token_ids
+from spritelora.shown import counted
 from spritelora.sprites.backgrounds.treatment import Treatment
 from spritelora.sprites.folder.sprite_folder import CaptionedSprite, training_image
 from spritelora.sprites.names import some_of
@@ -62,7 +63,8 @@ class Encoder:
         def compute(missing: list[Picture]) -> Callable[[Picture], Entry]:
             vae = load_vae(self.base, self.device)
             canvases = sorted({picture.sprite.fit.canvas for picture in missing})
-            log.info("encoding %d sprites at %s px", len(missing), some_of(list(map(sides_text, canvases)), 3))
+            sides = some_of(list(map(sides_text, canvases)), 3)
+            log.info("encoding %s at %s px", counted(len(missing), "sprite"), sides)
 
             def encode(picture: Picture) -> Entry:
                 sprite, variant = picture
@@ -87,7 +89,7 @@ class Encoder:
 
         def compute(missing: list[str]) -> Callable[[str], Entry]:
             encoders = TextEncoders(self.base, self.device, torch.float32)
-            log.info("encoding %d captions", len(missing))
+            log.info("encoding %s", counted(len(missing), "caption"))
 
             def encode(prompt: str) -> Entry:
                 text = encoders.encode(prompt)

@@ -17,11 +17,11 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from spritelora.config.command_line import CommandLine, check_group_options, list_groups, split, to_grammar
+from spritelora.config.former_names import settle_typed
 from spritelora.config.invocation import Invocation
 from spritelora.config.strict import load, schema_paths
 from spritelora.config.train.processes import is_follower
 from spritelora.config.train.schema import TrainConfig
-from spritelora.config.values import check_typed
 from spritelora.door.auto_resume import settle_auto
 from spritelora.door.compose import compose_config, folders_in_home, without_hydra
 from spritelora.door.explain import explain, without_environment
@@ -162,8 +162,8 @@ def _start(command: Command) -> None:
         return _hand_over(command, line)
     jobs = jobs_to_check(line, swept_by_files(line, command.config_dir, command.config_name))
     if line.wants_help:
-        config = without_hydra(_compose(command, line, jobs[0]))
-        return say(render_help(command.purpose, command.schema, groups, config))
+        config = _compose(command, line, jobs[0])
+        return say(render_help(command.purpose, command.schema, groups, config, line.wants_all_keys))
     if follows:
         return _follow(command, line, jobs[0])
     whole = [_check_job(command, line, job) for job in jobs][-1]
@@ -178,11 +178,14 @@ def _start(command: Command) -> None:
 def _read_line(command: Command, follows: bool) -> CommandLine:
     """The command line, each text looked at by itself. `follows`: another process of the run settles its folder."""
     line = split(sys.argv[1:], list(schema_paths(command.schema)), list_groups(command.config_dir))
-    check_typed(line.overrides, command.schema)
+    overrides, notes = settle_typed(line.overrides, command.schema)
+    line = line.with_overrides(overrides)
     line = line.with_overrides(line.overrides.without("output")) if follows else line
     for override in line.overrides:
         if override.key == "output":
             check_name("output", override.text)
+    for note in [] if follows else notes:
+        complain(note)
     return line
 
 

@@ -35,7 +35,7 @@ def prepare(config: PrepareConfig, invocation: Invocation) -> None:
 
 @command(
     "Write, check or edit the captions of sprites",
-    "dataset=FOLDER mode=caption|validate|edit",
+    "data.path=FOLDER mode=caption|validate|edit",
     "scripts/conf/caption",
     CaptionConfig,
 )
@@ -79,7 +79,7 @@ def doctor(config: TrainConfig, _invocation: Invocation) -> None:
 
 @command(
     "Compare a LoRA with its base model, image by image",
-    "run=RUN  or  lora=FILE data.path=FOLDER",
+    "run=RUN  or  loras=FILE data.path=FOLDER",
     "scripts/conf/validate",
     ValidateConfig,
 )

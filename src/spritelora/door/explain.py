@@ -15,6 +15,7 @@ from yaml import YAMLError
 
 from hydra_plugins.spritelora_search.optuna_sweeper import OptunaSweeperConf
 from spritelora.config.fields import declared_path
+from spritelora.config.former_names import former_names
 from spritelora.config.strict import schema_paths, suggest
 from spritelora.config.train.hardware_keys import NO_MPS
 from spritelora.config.values import empty_problem, keys_below, section_problem
@@ -60,7 +61,9 @@ def _explain_key(cause: OmegaConfBaseException, where: str, schema: type[Any], g
     """The message for a wrong key or value. `where`: the file that has it, as the end of a name."""
     name, kinds, said = str(cause.full_key), schema_paths(schema), str(cause).splitlines()[0]
     if isinstance(cause, ConfigKeyError | ConfigAttributeError):
-        return f"unknown key '{name}'{where}: {suggest(name, _all_paths(schema))}"
+        new = former_names(schema).get(name)
+        told = f"it is now '{new}'" if new else suggest(name, _all_paths(schema))
+        return f"unknown key '{name}'{where}: {told}"
     keys = keys_below(name, _all_paths(schema))
     if keys or str(kinds.get(declared_path(name, kinds))).startswith("dict"):
         value = cause.value if cause.value is not None or "Optional" in said else "a list"

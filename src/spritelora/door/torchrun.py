@@ -130,7 +130,7 @@ class Launch:
         except Exception as error:
             raise TrainingError(
                 f"hardware.devices={num_processes}: torchrun cannot run the processes ({first_line(error)}); take "
-                f"hardware.devices=1, or start them as 'Several GPUs, several machines' in README.md says"
+                f"hardware.devices=1, or start them as docs/clusters.md says"
             ) from error
         return {}
 

@@ -37,7 +37,7 @@ def find_source(run: str | None, lora: Sequence[str]) -> Source:
     """
     files = [Path(name) for name in lora]
     if missing := [str(file) for file in files if not file.exists()]:
-        raise WeightsError(f"lora={', '.join(missing)}: no such file; give LoRA files, or run=RUN for a run's newest")
+        raise WeightsError(f"loras={', '.join(missing)}: no such file; give LoRA files, or run=RUN for a run's newest")
     if run is None:
         return Source(files)
     folder = Path(run)
@@ -54,11 +54,11 @@ def find_checkpoint(source: Path) -> Path:
         from spritelora.training.callbacks.checkpoints import check_own, newest_checkpoint
 
     if not source.is_dir():
-        raise ConfigError(f"run={source}: no such folder; give a run directory or one of its checkpoints")
+        raise ConfigError(f"run={source}: no such folder; give a run folder or one of its checkpoints")
     if (source / LORA_FILE).is_file() and not is_run(source):
         return source
     if not is_run(source):
-        raise ConfigError(f"run={source}: neither a run directory (run.json) nor a checkpoint ({LORA_FILE})")
+        raise ConfigError(f"run={source}: neither a run folder (run.json) nor a checkpoint ({LORA_FILE})")
     checkpoint = source / FINAL if (source / FINAL).is_dir() else newest_checkpoint(source)
     if checkpoint is None:
         raise ConfigError(

@@ -134,7 +134,7 @@ def sample_sizes(settings: TrainConfig, canvases: Mapping[str, int] | None = Non
 def settle_weights(weights: Sequence[float], loras: Sequence[object]) -> list[float]:
     """The weight of each LoRA, 1 where none is given. Raises ConfigError for another number of them."""
     if weights and len(weights) != len(loras):
-        raise ConfigError(f"weights has {len(weights)} numbers for {len(loras)} LoRAs; give one for each")
+        raise ConfigError(f"lora_strengths has {len(weights)} numbers for {len(loras)} LoRAs; give one for each")
     return list(weights) or [1.0] * len(loras)
 
 

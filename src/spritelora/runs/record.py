@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spritelora.config.fields import is_place
+from spritelora.config.former_names import rename_settings, with_new_names
 from spritelora.config.places import expand_known_home
 from spritelora.config.plain import Section, as_section, flatten, from_plain, plain
 from spritelora.config.train.data_keys import Balance, Split
@@ -160,11 +161,13 @@ def from_json(content: object) -> RunRecord:
     if (given := as_section(content)) is None:
         raise ValueError("it is no section of keys")
     settings = as_section(given.get("settings")) or {}
+    rename_settings(settings, TrainConfig)
     missing = _fill_in(settings) if settings else {}
     _find_homes(settings)
     record = from_plain(RunRecord, {**given, "unknown": {}, "missing": missing})
     if RUN_ID.fullmatch(record.id) is None:
         raise ValueError(f"id must be a word of letters and digits, got {record.id!r:.40}")
+    record = replace(record, overrides=with_new_names(record.overrides, TrainConfig))
     if odd := [name for name in record.data.canvases or {} if CANVAS.fullmatch(name) is None]:
         raise ValueError(f"data.canvases must be named by width x height, got {odd[0]!r:.40}")
     known = dict(flatten(plain(record.settings)))
@@ -175,12 +178,12 @@ def from_json(content: object) -> RunRecord:
 
 def _file_of(source: Path) -> Path:
     if not source.is_dir():
-        raise ResumeError(f"resume={source}: no such folder; give a run directory or one of its checkpoints")
+        raise ResumeError(f"resume={source}: no such folder; give a run folder or one of its checkpoints")
     file = source / RECORD if is_run(source) else source / STATE_FOLDER / RECORD
     if file.is_file():
         return file
     raise ResumeError(
-        f"resume={source}: neither a run directory ({RECORD}) nor a checkpoint ({STATE_FOLDER}/); a run that ended "
+        f"resume={source}: neither a run folder ({RECORD}) nor a checkpoint ({STATE_FOLDER}/); a run that ended "
         f"before its first record has nothing to go on from: type its command again"
     )
 

@@ -1,12 +1,14 @@
 """A sweep and its jobs as their folders tell them: `sweep.json`, and a `job.json` that each job writes itself."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
+from spritelora.config.former_names import with_new_names
 from spritelora.config.plain import from_plain
+from spritelora.config.train.schema import TrainConfig
 from spritelora.errors import ResumeError
 from spritelora.files import read_json, without_nan, write_whole
 
@@ -72,7 +74,8 @@ def write_job(run_dir: Path, record: JobRecord) -> None:
 def read_job(run_dir: Path) -> JobRecord | None:
     """The record in a job's folder; None where there is none, or one that no job here wrote."""
     try:
-        return from_plain(JobRecord, read_json(run_dir / JOB))
+        record = from_plain(JobRecord, read_json(run_dir / JOB))
+        return replace(record, overrides=with_new_names(record.overrides, TrainConfig))
     except (OSError, ValueError):
         return None
 
@@ -92,7 +95,9 @@ def read_sweep(folder: Path) -> SweepRecord:
     """The record of a sweep. Raises ResumeError where it is damaged."""
     file = folder / SWEEP
     try:
-        return from_plain(SweepRecord, read_json(file))
+        record = from_plain(SweepRecord, read_json(file))
+        jobs = None if record.jobs is None else [with_new_names(job, TrainConfig) for job in record.jobs]
+        return replace(record, overrides=with_new_names(record.overrides, TrainConfig), jobs=jobs)
     except (OSError, ValueError) as error:
         raise ResumeError(f"{file}: not a record of a sweep ({error}); resume its jobs one by one") from error
 

@@ -49,7 +49,9 @@ def find_entries(places: Sequence[str], names: Sequence[str]) -> list[Entry]:
 
 def _expand(path: Path) -> Iterator[Entry]:
     if not path.exists():
-        raise ConfigError(f"runs: {path}: no such folder or file; give run directories, LoRA files or a multirun")
+        raise ConfigError(
+            f"runs: {path}: no such folder or file; give run folders, LoRA files or the folder of a sweep"
+        )
     if path.is_file() or (path / PEFT_WEIGHTS).is_file():
         is_ours = path.name == LORA_FILE
         yield Entry(path, "file", path.parent.parent.name if is_ours else path.stem)
@@ -58,7 +60,7 @@ def _expand(path: Path) -> Iterator[Entry]:
     else:
         jobs = {int(p.name): p for p in path.iterdir() if p.is_dir() and p.name.isdigit()}
         if not jobs and not (path / SWEEP).is_file():
-            raise ConfigError(f"runs: {path}: neither a run directory ({RECORD}) nor a multirun, nor a LoRA file")
+            raise ConfigError(f"runs: {path}: neither a run folder ({RECORD}) nor that of a sweep, nor a LoRA file")
         for number in range(max(jobs, default=-1) + 1):  # a job that fails on its settings leaves no folder
             job = path / str(number)
             yield Entry(job, "run" if is_run(job) else "failed", f"{path.name}/{number}")

@@ -30,7 +30,7 @@ def progress(step: int, warmup_steps: int, max_steps: int) -> float:
 class Constant:
     """The full rate."""
 
-    warmup_steps: int = key(0, "steps of the rise to the full rate", at_least=0)
+    warmup_steps: int = key(0, "steps of the rise to the full learning rate", at_least=0)
 
     def __call__(self, step: int, max_steps: int) -> float:
         return warmup(step, self.warmup_steps)
@@ -40,8 +40,8 @@ class Constant:
 class Linear:
     """Falls in a straight line to `final_share` of the rate."""
 
-    warmup_steps: int = key(0, "steps of the rise to the full rate", at_least=0)
-    final_share: float = key(0.0, "share of the rate left at the end", at_least=0, at_most=1)
+    warmup_steps: int = key(0, "steps of the rise to the full learning rate", at_least=0)
+    final_share: float = key(0.0, "share of the learning rate left at the end", at_least=0, at_most=1)
 
     def __call__(self, step: int, max_steps: int) -> float:
         fall = (1 - self.final_share) * progress(step, self.warmup_steps, max_steps)
@@ -52,8 +52,8 @@ class Linear:
 class Cosine:
     """Falls along half a cosine to `final_share` of the rate. Source: Loshchilov and Hutter 2017, arXiv:1608.03983."""
 
-    warmup_steps: int = key(0, "steps of the rise to the full rate", at_least=0)
-    final_share: float = key(0.0, "share of the rate left at the end", at_least=0, at_most=1)
+    warmup_steps: int = key(0, "steps of the rise to the full learning rate", at_least=0)
+    final_share: float = key(0.0, "share of the learning rate left at the end", at_least=0, at_most=1)
 
     def __call__(self, step: int, max_steps: int) -> float:
         fall = (1 - math.cos(math.pi * progress(step, self.warmup_steps, max_steps))) / 2
@@ -67,9 +67,9 @@ class CosineRestarts:
     Source: Loshchilov and Hutter 2017, arXiv:1608.03983.
     """
 
-    warmup_steps: int = key(0, "steps of the rise to the full rate", at_least=0)
-    cycles: int = key(3, "how often the rate falls", at_least=1)
-    final_share: float = key(0.0, "share of the rate left at the end of each fall", at_least=0, at_most=1)
+    warmup_steps: int = key(0, "steps of the rise to the full learning rate", at_least=0)
+    cycles: int = key(3, "how often the learning rate falls", at_least=1)
+    final_share: float = key(0.0, "share of the learning rate left at the end of each fall", at_least=0, at_most=1)
 
     def __call__(self, step: int, max_steps: int) -> float:
         past, length = max(0, step - self.warmup_steps), max(1, max_steps - self.warmup_steps)
@@ -83,9 +83,9 @@ class CosineRestarts:
 class Polynomial:
     """Falls to `final_share` as a power of what is left of the run."""
 
-    warmup_steps: int = key(0, "steps of the rise to the full rate", at_least=0)
+    warmup_steps: int = key(0, "steps of the rise to the full learning rate", at_least=0)
     power: float = key(2.0, "1: a straight line; above: falls early, below: late", above=0)
-    final_share: float = key(0.0, "share of the rate left at the end", at_least=0, at_most=1)
+    final_share: float = key(0.0, "share of the learning rate left at the end", at_least=0, at_most=1)
 
     def __call__(self, step: int, max_steps: int) -> float:
         left = (1 - progress(step, self.warmup_steps, max_steps)) ** self.power

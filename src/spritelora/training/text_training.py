@@ -72,8 +72,8 @@ def announce_text(config: TrainConfig, module: LoraModule) -> None:
     text = config.text_encoders
     if module.text is not None:
         log.info(
-            "text encoders rank %d, alpha %g: %.2f M trainable parameters in %d layers at rate %.3g; they stay in "
-            "memory (%.0f M parameters) and run in each step",
+            "text encoders rank %d, alpha %g: %.2f M trainable parameters in %d layers, learning rate %.3g; they "
+            "stay in memory (%.0f M parameters) and run in each step",
             text.settled_rank(config.lora),
             text.settled_alpha(config.lora),
             sum(p.numel() for p in adapter_parameters(module.text)) / 1e6,

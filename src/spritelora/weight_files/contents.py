@@ -57,7 +57,7 @@ KNOWN: tuple[tuple[Callable[[Shapes], bool], Contents], ...] = (
     (has(TRAINING_STATE), Contents("a checkpoint's training state", instead="the LoRA is lora.safetensors beside it")),
     (has("lora_controlnet"), Contents("a ControlNet-LoRA")),
     (has("lllite_"), Contents("a ControlNet-LLLite")),
-    (_is_adapter, Contents("a LoRA", "lora")),
+    (_is_adapter, Contents("a LoRA", "loras")),
     (_is_textual_inversion, Contents("a textual-inversion embedding")),
     (has("model.diffusion_model.double_blocks.", "double_blocks.", "transformer.single_transformer_",
          "single_transformer_blocks."), Contents("FLUX")),

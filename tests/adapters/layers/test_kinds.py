@@ -240,8 +240,8 @@ def test_a_dora_without_its_training_state_has_no_peft_form(unet: Unet, tmp_path
     ("plan", "message"),
     [
         (replace(PLANS["lokr"], dropout=0.1), r"adapter=lokr has no dropout of its inputs, and lora\.dropout=0\.1"),
-        (replace(PLANS["lokr"], factor=0), r"adapter\.factor=0 splits nothing; give -1"),
-        (replace(PLANS["loha"], factor=8), r"adapter\.factor is of adapter=lokr, and this is adapter=loha"),
+        (replace(PLANS["lokr"], factor=0), r"adapter\.lokr_factor=0 splits nothing; give -1"),
+        (replace(PLANS["loha"], factor=8), r"adapter\.lokr_factor is of adapter=lokr, and this is adapter=loha"),
         (replace(PLANS["dora"], both=True), r"adapter\.decompose_both is of adapter=lokr, and this is adapter=dora"),
         (replace(PLANS["dora"], tucker=True), r"adapter\.tucker is of adapter=lokr and adapter=loha, and this is"),
         (replace(PLANS["loha"], rank=4000), r"lora\.rank=4000 is above"),

@@ -44,14 +44,18 @@ def captions_of(folder: Path) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("arguments", "message", "status"),
     [
-        (["dataste=x"], "unknown key 'dataste': did you mean 'dataset'?", 2),
-        ([], "'dataset' has no value: add dataset=...", 2),
-        (["dataset=x", "mode=captoin"], "mode: Invalid value 'captoin', expected one of [caption, validate, edit, ", 2),
-        (["dataset=x", "batch_size=0"], "batch_size must be at least 1, got 0", 2),
-        (["dataset={set}", "variants=goblin"], "variants: 'goblin' is no group of terms", 2),
-        (["dataset=/nowhere"], "/nowhere: no such folder; dataset names a folder of images", 1),
-        (["dataset={set}", "model.path=/nowhere"], "no tokenizer of SDXL", 1),
-        (["dataset={set}", "mode=caption", "overwrite=true", "captioner=/no"], "captioner=/no: no such folder", 1),
+        (["data.pth=x"], "unknown key 'data.pth': did you mean 'data.path'?", 2),
+        ([], "'data.path' has no value: add data.path=...", 2),
+        (
+            ["data.path=x", "mode=captoin"],
+            "mode: Invalid value 'captoin', expected one of [caption, validate, edit, ",
+            2,
+        ),
+        (["data.path=x", "batch_size=0"], "batch_size must be at least 1, got 0", 2),
+        (["data.path={set}", "variants=goblin"], "variants: 'goblin' is no group of terms", 2),
+        (["data.path=/nowhere"], "/nowhere: no such folder; data.path names a folder of images", 1),
+        (["data.path={set}", "model.path=/nowhere"], "no tokenizer of SDXL", 1),
+        (["data.path={set}", "mode=caption", "overwrite=true", "captioner=/no"], "captioner=/no: no such folder", 1),
         (["--dataset", "x"], "settings are typed key=value without dashes", 2),
     ],
 )
@@ -68,7 +72,7 @@ def test_a_mistake_is_answered_before_torch_is_imported(
 
 def test_warnings_end_well_and_missing_captions_do_not(sprite_folder: Path, tmp_path: Path) -> None:
     (sprite_folder / "sprite_03.txt").write_text("pixel art, potion facing left, " + "Quicksilver " * 30)
-    told = run(tmp_path, f"dataset={sprite_folder}", "flips=true")
+    told = run(tmp_path, f"data.path={sprite_folder}", "flips=true")
     assert told.returncode == 0, told.stderr
     assert "sprite_03.png\n  warning: " in told.stdout
     assert re.search(r"\d+ tokens of 77, counted by the embedded base's tokenizer", told.stdout)
@@ -77,7 +81,7 @@ def test_warnings_end_well_and_missing_captions_do_not(sprite_folder: Path, tmp_
 
     (sprite_folder / "sprite_01.txt").unlink()
     (sprite_folder / "sprite_02.txt").write_text("\n")
-    told = run(tmp_path, f"dataset={sprite_folder}")
+    told = run(tmp_path, f"data.path={sprite_folder}")
     assert told.returncode == 1
     assert "sprite_01.png\n  error: no caption" in told.stdout
     assert told.stderr == (
@@ -90,7 +94,7 @@ def test_help_names_the_keys(tmp_path: Path) -> None:
     told = run(tmp_path, "--help")
     assert told.returncode == 0
     for word in (
-        "dataset=",
+        "data.path=",
         "mode=validate",
         "prefix=",
         "suffix=",
@@ -106,7 +110,7 @@ def test_captioning_with_the_real_blip2_classes(sprite_folder: Path, tmp_path: P
         (sprite_folder / f"sprite_{number:02d}.txt").unlink()
     before = {file: file.stat().st_mtime_ns for file in sprite_folder.iterdir()}
     guide = ["prefix=pixel art, ", "suffix=, game sprite, 16-bit style", "max_tokens=6", "batch_size=4", "device=cpu"]
-    told = run_with_torch(tmp_path, f"dataset={sprite_folder}", "mode=caption", f"captioner={model}", *guide)
+    told = run_with_torch(tmp_path, f"data.path={sprite_folder}", "mode=caption", f"captioner={model}", *guide)
     assert told.returncode == 0, told.stderr
     assert "12 sprites, 10 to caption" in told.stderr
     assert "captioning 10 sprites: about" in told.stderr
@@ -118,7 +122,7 @@ def test_captioning_with_the_real_blip2_classes(sprite_folder: Path, tmp_path: P
             assert re.fullmatch(r"pixel art, [a-z ]+, game sprite, 16-bit style\n", text)
     assert {file: file.stat().st_mtime_ns for file in before} == before
 
-    again = run(tmp_path, f"dataset={sprite_folder}", "mode=caption", f"captioner={model}")
+    again = run(tmp_path, f"data.path={sprite_folder}", "mode=caption", f"captioner={model}")
     assert again.returncode == 0
     assert "have a caption; overwrite=true writes it anew" in again.stderr
     assert "nothing to do" in again.stderr
@@ -129,7 +133,7 @@ def test_killed_in_the_middle_and_run_again(sprite_folder: Path, tmp_path: Path)
     model = tiny_models.make_blip2(tmp_path / "blip2")
     for file in sprite_folder.glob("*.txt"):
         file.unlink()
-    line = [f"dataset={sprite_folder}", "mode=caption", f"captioner={model}", "batch_size=1", "device=cpu"]
+    line = [f"data.path={sprite_folder}", "mode=caption", f"captioner={model}", "batch_size=1", "device=cpu"]
     killed = subprocess.Popen([sys.executable, SCRIPT, *line], cwd=tmp_path, stderr=subprocess.DEVNULL)
     while len(captions_of(sprite_folder)) < 3 and killed.poll() is None:
         time.sleep(0.01)
@@ -154,7 +158,12 @@ def test_editing_in_a_terminal(sprite_folder: Path, tmp_path: Path) -> None:
     (sprite_folder / "sprite_05.txt").unlink()
     body = "file.write_text(text.replace('number 0', 'of  fire').replace('_05.png\\t', '_05.png\\tpixel art, new'))"
     told = run(
-        tmp_path, f"dataset={sprite_folder}", "mode=edit", "editor=true", VISUAL="", EDITOR=write_editor(tmp_path, body)
+        tmp_path,
+        f"data.path={sprite_folder}",
+        "mode=edit",
+        "editor=true",
+        VISUAL="",
+        EDITOR=write_editor(tmp_path, body),
     )
     assert told.returncode == 0, told.stderr
     assert "2 captions changed" in told.stderr
@@ -167,7 +176,12 @@ def test_a_caption_changed_while_the_editor_was_open_stays(sprite_folder: Path, 
     body = f"pathlib.Path({str(other)!r}).write_text('pixel art, by another\\n')\n"
     body += "file.write_text(text.replace('potion', 'key'))"
     told = run(
-        tmp_path, f"dataset={sprite_folder}", "mode=edit", "editor=true", VISUAL="", EDITOR=write_editor(tmp_path, body)
+        tmp_path,
+        f"data.path={sprite_folder}",
+        "mode=edit",
+        "editor=true",
+        VISUAL="",
+        EDITOR=write_editor(tmp_path, body),
     )
     assert told.returncode == 1
     assert "11 captions changed" in told.stderr
@@ -179,21 +193,21 @@ def test_a_caption_changed_while_the_editor_was_open_stays(sprite_folder: Path, 
 def test_a_line_that_cannot_be_read_changes_nothing(sprite_folder: Path, tmp_path: Path) -> None:
     before = captions_of(sprite_folder)
     editor = write_editor(tmp_path, "file.write_text(text.replace('potion', 'key').replace('_07.png', '_77.png'))")
-    told = run(tmp_path, f"dataset={sprite_folder}", "mode=edit", "editor=true", VISUAL="", EDITOR=editor)
+    told = run(tmp_path, f"data.path={sprite_folder}", "mode=edit", "editor=true", VISUAL="", EDITOR=editor)
     assert told.returncode == 1
     assert "nothing was changed:\n  line 10: no sprite is called 'sprite_77.png'\n  your text is in" in told.stderr
     assert captions_of(sprite_folder) == before
 
 
 def test_without_flask_the_page_says_what_to_install(sprite_folder: Path, tmp_path: Path) -> None:
-    told = run(tmp_path, f"dataset={sprite_folder}", "mode=edit", before="sys.modules['flask'] = None")
+    told = run(tmp_path, f"data.path={sprite_folder}", "mode=edit", before="sys.modules['flask'] = None")
     assert told.returncode == 2
     assert "mode=edit needs Flask: pip install 'spritelora[edit]', or edit in the terminal: editor=true" in told.stderr
 
 
 def test_the_page_is_served_until_it_is_interrupted(sprite_folder: Path, tmp_path: Path) -> None:
     pytest.importorskip("flask", reason="Flask is not installed")
-    line = [f"dataset={sprite_folder}", "mode=edit", "port=0"]
+    line = [f"data.path={sprite_folder}", "mode=edit", "port=0"]
     served = subprocess.Popen([sys.executable, SCRIPT, *line], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     assert served.stderr is not None
     found = re.search(r"http://127\.0\.0\.1:\d+/", served.stderr.readline())

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from spritelora.commands.caption.caption import caption
-from spritelora.config.commands.caption import CaptionConfig, CaptionMode
+from spritelora.config.commands.caption import CaptionConfig, CaptionData, CaptionMode
 from spritelora.errors import ConfigError, DatasetError
 from tests.commands.caption.test_caption import captions_of, run
 
 
 def replace(folder: Path, **keys: Any) -> None:
-    caption(CaptionConfig(dataset=str(folder), mode=CaptionMode.replace, **keys))
+    caption(CaptionConfig(data=CaptionData(str(folder)), mode=CaptionMode.replace, **keys))
 
 
 def test_a_dry_run_shows_what_the_same_line_then_writes(
@@ -74,14 +74,14 @@ def test_half_a_change_is_refused(keys: dict[str, Any], message: str, sprite_fol
 @pytest.mark.parametrize("keys", [{"find": "x", "put": ""}, {"dry_run": True}, {"add": "x"}])
 def test_its_keys_are_not_passed_over_by_other_modes(mode: CaptionMode, keys: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=rf"^{', '.join(keys)} belongs to mode=replace: add it"):
-        caption(CaptionConfig(dataset=str(tmp_path), mode=mode, **keys))
+        caption(CaptionConfig(data=CaptionData(str(tmp_path)), mode=mode, **keys))
 
 
 def test_texts_are_taken_as_they_are_typed(sprite_folder: Path, tmp_path: Path) -> None:
     (sprite_folder / "sprite_00.txt").write_text(r"pixel_art, {a: [1, $x]} \1")
-    line = [f"dataset={sprite_folder}", "mode=replace", "find=_", "put= "]
+    line = [f"data.path={sprite_folder}", "mode=replace", "find=_", "put= "]
     told = run(tmp_path, *line)
     assert (told.returncode, captions_of(sprite_folder)["sprite_00"]) == (0, "pixel art, {a: [1, $x]} \\1\n")
     assert "1 of 12 captions changed" in told.stderr
-    told = run(tmp_path, f"dataset={sprite_folder}", "mode=replace", r"find={a: [1, $x]} \1", "put=")
+    told = run(tmp_path, f"data.path={sprite_folder}", "mode=replace", r"find={a: [1, $x]} \1", "put=")
     assert (told.returncode, captions_of(sprite_folder)["sprite_00"]) == (0, "pixel art\n")

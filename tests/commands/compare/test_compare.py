@@ -156,7 +156,7 @@ def test_runs_on_other_weights_of_one_base_are_told(
 
 MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"runs": ["/nowhere"]}, "runs: /nowhere: no such folder or file"),
-    ({"runs": ["{empty}"]}, "neither a run directory .* nor a multirun"),
+    ({"runs": ["{empty}"]}, "neither a run folder .* nor that of a sweep"),
     ({"measure": True, "validation": ValidateConfig(prompts_file="/none.txt")}, "prompts_file=/none.txt: cannot be"),
     ({"names": ["a", "b"]}, "names has 2 names for 1 rows"),
     ({"sort": "palete_distance"}, "sort=palete_distance: no row has such a column"),

@@ -203,8 +203,8 @@ def empty_run(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("prepare", "message"),
     [
-        (lambda folder: folder.rmdir(), "no such folder; give a run directory or one of its checkpoints"),
-        (lambda _: None, r"neither a run directory \(run.json\) nor a checkpoint \(lora.safetensors\)"),
+        (lambda folder: folder.rmdir(), "no such folder; give a run folder or one of its checkpoints"),
+        (lambda _: None, r"neither a run folder \(run.json\) nor a checkpoint \(lora.safetensors\)"),
         (empty_run, "the run has no checkpoint yet, so there is no LoRA to take"),
     ],
 )
@@ -221,7 +221,7 @@ def test_a_run_without_a_lora(tmp_path: Path, prepare: Change, message: str) -> 
     [
         ({"output": "lora.ckpt"}, r"the name of a LoRA file ends in .safetensors"),
         ({"factor": 48}, "factor=48 does not divide the 128 pixels of a side"),
-        ({"loras": ["a"], "strengths": [0.5, 0.6]}, "strengths has 2 numbers for 1 loras"),
+        ({"loras": ["a"], "lora_strengths": [0.5, 0.6]}, "lora_strengths has 2 numbers for 1 loras"),
         ({"thumbnail": "pyproject.toml"}, "thumbnail=pyproject.toml: not a picture"),
     ],
 )

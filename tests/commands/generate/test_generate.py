@@ -91,7 +91,13 @@ def test_loras_add_up_at_the_resolution_of_their_file(short_run: Path, cache: Pa
     tensors = load_file(short_run / "checkpoint_final" / "lora.safetensors")
     file = tmp_path / "gems.safetensors"
     save_file(tensors, file, metadata={"ss_resolution": "(96, 96)"})
-    halves = {"lora": [str(file)] * 2, "weights": [0.75, 0.25], "strength": 0.8, "native_size": "12", "count": 2}
+    halves = {
+        "loras": [str(file)] * 2,
+        "lora_strengths": [0.75, 0.25],
+        "strength": 0.8,
+        "native_size": "12",
+        "count": 2,
+    }
     out = make(tmp_path / "out", cache, **halves)
     drawn = np.stack([np.asarray(Image.open(f)) for f in sorted((out / "raw").glob("*.png"))]).astype(int)
     pipeline = StableDiffusionXLPipeline.from_pretrained(base.folder, torch_dtype=torch.float32)
@@ -272,10 +278,14 @@ MISTAKES: list[tuple[dict, type[SpriteLoraError], str]] = [
     ({"prompts": ["a", "a"]}, ConfigError, "'a' is there twice"),
     ({"prompts_file": "x.txt"}, ConfigError, "both given"),
     ({"prompts": [], "prompts_file": "/none.txt"}, ConfigError, "cannot be read"),
-    ({"run": "a", "lora": ["b"]}, ConfigError, "both given"),
-    ({"run": "/none"}, ConfigError, "run=/none: no such folder; give a run directory"),
-    ({"lora": ["pyproject.toml"], "weights": [1.0, 2.0]}, ConfigError, "weights has 2 numbers for 1 LoRAs"),
-    ({"lora": ["/none.safetensors"]}, WeightsError, "no such file"),
+    ({"run": "a", "loras": ["b"]}, ConfigError, "both given"),
+    ({"run": "/none"}, ConfigError, "run=/none: no such folder; give a run folder"),
+    (
+        {"loras": ["pyproject.toml"], "lora_strengths": [1.0, 2.0]},
+        ConfigError,
+        "lora_strengths has 2 numbers for 1 LoRAs",
+    ),
+    ({"loras": ["/none.safetensors"]}, WeightsError, "no such file"),
     (
         {"native_size": "15"},
         ConfigError,
@@ -320,7 +330,7 @@ def test_a_lora_that_does_not_fit_is_named(
     save_file(tensors | ({"mystery": torch.zeros(1)} if "mystery" in more else {}), tmp_path / "gems.safetensors")
     model = BaseConfig(path=str(base.folder)) if "model" in more else BaseConfig()
     with pytest.raises(kind, match=message):
-        make(tmp_path / "out", cache, lora=[str(tmp_path / "gems.safetensors")], model=model)
+        make(tmp_path / "out", cache, loras=[str(tmp_path / "gems.safetensors")], model=model)
     assert not list((tmp_path / "out").iterdir())
 
 

@@ -86,10 +86,10 @@ def test_inspect_compares_with_the_embedded_base(file: Path, capsys: pytest.Capt
     [
         ({"output": None}, "output is not set: name the file"),
         ({"output": "new.pt"}, r"output=new.pt: the name of a LoRA file ends in \.safetensors"),
-        ({"strengths": [1.0, 2.0]}, "strengths has 2 numbers for 1 files"),
-        ({"strengths": [0.0]}, "0 leaves nothing of that file"),
+        ({"lora_strengths": [1.0, 2.0]}, "lora_strengths has 2 numbers for 1 files"),
+        ({"lora_strengths": [0.0]}, "0 leaves nothing of that file"),
         ({"mode": Mode.resize}, "mode=resize needs the rank to reach"),
-        ({"mode": Mode.resize, "rank": 2, "strengths": [0.5]}, "mode=resize takes one file and no strengths"),
+        ({"mode": Mode.resize, "rank": 2, "lora_strengths": [0.5]}, "mode=resize takes one file and no lora_strengths"),
         ({"mode": Mode.resize, "rank": 9}, "rank=9: the largest rank here is 4"),
     ],
 )
@@ -104,7 +104,7 @@ def test_settings_that_do_not_fit(file: Path, tmp_path: Path, changes: dict, mes
 
 def test_nothing_is_overwritten_unasked(file: Path) -> None:
     before = file.read_bytes()
-    config = settings(Mode.merge, file, output=str(file), strengths=[0.5])
+    config = settings(Mode.merge, file, output=str(file), lora_strengths=[0.5])
     with pytest.raises(ConfigError, match=r"gems.safetensors exists: .* replace it with overwrite=true"):
         work_on_files(config)
     assert file.read_bytes() == before

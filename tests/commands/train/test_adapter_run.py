@@ -65,7 +65,7 @@ def test_an_rslora_run_resumes_and_its_file_is_as_strong(train_quickly, base, ca
 SHORT = ("lora.rank=4", "lora.alpha=3", "targets.modules=[attn2.to_k,conv1]")
 KINDS = {
     "dora": ("adapter=dora", "optim=adamw8bit", "optim.lr=0.01", "optim.lora_plus=4", "lora.dropout=0.1"),
-    "lokr": ("adapter=lokr", "optim=schedulefree", "optim.lr=0.05", "trainer.accumulate=2", "adapter.factor=8"),
+    "lokr": ("adapter=lokr", "optim=schedulefree", "optim.lr=0.05", "trainer.accumulate=2", "adapter.lokr_factor=8"),
     "loha": (
         "adapter=loha",
         "optim=adafactor",

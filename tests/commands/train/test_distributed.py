@@ -43,7 +43,7 @@ def test_two_processes_train_what_one_trains_and_one_goes_on(train_quickly, tmp_
     settings = (*QUICK, *TWO, "trainer.max_steps=2", f"data.cache={tmp_path / 'cache'}", f"output={parts}")
     told = run_train(*settings)
     assert told.returncode == 0, told.stderr
-    assert told.stderr.count("2 processes x batch 2 = 4 sprites a step; the rate is not scaled\n") == 1
+    assert told.stderr.count("2 processes x batch 2 = 4 sprites a step; the learning rate is not scaled\n") == 1
     assert told.stderr.count("encoding 6 sprites at 128 px\n") == 1
     assert len(list((tmp_path / "cache" / "latents").rglob("*.safetensors"))) == 12
     assert told.stdout == ""

@@ -206,7 +206,7 @@ def test_a_damaged_record_is_named(tmp_path: Path, content: str) -> None:
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ResumeError, match="neither a run directory"):
+    with pytest.raises(ResumeError, match="neither a run folder"):
         replay_overrides([f"resume={tmp_path}"], is_multirun=False)
 
 

@@ -68,8 +68,8 @@ COMMANDS: dict[str, Callable[[Path, Path], object]] = {
     "resize": lambda file, out: work_on_files(
         LoraFilesConfig(Mode.resize, [str(file)], rank=2, output=str(out / "new.safetensors"))
     ),
-    "validate": lambda file, out: validate(ValidateConfig(lora=[str(file)], output=str(out / "new"))),
-    "generate": lambda file, out: generate(GenerateConfig(lora=[str(file)], prompts=["a"]), Invocation(out / "new")),
+    "validate": lambda file, out: validate(ValidateConfig(loras=[str(file)], output=str(out / "new"))),
+    "generate": lambda file, out: generate(GenerateConfig(loras=[str(file)], prompts=["a"]), Invocation(out / "new")),
     "compare": lambda file, out: compare(CompareConfig([str(file)], output=str(out / "new")), out),
     "adapter.start": lambda file, _: begin("start", file),
     "adapter.over": lambda file, _: begin("over", file),

@@ -70,7 +70,8 @@ def test_a_run_that_goes_on_equals_one_that_never_stopped(
     with caplog.at_level(logging.INFO):
         branch = run(tmp_path / "branch", cache, f"resume={learned / 'checkpoint_step_2'}", "trainer.max_steps=4")
     assert (
-        "text encoders rank 4, alpha 2: 0.03 M trainable parameters in 30 layers at rate 0.02; they stay" in caplog.text
+        "text encoders rank 4, alpha 2: 0.03 M trainable parameters in 30 layers, learning rate 0.02; they stay"
+        in caplog.text
     )
     assert_same_tensors(lora_of(learned), lora_of(branch))
     state = "checkpoint_final/training_state/state.safetensors"

@@ -63,7 +63,7 @@ def drawn(folder: Path) -> np.ndarray:
 
 def draw(folder: Path, cache: Path, *files: Path, strength: float = 1.0) -> np.ndarray:
     config = GenerateConfig(
-        prompts=PROMPTS[:1], lora=[str(f) for f in files], strength=strength, native_size="16", seed=0
+        prompts=PROMPTS[:1], loras=[str(f) for f in files], strength=strength, native_size="16", seed=0
     )
     config.data.cache, config.sampler.steps, config.sampler.guidance = str(cache), 2, 2.0
     folder.mkdir()
@@ -135,7 +135,7 @@ def test_switched_off_encoders_give_the_base_to_the_bit(base, lora: Path) -> Non
 
 def test_validation_draws_with_it(tmp_path: Path, cache: Path, lora: Path, sprite_folder: Path) -> None:
     config = ValidateConfig(
-        lora=[str(lora)],
+        loras=[str(lora)],
         output=str(tmp_path / "out"),
         strengths=[1.0],
         num_prompts=1,

@@ -194,7 +194,7 @@ def test_a_lora_whose_up_is_zero_is_the_base(own_run: Path, caplog: pytest.LogCa
 def test_a_file_alone_needs_its_sprites_and_nothing_else(short_run: Path, tmp_path: Path, cache: Path) -> None:
     file = short_run / "checkpoint_final" / "lora.safetensors"
     alone = replace(
-        QUICK, lora=[str(file), str(file)], weights=[0.5, 0.5], strength=1.0, compare_base=False, num_prompts=2,
+        QUICK, loras=[str(file), str(file)], lora_strengths=[0.5, 0.5], strength=1.0, compare_base=False, num_prompts=2,
         data=ValidatedData(path=str(demo_folder(cache)), cache=str(cache)), output=str(tmp_path / "alone"),
     )  # fmt: skip
     record = record_of(validate(alone))
@@ -270,24 +270,28 @@ def other_base(file: Path) -> None:
 
 
 MISTAKES = [
-    ({"run": None}, ConfigError, "nothing to validate: give run=RUN, or lora=FILE"),
+    ({"run": None}, ConfigError, "nothing to validate: give run=RUN, or loras=FILE"),
     ({"run": "/nowhere"}, ConfigError, "run=/nowhere: no such folder"),
-    ({"run": "{tmp}"}, ConfigError, "neither a run directory"),
+    ({"run": "{tmp}"}, ConfigError, "neither a run folder"),
     ({"run": "{half}"}, ConfigError, "the run has no checkpoint yet, so there is no LoRA to take; go on with it"),
-    ({"weights": [1.0, 2.0]}, ConfigError, "weights has 2 numbers for 1 LoRAs"),
+    ({"lora_strengths": [1.0, 2.0]}, ConfigError, "lora_strengths has 2 numbers for 1 LoRAs"),
     ({"strengths": [0.0, 1.0]}, ConfigError, "strengths must be above 0 and at most 10, got 0, 1"),
     ({"prompts_file": "{tmp}/empty.txt"}, ConfigError, "holds no prompt; write one a line"),
     ({"output": "{tmp}/empty.txt"}, ConfigError, "is a file; name a folder"),
     ({"output": "{tmp}"}, ConfigError, "holds other files; name a new folder"),
     ({"output": "{old}"}, ConfigError, "holds a validation; name another folder, or replace it: overwrite=true"),
-    ({"lora": ["{tmp}/none.safetensors"]}, WeightsError, "no such file"),
-    ({"lora": ["{tmp}/empty.txt"]}, WeightsError, "a text file that begins '# nothing'"),
-    ({"lora": ["{sdxl}"]}, WeightsError, "a LoRA for SDXL, not for .*set model.path to its base"),
-    ({"run": None, "lora": ["{greens}"]}, ConfigError, "output is not set"),
-    ({"run": None, "lora": ["{greens}"], "output": "{tmp}/o"}, ConfigError, "data.path is not set"),
-    ({"run": None, "lora": ["{sdxl}"], "output": "{tmp}/o"}, ConfigError, "model.path is not set, and .* does not say"),
+    ({"loras": ["{tmp}/none.safetensors"]}, WeightsError, "no such file"),
+    ({"loras": ["{tmp}/empty.txt"]}, WeightsError, "a text file that begins '# nothing'"),
+    ({"loras": ["{sdxl}"]}, WeightsError, "a LoRA for SDXL, not for .*set model.path to its base"),
+    ({"run": None, "loras": ["{greens}"]}, ConfigError, "output is not set"),
+    ({"run": None, "loras": ["{greens}"], "output": "{tmp}/o"}, ConfigError, "data.path is not set"),
     (
-        {"run": None, "lora": ["{bare}"], "output": "{tmp}/o"},
+        {"run": None, "loras": ["{sdxl}"], "output": "{tmp}/o"},
+        ConfigError,
+        "model.path is not set, and .* does not say",
+    ),
+    (
+        {"run": None, "loras": ["{bare}"], "output": "{tmp}/o"},
         ConfigError,
         "model.resolution is not set, and .* does not say",
     ),
@@ -327,7 +331,7 @@ def test_mistakes(
 def test_an_unwritable_resolution_in_a_file_is_named(own_run: Path, tmp_path: Path) -> None:
     file = own_run / "checkpoint_final" / "lora.safetensors"
     save_file(load_file(file), tmp_path / "odd.safetensors", metadata={"ss_resolution": "(100, 100)"})
-    config = replace(QUICK, lora=[str(tmp_path / "odd.safetensors")], output=str(tmp_path / "o"))
+    config = replace(QUICK, loras=[str(tmp_path / "odd.safetensors")], output=str(tmp_path / "o"))
     with pytest.raises(WeightsError, match=r"trained at 100 px, it says; set model\.resolution"):
         validate(config)
 

@@ -170,10 +170,10 @@ CONV, CROSS = (
         ({CONV: (320, 8, 3, 3), "conditioner.embedders.1.model.x": (1,)}, r"an editing model \(8 input"),
         ({CONV: (320, 4, 3, 3), "edm_mean": (1,)}, r"another noise schedule \(EDM\)"),
         ({"control_model.time_embed.0.weight": (1,)}, "it holds a ControlNet; give an SDXL model"),
-        ({"lora_unet_out_2.lora_down.weight": (4, 320)}, "it holds a LoRA; such a file is given as lora="),
+        ({"lora_unet_out_2.lora_down.weight": (4, 320)}, "it holds a LoRA; such a file is given as loras="),
         (
             {"unet.mid_block.attentions.0.proj_in.lora_A.weight": (4, 320)},
-            "it holds a LoRA; such a file is given as lora=",
+            "it holds a LoRA; such a file is given as loras=",
         ),
         (
             {"down_blocks.0.resnets.0.conv1.weight": (320, 320, 3, 3)},

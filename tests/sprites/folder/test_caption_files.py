@@ -81,7 +81,7 @@ def test_only_captions_of_text_files_are_changed(sprite_folder: Path) -> None:
 
 
 def test_a_set_that_cannot_be_captioned_is_named(sprite_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="no such folder; dataset names a folder of images"):
+    with pytest.raises(DatasetError, match=r"no such folder; data\.path names a folder of images"):
         read_set(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetError, match="no images found"):

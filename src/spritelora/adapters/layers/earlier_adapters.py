@@ -116,6 +116,6 @@ def _check_shapes(own: Mapping[str, Tensor], others: Mapping[str, Tensor], where
     if ours != theirs:
         told = (", ".join(f"{end} {shape}" for end, shape in sorted(shapes.items())) for shapes in (theirs, ours))
         raise WeightsError(
-            f"{where} is split as {next(told)}, and these settings split it as {next(told)}; set adapter.factor, "
+            f"{where} is split as {next(told)}, and these settings split it as {next(told)}; set adapter.lokr_factor, "
             f"adapter.decompose_both and adapter.tucker as it was trained"
         )

@@ -14,6 +14,7 @@ from spritelora.config.train.adapter_keys import AdapterConfig
 from spritelora.errors import WeightsError
 from spritelora.runs.record import RunRecord
 from spritelora.sdxl.files.base import Unet
+from spritelora.shown import counted
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class Earlier:
         """Once there is an adapter: give it the numbers of what it goes on from."""
         if self.start is not None:
             start_from(unet, self.start)
-            log.info("starting from %s: %d layers", self.start.path, len(self.start.everything))
+            log.info("starting from %s: %s", self.start.path, counted(len(self.start.everything), "layer"))
 
     @property
     def facts(self) -> dict[str, str]:
@@ -83,7 +84,7 @@ def lay_recorded(unet: Unet, record: RunRecord | None, base_name: str) -> None:
     if not path.exists() or file_hash((over := read_lora_file(path)).path) != expected:
         raise WeightsError(
             f"{path}: {'has changed' if path.exists() else 'no such file'}, and the run was trained over it; put it "
-            f"back, or give the LoRA files themselves, lora=[A,B]"
+            f"back, or give the LoRA files themselves, loras=[A,B]"
         )
     check_fits(unet, over, base_name)
     lay_under(unet, over, adapter.over_strength)

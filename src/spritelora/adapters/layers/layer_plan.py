@@ -71,6 +71,6 @@ def match_patterns(key: str, layers: Sequence[str], patterns: Mapping[str, Numbe
 def plan_adapter(lora: LoraConfig, adapter: AdapterConfig, targets: list[str]) -> AdapterPlan:
     """The adapters of the target layers. Raises ConfigError for a pattern that matches none of them."""
     plan = AdapterPlan(
-        adapter.kind, lora.rank, lora.alpha, lora.dropout, adapter.factor, adapter.decompose_both, adapter.tucker
+        adapter.kind, lora.rank, lora.alpha, lora.dropout, adapter.lokr_factor, adapter.decompose_both, adapter.tucker
     )
     return plan.for_layers(targets, lora.rank_pattern, lora.alpha_pattern)

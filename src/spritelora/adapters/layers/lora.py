@@ -49,8 +49,10 @@ def check_plan(unet: nn.Module, targets: Sequence[str], plan: AdapterPlan, quant
             f"adapter={name} has no dropout of its inputs, and lora.dropout={plan.dropout:g}; set it to 0"
         )
     if plan.factor == 0:
-        raise ConfigError("adapter.factor=0 splits nothing; give -1, or a number that divides the layers' sides, as 8")
-    for_lokr = [key for key, used in (("factor", plan.factor != -1), ("decompose_both", plan.both)) if used]
+        raise ConfigError(
+            "adapter.lokr_factor=0 splits nothing; give -1, or a number that divides the layers' sides, as 8"
+        )
+    for_lokr = [key for key, used in (("lokr_factor", plan.factor != -1), ("decompose_both", plan.both)) if used]
     if for_lokr and plan.kind is not AdapterKind.lokr:
         raise ConfigError(f"adapter.{for_lokr[0]} is of adapter=lokr, and this is adapter={name}; leave it out")
     if plan.tucker and plan.kind.has_factors:

@@ -14,6 +14,7 @@ from spritelora.config.train.hardware_keys import Device
 from spritelora.errors import ConfigError, DatasetError
 from spritelora.long_work import going_on
 from spritelora.process import quick_imports
+from spritelora.shown import counted
 from spritelora.sprites.checks.caption_lint import lint_captions
 from spritelora.sprites.checks.caption_terms import VARIANTS
 from spritelora.sprites.findings import Finding, Severity
@@ -31,7 +32,7 @@ Lint = Callable[[Mapping[str, str | None]], list[Finding]]
 
 def caption(config: CaptionConfig, words: Sequence[str] = ()) -> None:
     """Write, check, edit or change captions, as the mode says. `words`: of the command line."""
-    folder = Path(config.dataset)
+    folder = Path(config.data.path)
     check_replace_keys(config)
     variants = [*VARIANTS, *(_variant_group(text) for text in config.variants)]
     if config.mode is CaptionMode.caption:
@@ -71,7 +72,7 @@ def write_missing(config: CaptionConfig, folder: Path, sources: list[Source], wo
     from spritelora.captioning.write import Surround, choose_wanted, write_captions
 
     wanted = choose_wanted(sources, config.overwrite)
-    log.info("%s: %d sprites, %d to caption", folder, len(sources), len(wanted))
+    log.info("%s: %s, %d to caption", folder, counted(len(sources), "sprite"), len(wanted))
     for line in reasons_left(sources, {item.source.name for item in wanted}, config.overwrite):
         log.info("%s", line)
     if not wanted:
@@ -89,7 +90,8 @@ def write_missing(config: CaptionConfig, folder: Path, sources: list[Source], wo
     surround = Surround(config.trigger, config.prefix, config.suffix)
     with nullcontext() if config.overwrite else going_on("caption", words):  # overwriting begins anew
         problems = write_captions(wanted, captioner, surround, config.batch_size)
-    log.info("%d captions written; read them through: mode=validate, then mode=edit", len(wanted) - len(problems))
+    written = counted(len(wanted) - len(problems), "caption")
+    log.info("%s written; read them through: mode=validate, then mode=edit", written)
     refuse(folder, problems)
 
 
@@ -129,7 +131,7 @@ def report(findings: list[Finding], num_sprites: int) -> str:
         lines += [f"  {f.severity.value}: {printable(f.message)} [{f.kind}]" for f in group]
     counts = Counter(finding.kind for finding in findings)
     clean = num_sprites - len({finding.file for finding in findings})
-    lines.append(f"{num_sprites} sprites, {clean} of them without a finding")
+    lines.append(f"{counted(num_sprites, 'sprite')}, {clean} of them without a finding")
     lines += [f"{count:6d} {kind}" for kind, count in counts.most_common()]
     return "\n".join(lines) + "\n"
 

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from spritelora.errors import ConfigError, DatasetError
+from spritelora.shown import counted
 from spritelora.sprites.findings import Finding
 from spritelora.sprites.folder.caption_files import caption_version, side_car, write_caption
 from spritelora.sprites.folder.sources import Source, refuse
@@ -52,6 +53,6 @@ def edit_as_text(folder: Path, sources: list[Source]) -> None:
     stale = [name for name in changed if caption_version(files[name]) != versions[name]]
     for name in changed.keys() - set(stale):
         write_caption(files[name], changed[name])
-    log.info("%d captions changed", len(changed) - len(stale))
+    log.info("%s changed", counted(len(changed) - len(stale), "caption"))
     refuse(folder, [f"{n}: changed on disk meanwhile, and left so; your text is in {kept_in}" for n in stale])
     kept_in.unlink()

@@ -134,7 +134,7 @@ def _measure(config: CompareConfig, entry: Entry, folder: Path) -> str | None:
         return None
     from spritelora.commands.validate.validate import validate
 
-    own = {"run": str(entry.path), "lora": []} if entry.kind == "run" else {"run": None, "lora": [str(lora)]}
+    own = {"run": str(entry.path), "loras": []} if entry.kind == "run" else {"run": None, "loras": [str(lora)]}
     log.info("%s: validating", entry.name)
     try:
         validate(dataclasses.replace(config.validation, output=str(folder), **own))

@@ -155,9 +155,11 @@ def plan_drawing(
     Raises ConfigError where settings do not fit together.
     """
     sampler, size = record.settings.sampler, sample_sizes(record.settings, record.data.canvases)[0]
-    strengths = config.strengths or [USUAL_STRENGTH] * len(config.loras)
+    strengths = config.lora_strengths or [USUAL_STRENGTH] * len(config.loras)
     if len(strengths) != len(config.loras):
-        raise ConfigError(f"strengths has {len(strengths)} numbers for {len(config.loras)} loras; give one for each")
+        raise ConfigError(
+            f"lora_strengths has {len(strengths)} numbers for {len(config.loras)} loras; give one for each"
+        )
     factor = config.factor or trained_factor(record, math.gcd(*size))
     if math.gcd(*size) % factor:
         sides = " and ".join(map(str, dict.fromkeys(size)))

@@ -15,6 +15,7 @@ from spritelora.drawing.source import Source
 from spritelora.drawing.studio import open_studio
 from spritelora.drawing.subject import settle_subject
 from spritelora.long_work import Progress
+from spritelora.shown import counted
 from spritelora.sprites.pixels.image import Pixels
 from spritelora.training.hardware import choose_hardware
 
@@ -33,7 +34,7 @@ def draw_images(
     `check_side`: raises for a side that does not do. `keep`: the images drawn so far, of what draws.
     """
     hardware = choose_hardware(config.device, Precision.auto)
-    subject = settle_subject(source, config.weights, config.model, config.sampler, config.seed)
+    subject = settle_subject(source, config.lora_strengths, config.model, config.sampler, config.seed)
     size = drawn_size(config.native_size, subject.drawing.size)
     subject = replace(subject, drawing=replace(subject.drawing, size=size))
     check_side(size[0])
@@ -43,7 +44,7 @@ def draw_images(
     wanted = [prompt for prompt in prompts for _ in range(config.count)]
     studio = open_studio(subject, wanted, config.count, [config.strength], hardware, cache)
     for lora, strength in zip(subject.loras, subject.strengths(config.strength), strict=True):
-        log.info("%s: %d layers, strength %g", lora.path, len(lora.everything), strength)
+        log.info("%s: %s, strength %g", lora.path, counted(len(lora.everything), "layer"), strength)
     kept = keep(studio.identity)
     with kept.told_when_stopped(len(wanted)), Progress(len(wanted), "image", "drawing") as progress:
         images = studio.draw(config.strength, config.sampler.batch_size, kept, progress)

@@ -31,9 +31,9 @@ log = logging.getLogger(__name__)
 
 def generate(config: GenerateConfig, invocation: Invocation) -> None:
     """Check everything that can be checked, draw, finish, and write the output folder."""
-    if config.run is not None and config.lora:
-        raise ConfigError("run= and lora= are both given: leave one out")
-    source = find_source(config.run, config.lora)
+    if config.run is not None and config.loras:
+        raise ConfigError("run= and loras= are both given: leave one out")
+    source = find_source(config.run, config.loras)
     prompts = read_prompts(config, source)
     side_px = config.model.resolution or (source.settings.model.resolution if source.settings else None)
     finishing = plan_finishing(config, source, side_px)

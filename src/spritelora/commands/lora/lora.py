@@ -23,7 +23,7 @@ from spritelora.embedded.location import embedded_base
 from spritelora.errors import ConfigError, WeightsError
 from spritelora.files import check_free
 from spritelora.sdxl.files.base import BaseModel, find_base
-from spritelora.shown import printable
+from spritelora.shown import counted, printable
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ def work_on_files(config: LoraFilesConfig) -> None:
     write_form(output, Form(config.format.value), modules, dtype, merged_metadata(loras, modules, title))
     ranks = sorted({change.rank for change in modules.values()})
     told = f"rank {ranks[0]}" if len(ranks) == 1 else f"ranks {ranks[0]} to {ranks[-1]}"
-    log.info("%s: %d layers, %s, %s form", output, len(modules), told, config.format.value)
+    log.info("%s: %s, %s, %s form", output, counted(len(modules), "layer"), told, config.format.value)
 
 
 def inspect(config: LoraFilesConfig) -> None:
@@ -85,15 +85,17 @@ def report_on(lora: LoraFile, model: BaseModel | None, every_layer: bool) -> str
 
 def check_settings(config: LoraFilesConfig) -> list[float]:
     """The strength of each file. Raises ConfigError where settings of the mode are missing or do not fit together."""
-    strengths = config.strengths or [1.0] * len(config.loras)
+    strengths = config.lora_strengths or [1.0] * len(config.loras)
     if len(strengths) != len(config.loras):
-        raise ConfigError(f"strengths has {len(strengths)} numbers for {len(config.loras)} files; give one for each")
+        raise ConfigError(
+            f"lora_strengths has {len(strengths)} numbers for {len(config.loras)} files; give one for each"
+        )
     if 0 in strengths:
-        raise ConfigError("strengths: 0 leaves nothing of that file; leave the file out")
+        raise ConfigError("lora_strengths: 0 leaves nothing of that file; leave the file out")
     if config.mode is Mode.resize and config.rank is None:
         raise ConfigError("mode=resize needs the rank to reach: rank=16")
-    if config.mode is Mode.resize and (len(config.loras) > 1 or config.strengths):
-        raise ConfigError("mode=resize takes one file and no strengths; mode=merge rank=... adds up and resizes")
+    if config.mode is Mode.resize and (len(config.loras) > 1 or config.lora_strengths):
+        raise ConfigError("mode=resize takes one file and no lora_strengths; mode=merge rank=... adds up and resizes")
     return strengths
 
 

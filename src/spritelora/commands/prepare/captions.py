@@ -61,7 +61,7 @@ def _nameless(names: Sequence[str], num_sprites: int, output: str | None) -> lis
     """One line for all sprites that have no caption, for their names do not say what they show."""
     if not names:
         return []
-    page = typed("caption", f"dataset={output or 'OUTPUT'}", "mode=edit")
+    page = typed("caption", f"data.path={output or 'OUTPUT'}", "mode=edit")
     text = (
         f"no subject in the names of {len(names):,} of {num_sprites:,} sprites, such as {printable(names[0])}, so they "
         f"have no caption; training needs one for each: {page}; or rename the files after what they show, or take the "

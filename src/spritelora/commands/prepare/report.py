@@ -19,6 +19,7 @@ from spritelora.reports.pack_part import (
     pack_sentence,
 )
 from spritelora.reports.set_report import MAX_CARDS, ReportSprite, Trained, make_report
+from spritelora.shown import counted
 from spritelora.sprites.findings import Finding, Severity, group_findings
 from spritelora.sprites.folder.manifest import PreparedSprite
 from spritelora.sprites.names import printable
@@ -60,7 +61,7 @@ def refusal(folder: object, errors: Sequence[Finding], can_skip: bool) -> str:
     """All errors in one message."""
     remedy = "; skip_bad=true leaves these out" if can_skip else ""
     listed = "\n  ".join(line(e) for e in sorted(errors, key=lambda e: e.file))
-    return f"{folder}: {len(errors)} error(s) found, nothing was written{remedy}\n  {listed}"
+    return f"{folder}: {counted(len(errors), 'error')} found, nothing was written{remedy}\n  {listed}"
 
 
 def announce(sprites: Sequence[PreparedSprite], output: object) -> None:
@@ -70,7 +71,7 @@ def announce(sprites: Sequence[PreparedSprite], output: object) -> None:
     factors = Counter(s.fit.factors for s in sprites)
     canvases = Counter(s.canvas for s in sprites)
     log.info(
-        "%s: %d sprites, factor %s, canvas %s, matte %s, %d with captions",
+        "%s: %d sprites, enlarged %s times; images of %s, background %s; %d with captions",
         output,
         len(sprites),
         _counts({"x".join(map(str, f)) if f[0] != f[1] else str(f[0]): n for f, n in factors.items()}),

@@ -87,7 +87,7 @@ def announce_adapter(config: TrainConfig, num_layers: int, num_parameters: int, 
 def warn_of_two_schedules(config: TrainConfig) -> None:
     """Say that a schedule-free optimizer is given a rate that falls."""
     if config.optim.is_schedule_free and not config.schedule["_target_"].endswith(".Constant"):
-        log.warning("a schedule-free optimizer takes the place of a falling rate: add schedule=constant")
+        log.warning("a schedule-free optimizer takes the place of a falling learning rate: add schedule=constant")
 
 
 def announce_state_bits(share: float | None) -> None:
@@ -107,7 +107,7 @@ def announce_plan(config: TrainConfig, hardware: Hardware, cost: StepCost, encod
     if hardware.place.size > 1:
         more = f" x {trainer.accumulate} accumulated" if trainer.accumulate > 1 else ""
         log.info(
-            "%d processes x batch %d%s = %d sprites a step; the rate is not scaled",
+            "%d processes x batch %d%s = %d sprites a step; the learning rate is not scaled",
             hardware.place.size,
             trainer.batch_size,
             more,

@@ -59,7 +59,7 @@ def adapter_facts(config: TrainConfig) -> dict[str, str]:
     elif adapter.kind is AdapterKind.dora:
         told = {"algo": "lora", "dora_wd": "True", "wd_on_output": "True", "dora_norm": "base"}
     elif adapter.kind is AdapterKind.lokr:
-        splits = {"factor": str(adapter.factor), "decompose_both": str(adapter.decompose_both)}
+        splits = {"factor": str(adapter.lokr_factor), "decompose_both": str(adapter.decompose_both)}
         told = {"algo": "lokr", **splits, "use_tucker": str(adapter.tucker)}
     elif adapter.kind is AdapterKind.loha:
         told = {"algo": "loha", "use_tucker": str(adapter.tucker)}

@@ -85,8 +85,8 @@ def origin_of(config: ValidateConfig, subject: Subject) -> Origin:
     """The words and the run that the answers' commands name; folders as they are seen from the current one."""
     source, record = subject.source, subject.source.record
     words = [f"run={_seen_from_here(config.run)}"] if config.run is not None else []
-    if config.lora:
-        words.append(f"lora=[{','.join(map(_seen_from_here, config.lora))}]")
+    if config.loras:
+        words.append(f"loras=[{','.join(map(_seen_from_here, config.loras))}]")
     if config.data.path is not None:
         words.append(f"data.path={_seen_from_here(config.data.path)}")
     if source.run_dir is None or record is None or not source.is_own:

@@ -39,12 +39,12 @@ log = logging.getLogger(__name__)
 def validate(config: ValidateConfig, words: Sequence[str] = ()) -> Path:
     """Draw, measure, and write page, record and images. `words`: of the command line. Returns the folder."""
     started = time.perf_counter()
-    if config.run is None and not config.lora:
-        raise ConfigError("nothing to validate: give run=RUN, or lora=FILE with data.path=FOLDER")
+    if config.run is None and not config.loras:
+        raise ConfigError("nothing to validate: give run=RUN, or loras=FILE with data.path=FOLDER")
     strengths = settle.settle_strengths(config)
-    source = find_source(config.run, config.lora)
+    source = find_source(config.run, config.loras)
     output = settle.settle_output(config, source.run_dir)
-    subject = settle_subject(source, config.weights, config.model, config.sampler, config.sampler.seed)
+    subject = settle_subject(source, config.lora_strengths, config.model, config.sampler, config.sampler.seed)
     settle.check_side(config, subject)
     from_file = read_prompts_file(config.prompts_file) if config.prompts_file is not None else []
     data = settle.settle_data(config, source.record)

@@ -91,7 +91,7 @@ def _search() -> "Section":
     return _section(
         "What mattered",
         [
-            parallel("Rank, rate and steps against validation loss, time and memory", *TOLD_BY_TRAINING),
+            parallel("Rank, learning rate and steps against validation loss, time and memory", *TOLD_BY_TRAINING),
             parallel("Validated runs: against the palette", first, *TOLD_BY_VALIDATION),
             wr.ParameterImportancePlot(with_respect_to=first),
             wr.RunComparer(diff_only="split"),

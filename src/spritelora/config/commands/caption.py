@@ -26,10 +26,19 @@ class TokenizerModelConfig:
 
 
 @dataclass
+class CaptionData:
+    """The sprites whose captions are worked on."""
+
+    path: str = key(
+        help="folder of sprites; captions are .txt files beside them", is_place=True, formerly=("/dataset",)
+    )
+
+
+@dataclass
 class CaptionConfig:
     """The settings for work on captions."""
 
-    dataset: str = key(help="folder of sprites; captions are .txt files beside them", is_place=True)
+    data: CaptionData = section(CaptionData)
     mode: CaptionMode = key(
         CaptionMode.validate,
         "caption: write those that are missing; validate: check all; edit: change them by hand; replace: change a text "

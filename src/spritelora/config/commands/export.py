@@ -24,7 +24,7 @@ class LoraFormat(Enum):
 class ExportConfig:
     """The settings of an export."""
 
-    run: str = key(MISSING, "run directory, or one of its checkpoints", is_place=True)
+    run: str = key(MISSING, "run folder, or one of its checkpoints", is_place=True)
     format: LoraFormat = key(LoraFormat.kohya, "form of the file")
     dtype: SaveDtype | None = key(None, "number format of the weights; unset: as the run saved them")
     output: str | None = key(
@@ -51,7 +51,7 @@ class ExportConfig:
         None, "strength in the workflow; unset: the best that validation found, else 0.8", above=0, at_most=10
     )
     loras: list[str] = key([], "further LoRA files for the workflow, chained in this order", is_place=True)
-    strengths: list[float] = key([], "strength of each further LoRA; unset: 0.8 each")
+    lora_strengths: list[float] = key([], "strength of each further LoRA; unset: 0.8 each", formerly=("strengths",))
     prompt: str | None = key(None, "prompt of the workflow; unset: the first of the run's samples", text=True)
     factor: int | None = key(
         None,

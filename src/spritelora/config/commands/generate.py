@@ -69,9 +69,14 @@ class PaletteSource:
 class GenerateConfig:
     """Prompts to game-ready sprites."""
 
-    run: str | None = key(None, "run directory or checkpoint whose LoRA draws", is_place=True)
-    lora: list[str] = key([], "LoRA files that draw together, instead of run; neither: the base alone", is_place=True)
-    weights: list[float] = key([], "weight of each LoRA of lora=, times the strength; unset: 1 each")
+    run: str | None = key(None, "run folder or checkpoint whose LoRA draws", is_place=True)
+    loras: list[str] = key(
+        [],
+        "LoRA files that draw together, instead of run; neither: the base alone",
+        is_place=True,
+        formerly=("lora",),
+    )
+    lora_strengths: list[float] = key([], "strength of each file of loras; unset: 1 each", formerly=("weights",))
     strength: float = key(1.0, "strength of the LoRAs: 0 off, 1 as trained")
     prompts: list[str] = key([], "prompts; unset: the run's own", text=True)
     prompts_file: str | None = key(

@@ -26,7 +26,7 @@ class LoraFilesConfig:
     loras: list[str] = key(
         MISSING, "LoRA files in kohya's or diffusers' form, folders of PEFT adapters", is_place=True, at_least=1
     )
-    strengths: list[float] = key([], "merge: strength of each file; unset: 1 each")
+    lora_strengths: list[float] = key([], "merge: strength of each file; unset: 1 each", formerly=("strengths",))
     rank: int | None = key(None, "resize: the rank to reach; merge: unset keeps all ranks, without loss", at_least=1)
     output: str | None = key(None, "file to write, for format=peft a folder", is_place=True)
     overwrite: bool = key(False, "replace a file that is there")

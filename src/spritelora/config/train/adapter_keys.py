@@ -20,9 +20,11 @@ class SaveDtype(Enum):
 class LoraConfig:
     """Size and strength of the adapter."""
 
-    rank: int = key(MISSING, "rank of every adapted layer", at_least=1)
-    alpha: float | None = key(None, "strength; deltas are scaled by alpha/rank; unset: equal to the rank", above=0)
-    dropout: float = key(0.0, "share of adapter inputs dropped in training", at_least=0, at_most=0.9)
+    rank: int = key(MISSING, "size of the LoRA: rank of every adapted layer", at_least=1, need=6)
+    alpha: float | None = key(
+        None, "what the LoRA adds is scaled by alpha/rank; unset: equal to the rank", above=0, need=22
+    )
+    dropout: float = key(0.0, "share of adapter inputs dropped in training", at_least=0, at_most=0.9, need=23)
     rank_pattern: dict[str, int] = key({}, "ranks of layers whose path ends as a pattern says, {mid_block.*: 64}")
     alpha_pattern: dict[str, float] = key({}, "alphas likewise; unset with alpha: a layer's rank")
     save_dtype: SaveDtype = key(SaveDtype.fp16, "number format of lora.safetensors")
@@ -65,7 +67,12 @@ class AdapterConfig:
     kind: AdapterKind = key(
         AdapterKind.lora, "how layers are changed; rslora scales by alpha/sqrt(rank), others by alpha/rank"
     )
-    factor: int = key(-1, "lokr: into what a side of a weight is split; -1: near its root", at_least=-1)
+    lokr_factor: int = key(
+        -1,
+        "lokr: the number of parts that a side of a weight is split into; -1: near its square root",
+        at_least=-1,
+        formerly=("factor",),
+    )
     decompose_both: bool = key(False, "lokr: low rank for both parts of a weight")
     start: str | None = key(
         None, "LoRA file to go on from, of the same kind, layers and ranks", is_place=True, on_resume=OnResume.run

@@ -34,8 +34,10 @@ class Balance(Enum):
 class AugmentConfig:
     """Variants that keep every native pixel: the training sprites are shown in them in turn."""
 
-    flip: bool = key(False, "mirror sprites; left and right change places in their captions")
-    shift: int = key(0, "move sprites by up to this many native pixels within their padding", at_least=0, at_most=8)
+    flip: bool = key(False, "mirror sprites; left and right change places in their captions", need=16)
+    shift: int = key(
+        0, "move sprites by up to this many native pixels within their padding", at_least=0, at_most=8, need=17
+    )
     turn: bool = key(
         False,
         "turn sprites by right angles, for tiles; oblong canvases by half a turn; not sprites whose caption names a "
@@ -66,9 +68,10 @@ class RegularisationConfig:
 
     path: str | None = key(
         None,
-        "folder of captioned images of what the base should go on to draw; unset: none",
+        "folder of captioned pictures of things that must not change; unset: none",
         is_place=True,
         on_resume=OnResume.run,
+        need=20,
     )
     weight: float = key(1.0, "factor of their loss, beside 1 of a sprite", above=0)
     every: int = key(1, "sprites after which one of them is shown; 1: as many of them as sprites", at_least=1)
@@ -80,18 +83,20 @@ class DataConfig:
 
     path: str | None = key(
         None,
-        "folder of sprites with same-stem .txt captions; unset: the demo set",
+        "folder of sprites, each with a .txt caption of its name; unset: the demo set",
         is_place=True,
         on_resume=OnResume.run,
+        need=1,
     )
     sets: dict[str, SetConfig] = key({}, "several data sets by name, in place of data.path")
     regularisation: RegularisationConfig = section(RegularisationConfig)
     include: list[str] = key(
         [],
-        "sprites to take that would be set aside, for they are so large that all others would be small: names or "
-        "patterns, [Dragon.png] or [Bosses/*]",
+        "large sprites to take all the same, by name or pattern: [A.png], [Bosses/*]; they would be set aside, "
+        "because all others become small beside them",
         text=True,
         on_resume=OnResume.run,
+        need=14,
     )
     shapes: list[str] = key(
         ["auto"],
@@ -102,13 +107,19 @@ class DataConfig:
         affects=Affects.encodings,
     )
     limit: int | None = key(None, "train on a seeded choice of this many sprites", at_least=1)
-    holdout: float = key(0.1, "share of the sprites kept for the validation loss", at_least=0, at_most=0.5)
+    holdout: float = key(
+        0.1,
+        "share of the sprites to test on: not trained on, for the validation loss",
+        at_least=0,
+        at_most=0.5,
+        need=21,
+    )
     split: Split = key(Split.group, "what the hold-out keeps together: group (character, sheet, folder) or sprite")
     balance: Balance = key(
         Balance.subject, "what is shown equally often: subject (its frames, views and recolours in turn) or file"
     )
-    caption_dropout: float = key(0.0, "share of samples trained without their caption", at_least=0, at_most=1)
-    shuffle_tags: bool = key(False, "show captions with the phrases between their commas in several orders")
+    caption_dropout: float = key(0.0, "share of samples trained without their caption", at_least=0, at_most=1, need=18)
+    shuffle_tags: bool = key(False, "show captions with the phrases between their commas in several orders", need=19)
     keep_tags: int = key(1, "phrases at the start of a caption that shuffle_tags leaves in place", at_least=0)
     caption_variants: int = key(4, "orders of one caption, as written among them", at_least=2, at_most=64)
     augment: AugmentConfig = section(AugmentConfig)
@@ -129,6 +140,7 @@ class DataConfig:
         "auto",
         "colour under transparent pixels, #rrggbb; auto: as prepared, else white or what parts from the sprites' edges",
         text=True,
+        need=15,
     )
     cache: str = key(
         "~/.cache/spritelora",

@@ -54,7 +54,7 @@ class HardwareConfig:
 
     device: Device = key(Device.auto, "where to train", on_resume=OnResume.sweep)
     precision: Precision = key(Precision.auto, "arithmetic of the training step")
-    base: BaseFormat = key(BaseFormat.auto, "number format of the frozen base: auto, full, half, int8, nf4")
+    base: BaseFormat = key(BaseFormat.auto, "number format of the frozen base: auto, full, half, int8, nf4", need=29)
     gradient_checkpointing: bool | float | None = key(
         None,
         "recompute activations in the backward pass: less memory, slower; true, false, or a share of the blocks, as "

@@ -78,7 +78,7 @@ def check_processes(config: TrainConfig, line: CommandLine) -> None:
     if place is None and hardware.num_nodes > 1:
         raise ConfigError(
             f"hardware.num_nodes={hardware.num_nodes}: the processes of several machines are started by torchrun or "
-            f"Slurm's srun; see 'Several GPUs, several machines' in README.md"
+            f"Slurm's srun; see docs/clusters.md"
         )
     if place is None:
         return

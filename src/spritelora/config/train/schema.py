@@ -35,8 +35,9 @@ class ModelConfig:
 
     path: str | None = key(
         None,
-        ".safetensors file, diffusers folder or hub id of an SDXL model; unset: the embedded base",
+        "SDXL: .safetensors file, diffusers folder or hub id; unset: the embedded base",
         is_place=True,
+        need=4,
     )
     vae: str | None = key(
         None, "file or folder of another VAE, such as the fp16-fix; unset: the model's", is_place=True
@@ -48,6 +49,7 @@ class ModelConfig:
         at_least=32,
         multiple_of=32,
         affects=Affects.encodings,
+        need=5,
     )
     prediction: Prediction = key(
         Prediction.auto, "what the UNet predicts; auto: as the model's scheduler says", affects=Affects.predictions
@@ -67,8 +69,8 @@ class ObjectiveConfig:
     pyramid_levels: int = key(0, "coarser noises added to the noise, of each sample alone; 0: none", at_least=0)
     pyramid_discount: float = key(0.3, "size of each of them by the one before", above=0, at_most=1)
     perturbation: float = key(0.0, "size of the noise that the input has and the target has not", at_least=0)
-    masked_loss: bool = key(False, "average the loss over the sprite's own area, not over matte and padding")
-    unmasked_weight: float = key(0.0, "weight of matte and padding with masked_loss", at_least=0, at_most=1)
+    masked_loss: bool = key(False, "learn from the sprite's own pixels alone, not from background and padding", need=24)
+    unmasked_weight: float = key(0.0, "with masked_loss: weight of background and padding", at_least=0, at_most=1)
 
 
 @dataclass
@@ -79,9 +81,10 @@ class SamplerConfig:
     guidance: float = key(MISSING, "classifier-free guidance; 1: none", at_least=1, affects=Affects.samples)
     prompts: list[str] = key(
         [],
-        "prompts, the same at every step; unset: captions of the set, half of them held out",
+        "prompts to draw as it learns; unset: captions of the set, half of them held out",
         text=True,
         affects=Affects.encodings,
+        need=10,
     )
     negative_prompt: str = key(
         "", "what guidance moves away from", text=True, if_empty="nothing", affects=Affects.encodings
@@ -109,16 +112,22 @@ class SweepConfig:
 class TrainConfig:
     """Settings of one training run."""
 
-    seed: int = key(0, "seed of adapter, data order and noise", at_least=0)
+    seed: int = key(0, "seed of all random numbers: LoRA, order of the sprites, noise", at_least=0, need=30)
     output: str | None = key(
-        None, "run directory; unset: outputs/train/<date>_<time>", is_place=True, on_resume=OnResume.run, is_told=False
-    )
-    resume: str | None = key(
         None,
-        "run directory to continue, checkpoint to start a new run from, or auto: the newest run of these settings",
+        "run folder; unset: outputs/train/<date>_<time>",
         is_place=True,
         on_resume=OnResume.run,
         is_told=False,
+        need=2,
+    )
+    resume: str | None = key(
+        None,
+        "run folder to go on with, checkpoint to start a new run from, or auto; auto: the newest run of these settings",
+        is_place=True,
+        on_resume=OnResume.run,
+        is_told=False,
+        need=3,
     )
     model: ModelConfig = section(ModelConfig)
     data: DataConfig = section(DataConfig)

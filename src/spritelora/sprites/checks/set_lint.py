@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 
+from spritelora.shown import counted
 from spritelora.sprites.checks.duplicates import find_duplicates
 from spritelora.sprites.checks.style import measure_style
 from spritelora.sprites.checks.style_outliers import find_outliers
@@ -44,7 +45,8 @@ def find_few(num_sprites: int) -> list[Finding]:
         if num_sprites < VERY_FEW
         else "the style will be learnt, and things that are not in the set will look worse"
     )
-    text = f"{num_sprites} sprites, fewer than {FEW}: {expected}; add sprites, or keep the rank low and stop early"
+    number = counted(num_sprites, "sprite")
+    text = f"{number}, fewer than {FEW}: {expected}; add sprites, or keep the rank low and stop early"
     return [Finding("few_sprites", Severity.warning, "", text)]
 
 

@@ -12,7 +12,7 @@ from spritelora.sprites.findings import Finding
 from spritelora.sprites.folder.sources import Source, as_line, find_sources, refuse, refuse_empty, survey_folder
 from spritelora.sprites.names import printable
 
-REMEDY = "; dataset names the folder that holds them"
+REMEDY = "; data.path names the folder that holds them"
 
 
 def read_set(folder: Path) -> list[Source]:
@@ -37,7 +37,7 @@ def read_set_to_mend(folder: Path) -> tuple[list[Source], dict[str, Finding]]:
 
 def _check_folder(folder: Path) -> None:
     if not folder.is_dir():
-        raise DatasetError(f"{printable(folder)}: no such folder; dataset names a folder of images")
+        raise DatasetError(f"{printable(folder)}: no such folder; data.path names a folder of images")
 
 
 def is_read_only(file: Path) -> bool:

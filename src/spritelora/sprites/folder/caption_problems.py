@@ -19,7 +19,7 @@ def caption_problems(folder: Path, sources: Sequence[Source]) -> list[str]:
         problems = [
             f"{len(missing)} of {len(sources)} images have no caption, such as {printable(missing[0].name)}; make them "
             f"from the file names: {typed('prepare', f'input={folder}', 'output=NEW_FOLDER', 'create_captions=true')}; "
-            f"or write them: {typed('caption', f'dataset={folder}', 'mode=edit')}"
+            f"or write them: {typed('caption', f'data.path={folder}', 'mode=edit')}"
         ]
         missing = []
     for source in missing:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from spritelora import limits
 from spritelora.file_names import tell_apart
+from spritelora.shown import counted
 from spritelora.sprites.ase.binary import AseError
 from spritelora.sprites.ase.document import Document, Mode, Slice
 from spritelora.sprites.ase.pillow_file import AseImage
@@ -73,9 +74,7 @@ def document_notes(file: Path, name: str) -> list[Finding]:
     notes: list[Finding] = []
     if blended:
         modes = ", ".join(f"'{printable(layer.name)}' ({layer.mode.name})" for layer in blended[:MOST_LAYER_NAMES])
-        message = (
-            f"{len(blended)} layer{'s' * (len(blended) > 1)} drawn by the public formula of a blend mode: {modes}; "
-        )
+        message = f"{counted(len(blended), 'layer')} drawn by the public formula of a blend mode: {modes}; "
         notes.append(Finding("blend_modes", Severity.note, name, message + "look at it, and flatten it if it differs"))
     if document.profile:
         message = f"{document.profile} is passed over, its colours are taken as sRGB; convert it to sRGB if they differ"

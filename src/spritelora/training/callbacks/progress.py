@@ -137,7 +137,7 @@ class StepMeter:
         if self.bar is not None:
             self.bar.set_postfix_str(
                 f"loss {self.smoothed:.4f}, lr {values['lr']:.2e}, {values['step_time_s']:.3g} s/step, "
-                f"{values['images_per_s']:.3g} images/s, {values['data_wait_share']:.0%} waiting for data, "
+                f"{values['images_per_s']:.3g} sprites/s, {values['data_wait_share']:.0%} waiting for data, "
                 f"peak {values['peak_gb']:.2f} GB",
                 refresh=False,
             )
