@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from spritelora.embedded.location import embedded_base
-from spritelora.files import is_same, read_json
+from spritelora.embedded.location import LATENT_PX, embedded_base, known_canvases
+from spritelora.files import is_same
 from spritelora.program import typed
 from spritelora.sprites.pixels.placement import Fit, Pair
 
@@ -33,8 +33,7 @@ def reach_note(base: Path, fits: Iterable[Fit]) -> str | None:
 
 def _taught(base: Path) -> list[Pair]:
     """The canvases that a base was taught, in native pixels, each one latent cell."""
-    side = int(read_json(base / "unet" / "config.json")["sample_size"])
-    return [(side, side)]
+    return [(width // LATENT_PX, height // LATENT_PX) for width, height in known_canvases(base) or ()]
 
 
 def _is_known(canvas: Pair, taught: Sequence[Pair]) -> bool:
