@@ -14,6 +14,7 @@ from spritelora.config.train.data_keys import DataConfig, SetConfig
 from spritelora.data.cache import Cache
 from spritelora.data.encode import Encoder, Picture
 from spritelora.data.training_set import TrainingSet, read_training_set
+from spritelora.embedded.drawn.demo import DEMO_GREENS
 from spritelora.errors import ConfigError
 from spritelora.runs.record import RunData, from_json
 from spritelora.sdxl.files.base import BaseModel
@@ -99,3 +100,11 @@ def test_a_run_from_before_keeps_its_boxes(raw: Path) -> None:
 def test_a_colour_that_is_none_is_answered(raw: Path) -> None:
     with pytest.raises(ConfigError, match=r"data\.cut_background: .*#rrggbb.*auto.*keep"):
         read(raw, cut_background="pink")
+
+
+def test_the_demo_set_keeps_its_background_for_it_is_one_of_its_four_greens(tmp_path: Path) -> None:
+    found = read_training_set(DataConfig(cache=str(tmp_path)), SIDE)
+    assert found.grounds == {}
+    assert np.unique(training_image(found.training[0], found.matte).reshape(-1, 3), axis=0).tolist() == sorted(
+        DEMO_GREENS.tolist()
+    )

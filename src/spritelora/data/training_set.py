@@ -20,7 +20,7 @@ from spritelora.embedded.drawn import draw_demo_set
 from spritelora.errors import ConfigError
 from spritelora.files import write_whole
 from spritelora.runs.record import RunData
-from spritelora.sprites.backgrounds.originals import to_record
+from spritelora.sprites.backgrounds.originals import AS_THEY_ARE, to_record
 from spritelora.sprites.captions.made_captions import tag_orders
 from spritelora.sprites.folder.likely_sheets import warn_of_sheets
 from spritelora.sprites.folder.same_subject import find_subjects
@@ -157,7 +157,8 @@ def read_training_set(
     """
     canvases = settle_canvases(config.shapes, side_px, model_path)
     factor = trained.factor if trained and isinstance(trained.factor, int) else None
-    originals = originals_of(config, trained)
+    is_demo = not config.sets and config.path is None  # its background is one of its four greens
+    originals = AS_THEY_ARE if is_demo else originals_of(config, trained)
     if config.sets:
         found = read_sets(config, side_px, factor, originals, canvases)
     else:
