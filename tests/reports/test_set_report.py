@@ -99,7 +99,7 @@ def test_without_scripts_all_is_readable(page: Page) -> None:
 def test_the_summary_tells_sizes_colours_captions_and_steps(page: Page) -> None:
     for line in (
         "16 x 16 px (7)",
-        "Captions7 of 7, 4 to 4 words",
+        "Captions7 of 7, 4 words each",
         "Matte#fff",
         "44 to 88 steps with the embedded base",
     ):

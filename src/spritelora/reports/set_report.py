@@ -150,13 +150,21 @@ def _own_summary(sprites: Sequence[ReportSprite]) -> dict[str, str]:
     common = ", ".join(f"{w} x {h} px ({n})" for (w, h), n in sizes.most_common(4))
     captions = f"{len(words)} of {len(sprites)}"
     if words:
-        captions += f", {min(words)} to {max(words)} words, half of them up to {median(words):.0f}"
+        captions += f", {_range(words)} words each"
     return {
         "Native sizes": common + (f" and {len(sizes) - 4} more" if len(sizes) > 4 else ""),
-        "Colours in a sprite": f"{min(colours)} to {max(colours)}, half of them up to {median(colours):.0f}",
+        "Colours in a sprite": _range(colours),
         "Captions": captions,
         "Training": steps_advice(len(sprites)),
     }
+
+
+def _range(numbers: Sequence[int]) -> str:
+    """The least and the largest number, and the middle one where it is neither."""
+    least, middle, most = min(numbers), round(median(numbers)), max(numbers)
+    if least == most:
+        return str(least)
+    return f"{least} to {most}" + (f" (typically {middle})" if least < middle < most else "")
 
 
 def _worst(sprite: ReportSprite) -> int:
