@@ -58,8 +58,8 @@ def compare(config: CompareConfig, run_dir: Path, words: Sequence[str] = ()) -> 
             problems = {e.name: _measure(config, e, folders[e.name]) for e in entries}
         rows = [_with_problem(read_row(e, folders[e.name]), problems[e.name]) for e in entries]
     unlike = differences(entries)
-    words = {name: words_of(own) or None for name, own in unlike.items()}
-    rows = [dataclasses.replace(row, cells={**row.cells, "differs": words.get(row.name)}) for row in rows]
+    told_apart = {name: words_of(own) or None for name, own in unlike.items()}
+    rows = [dataclasses.replace(row, cells={**row.cells, "differs": told_apart.get(row.name)}) for row in rows]
     sort = settle_sort(config.sort, rows)
     rows = sort_rows(rows, sort, config.descending)
     told = weights_note(entries)
