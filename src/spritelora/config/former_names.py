@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
 from spritelora.config.fields import walk_schema
 from spritelora.config.overrides import Override, Overrides
+from spritelora.config.plain import Section, as_section
 from spritelora.config.values import check_typed
 from spritelora.errors import ConfigError
 
@@ -44,7 +45,7 @@ def settle_typed(overrides: Overrides, schema: type[Any]) -> tuple[Overrides, li
     return settled, [f"{key}= is now {names[key]}=; the old name still works" for key in typed if key in names]
 
 
-def rename_settings(settings: dict[str, Any], schema: type[Any]) -> None:
+def rename_settings(settings: Section, schema: type[Any]) -> None:
     """Give the keys in a record's nested settings their names of now."""
     for former, now in former_names(schema).items():
         *sections, name = former.split(".")
@@ -54,8 +55,6 @@ def rename_settings(settings: dict[str, Any], schema: type[Any]) -> None:
             target.setdefault(now.rpartition(".")[2], place.pop(name))
 
 
-def _section(settings: Any, names: list[str]) -> dict[str, Any] | None:
-    if not isinstance(settings, dict):
-        return None
-    section = cast(dict[str, Any], settings)
-    return _section(section.get(names[0]), names[1:]) if names else section
+def _section(settings: object, names: list[str]) -> Section | None:
+    section = as_section(settings)
+    return _section(section.get(names[0]), names[1:]) if section is not None and names else section

@@ -24,7 +24,7 @@ SET_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def originals_of(config: DataConfig, trained: RunData | None = None) -> Originals:
-    """What is done to images that prepare did not write: as typed, and as a run's record says. Raises ConfigError."""
+    """The treatment of images that prepare did not write, as typed and as a run's record says. Raises ConfigError."""
     try:
         cutting = parse_cutting(config.cut_background, config.cut_holes)
         grounds = from_record(trained.grounds) if trained is not None and cutting.is_on else None

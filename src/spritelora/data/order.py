@@ -191,7 +191,7 @@ class _Passes:
 
     @cached_property
     def _times(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """How often a pass shows each subject, as a fraction's two numbers."""
+        """The samples of each subject in a pass, as numerators and denominators."""
         times = [subject.times for subject in self.subjects]
         return np.array([t.numerator for t in times]), np.array([t.denominator for t in times])
 

@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from spritelora.embedded.location import embedded_base, known_canvases
+from spritelora.embedded.location import STEP_PX, embedded_base, known_canvases
 from spritelora.errors import ConfigError
 from spritelora.sprites.pixels.placement import Canvases, Pair, canvas_shapes, parse_pair, square_canvas
 
 AUTO, SQUARE = "auto", "square"
-STEP_PX = 32
-"""Sides are multiples of it: the UNet halves a latent twice."""
 LARGEST, SMALLEST = 2.0, 0.5
 """Of the area of the square: the canvases that stand beside it."""
 

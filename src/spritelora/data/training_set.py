@@ -33,7 +33,7 @@ from spritelora.sprites.folder.sprite_folder import (
     views_hash,
 )
 from spritelora.sprites.names import printable, some_of
-from spritelora.sprites.pixels.image import parse_colour
+from spritelora.sprites.pixels.image import hex_colour, parse_colour
 from spritelora.sprites.pixels.placement import Pair, pair_text
 from spritelora.sprites.split import choose_subset, hold_out
 
@@ -80,6 +80,11 @@ class TrainingSet:
         factors = {sprite.factor for sprite in self.training}
         factor = factors.pop() if len(factors) == 1 else None
         return factor if isinstance(factor, int) else None
+
+    @property
+    def matte_text(self) -> str:
+        """The matte as it is typed, `#rrggbb`."""
+        return hex_colour(self.matte)
 
     @property
     def canvases(self) -> dict[Pair, int]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from spritelora.embedded.location import LATENT_PX, embedded_base, known_canvases
 from spritelora.files import is_same
 from spritelora.program import typed
-from spritelora.sprites.pixels.placement import Fit, Pair
+from spritelora.sprites.pixels.placement import Fit, Pair, pair_text
 
 
 def native_canvas(fit: Fit) -> Pair:
@@ -19,11 +19,11 @@ def reach_note(base: Path, fits: Iterable[Fit]) -> str | None:
     """A warning where sprites need more native pixels than the embedded base was taught; None for any other base."""
     if not is_same(base, embedded_base()):
         return None
-    beyond = sorted(canvas for canvas in {native_canvas(fit) for fit in fits} if not _is_known(canvas, _taught(base)))
+    taught = _taught(base)
+    beyond = sorted(canvas for canvas in {native_canvas(fit) for fit in fits} if not _is_known(canvas, taught))
     if not beyond:
         return None
-    known = ", ".join(f"{width}x{height}" for width, height in _taught(base))
-    wanted = "x".join(map(str, beyond[-1]))
+    known, wanted = ", ".join(map(pair_text, taught)), pair_text(beyond[-1])
     return (
         f"the embedded base was made for canvases of {known} sprite pixels, and your sprites are on {wanted}: what it "
         f"draws will be shreds, which says nothing about your sprites; for their size type model=sdxl model.path=SDXL "

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spritelora.reports.page import render_part
+from spritelora.sprites.pixels.image import hex_colour
 from spritelora.sprites.pixels.palette import to_oklab
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def colour_plane(colours: NDArray[np.uint8], shares: NDArray[np.float64]) -> "Ma
             "x": round(150 + 420 * a, 1),
             "y": round(150 - 420 * b, 1),
             "radius": round(3 + 22 * math.sqrt(share), 1),
-            "colour": "#{:02x}{:02x}{:02x}".format(*colour),
+            "colour": hex_colour(colour),
         }
         for (a, b), colour, share in zip(places, colours[order].tolist(), shares[order].tolist(), strict=True)
     ]

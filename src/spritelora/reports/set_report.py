@@ -12,7 +12,7 @@ from spritelora.reports.pack_part import PackPart
 from spritelora.reports.page import Picture, encode_picture, render
 from spritelora.sprites.findings import Finding, Severity, group_findings
 from spritelora.sprites.passes import steps_advice
-from spritelora.sprites.pixels.image import Pixels, apply_matte, visible_colours
+from spritelora.sprites.pixels.image import Pixels, apply_matte, hex_colour, visible_colours
 from spritelora.sprites.pixels.palette import count_colours
 from spritelora.sprites.pixels.placement import Fit, draw_on_canvas
 
@@ -179,7 +179,7 @@ def _palette(sprites: Sequence[ReportSprite]) -> tuple[str, list[tuple[str, str]
     colours, counts = count_colours(visible)
     most = np.argsort(-counts, kind="stable")[:MAX_SWATCHES]
     note = f"the {len(most)} most used of {len(colours):,} colours" if len(colours) > len(most) else "by use"
-    codes = ("#{:02x}{:02x}{:02x}".format(*colours[i].tolist()) for i in most)
+    codes = (hex_colour(colours[i].tolist()) for i in most)
     shares = (f"{100 * int(counts[i]) / len(visible):.2g} %" for i in most)
     return note, list(zip(codes, shares, strict=True))
 

@@ -153,18 +153,16 @@ def write_editor(folder: Path, body: str) -> str:
     return f"{sys.executable} {script}"
 
 
+def edit_in_terminal(sprites: Path, folder: Path, body: str) -> subprocess.CompletedProcess[str]:
+    editor = write_editor(folder, body)
+    return run(folder, f"data.path={sprites}", "mode=edit", "editor=true", VISUAL="", EDITOR=editor)
+
+
 def test_editing_in_a_terminal(sprite_folder: Path, tmp_path: Path) -> None:
     before = captions_of(sprite_folder)
     (sprite_folder / "sprite_05.txt").unlink()
     body = "file.write_text(text.replace('number 0', 'of  fire').replace('_05.png\\t', '_05.png\\tpixel art, new'))"
-    told = run(
-        tmp_path,
-        f"data.path={sprite_folder}",
-        "mode=edit",
-        "editor=true",
-        VISUAL="",
-        EDITOR=write_editor(tmp_path, body),
-    )
+    told = edit_in_terminal(sprite_folder, tmp_path, body)
     assert told.returncode == 0, told.stderr
     assert "2 captions changed" in told.stderr
     changed = {"sprite_00": "pixel art, potion of fire\n", "sprite_05": "pixel art, new\n"}
@@ -175,14 +173,7 @@ def test_a_caption_changed_while_the_editor_was_open_stays(sprite_folder: Path, 
     other = sprite_folder / "sprite_00.txt"
     body = f"pathlib.Path({str(other)!r}).write_text('pixel art, by another\\n')\n"
     body += "file.write_text(text.replace('potion', 'key'))"
-    told = run(
-        tmp_path,
-        f"data.path={sprite_folder}",
-        "mode=edit",
-        "editor=true",
-        VISUAL="",
-        EDITOR=write_editor(tmp_path, body),
-    )
+    told = edit_in_terminal(sprite_folder, tmp_path, body)
     assert told.returncode == 1
     assert "11 captions changed" in told.stderr
     assert "sprite_00.png: changed on disk meanwhile, and left so; your text is in" in told.stderr
@@ -192,8 +183,8 @@ def test_a_caption_changed_while_the_editor_was_open_stays(sprite_folder: Path, 
 
 def test_a_line_that_cannot_be_read_changes_nothing(sprite_folder: Path, tmp_path: Path) -> None:
     before = captions_of(sprite_folder)
-    editor = write_editor(tmp_path, "file.write_text(text.replace('potion', 'key').replace('_07.png', '_77.png'))")
-    told = run(tmp_path, f"data.path={sprite_folder}", "mode=edit", "editor=true", VISUAL="", EDITOR=editor)
+    body = "file.write_text(text.replace('potion', 'key').replace('_07.png', '_77.png'))"
+    told = edit_in_terminal(sprite_folder, tmp_path, body)
     assert told.returncode == 1
     assert "nothing was changed:\n  line 10: no sprite is called 'sprite_77.png'\n  your text is in" in told.stderr
     assert captions_of(sprite_folder) == before

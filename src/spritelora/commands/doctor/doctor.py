@@ -129,7 +129,7 @@ def probe_bitsandbytes(config: TrainConfig, hardware: Hardware) -> dict[str, str
 
 
 def read_data(config: TrainConfig) -> DataFacts:
-    """What a run would train on."""
+    """The sprites that a run would train on, or what is wrong with them."""
     masked, model_path = config.objective.masked_loss, config.model.path
     try:
         found = read_training_set(config.data, config.model.resolution, masked, model_path=model_path)
@@ -138,10 +138,9 @@ def read_data(config: TrainConfig) -> DataFacts:
     everything = [*found.training, *found.held_out, *found.regularisation]
     sizes = [f"{width} x {height}" for width, height in dict.fromkeys(sprite.fit.canvas for sprite in everything)]
     count = len(everything) + sum(len(viewed.views) - 1 for viewed in found.viewed)
-    matte = "#{:02x}{:02x}{:02x}".format(*found.matte)
     scale = f"one sprite pixel = {factors_text(found.training)} image pixels"
     size = f"of {sizes[0]} px" if len(sizes) == 1 else f"on {len(sizes)} canvases, the first of {sizes[0]} px"
-    return DataFacts(found, count, f"{count} images {size}, {scale}, background {matte}")
+    return DataFacts(found, count, f"{count} images {size}, {scale}, background {found.matte_text}")
 
 
 def disks(config: TrainConfig, num_images: int, is_fetched: bool) -> dict[str, Disk]:

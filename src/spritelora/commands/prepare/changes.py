@@ -5,9 +5,8 @@ from collections.abc import Iterator
 
 from spritelora.commands.prepare.write import SetPlan
 from spritelora.reports.before_after import Change, show_change
-from spritelora.sprites.backgrounds.set_grounds import hex_of
 from spritelora.sprites.backgrounds.treatment import HalfTransparent, Treatment
-from spritelora.sprites.pixels.image import apply_matte
+from spritelora.sprites.pixels.image import apply_matte, hex_colour
 from spritelora.sprites.prepare.survey import SurveyedFile, SurveyedSprite, label, read_natives
 
 MOST_OF_A_KIND = 12
@@ -21,7 +20,7 @@ def changes_of(plan: SetPlan) -> list[Change]:
         ground, name = sprite.treatment.ground, label(file.source.name, sprite.tag)
         if ground is not None and len(cut) < MOST_OF_A_KIND:
             holes = ", and where the figure encloses it" if ground.holes else ""
-            cut.append(_change(plan, file, sprite, f"background {hex_of(ground.colour)} cut out{holes}"))
+            cut.append(_change(plan, file, sprite, f"background {hex_colour(ground.colour)} cut out{holes}"))
         is_half = any(f.kind == "half_transparent" and f.file == name for f in file.findings)
         if is_half and len(half) < MOST_OF_A_KIND:
             how = sprite.treatment.half_transparent

@@ -30,7 +30,7 @@ from spritelora.sprites.prepare.write_set import Caption, WriteJob, caption_name
 MOST_NAMED = 10
 SPRITES_PER_PART = 64
 SETTLES_S = 3.0
-"""What takes no longer than this is not announced; processes answer in bursts, whose pace is taken over as long."""
+"""Work of up to so many seconds is not announced; processes answer in bursts, whose pace is taken over as long."""
 REPORT = "report.html"
 OF_THE_SET = (METADATA, MANIFEST, REPORT)
 """Files made from all others: ours once we wrote them, whatever they say now."""

@@ -114,7 +114,7 @@ def colour_facts(sprites: TrainingSet) -> dict[str, object]:
     every = [*sprites.training, *sprites.held_out]
     colours = np.unique(np.concatenate([sprite.colours.visible for sprite in every]))
     is_clear = any((native_sprite(sprite).alpha == 0).any() for sprite in every[:LOOKED_AT])
-    matte = "#{:02x}{:02x}{:02x}".format(*sprites.matte) if is_clear else None
+    matte = sprites.matte_text if is_clear else None
     return SetColours(tuple(f"#{colour:06x}" for colour in colours.tolist()), matte).facts
 
 

@@ -55,7 +55,7 @@ def make_record(
             hash=sprites.hash,
             num_training=len(sprites.training),
             num_held_out=len(sprites.held_out),
-            matte="#{:02x}{:02x}{:02x}".format(*sprites.matte),
+            matte=sprites.matte_text,
             factor=sprites.factor,
             views=dict(sprites.views),
             as_stored=bool(sprites.views) and sprites.is_as_stored,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from spritelora.config.background_keys import cut_background_key, cut_holes_key, half_transparent_key
 from spritelora.config.fields import key
 
 
@@ -28,19 +29,9 @@ class PrepareConfig:
     matte: str = key(
         "auto", "colour under transparency, #rrggbb; auto: white, or what parts from the sprites' edges", text=True
     )
-    cut_background: str = key(
-        "auto",
-        "plain backgrounds of opaque sprites: auto (cut out where they are sure to be no part of the sprites), #rrggbb "
-        "(this colour is, from the border inwards), keep (none is)",
-        text=True,
-    )
-    cut_holes: bool = key(False, "cut the background's colour out where sprites enclose it too")
-    half_transparent: str = key(
-        "blend",
-        "half-transparent pixels (soft shadows): blend (mixed with the colour under the sprite), threshold (solid from "
-        "half on, else clear), drop (clear)",
-        choices=("blend", "threshold", "drop"),
-    )
+    cut_background: str = cut_background_key()
+    cut_holes: bool = cut_holes_key()
+    half_transparent: str = half_transparent_key()
     scale: str = key(
         "auto", "how far the originals were enlarged: auto (found out), or a whole number; 1 takes them as they are"
     )

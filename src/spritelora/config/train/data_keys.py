@@ -5,6 +5,7 @@ from enum import Enum
 
 from omegaconf import MISSING
 
+from spritelora.config.background_keys import cut_background_key, cut_holes_key, half_transparent_key
 from spritelora.config.fields import Affects, OnResume, key, section
 
 
@@ -123,19 +124,9 @@ class DataConfig:
     keep_tags: int = key(1, "phrases at the start of a caption that shuffle_tags leaves in place", at_least=0)
     caption_variants: int = key(4, "orders of one caption, as written among them", at_least=2, at_most=64)
     augment: AugmentConfig = section(AugmentConfig)
-    cut_background: str = key(
-        "auto",
-        "plain backgrounds of opaque sprites, in folders that prepare did not write: auto (cut out where they are sure "
-        "to be no part of the sprites), #rrggbb (this colour is, from the border inwards), keep (none is)",
-        text=True,
-    )
-    cut_holes: bool = key(False, "cut the background's colour out where sprites enclose it too")
-    half_transparent: str = key(
-        "blend",
-        "half-transparent pixels (soft shadows): blend (mixed with the colour under the sprite), threshold (solid from "
-        "half on, else clear), drop (clear)",
-        choices=("blend", "threshold", "drop"),
-    )
+    cut_background: str = cut_background_key(", in folders that prepare did not write")
+    cut_holes: bool = cut_holes_key()
+    half_transparent: str = half_transparent_key()
     matte: str = key(
         "auto",
         "colour under transparent pixels, #rrggbb; auto: as prepared, else white or what parts from the sprites' edges",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spritelora.sprites.backgrounds.ground import Colour, Standing, cut_ground, find_standing
-from spritelora.sprites.pixels.image import Pixels, parse_colour
+from spritelora.sprites.pixels.image import Pixels, pack_rgb, parse_colour
 from spritelora.sprites.pixels.matte import SpriteColours, sprite_colours
 
 
@@ -59,4 +59,4 @@ def find_candidate(
 
 def packed(colour: Colour) -> np.uint32:
     """A colour as 0xRRGGBB."""
-    return np.uint32(colour[0] << 16 | colour[1] << 8 | colour[2])
+    return np.uint32(pack_rgb(np.array(colour, dtype=np.uint8)))

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from spritelora.sprites.backgrounds.candidate import Candidate, Cutting
 from spritelora.sprites.backgrounds.ground import Ground
-from spritelora.sprites.backgrounds.set_grounds import SetGrounds, hex_of, settle_grounds
+from spritelora.sprites.backgrounds.set_grounds import SetGrounds, settle_grounds
 from spritelora.sprites.backgrounds.treatment import HalfTransparent
-from spritelora.sprites.pixels.image import parse_colour
+from spritelora.sprites.pixels.image import hex_colour, parse_colour
 
 HOLES, NOISY = "holes", "noisy"
 
@@ -43,7 +43,7 @@ def to_record(grounds: Mapping[str, Ground]) -> dict[str, list[str]]:
     """Grounds as a run's record keeps them: the names of the sprites by colour and kind, `#ff00ff holes`."""
     told: dict[str, list[str]] = {}
     for name, ground in sorted(grounds.items()):
-        words = [hex_of(ground.colour), *([HOLES] if ground.holes else []), *([NOISY] if ground.is_noisy else [])]
+        words = [hex_colour(ground.colour), *([HOLES] if ground.holes else []), *([NOISY] if ground.is_noisy else [])]
         told.setdefault(" ".join(words), []).append(name)
     return told
 

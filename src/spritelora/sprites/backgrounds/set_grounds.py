@@ -13,6 +13,7 @@ from spritelora.sprites.backgrounds.ground import Colour, Ground, Shape
 from spritelora.sprites.backgrounds.ground_group import covering, group_by_ground, least_usual
 from spritelora.sprites.findings import Finding, Severity
 from spritelora.sprites.names import some_of
+from spritelora.sprites.pixels.image import hex_colour
 from spritelora.sprites.pixels.matte import SpriteColours
 
 MOST_NAMED = 5
@@ -76,15 +77,10 @@ def _judged(sprites: Sequence[Candidate], wish: Cutting, section: str) -> SetGro
     return SetGrounds(grounds, [*told, *_enclosed([s for s in sprites if s.name in grounds], grounds, section)])
 
 
-def hex_of(colour: Colour) -> str:
-    """A colour as it is typed."""
-    return "#{:02x}{:02x}{:02x}".format(*colour)
-
-
 def _cut(grounds: dict[str, Ground], section: str) -> list[Finding]:
     if not grounds:
         return []
-    colours = sorted({hex_of(g.colour) for g in grounds.values()})
+    colours = sorted({hex_colour(g.colour) for g in grounds.values()})
     number = len(grounds)
     text = (
         f"the background of {number:,} {'sprite was' if number == 1 else 'sprites was'} cut out "
@@ -95,8 +91,8 @@ def _cut(grounds: dict[str, Ground], section: str) -> list[Finding]:
 
 def _not_found(colour: Colour, section: str) -> Finding:
     text = (
-        f"{section}cut_background={hex_of(colour)}: no opaque sprite has this colour at its border, so nothing was cut "
-        f"out; look the colour up in an image editor, or type {section}cut_background=auto"
+        f"{section}cut_background={hex_colour(colour)}: no opaque sprite has this colour at its border, so nothing was "
+        f"cut out; look the colour up in an image editor, or type {section}cut_background=auto"
     )
     return Finding("no_background", Severity.warning, "", text)
 
@@ -106,11 +102,12 @@ def _boxed(kept: dict[str, Colour], section: str) -> list[Finding]:
     if not kept:
         return []
     is_one, ((first, colour), *_) = len(kept) == 1, sorted(kept.items())
-    named = some_of([f"{name} ({hex_of(kept[name])})" for name in sorted(kept)], MOST_NAMED)
-    subject = f"stands on {hex_of(colour)}, which" if is_one else f"{len(kept):,} sprites stand on a colour that"
+    named = some_of([f"{name} ({hex_colour(kept[name])})" for name in sorted(kept)], MOST_NAMED)
+    subject = f"stands on {hex_colour(colour)}, which" if is_one else f"{len(kept):,} sprites stand on a colour that"
     text = (
-        f"{subject} may be drawn on purpose and stays{'' if is_one else f': {named}'}; {section}cut_background="
-        f"{hex_of(colour)} cuts {'it' if is_one else 'that colour'} out, {section}cut_background=keep ends this line"
+        f"{subject} may be drawn on purpose and stays{'' if is_one else f': {named}'}; "
+        f"{section}cut_background={hex_colour(colour)} cuts {'it' if is_one else 'that colour'} out, "
+        f"{section}cut_background=keep ends this line"
     )
     return [Finding("boxed_background", Severity.warning, first if is_one else "", text)]
 

@@ -129,6 +129,11 @@ def pack_rgb(image: Pixels) -> NDArray[np.uint32]:
     return image[..., :3].astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
 
 
+def hex_colour(colour: Sequence[int]) -> str:
+    """A colour as it is typed, `#rrggbb`."""
+    return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
 def parse_colour(text: str) -> tuple[int, int, int]:
     """A colour written `#rrggbb`. Raises ValueError for anything else."""
     if not re.fullmatch(r"#[0-9a-fA-F]{6}", text):

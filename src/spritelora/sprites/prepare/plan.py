@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from spritelora.sprites.findings import Finding, Severity
 from spritelora.sprites.folder.prepared_names import prepared_stems
+from spritelora.sprites.pixels.image import hex_colour
 from spritelora.sprites.pixels.matte import choose_matte, is_parted, near_shares
 from spritelora.sprites.pixels.placement import (
     Fit,
@@ -102,11 +103,6 @@ def plan_matte(files: Sequence[SurveyedFile], asked: Pair3 | None) -> tuple[tupl
     if len(earlier) == 1 and (matte := earlier.pop()) is not None:
         return matte, []
     return choose_matte(colours), []
-
-
-def hex_colour(colour: Pair3) -> str:
-    """A colour as `#rrggbb`."""
-    return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
 def _set_factor(

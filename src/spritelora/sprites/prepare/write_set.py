@@ -8,9 +8,9 @@ from pathlib import Path
 from spritelora.errors import DatasetError
 from spritelora.sprites.folder.manifest import PreparedSprite, one_or_pair
 from spritelora.sprites.folder.prepared import NativeSprite
-from spritelora.sprites.pixels.image import visible_colours
+from spritelora.sprites.pixels.image import hex_colour, visible_colours
 from spritelora.sprites.prepare.output_folder import put_file
-from spritelora.sprites.prepare.plan import Pair3, Piece, PlannedFile, hex_colour
+from spritelora.sprites.prepare.plan import Pair3, Piece, PlannedFile
 from spritelora.sprites.prepare.png import encode_image, encode_mask
 from spritelora.sprites.prepare.survey import Reading, SurveyedSprite, label, read_natives
 
