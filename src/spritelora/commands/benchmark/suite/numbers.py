@@ -22,7 +22,7 @@ from spritelora.config.train.hardware_keys import BaseFormat, Device, Precision
 from spritelora.errors import TrainingError
 from spritelora.training.hardware import Hardware, choose_hardware
 
-STEPS = 20
+STEPS, SMALL_STEPS = 20, 10
 SIDE_PX = 128
 ROUNDOFF = {Precision.fp32: 2.0**-24, Precision.bf16: 2.0**-8, Precision.fp16: 2.0**-11}
 """Unit roundoff of each format: half the distance from 1 to the next number."""
@@ -40,7 +40,8 @@ class LossLog(pl.Callback):
 
 def of_embedded_base(setting: Setting, device: Device | None = None, **changes: Any) -> BenchmarkConfig:
     """Settings of a short training of the embedded base at a small batch."""
-    plain = BenchmarkConfig(model="tiny", batch_size=4, rank=8, rounds=1, warmup=1, steps=STEPS - 1)
+    steps = SMALL_STEPS if setting.is_small else STEPS
+    plain = BenchmarkConfig(model="tiny", batch_size=4, rank=8, rounds=1, warmup=1, steps=steps - 1)
     return replace(plain, device=device or setting.config.device, threads=setting.config.threads, **changes)
 
 

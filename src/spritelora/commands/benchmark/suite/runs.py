@@ -30,6 +30,7 @@ from spritelora.weight_files.container import read_tensors
 
 SHORT = (
     "data.limit=12",
+    "model.resolution=128",
     "targets=attention",
     "trainer.batch_size=2",
     "trainer.max_steps=8",
