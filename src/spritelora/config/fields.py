@@ -200,8 +200,10 @@ def open_keys(schema: type[Any]) -> list[str]:
 
 def limit_problem(path: str, limits: Mapping[str, Any], value: Any) -> str | None:
     """A message about a number outside its limits, a word not among its choices, a list too short, or None."""
-    if choices := limits.get("choices"):
-        return None if value in choices else f"{path} must be one of {', '.join(choices)}, got '{value}'"
+    choices = limits.get("choices")
+    if choices and isinstance(value, str):
+        wanted = f"{choices[0]} or a number" if limits.get("at_least") is not None else f"one of {', '.join(choices)}"
+        return None if value in choices else f"{path} must be {wanted}, got '{value}'"
     if limits.get("is_duration") and value is not None:
         return duration_problem(path, value)
     if isinstance(value, list):

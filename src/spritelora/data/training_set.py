@@ -217,6 +217,11 @@ def _with_subjects(sprites: Sequence[CaptionedSprite]) -> list[CaptionedSprite]:
     return [replace(s, subject=subject) for s, subject in zip(sprites, find_subjects(sprites), strict=True)]
 
 
+def folders_of(config: DataConfig) -> list[Path]:
+    """The folders that the sprites of a run come from; the demo set's where it names none."""
+    return [Path(one.path) for one in config.sets.values()] if config.sets else [_folder(config)]
+
+
 def _folder(config: DataConfig) -> Path:
     return Path(config.path) if config.path else demo_folder(Path(config.cache))
 

@@ -128,7 +128,7 @@ def sample_sizes(settings: TrainConfig, canvases: Mapping[str, int] | None = Non
         return sizes
     if canvases:
         return [parse_pair(next(iter(canvases)))]
-    return [(settings.model.resolution, settings.model.resolution)]
+    return [(settings.model.side_px, settings.model.side_px)]
 
 
 def settle_weights(weights: Sequence[float], loras: Sequence[object]) -> list[float]:

@@ -124,7 +124,7 @@ class RunRecord:
 
     def data_at(self, side_px: int) -> RunData:
         """The data of a run for images of `side_px`: the factor holds at the run's own size alone."""
-        return self.data if side_px == self.settings.model.resolution else replace(self.data, factor=None)
+        return self.data if side_px == self.settings.model.side_px else replace(self.data, factor=None)
 
     @property
     def defaults_then(self) -> Section:

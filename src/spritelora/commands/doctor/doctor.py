@@ -16,6 +16,7 @@ from spritelora.commands.doctor.time_need import time_need
 from spritelora.commands.train.assemble import rate_factors
 from spritelora.config.train.hardware_keys import BaseFormat
 from spritelora.config.train.schema import TrainConfig
+from spritelora.data.run_resolution import settle_resolution
 from spritelora.data.training_set import TrainingSet, read_training_set
 from spritelora.embedded.location import embedded_base
 from spritelora.errors import SpriteLoraError, TrainingError, first_line
@@ -47,6 +48,7 @@ def examine(config: TrainConfig) -> None:
     """Print one table and a verdict. Raises TrainingError where the run cannot be trained here."""
     hardware = choose_hardware(config.hardware.device, config.hardware.precision)
     base, found, problem = locate_base(config)
+    config = settle_resolution(config)
     data = read_data(config)
     geometry = geometry_of(config.model.path, base)
     plan, need = run_need(config, hardware, geometry, data.sprites.largest_canvas if data.sprites else None)
@@ -132,7 +134,7 @@ def read_data(config: TrainConfig) -> DataFacts:
     """The sprites that a run would train on, or what is wrong with them."""
     masked, model_path = config.objective.masked_loss, config.model.path
     try:
-        found = read_training_set(config.data, config.model.resolution, masked, model_path=model_path)
+        found = read_training_set(config.data, config.model.side_px, masked, model_path=model_path)
     except (SpriteLoraError, OSError) as error:
         return DataFacts(None, 0, config.data.path or ", ".join(config.data.sets) or "the demo set", str(error))
     everything = [*found.training, *found.held_out, *found.regularisation]
@@ -145,7 +147,7 @@ def read_data(config: TrainConfig) -> DataFacts:
 
 def disks(config: TrainConfig, num_images: int, is_fetched: bool) -> dict[str, Disk]:
     """Room in the folders that a run writes to, and how much it needs there."""
-    trainer, side = config.trainer, config.model.resolution // 8
+    trainer, side = config.trainer, config.model.side_px // 8
     num_saved = 1 + (trainer.max_steps // trainer.save_every if trainer.save_every else 0)
     # An adapter of the size of SDXL's rank 32 in 16 bits, with fp32 weights and two states each to resume from.
     checkpoint_gb = config.lora.rank / 32 * (0.09 + 0.19 * 3)

@@ -39,11 +39,11 @@ def run_need(
     if geometry is not None:
         plan, _ = choose_plan(config, geometry, hardware, canvas)
     need = RunNeed(
-        name=f"{config.model.path or 'the embedded base'}, {config.model.resolution} px, batch {batch_size}, "
+        name=f"{config.model.path or 'the embedded base'}, {config.model.side_px} px, batch {batch_size}, "
         f"rank {config.lora.rank}",
         plan=plan.words,
         bnb=bitsandbytes_parts(config, plan),
-        side_px=config.model.resolution,
+        side_px=config.model.side_px,
     )
     if geometry is None:
         return plan, need

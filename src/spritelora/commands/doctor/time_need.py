@@ -24,7 +24,7 @@ def time_need(
     """Seconds of a step, and of the whole run with its validation and samples."""
     config = settle_by_set(config, sprites)
     unet = run_shapes(config, geometry, hardware).make_unet()
-    inputs = random_set(geometry.unet, config.model.resolution)
+    inputs = random_set(geometry.unet, config.model.side_px)
     with FlopCounterMode(display=False) as forward, torch.no_grad():
         forward_shapes(unet, inputs, 1)
     with FlopCounterMode(display=False) as both:

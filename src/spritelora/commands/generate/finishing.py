@@ -158,7 +158,7 @@ def _training_set(config: GenerateConfig, source: Source) -> TrainingSet:
     if trained and path is None:
         of_run = {"path": trained.data.path, "sets": trained.data.sets, "shapes": trained.data.shapes}
         data = replace(data, limit=trained.data.limit, **of_run)
-    side_px = trained.model.resolution if trained else config.model.resolution or 1024
+    side_px = trained.model.side_px if trained else config.model.resolution or 1024
     record = source.record.data_at(side_px) if source.record else None
     base = trained.model.path if trained else config.model.path
     return read_training_set(data, side_px, trained=record, model_path=base)

@@ -35,7 +35,7 @@ def generate(config: GenerateConfig, invocation: Invocation) -> None:
         raise ConfigError("run= and loras= are both given: leave one out")
     source = find_source(config.run, config.loras)
     prompts = read_prompts(config, source)
-    side_px = config.model.resolution or (source.settings.model.resolution if source.settings else None)
+    side_px = config.model.resolution or (source.settings.model.side_px if source.settings else None)
     finishing = plan_finishing(config, source, side_px)
     with quick_imports():  # torch is slow to import
         from spritelora.commands.generate.draw import draw_images

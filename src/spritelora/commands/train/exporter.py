@@ -136,7 +136,7 @@ def make_exporter(
             base_name=base.title,
             base_channels=tuple(unet.config["block_out_channels"]),
             prediction=read_prediction(base, config.model.prediction).value,
-            resolution=config.model.resolution,
+            resolution=config.model.side_px,
             rank=rank,
             alpha=alpha,
             captions=captions,

@@ -7,6 +7,7 @@ from spritelora.commands.train.inputs import inputs_line
 from spritelora.config.invocation import Invocation
 from spritelora.config.train.schema import TrainConfig
 from spritelora.data.run_canvases import read_sizes
+from spritelora.data.run_resolution import settle_resolution
 from spritelora.data.training_set import read_training_set
 from spritelora.errors import TrainingError
 from spritelora.files import is_told
@@ -22,7 +23,8 @@ def train(config: TrainConfig, invocation: Invocation) -> float:
     log.info("%s", inputs_line(config))
     try:
         read_sizes(config.sampler.shapes)  # a mistake in them is answered before the first step
-        side_px = config.model.resolution
+        config = settle_resolution(config)
+        side_px = config.model.side_px
         begun = RunRecord.read(Path(config.resume)).data_at(side_px) if config.resume is not None else None
         sprites = read_training_set(config.data, side_px, config.objective.masked_loss, begun, config.model.path)
         with quick_imports():  # after the sprites are known to be right: torch is slow to import

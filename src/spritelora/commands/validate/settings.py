@@ -59,7 +59,7 @@ def check_side(config: ValidateConfig, subject: Subject) -> None:
 def settle_side(config: ValidateConfig, subject: Subject) -> int:
     """The resolution that the sprites are read at: the run's where nothing else is asked for, else of the drawing."""
     settings = subject.source.settings
-    return settings.model.resolution if settings and not config.model.resolution else subject.drawing.size[0]
+    return settings.model.side_px if settings and not config.model.resolution else subject.drawing.size[0]
 
 
 def settle_data(config: ValidateConfig, record: RunRecord | None) -> DataConfig:
@@ -127,11 +127,7 @@ def changed_data(sprites: TrainingSet, record: RunRecord | None) -> str | None:
     if record.data.hash != sprites.hash:
         return "the sprites or captions are not quite those the run was trained on: they were changed since"
     before, now = record.data.views.get("sprites"), sprites.views.get("sprites")
-    if (
-        before == now
-        or sprites.side_px != record.settings.model.resolution
-        or (before is None and sprites.is_as_stored)
-    ):
+    if before == now or sprites.side_px != record.settings.model.side_px or (before is None and sprites.is_as_stored):
         return None
     return (
         "the run was trained with these images enlarged or placed in another way than their manifest says now: "

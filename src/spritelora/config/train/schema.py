@@ -43,9 +43,11 @@ class ModelConfig:
         None, "file or folder of another VAE, such as the fp16-fix; unset: the model's", is_place=True
     )
     tokenizer: str | None = key(None, "folder of CLIP's tokenizer, for single files; unset: looked for", is_place=True)
-    resolution: int = key(
+    resolution: int | str = key(
         MISSING,
-        "side of square training images in pixels; others have about their area",
+        "side of square training images in pixels; others have about their area; auto: the base's smallest square on "
+        "which most sprites have 8 px to a native pixel",
+        choices=("auto",),
         at_least=32,
         multiple_of=32,
         affects=Affects.encodings,
@@ -58,6 +60,12 @@ class ModelConfig:
         None, "last timestep is noise alone; unset: as the model's scheduler says", affects=Affects.predictions
     )
     adam_lr: float = key(MISSING, "learning rate that suits this base with Adam at alpha/rank 1", above=0)
+
+    @property
+    def side_px(self) -> int:
+        """The resolution, once it is a number."""
+        assert isinstance(self.resolution, int), "settle_resolution comes first"
+        return self.resolution
 
 
 @dataclass

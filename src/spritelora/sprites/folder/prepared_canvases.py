@@ -24,7 +24,7 @@ def canvas_problems(folder: Path, prepared: Iterable[Prepared], canvases: Canvas
     found = sorted({p.record.canvas for p in prepared})
     if all(width == height for width, height in found) or all(map(canvases.holds, found)):
         return []
-    side_px, listed = _prepared_side(found), some_of([pair_text(canvas) for canvas in found], MOST_NAMED)
+    side_px, listed = prepared_side(found), some_of([pair_text(canvas) for canvas in found], MOST_NAMED)
     if side_px != canvases.side_px:
         remedy = f"type model.resolution={side_px} to train on them as they are, or prepare the set for this one: "
         command = typed(
@@ -46,7 +46,7 @@ def own_canvas_remedy(size: Pair, shapes: Sequence[Pair]) -> str:
     return f"; to show it as it is: data.shapes=[{','.join(map(pair_text, [*shapes, size]))}]"
 
 
-def _prepared_side(canvases: list[Pair]) -> int:
+def prepared_side(canvases: list[Pair]) -> int:
     """The resolution that canvases were prepared at: that of their square, else the next multiple of 64."""
     squares = [width for width, height in canvases if width == height]
     area = max(width * height for width, height in canvases)

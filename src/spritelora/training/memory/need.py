@@ -76,7 +76,7 @@ def run_shapes(
 
     `canvas`: the largest that its sprites lie on, None for the square.
     """
-    canvas = canvas or (config.model.resolution, config.model.resolution)
+    canvas = canvas or (config.model.side_px, config.model.side_px)
     arithmetic = Arithmetic(hardware.base_dtype, hardware.device.type == "cuda")
     optimizer = find_optimizer(config.optim)
     settings = optimizer_settings(config.optim, hardware.precision)
@@ -166,7 +166,7 @@ def choose_plan(
     if len(open_plans) == 1:
         return open_plans[0], "as asked"
     facts = read_device(hardware.device)
-    canvas = canvas or (config.model.resolution, config.model.resolution)
+    canvas = canvas or (config.model.side_px, config.model.side_px)
     if is_small(geometry, max(canvas), batch_size, facts):
         return open_plans[0], f"{facts.name}, {facts.total_gb:.0f} GB: this base needs no saving"
     return first_fitting(run_shapes(config, geometry, hardware, canvas), open_plans, facts)
