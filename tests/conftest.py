@@ -24,6 +24,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "5000")  # as process.py does, before to
 
 QUICK = (
     "data.limit=12",
+    "model.resolution=128",
     "targets=attention",
     "schedule=constant",
     "trainer.batch_size=2",

@@ -19,7 +19,7 @@ def _default() -> dict[str, Any]:
         id="a1b2c3d4",
         sweep=None,
         overrides=[],
-        settings=compose("sampler.prompts=pixel art, red potion"),  # a run settles them by its set
+        settings=compose("model.resolution=128", "sampler.prompts=pixel art, red potion"),  # a run settles them
         hardware=RunHardware("cpu", "CPU, 1 thread(s)", "fp32"),
         model=RunModel("base", {}),
         data=RunData("hash", 11, 1, "#ffffff"),

@@ -40,6 +40,7 @@ def plant(monkeypatch: pytest.MonkeyPatch) -> Iterator[Plant]:
         monkeypatch.setattr(TrainConfig, "planted", "a", raising=False)
         fields._declared.cache_clear()
 
+    a_record()  # composed once, by the schema as it is
     yield add
     fields._declared.cache_clear()
 

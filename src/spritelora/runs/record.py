@@ -168,6 +168,8 @@ def from_json(content: object) -> RunRecord:
     if RUN_ID.fullmatch(record.id) is None:
         raise ValueError(f"id must be a word of letters and digits, got {record.id!r:.40}")
     record = replace(record, overrides=with_new_names(record.overrides, TrainConfig))
+    if isinstance(record.settings.model.resolution, str):
+        raise ValueError("settings.model.resolution must be a number: a run records what it settled on")
     if odd := [name for name in record.data.canvases or {} if CANVAS.fullmatch(name) is None]:
         raise ValueError(f"data.canvases must be named by width x height, got {odd[0]!r:.40}")
     known = dict(flatten(plain(record.settings)))

@@ -167,4 +167,4 @@ def test_a_base_that_is_nowhere_fails(tmp_path: Path) -> None:
     assert re.search(r"ok +time +about .* s a step, .* in all", outcome.printed)
     assert re.search(r"- +VAE +not tried: the base is not here", outcome.printed)
     assert "neither here nor to be had from the hub" in outcome.printed
-    assert "error: nobody/nothing, 128 px, batch 8, rank 8 cannot be trained here: base" in outcome.printed
+    assert "error: nobody/nothing, 1024 px, batch 8, rank 8 cannot be trained here: base" in outcome.printed

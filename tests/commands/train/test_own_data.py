@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from spritelora.adapters.files.lora_file import parse_lora
-from spritelora.commands.doctor.doctor import read_data
+from spritelora.commands.doctor.data_facts import read_data
 from spritelora.commands.export.export import plan_drawing
 from spritelora.commands.generate.finishing import training_grid, training_palette
 from spritelora.commands.prepare.prepare import prepare
@@ -47,6 +47,11 @@ VARIED = AugmentConfig(flip=True, shift=2, turn=True, variants=6)
 SIDE = 128
 
 
+def on_squares(**data: Any) -> DataConfig:
+    """Settings by which originals lie on the canvas that prepare gives them."""
+    return DataConfig(shapes=["square"], **data)
+
+
 def write(folder: Path, sizes: list[tuple[int, int]], seed: int = 0) -> Path:
     folder.mkdir(parents=True)
     for number, (width, height) in enumerate(sizes):
@@ -71,7 +76,8 @@ def prepared(raw: Path) -> Path:
 
 
 def read(folder: Path, **data: Any) -> TrainingSet:
-    return read_training_set(DataConfig(path=str(folder), augment=VARIED, **data), SIDE, masked=True)
+    config = on_squares(path=str(folder), augment=VARIED, **data)
+    return read_training_set(config, SIDE, masked=True)
 
 
 def variants_of(sprites: TrainingSet) -> list[Variant]:
@@ -113,7 +119,7 @@ def test_both_paths_have_the_same_latents(base: BaseModel, tmp_path: Path, raw: 
 def test_both_paths_are_measured_alike_and_nothing_is_missing(raw: Path, prepared: Path) -> None:
     measured = []
     for folder in (raw, prepared):
-        sprites = read_training_set(DataConfig(path=str(folder)), SIDE)
+        sprites = read_training_set(on_squares(path=str(folder)), SIDE)
         assert wanted_grid(sprites) == Grid(8)
         natives = native_sprites(sprites)
         assert {n.shape for n in natives} == {(16, 16, 3)}
@@ -130,7 +136,7 @@ def test_both_paths_are_measured_alike_and_nothing_is_missing(raw: Path, prepare
 def test_both_paths_give_generate_one_grid_and_one_palette(raw: Path, prepared: Path) -> None:
     palettes = []
     for folder in (raw, prepared):
-        found = read_training_set(DataConfig(path=str(folder)), SIDE)
+        found = read_training_set(on_squares(path=str(folder)), SIDE)
         natives = [native_sprite(s) for s in (*found.training, *found.held_out)]
         assert training_grid(found, natives, SIDE) == Grid(8)
         assert training_grid(found, natives, 2 * SIDE) == Grid(16)
@@ -148,13 +154,13 @@ def test_sets_that_are_prepared_or_not_mix(raw: Path, prepared: Path, tmp_path: 
         folders["raw"] = other
     sets = {name: SetConfig(str(folders[name]), repeats=2) for name in which}
     plain = {"a": SetConfig(str(raw), repeats=2), "b": SetConfig(str(other), repeats=2)}
-    mixed = read_training_set(DataConfig(sets=sets, holdout=0), SIDE, masked=True)
+    mixed = read_training_set(on_squares(sets=sets, holdout=0), SIDE, masked=True)
     assert {s.repeats for s in mixed.training} == {2}
     if which == ("raw", "prepared"):
         assert mixed.factor == 8
         return
     assert mixed.factor == 4
-    theirs = read_training_set(DataConfig(sets=plain, holdout=0), SIDE, masked=True)
+    theirs = read_training_set(on_squares(sets=plain, holdout=0), SIDE, masked=True)
 
     def shown(found: TrainingSet) -> list[np.ndarray]:
         return [training_image(s, (1, 2, 3)) for s in found.training]
@@ -220,19 +226,19 @@ BEFORE = RunData("x", 11, 1, "#0000ff")
 
 
 def test_a_run_from_before_manifests_were_read_goes_on_only_as_it_began(raw: Path, prepared: Path) -> None:
-    plain = read_training_set(DataConfig(path=str(prepared)), SIDE)
+    plain = read_training_set(on_squares(path=str(prepared)), SIDE)
     assert changed_views(BEFORE, data_of(plain)) is None  # its images lie in the folder as they are shown now
     assert changed_views(data_of(plain), data_of(plain)) is None
-    assert changed_views(BEFORE, data_of(read_training_set(DataConfig(path=str(raw)), SIDE))) is None
-    for now in (read(prepared), read_training_set(DataConfig(path=str(prepared)), 2 * SIDE)):
+    assert changed_views(BEFORE, data_of(read_training_set(on_squares(path=str(raw)), SIDE))) is None
+    for now in (read(prepared), read_training_set(on_squares(path=str(prepared)), 2 * SIDE)):
         assert "move that file away for this run, or start a new one" in str(changed_views(BEFORE, data_of(now)))
     assert "is gone; put it back" in str(changed_views(data_of(plain), BEFORE))
-    other = data_of(read_training_set(DataConfig(path=str(prepared)), 2 * SIDE))
+    other = data_of(read_training_set(on_squares(path=str(prepared)), 2 * SIDE))
     assert "enlarged or placed in another way" in str(changed_views(data_of(plain), other))
 
 
 def test_resume_names_what_changed_about_the_views(prepared: Path) -> None:
-    plain, varied = (data_of(s) for s in (read_training_set(DataConfig(path=str(prepared)), SIDE), read(prepared)))
+    plain, varied = (data_of(s) for s in (read_training_set(on_squares(path=str(prepared)), SIDE), read(prepared)))
     old = replace(a_record(), data=replace(BEFORE, hash=plain.hash))
     check_resumable(prepared, old, replace(old, data=plain))
     with pytest.raises(ResumeError, match=r"data\.path: the run was begun with the images as they lie in the folder"):
@@ -241,7 +247,7 @@ def test_resume_names_what_changed_about_the_views(prepared: Path) -> None:
 
 def test_validation_takes_the_matte_of_the_manifest_where_a_record_knows_of_none(raw: Path, prepared: Path) -> None:
     record = a_record(settings={"data": {"path": str(prepared), "cache": "x"}, "model": {"resolution": SIDE}})
-    plain = read_training_set(DataConfig(path=str(prepared)), SIDE)
+    plain = read_training_set(on_squares(path=str(prepared)), SIDE)
     for data, matte, note in (
         (replace(BEFORE, hash=plain.hash), plain.matte, None),
         (data_of(plain), plain.matte, None),
@@ -252,12 +258,12 @@ def test_validation_takes_the_matte_of_the_manifest_where_a_record_knows_of_none
         sprites = read_training_set(settle_data(ValidateConfig(), found), SIDE, trained=data)
         assert sprites.matte == matte
         assert (note or "None") in str(changed_data(sprites, found))
-    assert read_training_set(DataConfig(path=str(raw)), SIDE, trained=BEFORE).matte == (0, 0, 255)
+    assert read_training_set(on_squares(path=str(raw)), SIDE, trained=BEFORE).matte == (0, 0, 255)
 
 
 def test_a_matte_that_is_typed_is_laid_under_prepared_sprites_too(prepared: Path, caplog: Any) -> None:
     caplog.set_level("INFO")
-    sprites = read_training_set(DataConfig(path=str(prepared), matte="#010203"), SIDE)
+    sprites = read_training_set(on_squares(path=str(prepared), matte="#010203"), SIDE)
     assert sprites.matte == (1, 2, 3)
     assert tuple(training_image(sprites.training[0], sprites.matte)[0, 0].tolist()) == (1, 2, 3)
     assert "12 prepared sprites (thing_a.png) are laid on another matte" in caplog.text

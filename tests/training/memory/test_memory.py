@@ -29,7 +29,7 @@ from tests.conftest import ROOT
 
 CPU = torch.device("cpu")
 FULL, INT8, NF4 = BaseFormat.full, BaseFormat.int8, BaseFormat.nf4
-QUICK = ("trainer.sample_every=0", "targets=attention", "schedule=constant")
+QUICK = ("trainer.sample_every=0", "model.resolution=128", "targets=attention", "schedule=constant")
 
 
 def shapes(base, cache: Path, *overrides: str) -> RunShapes:

@@ -28,9 +28,8 @@ class SdxlKind:
 
 
 SDXL = SdxlKind("SDXL", SDXL_CHANNELS, (768, 1280))
-EMBEDDED = SdxlKind("the embedded tiny SDXL", (32, 96, 224), (64, 128))
-FIRST_EMBEDDED = SdxlKind("the first embedded tiny SDXL, which drew 16 px alone", (48, 96, 128), (64, 96))
-KINDS = (SDXL, EMBEDDED, FIRST_EMBEDDED)
+EMBEDDED = SdxlKind("the embedded tiny SDXL", (48, 96, 128), (64, 96))
+KINDS = (SDXL, EMBEDDED)
 
 OTHER_FAMILIES = (
     (r"(^|[._])double_blocks[._]|single_transformer_blocks|(^|[._])single_blocks[._]", "FLUX"),

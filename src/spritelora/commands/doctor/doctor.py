@@ -5,11 +5,11 @@ import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 
 from spritelora.commands.doctor.ceiling import ceiling_of
+from spritelora.commands.doctor.data_facts import DataFacts, read_data
 from spritelora.commands.doctor.findings import Disk, MachineFacts, failures, find_all, to_table
 from spritelora.commands.doctor.memory_need import geometry_of, run_need
 from spritelora.commands.doctor.time_need import time_need
@@ -17,14 +17,12 @@ from spritelora.commands.train.assemble import rate_factors
 from spritelora.config.train.hardware_keys import BaseFormat
 from spritelora.config.train.schema import TrainConfig
 from spritelora.data.run_resolution import settle_resolution
-from spritelora.data.training_set import TrainingSet, read_training_set
 from spritelora.embedded.location import embedded_base
 from spritelora.errors import SpriteLoraError, TrainingError, first_line
 from spritelora.process import package_versions
 from spritelora.sdxl.files.base import BaseModel, cached_hub_folder, find_base, hub_answers, load_vae
 from spritelora.sdxl.latents import finite_formats, round_trip
 from spritelora.sdxl.layers.quantised import probe_quantised
-from spritelora.sprites.folder.sprite_folder import factors_text
 from spritelora.streams import say
 from spritelora.training.hardware import Hardware, choose_hardware
 from spritelora.training.logs.wandb_run import has_wandb_key
@@ -33,15 +31,6 @@ from spritelora.training.optimizer import find_optimizer, optimizer_settings, pr
 
 HUB_GB = 7.0
 """SDXL in fp16 with its VAE in full, as it is fetched."""
-
-
-class DataFacts(NamedTuple):
-    """The sprites, how many images there are to encode, what to say of them, and what is wrong with them."""
-
-    sprites: TrainingSet | None
-    num_images: int
-    words: str
-    problem: str = ""
 
 
 def examine(config: TrainConfig) -> None:
@@ -128,21 +117,6 @@ def probe_bitsandbytes(config: TrainConfig, hardware: Hardware) -> dict[str, str
         except SpriteLoraError as error:
             found["optimizer"] = first_line(error)
     return found
-
-
-def read_data(config: TrainConfig) -> DataFacts:
-    """The sprites that a run would train on, or what is wrong with them."""
-    masked, model_path = config.objective.masked_loss, config.model.path
-    try:
-        found = read_training_set(config.data, config.model.side_px, masked, model_path=model_path)
-    except (SpriteLoraError, OSError) as error:
-        return DataFacts(None, 0, config.data.path or ", ".join(config.data.sets) or "the demo set", str(error))
-    everything = [*found.training, *found.held_out, *found.regularisation]
-    sizes = [f"{width} x {height}" for width, height in dict.fromkeys(sprite.fit.canvas for sprite in everything)]
-    count = len(everything) + sum(len(viewed.views) - 1 for viewed in found.viewed)
-    scale = f"one sprite pixel = {factors_text(found.training)} image pixels"
-    size = f"of {sizes[0]} px" if len(sizes) == 1 else f"on {len(sizes)} canvases, the first of {sizes[0]} px"
-    return DataFacts(found, count, f"{count} images {size}, {scale}, background {found.matte_text}")
 
 
 def disks(config: TrainConfig, num_images: int, is_fetched: bool) -> dict[str, Disk]:

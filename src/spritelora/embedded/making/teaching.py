@@ -34,7 +34,16 @@ OTHER_SIZE = 0.1
 REPORT_EVERY = 25
 """Steps between two lines with the loss of each canvas."""
 
+HIGHEST_WEIGHT, MEAN_WEIGHT = 16.0, 5.0
+"""The loss is weighted by 1 / abar, as if the model predicted v, up to a limit, and divided by about the mean weight.
+
+With one latent cell to a sprite pixel, what a sprite shows is decided at t from 600 to 950, where the loss of the noise
+prediction itself is small, and min-SNR does not raise it. From one state, of 48 captions of known sprites of 16 px, 75
+steps of it found 0.71 and of this 0.75; of 24 of 32 px, which were not taught in these steps, 0.58 and 0.67.
+"""
+
 WEIGHTING = MinSNR(gamma=5.0)
+"""Of the losses that are reported."""
 
 
 def trained_parts(parts: TinySdxl) -> nn.ModuleDict:
@@ -65,9 +74,18 @@ def in_bf16(device: torch.device) -> Iterator[None]:
 
 
 def denoising_losses(
-    parts: TinySdxl, clean: Tensor, noise: Tensor, timesteps: Tensor, text: tuple[Tensor, Tensor], ids: Tensor
+    parts: TinySdxl,
+    clean: Tensor,
+    noise: Tensor,
+    timesteps: Tensor,
+    text: tuple[Tensor, Tensor],
+    ids: Tensor,
+    is_taught: bool = False,
 ) -> Tensor:
-    """The weighted squared error of each sample, (B,). `clean`, `noise`: (B, 4, h, w); `timesteps`: (B,)."""
+    """The weighted squared error of each sample, (B,). `clean`, `noise`: (B, 4, h, w); `timesteps`: (B,).
+
+    `is_taught`: by the weights of training, not of the figures.
+    """
     alphas = cumulative_alphas().to(clean.device)[timesteps]
     noisy = add_noise(clean, noise, alphas.float())
     context, pooled = text
@@ -78,6 +96,8 @@ def denoising_losses(
         added_cond_kwargs={"text_embeds": pooled, "time_ids": ids},
     ).sample
     errors = (predicted.float() - noise).square().flatten(1).mean(1)
+    if is_taught:
+        return errors * ((1 / alphas).clamp_max(HIGHEST_WEIGHT) / MEAN_WEIGHT).float()
     return errors * WEIGHTING(signal_to_noise(alphas), Prediction.epsilon).float()
 
 
@@ -115,7 +135,8 @@ class Teacher:
         noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(int(rng.integers(2**62))))
         text = context * keep.view(-1, 1, 1), pooled * keep.view(-1, 1)
         with in_bf16(self.device) if self.is_bf16 else contextlib.nullcontext():
-            losses = denoising_losses(self.parts, clean, noise.to(self.device), timesteps, text, ids.to(self.device))
+            given = clean, noise.to(self.device), timesteps, text, ids.to(self.device)
+            losses = denoising_losses(self.parts, *given, is_taught=True)
         loss = losses.mean()
         self.losses.setdefault(str(canvas), []).append(loss.detach())
         if (step + 1) % REPORT_EVERY == 0:

@@ -38,10 +38,10 @@ OBLONG = tuple(Canvas(*sides) for sides in ((24, 16), (32, 16), (32, 24), (40, 2
 CANVASES = (SMALL, ICON, TILE, FACE, *OBLONG, *(Canvas(each.width, each.height) for each in OBLONG))
 
 EARLY = {SMALL: 0.62, ICON: 0.1, TILE: 0.14, FACE: 0.03}
-LATE = {SMALL: 0.4, ICON: 0.1, TILE: 0.3, FACE: 0.05}
+LATE = {SMALL: 0.28, ICON: 0.08, TILE: 0.42, FACE: 0.05}
 """Shares of the steps on each canvas, early and late; the rest is shared by the oblong ones alike."""
 
-EARLY_STEPS, LATE_STEPS = 4000, 8000
+EARLY_STEPS, LATE_STEPS = 2000, 3500
 """Between these steps the shares change from EARLY to LATE."""
 
 CELLS_A_STEP = 8192
