@@ -30,7 +30,7 @@ def originals_of(config: DataConfig, trained: RunData | None = None) -> Original
         grounds = from_record(trained.grounds) if trained is not None and cutting.is_on else None
     except ValueError as error:
         raise ConfigError(f"data.cut_background: {error}") from error
-    return Originals(cutting, HalfTransparent(config.half_transparent), grounds)
+    return Originals(cutting, HalfTransparent(config.half_transparent), grounds, config.include)
 
 
 def read_sets(
@@ -53,7 +53,7 @@ def read_sets(
     for name, of_set in config.sets.items():
         try:
             path, key, own = Path(of_set.path), f"data.sets.{name}.path", originals.of_set(name)
-            found[name] = read_folder(path, side_px, key, include=config.include, originals=own, canvases=canvases)
+            found[name] = read_folder(path, side_px, key, originals=own, canvases=canvases)
         except DatasetError as error:
             problems.append(str(error))
     if problems:

@@ -93,6 +93,14 @@ class TrainingSet:
         return dict(sorted(counts.items(), key=lambda entry: (entry[1], math.prod(entry[0]), entry[0]), reverse=True))
 
     @property
+    def canvases_line(self) -> str:
+        """How many sprites lie on each canvas, in words."""
+        listed = some_of([f"{pair_text(canvas)} ({n})" for canvas, n in self.canvases.items()], MOST_CANVASES)
+        kept = len({image.fit.canvas for image in self.regularisation})
+        more = f"; regularisation on {kept}" if kept else ""
+        return f"canvases: {listed}{more}; each step shows one, in proportion to its sprites"
+
+    @property
     def recorded_canvases(self) -> dict[str, int] | None:
         """The canvases as a run's record has them, None where all sprites lie on the square."""
         is_square = set(self.canvases) == {(self.side_px, self.side_px)}
@@ -167,9 +175,7 @@ def read_training_set(
     if config.sets:
         found = read_sets(config, side_px, factor, originals, canvases)
     else:
-        found = read_folder(
-            _folder(config), side_px, factor=factor, include=config.include, originals=originals, canvases=canvases
-        )
+        found = read_folder(_folder(config), side_px, factor=factor, originals=originals, canvases=canvases)
     regularisation = read_regularisation(config.regularisation, side_px, canvases)
     if trained is None:
         warn_of_sheets(found)
@@ -188,8 +194,6 @@ def read_training_set(
         *matte,
         ", as prepared" if all(s.is_stored_on(matte) for s in sprites) else "",
     )
-    if any(s.fit.canvas != (side_px, side_px) for s in (*sprites, *regularisation)):
-        log.info("%s", canvases_line(training, regularisation))
     augment = config.augment
     augmentation = Augmentation(augment.flip, augment.shift, augment.turn, augment.variants)
     viewed = [view_sprite(s, matte, masked, augmentation, _tag_orders(config)) for s in training]
@@ -201,16 +205,10 @@ def read_training_set(
     if config.shuffle_tags:
         _check_orders(viewed, config)
     kept = [view_sprite(s, matte, masked) for s in regularisation]
-    return TrainingSet(viewed, held_out, matte, kept, config.regularisation.every, side_px)
-
-
-def canvases_line(sprites: Sequence[CaptionedSprite], regularisation: Sequence[CaptionedSprite]) -> str:
-    """How many sprites lie on each canvas, in words, the most used first."""
-    counts = Counter(sprite.fit.canvas for sprite in sprites)
-    listed = some_of([f"{pair_text(canvas)} ({n})" for canvas, n in counts.most_common()], MOST_CANVASES)
-    kept = len({image.fit.canvas for image in regularisation})
-    more = f"; regularisation on {kept}" if kept else ""
-    return f"canvases: {listed}{more}; each step shows one, in proportion to its sprites"
+    settled = TrainingSet(viewed, held_out, matte, kept, config.regularisation.every, side_px)
+    if any(s.fit.canvas != (side_px, side_px) for s in (*sprites, *regularisation)):
+        log.info("%s", settled.canvases_line)
+    return settled
 
 
 def _with_subjects(sprites: Sequence[CaptionedSprite]) -> list[CaptionedSprite]:

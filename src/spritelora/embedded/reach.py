@@ -3,11 +3,10 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from spritelora.embedded.location import LATENT_PX, embedded_base, known_canvases
+from spritelora.embedded.location import LATENT_PX, SDXL_GB, embedded_base, known_canvases
 from spritelora.files import is_same
 from spritelora.program import typed
 from spritelora.sprites.pixels.placement import Fit, Pair, pair_text
-
 
 def native_canvas(fit: Fit) -> Pair:
     """A canvas in native pixels of its sprite, width before height."""
@@ -27,7 +26,7 @@ def reach_note(base: Path, fits: Iterable[Fit]) -> str | None:
     return (
         f"the embedded base was made for canvases of {known} sprite pixels, and your sprites are on {wanted}: what it "
         f"draws will be shreds, which says nothing about your sprites; for their size type model=sdxl model.path=SDXL "
-        f"(a GPU, and 7 GB to fetch): {typed('doctor', 'model=sdxl')} says whether this machine can"
+        f"(a GPU, and {SDXL_GB} GB to fetch): {typed('doctor', 'model=sdxl')} says whether this machine can"
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from spritelora.errors import ConfigError
+from spritelora.sprites.backgrounds.originals import Originals
 from spritelora.sprites.folder.majority import Majority, SizedSprite, find_majority, match_names, names_aside
 from spritelora.sprites.folder.sprite_folder import read_folder
 from tests.conftest import draw_sprite
@@ -80,11 +81,12 @@ def test_a_raw_folder_is_read_without_its_giant(tmp_path: Path, caplog: pytest.L
     for file in tmp_path.glob("*.png"):
         file.with_suffix(".txt").write_text("pixel art, thing\n")
     with caplog.at_level(logging.WARNING):
-        sprites = read_folder(tmp_path, 128, include=[])
+        sprites = read_folder(tmp_path, 128, originals=Originals(include=[]))
     assert {s.factor for s in sprites} == {8}
     assert "giant.png" not in {s.name for s in sprites}
     assert "set aside: giant.png: larger than most: with them all others are enlarged by 1, without by 8" in caplog.text
     assert "'data.include=[giant.png]' takes it" in caplog.text
-    assert len(read_folder(tmp_path, 128, include=["giant.png"])) == len(read_folder(tmp_path, 128)) == 12
+    taken = read_folder(tmp_path, 128, originals=Originals(include=["giant.png"]))
+    assert len(taken) == len(read_folder(tmp_path, 128)) == 12
     with pytest.raises(ConfigError, match=r"data\.include: no image is called Gaint\.png"):
         names_aside(tmp_path, {s.name: s.native_size for s in sprites}, [(128, 128)], ["Gaint.png"], True)

@@ -17,7 +17,7 @@ from spritelora.commands.train.assemble import rate_factors
 from spritelora.config.train.hardware_keys import BaseFormat
 from spritelora.config.train.schema import TrainConfig
 from spritelora.data.run_resolution import settle_resolution
-from spritelora.embedded.location import embedded_base
+from spritelora.embedded.location import SDXL_GB, embedded_base
 from spritelora.errors import SpriteLoraError, TrainingError, first_line
 from spritelora.process import package_versions
 from spritelora.sdxl.files.base import BaseModel, cached_hub_folder, find_base, hub_answers, load_vae
@@ -28,9 +28,6 @@ from spritelora.training.hardware import Hardware, choose_hardware
 from spritelora.training.logs.wandb_run import has_wandb_key
 from spritelora.training.machine import read_device
 from spritelora.training.optimizer import find_optimizer, optimizer_settings, probe_optimizer
-
-HUB_GB = 7.0
-"""SDXL in fp16 with its VAE in full, as it is fetched."""
 
 
 def examine(config: TrainConfig) -> None:
@@ -60,7 +57,7 @@ def locate_base(config: TrainConfig) -> tuple[BaseModel | None, str, str]:
     folder = None if is_here else cached_hub_folder(path)
     if not is_here and folder is None:
         if hub_answers(path):
-            return None, f"{path}: not here yet; training fetches it from the hub ({HUB_GB:.0f} GB)", ""
+            return None, f"{path}: not here yet; training fetches it from the hub ({SDXL_GB} GB)", ""
         return (
             None,
             f"{path}: neither here nor to be had from the hub",
@@ -136,7 +133,7 @@ def disks(config: TrainConfig, num_images: int, is_fetched: bool) -> dict[str, D
         from huggingface_hub.constants import HF_HUB_CACHE
 
         found["the base"] = _disk(
-            HF_HUB_CACHE, HUB_GB, "HF_HOME=FOLDER on another disk, or model.path= of a local base"
+            HF_HUB_CACHE, SDXL_GB, "HF_HOME=FOLDER on another disk, or model.path= of a local base"
         )
     return found
 

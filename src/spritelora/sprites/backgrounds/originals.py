@@ -15,11 +15,15 @@ HOLES, NOISY = "holes", "noisy"
 
 @dataclass(frozen=True)
 class Originals:
-    """What is done to originals. `grounds`: those of a run's record, by name, None to find them."""
+    """What is done to originals. `grounds`: those of a run's record, by name, None to find them.
+
+    `include`: names and patterns of images that are taken whatever their size.
+    """
 
     cutting: Cutting = Cutting(is_auto=False)  # noqa: RUF009 (frozen)
     half_transparent: HalfTransparent = HalfTransparent.blend
     grounds: Mapping[str, Ground] | None = None
+    include: Sequence[str] = ("*",)
 
     def settle(self, sprites: Sequence[Candidate]) -> SetGrounds:
         """The grounds that a set loses: as recorded, else as they are found."""

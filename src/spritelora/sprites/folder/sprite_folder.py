@@ -95,15 +95,14 @@ def read_folder(
     side_px: int,
     key: str = "data.path",
     factor: int | None = None,
-    include: Sequence[str] = ("*",),
     originals: Originals = AS_THEY_ARE,
     canvases: Canvases | None = None,
 ) -> list[CaptionedSprite]:
     """All sprites below `folder` with their captions, sorted by name, each decoded once and found to fit.
 
     What prepare wrote is read as its manifest says. `key`: that named the folder. `factor`: see `place_sprites`.
-    `include`: see `names_aside`. `originals`: what is done to the others. `canvases`: those that a sprite may lie on,
-    the square alone where none are given.
+    `originals`: what is done to the others, and which of them are never set aside. `canvases`: those that a sprite may
+    lie on, the square alone where none are given.
     Raises DatasetError that names every bad file and the remedy.
     """
     if not folder.is_dir():
@@ -133,7 +132,7 @@ def read_folder(
     sprites = [_treated(s, g) if s.prepared is None and (g := grounds.grounds.get(s.name)) else s for s in sprites]
     _warn(folder, [as_line(p) for p in [*found.problems, *grounds.findings]])
     sizes = {s.name: s.native_size for s in sprites if not s.prepared}
-    aside = names_aside(folder, sizes, shapes, include, key == "data.path")
+    aside = names_aside(folder, sizes, shapes, originals.include, key == "data.path")
     return place_sprites([s for s in sprites if s.name not in aside], canvases, factor)
 
 
