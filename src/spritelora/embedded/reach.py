@@ -8,6 +8,7 @@ from spritelora.files import is_same
 from spritelora.program import typed
 from spritelora.sprites.pixels.placement import Fit, Pair, pair_text
 
+
 def native_canvas(fit: Fit) -> Pair:
     """A canvas in native pixels of its sprite, width before height."""
     width, height = (-(-side // factor) for side, factor in zip(fit.canvas, fit.factors, strict=True))
