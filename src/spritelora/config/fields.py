@@ -167,6 +167,11 @@ def free_keys(schema: type[Any], goes_on: OnResume) -> list[str]:
     return [path for path in free if path.rpartition(".")[0] not in free]
 
 
+def choices_of(schema: type[Any], path: str) -> tuple[str, ...]:
+    """The words that a key may be; none of a key that may be others, or is not declared."""
+    return (_fact(schema, path, "limits") or {}).get("choices", ())
+
+
 def affected(schema: type[Any], path: str) -> Affects | None:
     """The result of the frozen base that a key changes."""
     return _fact(schema, path, "affects")

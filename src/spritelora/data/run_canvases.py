@@ -22,12 +22,17 @@ def settle_canvases(asked: Sequence[str], side_px: int, model_path: str | None) 
         return square_canvas(side_px)
     if list(asked) != [AUTO]:
         return Canvases(side_px, _typed_shapes(asked, side_px))
-    known = known_canvases(embedded_base() if model_path is None else Path(model_path))
+    known = canvases_of_base(model_path)
     if known is None:
         return Canvases(side_px, canvas_shapes(side_px, buckets=True), takes_prepared=True)
     square = (side_px, side_px)
     others = [c for c in known if c[0] != c[1] and min(c) <= side_px and _is_about(c, side_px)]
     return Canvases(side_px, [square, *sorted(set(others))], takes_prepared=True)
+
+
+def canvases_of_base(model_path: str | None) -> list[Pair] | None:
+    """The canvases that a base lists, None where it was trained as SDXL was. `model_path`: None for the embedded one."""
+    return known_canvases(embedded_base() if model_path is None else Path(model_path))
 
 
 def read_pairs(asked: Sequence[str], key: str) -> list[Pair]:

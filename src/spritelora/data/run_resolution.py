@@ -7,9 +7,9 @@ from pathlib import Path
 
 from spritelora.config.train.data_keys import DataConfig
 from spritelora.config.train.schema import TrainConfig
-from spritelora.data.run_canvases import settle_canvases
+from spritelora.data.run_canvases import canvases_of_base, settle_canvases
 from spritelora.data.training_set import folders_of
-from spritelora.embedded.location import SDXL_SIDE_PX, embedded_base, known_canvases
+from spritelora.embedded.location import SDXL_SIDE_PX
 from spritelora.errors import DatasetError
 from spritelora.runs.record import RunRecord
 from spritelora.sprites.folder.majority import find_majority, match_names, sized_sprites
@@ -39,7 +39,7 @@ def _recorded_side(config: TrainConfig) -> int | None:
 
 
 def _side_of_sprites(data: DataConfig, model_path: str | None) -> int:
-    known = known_canvases(embedded_base() if model_path is None else Path(model_path))
+    known = canvases_of_base(model_path)
     squares = sorted({width for width, height in known or () if width == height})
     if known is None or not squares:
         return SDXL_SIDE_PX

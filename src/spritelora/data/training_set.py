@@ -94,7 +94,7 @@ class TrainingSet:
 
     @property
     def canvases_line(self) -> str:
-        """How many sprites lie on each canvas, in words."""
+        """The canvases with the number of sprites on each, in words."""
         listed = some_of([f"{pair_text(canvas)} ({n})" for canvas, n in self.canvases.items()], MOST_CANVASES)
         kept = len({image.fit.canvas for image in self.regularisation})
         more = f"; regularisation on {kept}" if kept else ""

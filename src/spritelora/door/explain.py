@@ -14,7 +14,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from yaml import YAMLError
 
 from hydra_plugins.spritelora_search.optuna_sweeper import OptunaSweeperConf
-from spritelora.config.fields import declared_path, walk_schema
+from spritelora.config.fields import choices_of, declared_path
 from spritelora.config.former_names import former_names
 from spritelora.config.strict import schema_paths, suggest
 from spritelora.config.train.hardware_keys import NO_MPS
@@ -73,17 +73,12 @@ def _explain_key(cause: OmegaConfBaseException, where: str, schema: type[Any], g
     if name.endswith("device") and "'mps'" in said:
         return f"{name}=mps: {NO_MPS}"
     if of_two_types := re.match(r"Value '(.*)' of type '\w+' is incompatible with type hint '.*Union\[(.*?)\]", said):
-        words = {**TYPE_WORDS, "str": " or ".join(_choices(name, schema))}
+        words = {**TYPE_WORDS, "str": " or ".join(choices_of(schema, name))}
         accepted = ", or ".join(words[kind] for kind in of_two_types[2].split(", "))
         return f"{name} must be {accepted}, got '{of_two_types[1]}'"
     if "is not Optional" in said or said.startswith("Incompatible value 'None'"):
         return f"{name}{where} cannot be null: give it a value, or leave it out for its default"
     return f"{name}: {said}"
-
-
-def _choices(name: str, schema: type[Any]) -> tuple[str, ...]:
-    """The words that a key may be."""
-    return next(field.metadata["limits"]["choices"] for path, field, _ in walk_schema(schema) if path == name)
 
 
 def _all_paths(schema: type[Any]) -> list[str]:

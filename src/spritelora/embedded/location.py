@@ -14,7 +14,7 @@ CANVASES = "canvases.json"
 """Beside the model card: the canvases that the base was taught, width before height in pixels."""
 SDXL_SIDE_PX, LATENT_PX, MOST_PX = 1024, 8, 16384
 SDXL_GB = 7
-"""What is fetched of it: in fp16, with its VAE in full."""
+"""The download of SDXL: in fp16, with its VAE in full."""
 STEP_PX = 32
 """Sides are multiples of it: the UNet halves a latent twice."""
 

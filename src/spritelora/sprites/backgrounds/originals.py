@@ -15,7 +15,7 @@ HOLES, NOISY = "holes", "noisy"
 
 @dataclass(frozen=True)
 class Originals:
-    """What is done to originals. `grounds`: those of a run's record, by name, None to find them.
+    """The treatment of originals. `grounds`: those of a run's record, by name, None to find them.
 
     `include`: names and patterns of images that are taken whatever their size.
     """
