@@ -80,6 +80,12 @@ def test_what_is_asked_for_stays_and_the_one_that_is_included_counts(settled: Se
     assert settled(folder, "data.include=[thinga]").model.side_px == 192
 
 
+def test_canvases_that_are_typed_choose_the_square_of_their_area(settled: Settled, tmp_path: Path) -> None:
+    folder = write(tmp_path / "art", [(16, 30)] * 3)
+    assert settled(folder, "data.shapes=[192x320]").model.side_px == 192
+    assert settled(folder, "data.shapes=[wide]").model.side_px == 320
+
+
 def test_a_prepared_set_is_shown_as_it_was_prepared(settled: Settled, tmp_path: Path) -> None:
     art = write(tmp_path / "art", [(16, 16)] * 12)
     for asked, side_px in ((256, 256), (1024, 128)):

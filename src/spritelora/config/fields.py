@@ -169,7 +169,8 @@ def free_keys(schema: type[Any], goes_on: OnResume) -> list[str]:
 
 def choices_of(schema: type[Any], path: str) -> tuple[str, ...]:
     """The words that a key may be; none of a key that may be others, or is not declared."""
-    return (_fact(schema, path, "limits") or {}).get("choices", ())
+    limits: Mapping[str, Any] | None = _fact(schema, path, "limits")
+    return limits["choices"] if limits else ()
 
 
 def affected(schema: type[Any], path: str) -> Affects | None:

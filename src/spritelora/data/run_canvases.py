@@ -31,7 +31,7 @@ def settle_canvases(asked: Sequence[str], side_px: int, model_path: str | None) 
 
 
 def canvases_of_base(model_path: str | None) -> list[Pair] | None:
-    """The canvases that a base lists, None where it was trained as SDXL was. `model_path`: None for the embedded one."""
+    """The canvases that a base lists, None where it was trained as SDXL was. `model_path`: None for the package's."""
     return known_canvases(embedded_base() if model_path is None else Path(model_path))
 
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from spritelora.config.train.schema import TrainConfig
 from spritelora.data.run_canvases import canvases_of_base, settle_canvases
 from spritelora.data.training_set import folders_of
 from spritelora.embedded.location import SDXL_SIDE_PX
-from spritelora.errors import DatasetError
+from spritelora.errors import ConfigError, DatasetError
 from spritelora.runs.record import RunRecord
 from spritelora.sprites.folder.majority import find_majority, match_names, sized_sprites
 from spritelora.sprites.folder.prepared_canvases import prepared_side
@@ -45,7 +46,9 @@ def _side_of_sprites(data: DataConfig, model_path: str | None) -> int:
         return SDXL_SIDE_PX
     if len(squares) == 1:
         return squares[0]
-    found = {folder: survey_folder(folder) for folder in folders_of(data) if folder.is_dir()}
+    found: dict[Path, Found] = {}
+    with suppress(DatasetError, OSError):  # told where the sprites are read
+        found = {folder: survey_folder(folder) for folder in folders_of(data) if folder.is_dir()}
     prepared = {p.record.canvas for of_folder in found.values() for p in of_folder.prepared.values()}
     if prepared and (side_px := prepared_side(sorted(prepared))) in squares:
         return side_px
@@ -71,8 +74,11 @@ def _native_sizes(found: Found, known: Sequence[Pair]) -> Iterator[tuple[str, Pa
 
 
 def _suits(side_px: int, sizes: Mapping[str, Pair], data: DataConfig, model_path: str | None) -> bool:
-    """Whether the sprites that would be trained on have whole latent cells at a resolution."""
-    shapes = settle_canvases(data.shapes, side_px, model_path).shapes
+    """Whether most sprites have whole latent cells at a resolution, and canvases that were typed are about its area."""
+    try:
+        shapes = settle_canvases(data.shapes, side_px, model_path).shapes
+    except ConfigError:  # told, of the last one tried, where the sprites are read
+        return False
     sprites = sized_sprites([(name, name, size) for name, size in sizes.items()])
     majority = find_majority(sprites, shapes, set(match_names(data.include, sizes, "")))
     return majority.factor >= LATENT_PX
