@@ -49,7 +49,7 @@ class TrainingSet:
     """Sprites to train on, sprites held out (none below ten), and the colour under their transparency.
 
     `kept`: images that keep the base as it is, one after every `every` sprites; they are no part of the style.
-    `side_px`: of a square canvas, the model's resolution.
+    `side_px`: of a square canvas, the model's resolution. `numbers_apart`: as in `find_subjects`.
     """
 
     viewed: list[ViewedSprite]
@@ -58,6 +58,7 @@ class TrainingSet:
     kept: list[ViewedSprite]
     every: int = 1
     side_px: int = 0
+    numbers_apart: bool = True
 
     @property
     def training(self) -> list[CaptionedSprite]:
@@ -180,8 +181,9 @@ def read_training_set(
     if trained is None:
         warn_of_sheets(found)
     sprites = choose_subset(found, config.limit, SPLIT_SEED)
+    numbers_apart = trained is None or trained.numbers_apart
     if config.balance is Balance.subject:
-        sprites, regularisation = _with_subjects(sprites), _with_subjects(regularisation)
+        sprites, regularisation = (_with_subjects(part, numbers_apart) for part in (sprites, regularisation))
     matte = _matte(config.matte, sprites, trained)
     groups = [s.group for s in sprites] if config.split is Split.group else None
     training, held_out = hold_out(sprites, config.holdout, SPLIT_SEED, groups)
@@ -205,14 +207,15 @@ def read_training_set(
     if config.shuffle_tags:
         _check_orders(viewed, config)
     kept = [view_sprite(s, matte, masked) for s in regularisation]
-    settled = TrainingSet(viewed, held_out, matte, kept, config.regularisation.every, side_px)
+    settled = TrainingSet(viewed, held_out, matte, kept, config.regularisation.every, side_px, numbers_apart)
     if any(s.fit.canvas != (side_px, side_px) for s in (*sprites, *regularisation)):
         log.info("%s", settled.canvases_line)
     return settled
 
 
-def _with_subjects(sprites: Sequence[CaptionedSprite]) -> list[CaptionedSprite]:
-    return [replace(s, subject=subject) for s, subject in zip(sprites, find_subjects(sprites), strict=True)]
+def _with_subjects(sprites: Sequence[CaptionedSprite], numbers_apart: bool) -> list[CaptionedSprite]:
+    subjects = find_subjects(sprites, numbers_apart)
+    return [replace(s, subject=subject) for s, subject in zip(sprites, subjects, strict=True)]
 
 
 def folders_of(config: DataConfig) -> list[Path]:

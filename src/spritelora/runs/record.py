@@ -59,7 +59,7 @@ class RunData:
     `as_stored`: images are shown as they lie in their folder. `masks`, `regularisation`: hashes, None without any.
     `subjects`: a hash of which sprites are shown as one, None where none are. `grounds`: the names of the sprites that
     lost their background, by its colour. `canvases`: how many sprites to train on lie on each, by width x height, the
-    most used first; None where all lie on the square.
+    most used first; None where all lie on the square. `numbers_apart`: captions part what numbers alone part by name.
     """
 
     hash: str
@@ -75,6 +75,7 @@ class RunData:
     subjects: str | None = None
     grounds: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     canvases: dict[str, int] | None = None
+    numbers_apart: bool = False
 
     @property
     def facts(self) -> Section:

@@ -23,11 +23,11 @@ def add(folder: Path, name: str, pixels: np.ndarray, caption: str | None = None)
     file.with_suffix(".txt").write_text(caption or f"pixel art, {name}")
 
 
-def subjects(folder: Path) -> list[set[str]]:
+def subjects(folder: Path, numbers_apart: bool = True) -> list[set[str]]:
     """The names of each subject's images, without suffix, where there is more than one."""
     sprites = read_folder(folder, 128)
     found: dict[str, set[str]] = {}
-    for sprite, subject in zip(sprites, find_subjects(sprites), strict=True):
+    for sprite, subject in zip(sprites, find_subjects(sprites, numbers_apart), strict=True):
         found.setdefault(subject, set()).add(sprite.name.removesuffix(".png"))
     return sorted((names for names in found.values() if len(names) > 1), key=lambda names: sorted(names))
 
@@ -44,6 +44,18 @@ def test_frames_and_views_by_their_names_and_recolours_by_their_pixels(tmp_path:
     add(tmp_path, "stone", flat // 2)
     add(tmp_path, "snow", flat)
     assert subjects(tmp_path) == [{"bat", "vampire"}, set(frames), {"mage/attack_1", "mage/idle"}]
+
+
+def test_names_with_other_numbers_are_as_many_subjects_as_captions(tmp_path: Path) -> None:
+    captions = ["a short sword", "a burning sword", "a short sword, side"]
+    for number, caption in enumerate(captions):
+        add(tmp_path, f"sword_{number}", draw_sprite(number), caption)
+    for number, caption in enumerate(["a knight, sword raised", "a knight, sword lowered"]):
+        add(tmp_path, f"knight_walk_{number}", draw_sprite(5 + number), caption)
+    add(tmp_path, "knight", draw_sprite(8), "a knight with a sword")
+    knights = {"knight", "knight_walk_0", "knight_walk_1"}
+    assert subjects(tmp_path) == [knights, {"sword_0", "sword_2"}]
+    assert subjects(tmp_path, numbers_apart=False) == [knights, {"sword_0", "sword_1", "sword_2"}]
 
 
 def test_a_sheets_cells_are_one_subject_or_several_by_their_captions(tmp_path: Path) -> None:
@@ -76,3 +88,20 @@ def test_balance_by_file_knows_no_subjects_and_a_record_brings_its_factor_and_ma
     assert (again.factor, again.matte) == (4, (16, 32, 48))
     too_large = replace(begun, factor=16)
     assert read_training_set(DataConfig(path=str(tmp_path)), 128, trained=too_large).factor == 8
+
+
+def test_a_run_that_was_begun_with_numbers_as_one_subject_goes_on_so(tmp_path: Path) -> None:
+    for number in range(12):
+        add(
+            tmp_path,
+            f"sword_{number}" if number < 6 else "abcdef"[number - 6],
+            draw_sprite(number),
+            f"a sword of {'abcdefghijkl'[number]}",
+        )
+    now = read_training_set(DataConfig(path=str(tmp_path)), 128)
+    begun = RunData(now.hash, 11, 1, now.matte_text, factor=8)
+    before = read_training_set(DataConfig(path=str(tmp_path)), 128, trained=begun)
+    again = read_training_set(DataConfig(path=str(tmp_path)), 128, trained=replace(begun, numbers_apart=True))
+    assert now.subjects_hash is again.subjects_hash is None
+    assert before.subjects_hash is not None
+    assert (now.numbers_apart, before.numbers_apart, again.numbers_apart) == (True, False, True)

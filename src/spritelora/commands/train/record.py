@@ -65,6 +65,7 @@ def make_record(
             subjects=sprites.subjects_hash,
             grounds=sprites.grounds,
             canvases=sprites.recorded_canvases,
+            numbers_apart=sprites.numbers_apart,
         ),
         versions={"python": platform.python_version(), **package_versions()},
         earlier=dict(earlier),
