@@ -28,6 +28,8 @@ BEFORE_THE_KEY: Mapping[str, Any] = {
     "timesteps": {"_target_": "spritelora.diffusion.timesteps.Uniform"},
 }
 """The values of runs from before a key existed, where they are not the key's default."""
+FORMER_DEFAULTS: Mapping[str, Any] = {"objective.unmasked_weight": 0.0}
+"""Defaults that were others before: a run that has one goes on with it where nothing else is typed."""
 RUN_ID = re.compile(r"[\w.-]{1,128}")
 CANVAS = re.compile(r"[1-9]\d{0,4}x[1-9]\d{0,4}")
 
@@ -106,7 +108,8 @@ class RunRecord:
     unknown: Section = field(default_factory=Section)
     """Settings that this version does not know, flat."""
     missing: Section = field(default_factory=Section)
-    """The settings of `BEFORE_THE_KEY` that the record's version did not know, flat, with the values it went by."""
+    """The settings of `BEFORE_THE_KEY` that the record's version did not know, flat, with the values it went by; those
+    of `FORMER_DEFAULTS` that the run has as they were."""
 
     @staticmethod
     def read(source: Path) -> "RunRecord":
@@ -129,7 +132,7 @@ class RunRecord:
 
     @property
     def defaults_then(self) -> Section:
-        """The single values of `missing`: what a run of that version went by where now the default is another one."""
+        """The single values of `missing`: what the run went by where now the default is another one."""
         return {key: value for key, value in self.missing.items() if not isinstance(value, dict)}
 
     @property
@@ -192,13 +195,15 @@ def _file_of(source: Path) -> Path:
 
 
 def _fill_in(settings: Section) -> Section:
-    """Give settings the keys that they lack. Returns those."""
+    """Give settings the keys that they lack. Returns those, and the defaults of before that they have."""
     missing = Section()
     for key, value in BEFORE_THE_KEY.items():
         section, _, name = key.rpartition(".")
         place = settings.setdefault(section, {}) if section else settings
         if isinstance(place, dict) and name not in place:
             missing[key] = place[name] = value
+    own = dict(flatten(settings))
+    missing.update({key: value for key, value in FORMER_DEFAULTS.items() if own.get(key) == value})
     return missing
 
 
