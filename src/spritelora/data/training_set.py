@@ -214,8 +214,7 @@ def read_training_set(
 
 
 def _with_subjects(sprites: Sequence[CaptionedSprite], numbers_apart: bool) -> list[CaptionedSprite]:
-    subjects = find_subjects(sprites, numbers_apart)
-    return [replace(s, subject=subject) for s, subject in zip(sprites, subjects, strict=True)]
+    return [replace(s, subject=name) for s, name in zip(sprites, find_subjects(sprites, numbers_apart), strict=True)]
 
 
 def folders_of(config: DataConfig) -> list[Path]:
