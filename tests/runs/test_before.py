@@ -25,7 +25,7 @@ from spritelora.door.auto_resume import settle_auto
 from spritelora.errors import ResumeError
 from spritelora.runs.layout import RECORD
 from spritelora.runs.metrics import LINES, read_events, series
-from spritelora.runs.record import RunRecord
+from spritelora.runs.record import RunRecord, from_json
 from tests.composing import compose
 from tests.conftest import ROOT, assert_same_tensors, lora_of
 from tests.runs.before.base import write_base, write_sprites
@@ -61,6 +61,14 @@ def test_their_records_are_read(name: str) -> None:
     assert record.model.weights is not None
     assert record.unknown == {}
     assert [RunRecord.read(BEFORE / name / f"checkpoint_{step}").id for step in ("step_2", "final")] == [record.id] * 2
+
+
+@each_run
+def test_a_default_of_before_is_kept_where_it_was_not_typed(name: str) -> None:
+    content = json.loads((BEFORE / name / RECORD).read_text(encoding="utf-8"))
+    assert from_json(content).defaults_then["objective.unmasked_weight"] == 0
+    content["overrides"].append("objective.unmasked_weight=0")
+    assert "objective.unmasked_weight" not in from_json(content).defaults_then
 
 
 @each_run

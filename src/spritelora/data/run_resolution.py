@@ -74,7 +74,7 @@ def _native_sizes(found: Found, known: Sequence[Pair]) -> Iterator[tuple[str, Pa
 
 
 def _suits(side_px: int, sizes: Mapping[str, Pair], data: DataConfig, model_path: str | None) -> bool:
-    """Whether most sprites have whole latent cells at a resolution, and canvases that were typed are about its area."""
+    """Tell a square that fits: most sprites have whole latent cells on it, and typed canvases are about its area."""
     try:
         shapes = settle_canvases(data.shapes, side_px, model_path).shapes
     except ConfigError:  # told, of the last one tried, where the sprites are read

@@ -8,6 +8,7 @@ from typing import Any
 
 from spritelora.config.fields import is_place
 from spritelora.config.former_names import rename_settings, with_new_names
+from spritelora.config.overrides import Overrides
 from spritelora.config.places import expand_known_home
 from spritelora.config.plain import Section, as_section, flatten, from_plain, plain
 from spritelora.config.train.data_keys import Balance, Split
@@ -109,7 +110,7 @@ class RunRecord:
     """Settings that this version does not know, flat."""
     missing: Section = field(default_factory=Section)
     """The settings of `BEFORE_THE_KEY` that the record's version did not know, flat, with the values it went by; those
-    of `FORMER_DEFAULTS` that the run has as they were."""
+    of `FORMER_DEFAULTS` that the run has, and that were not typed."""
 
     @staticmethod
     def read(source: Path) -> "RunRecord":
@@ -177,7 +178,8 @@ def from_json(content: object) -> RunRecord:
     if odd := [name for name in record.data.canvases or {} if CANVAS.fullmatch(name) is None]:
         raise ValueError(f"data.canvases must be named by width x height, got {odd[0]!r:.40}")
     known = dict(flatten(plain(record.settings)))
-    own = dict(flatten(settings))
+    own, typed = dict(flatten(settings)), Overrides(record.overrides).by_key
+    record.missing.update({k: value for k, value in FORMER_DEFAULTS.items() if own.get(k) == value and k not in typed})
     record.unknown.update({key: value for key, value in own.items() if key not in known and not _is_open(key, known)})
     return record
 
@@ -195,15 +197,13 @@ def _file_of(source: Path) -> Path:
 
 
 def _fill_in(settings: Section) -> Section:
-    """Give settings the keys that they lack. Returns those, and the defaults of before that they have."""
+    """Give settings the keys that they lack. Returns those."""
     missing = Section()
     for key, value in BEFORE_THE_KEY.items():
         section, _, name = key.rpartition(".")
         place = settings.setdefault(section, {}) if section else settings
         if isinstance(place, dict) and name not in place:
             missing[key] = place[name] = value
-    own = dict(flatten(settings))
-    missing.update({key: value for key, value in FORMER_DEFAULTS.items() if own.get(key) == value})
     return missing
 
 

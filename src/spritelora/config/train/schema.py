@@ -77,7 +77,7 @@ class ObjectiveConfig:
     pyramid_levels: int = key(0, "coarser noises added to the noise, of each sample alone; 0: none", at_least=0)
     pyramid_discount: float = key(0.3, "size of each of them by the one before", above=0, at_most=1)
     perturbation: float = key(0.0, "size of the noise that the input has and the target has not", at_least=0)
-    masked_loss: bool = key(False, "learn from the sprite's own pixels alone, not from background and padding", need=24)
+    masked_loss: bool = key(False, "learn from the sprite's own pixels, little from background and padding", need=24)
     unmasked_weight: float = key(0.1, "with masked_loss: weight of background and padding", at_least=0, at_most=1)
 
 
