@@ -2,7 +2,6 @@
 
 import json
 import re
-import runpy
 import shlex
 import shutil
 import subprocess
@@ -16,6 +15,7 @@ from spritelora.door import launchers
 from spritelora.door.launchers import EXTRAS, check_extras, check_jobs_at_once, gpus_per_job, jobs_at_once, visible_gpus
 from spritelora.errors import ConfigError
 from tests.conftest import QUICK, ROOT, run_train
+from tests.documents import run_in
 
 HOLD = """
 import os, sys
@@ -149,12 +149,9 @@ COMMANDS = re.findall(r"^python train\.py (?!resume=)(.*)$", (ROOT / "docs" / "s
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_of_the_page_passes_the_door(
-    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Hydra then shows the first job of the sweep."""
-    monkeypatch.setattr(sys, "argv", ["train.py", *shlex.split(command), "--cfg", "job"])
-    runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
-    told = capsys.readouterr()
-    assert told.err == ""
-    assert "max_steps: " in told.out
+def test_every_command_of_the_page_passes_the_door(command: str, tmp_path: Path) -> None:
+    """Hydra then shows the first job of the sweep, and nothing else."""
+    outcome = run_in(tmp_path, ["python", "train.py", *shlex.split(command), "--cfg", "job"])
+    assert outcome.status == 0, outcome.printed
+    assert outcome.printed.startswith("seed: ")
+    assert "max_steps: " in outcome.printed
