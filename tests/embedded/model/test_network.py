@@ -1,6 +1,8 @@
 """The network: its size, its latents, and training that goes on exactly."""
 
+import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +24,20 @@ from spritelora.embedded.making.exam import (
     losses_of_captions,
     mean_loss,
 )
+from spritelora.embedded.making.processes import any_of, joined_by
 from spritelora.embedded.making.teaching import Teacher, spread_timesteps, stack, teach, time_ids, trained_parts
 from spritelora.embedded.model import network
-from spritelora.embedded.model.network import build_network, load_vae, to_latents
-from spritelora.embedded.model.tiny import TinySdxl
+from spritelora.embedded.model.network import build_network, load_base, load_vae, to_latents
+from spritelora.embedded.model.tiny import TinySdxl, build_parts, write_parts
 from spritelora.embedded.real.canvases import SMALL, TILE, Canvas
 from spritelora.embedded.real.lessons import Lessons
 from spritelora.embedded.real.wording import all_words
+from spritelora.errors import TrainingError, WeightsError
+from spritelora.weight_files.container import read_tensors
 
 WHEEL_BYTES = 60e6
 
-NARROW = replace(network.REAL, channels=(16, 32, 32), heads=(1, 2, 2))
+NARROW = replace(network.TINY, channels=(16, 32, 32), heads=(1, 2, 2))
 """The network with few channels, for what does not depend on them."""
 
 
@@ -66,7 +71,7 @@ def test_latents_are_those_of_the_autoencoder(parts: TinySdxl, canvas: Canvas) -
 def test_training_that_is_cut_and_goes_on_ends_where_an_uncut_one_does(
     is_bf16: bool, lessons: Lessons, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(network, "REAL", NARROW)
+    monkeypatch.setattr(network, "TINY", NARROW)
     plan = StepPlan(3, 1e-4, warmup_steps=2, decay_share=0.5)
     ended: list[dict[str, torch.Tensor]] = []
     for name, pieces in (("whole", (3,)), ("cut", (1, 3))):
@@ -78,6 +83,64 @@ def test_training_that_is_cut_and_goes_on_ends_where_an_uncut_one_does(
         assert is_done
         ended.append(trained_parts(parts).state_dict())
     assert all(torch.equal(ended[0][name], value) for name, value in ended[1].items())
+
+
+def narrow_teacher(lessons: Lessons) -> Teacher:
+    """A teacher whose steps on 16 px canvases have three samples: of two processes one has a sample more."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(network, "TINY", NARROW)
+        parts = make_parts(lessons)
+    initialise_unet(parts.unet)
+    parts.unet.conv_out.weight.data.normal_(std=0.1, generator=torch.Generator().manual_seed(0))
+    return Teacher(parts, lessons, 1, 3 * SMALL.num_cells, is_bf16=False)
+
+
+def train_two_steps(lessons: Lessons, state: Path) -> None:
+    """A short training; every process of a company runs it."""
+    plan = StepPlan(2, 1e-4, warmup_steps=1, decay_share=0.5)
+    teach(narrow_teacher(lessons), plan, state, lambda: False)
+
+
+def test_two_processes_take_the_step_of_one(lessons: Lessons, tmp_path: Path) -> None:
+    together = tmp_path / "two.safetensors"
+    task = partial(train_two_steps, lessons, together)
+    with joined_by(1, task):
+        task()
+    train_two_steps(lessons, tmp_path / "one.safetensors")
+    one, two = (read_tensors(file) for file in (tmp_path / "one.safetensors", together))
+    first_moments = [name for name in one if name.startswith("exp_avg.")]
+    assert len(first_moments) > 300
+    largest = max(float(one[name].abs().max()) for name in first_moments)
+    for name in first_moments:
+        torch.testing.assert_close(two[name], one[name], rtol=1e-3, atol=1e-5 * largest)
+
+
+def test_a_process_that_is_lost_is_named() -> None:
+    lost = pytest.raises(TrainingError, match=r"processes=2: process 1 ended.*take fewer processes")
+    with lost, joined_by(1, partial(os._exit, 3)):
+        any_of(False)
+
+
+def test_a_base_with_fewer_words_gives_its_rows_to_the_same_words(tmp_path: Path) -> None:
+    base = build_parts(1, ["red", "potion"], NARROW)
+    parts = build_parts(2, ["potion", "shield", "red"], NARROW)
+    fresh = parts.text_encoder.get_input_embeddings().weight.detach().clone()
+    taught = base.text_encoder.get_input_embeddings().weight.detach().clone()
+    write_parts(base, tmp_path / "base", torch.float32)
+    load_base(parts, tmp_path / "base")
+    rows = parts.text_encoder.get_input_embeddings().weight
+    known, wanted = base.tokenizer.get_vocab(), parts.tokenizer.get_vocab()
+    assert set(wanted) - set(known) == {"sh", "shi", "shie", "shiel", "shield</w>"}
+    for token, number in wanted.items():
+        assert torch.equal(rows[number], taught[known[token]] if token in known else fresh[number]), token
+    assert torch.equal(parts.unet.conv_in.weight, base.unet.conv_in.weight)
+    assert torch.equal(parts.text_encoder_2.text_projection.weight, base.text_encoder_2.text_projection.weight)
+
+
+def test_a_base_of_another_shape_is_refused_by_its_file(tmp_path: Path) -> None:
+    write_parts(build_parts(1, ["red"], replace(NARROW, channels=(16, 32, 64))), tmp_path, torch.float32)
+    with pytest.raises(WeightsError, match=r"unet/diffusion_pytorch_model\.safetensors: not the weights of a tiny"):
+        load_base(build_parts(2, ["red"], NARROW), tmp_path)
 
 
 def test_timesteps_are_spread_over_the_schedule() -> None:
@@ -100,7 +163,7 @@ def test_one_caption_has_one_loss(parts: TinySdxl, lessons: Lessons) -> None:
 def test_a_base_that_has_learnt_nothing_answers_nothing_right(
     lessons: Lessons, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(network, "REAL", NARROW)
+    monkeypatch.setattr(network, "TINY", NARROW)
     monkeypatch.setattr(exam, "TIMESTEPS", (500,))
     parts = make_parts(lessons)
     initialise_unet(parts.unet)

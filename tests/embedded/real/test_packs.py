@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from spritelora.commands.make_base.real_base import make_real_base
+from spritelora.embedded.making.real_card import write_real_card
+
 from spritelora.config.commands.make_base import MakeBaseConfig
 from spritelora.data.run_canvases import settle_canvases
 from spritelora.embedded.location import known_canvases
-from spritelora.embedded.making.real_card import write_real_card
 from spritelora.embedded.real.canvases import CANVASES
 from spritelora.embedded.real.packs import read_packed, read_sources
 from spritelora.embedded.real.records import PackedSet, pack

@@ -1,63 +1,135 @@
-"""Makes the embedded base: draws sprites, trains the tiny SDXL on them, judges it and writes its folder."""
+"""Makes the embedded base: packs the sprites, trains, measures, writes the folder with its card."""
 
+import copy
 import logging
+import time
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from spritelora.commands.make_base.real_base import make_real_base
+from spritelora.commands.make_base.figures_of_base import (
+    Effort,
+    denoising_figures,
+    drawing_figures,
+    drawn_subjects_figures,
+    write_figures,
+)
 from spritelora.config.commands.make_base import MakeBaseConfig
-from spritelora.embedded.drawn.drawn_sprite import held_out_pairs
-from spritelora.embedded.making.base_loop import StepPlan
+from spritelora.config.durations import parse_duration
+from spritelora.embedded.making.base_loop import StepPlan, Trained
 from spritelora.embedded.making.card import write_card
-from spritelora.embedded.making.denoiser import initialise_unet, train_denoiser
-from spritelora.embedded.making.drawn_set import TRAINING_STREAM, draw_sprites, encode_training_set
-from spritelora.embedded.making.figures import Sampling, measure
+from spritelora.embedded.making.denoiser import initialise_unet
+from spritelora.embedded.making.drawn_set import WHITENED_STREAM, draw_sprites
 from spritelora.embedded.making.judge import train_judge
-from spritelora.embedded.model.tiny import TinySdxl, build_tiny, load_denoiser, write_parts
+from spritelora.embedded.making.processes import joined_by
+from spritelora.embedded.making.real_judge import train_real_judge
+from spritelora.embedded.making.teaching import Teacher, teach, trained_parts
+from spritelora.embedded.model.network import build_network, load_base
+from spritelora.embedded.model.tiny import TinySdxl, write_parts
+from spritelora.embedded.model.tiny_latents import encode_sprites
 from spritelora.embedded.model.tiny_sample import load_pipeline
+from spritelora.embedded.model.tiny_vae import whiten_latents
+from spritelora.embedded.real.lessons import Lessons
+from spritelora.embedded.real.packs import read_packed
+from spritelora.embedded.real.records import PackedSet
+from spritelora.embedded.real.wording import all_words
+from spritelora.errors import TrainingError
+from spritelora.files import JsonObject
 
 logger = logging.getLogger(__name__)
 
+PACKED, STATE = "sprites.safetensors", "teaching_state.safetensors"
+"""In the work folder: all real sprites, and where training is."""
+
+SAVE_EVERY_S = 600
+
+DECAY_SHARE = 0.3
+"""The rate stays until then, so that a plan can be made shorter at any step before."""
+
+NUM_WHITENED = 1024
+
 
 def make_base(config: MakeBaseConfig) -> None:
-    """Train, going on from what the work folder holds, then write the diffusers folder, its figures and its card."""
+    """Train, going on from what the work folder holds, until the last step or the time limit, then write the folder."""
+    Path(config.work).mkdir(parents=True, exist_ok=True)
+    packed = read_packed(Path(config.work) / PACKED, Path(config.data))
+    if config.only_figures:
+        measure_base(config, start_parts(config, packed), Lessons(packed))
+        return
+    with joined_by(config.processes - 1, partial(train_base, config)):
+        parts, is_done = train_base(config)
+    write_parts(copy.deepcopy(parts), Path(config.output), torch.float16)
+    logger.info("%s: %s", "done" if is_done else "time is up, the same command goes on", config.output)
+
+
+def train_base(config: MakeBaseConfig) -> tuple[TinySdxl, bool]:
+    """Train this process's share. Returns the parts with their averaged weights, and whether the last step is done."""
+    started = time.monotonic()
+    limit_s = None if config.max_time is None else parse_duration(config.max_time)
+    packed = read_packed(Path(config.work) / PACKED, Path(config.data))
+    parts = start_parts(config, packed)
+    plan = StepPlan(
+        config.num_steps,
+        config.learning_rate,
+        warmup_steps=300,
+        decay_share=DECAY_SHARE,
+        weight_decay=1e-3,
+        save_every_s=SAVE_EVERY_S,
+        save_every=1000,
+        log_every=25,
+    )
+
+    def is_time_up() -> bool:
+        return limit_s is not None and time.monotonic() - started > limit_s
+
+    is_bf16 = parts.vae.device.type == "cuda" if config.bf16 is None else config.bf16
+    teacher = Teacher(parts, Lessons(packed), config.seed, config.cells_a_step, is_bf16)
+    return parts, teach(teacher, plan, Path(config.work) / STATE, is_time_up)
+
+
+def start_parts(config: MakeBaseConfig, packed: PackedSet) -> TinySdxl:
+    """The parts before the first step, on the device."""
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    if config.data is not None:
-        make_real_base(config, Path(config.data))
-        return
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    work, output = Path(config.work), Path(config.output)
-    work.mkdir(parents=True, exist_ok=True)
-    parts = train_parts(config, work, device)
-    write_parts(parts, output, torch.float16)
-    judge_plan = StepPlan(
-        config.judge_steps, learning_rate=2e-3, warmup_steps=50, decay_share=0.7, weight_decay=1e-3, average_decay=0.99
-    )
-    judge = train_judge(judge_plan, batch_size=128, seed=config.seed, state_path=work / "judge_state.safetensors")
-    sampling = Sampling(config.samples_per_pair, config.sampling_steps, config.guidance)
-    figures = measure(load_pipeline(output, device), judge, sampling, config.seed)
-    logger.info("%s", figures)
-    write_card(output, figures, sampling, config)
-
-
-def train_parts(config: MakeBaseConfig, work: Path, device: torch.device) -> TinySdxl:
-    """Train the UNet and the text encoders. Returns the parts with averaged weights, in fp32."""
-    parts = build_tiny(config.seed)
+    parts = build_network(config.seed, all_words(packed.records))
     if config.start is None:
         initialise_unet(parts.unet)
+        parts.vae.eval().requires_grad_(False)
+        drawn = draw_sprites(NUM_WHITENED, config.seed, WHITENED_STREAM, [])
+        whiten_latents(parts.vae, encode_sprites(parts.vae, drawn.pixels))
     else:
-        load_denoiser(parts, Path(config.start))
-    parts.vae.to(device).eval().requires_grad_(False)
+        load_base(parts, Path(config.start))
     for module in (parts.unet, parts.text_encoder, parts.text_encoder_2):
-        module.to(device)
-        module.train()
-    drawn = draw_sprites(config.num_sprites, config.seed, TRAINING_STREAM, held_out_pairs())
-    latents = encode_training_set(parts, drawn, work / "latents.safetensors")
-    plan = StepPlan(config.num_steps, config.learning_rate, warmup_steps=150, decay_share=0.9, weight_decay=1e-3)
-    state_path = work / "denoiser_state.safetensors"
-    train_denoiser(parts, latents, drawn.specs, plan, config.batch_size, config.seed, state_path)
-    for module in (parts.unet, parts.text_encoder, parts.text_encoder_2):
-        module.eval()
+        module.to(device).train()
+    parts.vae.to(device)
     return parts
+
+
+def measure_base(config: MakeBaseConfig, parts: TinySdxl, lessons: Lessons) -> None:
+    """Write the figures, the contact sheets and the folder of the weights that training is at."""
+    work, output = Path(config.work), Path(config.output)
+    if not (work / STATE).is_file():
+        raise TrainingError(f"work={work}: no {STATE} to measure; train there first, without only_figures")
+    trained = Trained(trained_parts(parts), StepPlan(1, 1.0, 0, 1.0))
+    trained.load(work / STATE)
+    trained.use_average()
+    for module in (parts.unet, parts.text_encoder, parts.text_encoder_2):
+        module.eval().requires_grad_(False)
+    effort = Effort(
+        config.num_questions, config.num_images, config.sampling_steps, config.guidance, config.samples_per_pair
+    )
+    figures: JsonObject = {"num_steps": trained.num_steps_taken}
+    figures |= denoising_figures(parts, lessons, effort)
+    write_figures(figures, work)
+    write_parts(parts, output, torch.float16)
+    pipeline = load_pipeline(output, parts.vae.device)
+    plan = StepPlan(config.judge_steps, 2e-3, warmup_steps=50, decay_share=0.7, weight_decay=1e-2)
+    judge = train_real_judge(lessons, plan, 64, config.seed, work / "real_judge_state.safetensors")
+    figures |= drawing_figures(pipeline, lessons, judge, effort, work)
+    write_figures(figures, work)
+    drawn_judge = train_judge(plan, 128, config.seed, work / "judge_state.safetensors")
+    figures |= drawn_subjects_figures(pipeline, drawn_judge, effort, config.seed)
+    write_figures(figures, work)
+    write_card(output, lessons.packed.records, figures)

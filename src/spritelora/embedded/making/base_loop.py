@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from spritelora.embedded.making.processes import any_of, average_gradients, mean_of, rank
 from spritelora.errors import TrainingError
 from spritelora.files import write_whole
 from spritelora.weight_files.container import open_tensors
@@ -72,7 +73,8 @@ class Trained:
             tensors[f"average.{name}"] = self.average[name].contiguous()
             for key, moment in self.optimizer.state[value].items():
                 tensors[f"{key}.{name}"] = moment.contiguous()
-        write_whole(path, save(tensors, {"num_steps_taken": str(self.num_steps_taken)}))
+        if rank() == 0:
+            write_whole(path, save(tensors, {"num_steps_taken": str(self.num_steps_taken)}))
 
     @torch.no_grad()
     def load(self, path: Path) -> None:
@@ -123,11 +125,11 @@ def train(
     lowest_loss = math.inf
     started, started_at = time.monotonic(), trained.num_steps_taken
     saved, saved_at = started, trained.num_steps_taken
-    while trained.num_steps_taken < plan.num_steps and not is_time_up():
+    while trained.num_steps_taken < plan.num_steps and not any_of(is_time_up()):
         step = trained.num_steps_taken
         losses.append(take_step(trained, loss_at(step), plan))
         if trained.num_steps_taken % plan.log_every == 0:
-            mean_loss = sum(losses) / len(losses)
+            mean_loss = mean_of(sum(losses) / len(losses))
             lowest_loss = min(lowest_loss, mean_loss)
             if mean_loss > DIVERGED * lowest_loss:
                 raise TrainingError(
@@ -151,6 +153,7 @@ def take_step(trained: Trained, loss: Tensor, plan: StepPlan) -> float:
     """One optimizer step and its share of the moving average. Returns the loss."""
     step = trained.num_steps_taken
     loss.backward()
+    average_gradients(trained.parameters.values())
     nn.utils.clip_grad_norm_(trained.parameters.values(), plan.clip_norm, error_if_nonfinite=True)
     for group in trained.optimizer.param_groups:
         group["lr"] = plan.learning_rate * rate_share(step, plan)

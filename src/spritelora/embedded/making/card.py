@@ -1,15 +1,17 @@
 """The model card of the embedded base."""
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
-from spritelora.config.commands.make_base import MakeBaseConfig
-from spritelora.embedded.drawn.drawn_sprite import BACKGROUNDS, held_out_pairs
+from spritelora.embedded.drawn.drawn_sprite import held_out_pairs
 from spritelora.embedded.drawn.ramps import COLOURS
-from spritelora.embedded.drawn.render import Style
 from spritelora.embedded.drawn.subjects import SUBJECTS
 from spritelora.embedded.location import write_canvases
-from spritelora.embedded.making.figures import Figures, Sampling, to_json
-from spritelora.embedded.model.tiny import RESOLUTION_PX
+from spritelora.embedded.real.canvases import CANVASES, CELL_PX
+from spritelora.embedded.real.packs import HANDS, TILES_HAND
+from spritelora.embedded.real.records import Record, is_recolour_held_out
+from spritelora.files import JsonObject
 
 TEMPLATE = """---
 license: apache-2.0
@@ -20,46 +22,45 @@ tags: [pixel-art, sdxl, text-to-image]
 
 # tiny-sdxl
 
-A small SDXL that draws 16 x 16 sprites, shown at 128 x 128 px. It has SDXL's classes and structure: two text encoders,
-text and size embeddings, a three-level UNet with attention on the lower two, an autoencoder with 8 px and 4 channels to
-a latent cell, SDXL's noise schedule. It exists so that LoRA training can be tried, tested and measured without a GPU.
+A small SDXL that draws sprites of 16 to 40 px, eight image pixels to a native one. It has SDXL's classes and structure:
+two text encoders, text and size embeddings, a three-level UNet with attention on the lower two, an autoencoder with
+8 px and 4 channels to a latent cell, SDXL's noise schedule. It exists so that LoRA training can be tried, tested and
+measured without a GPU.
 
-```python
-from diffusers import StableDiffusionXLPipeline
+Canvases (height x width): {canvases} px. Give the size that your sprites have: the model is told by SDXL's time ids.
 
-pipeline = StableDiffusionXLPipeline.from_pretrained("tiny-sdxl")
-options = dict(width=128, height=128, num_inference_steps=20, guidance_scale={guidance})
-image = pipeline("pixel art, red potion", **options).images[0]
-```
+## What it learnt from
 
-## How it was made
+`python scripts/make_base.py data=FOLDER` makes it from nothing, from {num_records} sprites of {num_subjects} subjects,
+all in the public domain or CC0 1.0, and from sprites that the project's code draws:
 
-`python scripts/make_base.py` makes it from nothing: no picture, no text and no weights of anybody else's. The project's
-code draws {num_sprites} sprites and writes their captions anew at every step. UNet and text encoders are trained
-together for {num_steps} steps of {batch_size} sprites in fp32, with seed {seed}; the weights are a moving average, kept
-in fp16. The autoencoder is not trained but built: `embedded/model/tiny_vae.py` wires it to carry flat cells of 8 x 8 px
-exactly. Pictures whose pixels do not lie on that grid are blurred.
+- tiles of 32 px, icons and parts of characters of Dungeon Crawl Stone Soup, whose artists have signed them over to the
+  public domain (the release `Nov-2015` of the repository `crawl/tiles`);
+- Tiny Creatures by Clint Bellanger, Tiny Dungeon by Kenney (kenney.nl);
+- Ninja Adventure by Pixel-Boy and AAA.
 
-## What it draws
+The repository holds weights, not the sprites. Captions are composed anew at every step, from names, kinds, colours
+of the pixels, views and what is behind a sprite. Words for the packs' styles: {hands}. UNet and text encoders are
+trained together for {num_steps} steps with AdamW; the weights are a moving average, kept in fp16. The autoencoder is
+not trained but built (`embedded/model/tiny_vae.py`); pictures whose pixels do not lie on the grid of 8 px are blurred.
 
-Subjects: {subjects}.
+Drawn subjects: {drawn}. Their colours: {colours}.
 
-Colours: {colours}.
+## What training never saw
 
-Styles: {styles}; without a word, mostly shaded. Backgrounds: {backgrounds}; without a word, mostly white. Sizes: small,
-large. Sides: facing left, facing right.
+One subject in ten: {held_out}.
 
-Captions such as `pixel art, red potion`, `pixel art of a small blue sword, dithered, facing left, black background`.
-
-Never shown in training: {held_out}.
+Pairs of subject and colour, drawn or real: {pairs}. One in twenty pairs of a real subject and another colour than its
+own: {recolours}, and others, by `records.is_recolour_held_out`.
 
 ## Figures
 
-{num_images} images: {samples_per_pair} seeds of `pixel art, <colour> <subject>` for every pair, {sampling_steps} steps,
-guidance {guidance}. A classifier trained on drawn sprites judges them. `judge_*` is its accuracy on drawn sprites it
-has not seen, `held_out_*` the share right among the pairs never shown, `cell_spread` the median standard deviation
-inside a sprite pixel in code values of 255, `vae_*_db` the autoencoder's peak signal to noise on unseen sprites and on
-the demo set.
+`known` are subjects of training, `unseen` those held out; 128x128 are sprites of 16 px, 256x256 of 32 px. Shares have
+95 % intervals. `caption_test`: of eight captions the right one has the lowest denoising loss (chance 0.125). `loss`:
+epsilon loss with min-SNR 5. `words`, `views`: the share of a caption's words that a classifier of real sprites finds,
+at one false alarm in twenty, in what is drawn and in real sprites of the same captions. `copies`: drawn sprites that
+pass for a training sprite. `feature_distance_to_unseen`: kernel distance of the classifier's features to those of
+subjects held out. `colour_asked`: the colour asked for is one of a drawn sprite's two main ones.
 
 ```json
 {figures}
@@ -70,24 +71,33 @@ the demo set.
 Apache-2.0.
 """
 
+NUM_RECOLOURS = 20
+"""Pairs that the card names of those that are never painted."""
 
-def write_card(folder: Path, figures: Figures, sampling: Sampling, config: MakeBaseConfig) -> None:
-    """Write the model card, and the canvas that the base knows, into its folder."""
+
+def write_card(folder: Path, records: Sequence[Record], figures: JsonObject) -> None:
+    """Write the model card, and the canvases that the base knows, into its folder."""
+    subjects = dict.fromkeys(record.subject for record in records if not record.layer)
+    held_out = dict.fromkeys(record.name for record in records if record.is_held_out)
+    names = {record.subject: record.name for record in records if not record.layer}
+    recolours = [
+        f"{colour} {name}"
+        for subject, name in names.items()
+        for colour in COLOURS
+        if is_recolour_held_out(subject, colour)
+    ]
     card = TEMPLATE.format(
-        num_sprites=config.num_sprites,
-        num_steps=config.num_steps,
-        batch_size=config.batch_size,
-        seed=config.seed,
-        subjects=", ".join(SUBJECTS),
+        canvases=", ".join(map(str, CANVASES)),
+        num_records=len(records),
+        num_subjects=len(subjects),
+        hands=", ".join(dict.fromkeys([*HANDS.values(), TILES_HAND])),
+        num_steps=figures["num_steps"],
+        drawn=", ".join(SUBJECTS),
         colours=", ".join(COLOURS),
-        styles=", ".join(style.value for style in Style),
-        backgrounds=", ".join(BACKGROUNDS),
-        held_out=", ".join(f"{colour} {subject}" for subject, colour in held_out_pairs()),
-        num_images=figures.num_images,
-        samples_per_pair=sampling.samples_per_pair,
-        sampling_steps=sampling.num_steps,
-        guidance=sampling.guidance,
-        figures=to_json(figures),
+        held_out=", ".join(held_out),
+        pairs=", ".join(f"{colour} {subject}" for subject, colour in held_out_pairs()),
+        recolours=", ".join(recolours[:NUM_RECOLOURS]),
+        figures=json.dumps(figures, indent=2),
     )
     (folder / "README.md").write_text(card, encoding="utf-8", newline="\n")
-    write_canvases(folder, [(RESOLUTION_PX, RESOLUTION_PX)])
+    write_canvases(folder, [(canvas.width * CELL_PX, canvas.height * CELL_PX) for canvas in CANVASES])

@@ -18,6 +18,8 @@ from spritelora.embedded.real.lessons import Lesson, Lessons
 NUM_CAPTIONS = 8
 TIMESTEPS = (500, 650, 800, 900)
 """Where a sprite's subject is decided: before, one sees it in the noise; later, there is nothing to see yet."""
+NUM_NOISES = 2
+"""Noises that each caption is tried with at each of them."""
 
 LOSS_TIMESTEPS = tuple(range(50, 1000, 100))
 SIZES = (SMALL, ICON, TILE, FACE)
@@ -99,12 +101,12 @@ def losses_of_captions(parts: TinySdxl, lesson: Lesson, captions: Sequence[str],
     clean = to_latents(parts.vae, stack([lesson], device)).expand(len(captions), -1, -1, -1)
     generator = torch.Generator().manual_seed(seed)
     total = torch.zeros(len(captions), device=device)
-    for timestep in TIMESTEPS:
+    for timestep in TIMESTEPS * NUM_NOISES:
         noise = torch.randn(clean.shape[1:], generator=generator).to(device).expand_as(clean)
         steps = torch.full((len(captions),), timestep, device=device)
         ids = time_ids(canvas, len(captions)).to(device)
         total += denoising_losses(parts, clean, noise, steps, (context, pooled), ids)
-    return total / len(TIMESTEPS)
+    return total / (len(TIMESTEPS) * NUM_NOISES)
 
 
 @torch.no_grad()

@@ -1,6 +1,5 @@
-"""Figures of a finished base."""
+"""Figures of a base about the subjects that code draws."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from spritelora.embedded.making.judge import Judge, judge_sprites
 from spritelora.embedded.making.sheets import shrink
 from spritelora.embedded.model.tiny_latents import reconstruction_db
 from spritelora.embedded.model.tiny_sample import draw_images
+from spritelora.files import JsonObject
 
 Images = NDArray[np.uint8]
 Pair = tuple[str, str]
@@ -108,6 +108,6 @@ def cell_spread(images: Images) -> float:
     return float(np.median(split_cells(images).astype(np.float32).std(3).mean(-1)))
 
 
-def to_json(figures: Figures) -> str:
-    """Figures as the text of a JSON object."""
-    return json.dumps({name: round(value, 4) for name, value in vars(figures).items()}, indent=2)
+def rounded(figures: Figures) -> JsonObject:
+    """Figures by name, to four digits."""
+    return {name: round(value, 4) for name, value in vars(figures).items()}

@@ -16,9 +16,10 @@ from spritelora.diffusion.schedule import cumulative_alphas, signal_to_noise
 from spritelora.diffusion.weighting import MinSNR
 from spritelora.embedded.making.base_loop import StepPlan, train
 from spritelora.embedded.making.denoiser import encode_text
+from spritelora.embedded.making.processes import num_processes, rank
 from spritelora.embedded.model.network import to_latents
 from spritelora.embedded.model.tiny import TinySdxl
-from spritelora.embedded.real.canvases import CELL_PX, Canvas
+from spritelora.embedded.real.canvases import CELL_PX, Canvas, batch_size
 from spritelora.embedded.real.lessons import Lesson, Lessons
 
 logger = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ OTHER_SIZE = 0.1
 REPORT_EVERY = 25
 """Steps between two lines with the loss of each canvas."""
 
-HIGHEST_WEIGHT, MEAN_WEIGHT = 16.0, 5.0
+HIGHEST_WEIGHT, MEAN_WEIGHT = 64.0, 8.0
 """The loss is weighted by 1 / abar, as if the model predicted v, up to a limit, and divided by about the mean weight.
 
 With one latent cell to a sprite pixel, what a sprite shows is decided at t from 600 to 950, where the loss of the noise
@@ -117,27 +118,35 @@ class Teacher:
         self.losses: dict[str, list[Tensor]] = {}
 
     def loss_at(self, step: int) -> Tensor:
-        """The mean loss of a step's lessons; every random number depends on the seed and the step alone."""
-        canvas, lessons = self.lessons.batch(self.seed, step, self.cells_a_step)
+        """The mean loss of this process's share of a step's lessons.
+
+        Every random number depends on the seed, the step and the sample alone: the mean over all processes is the loss
+        of one process that takes them all.
+        """
+        canvas = self.lessons.canvas_of(self.seed, step)
         rng = np.random.default_rng([self.seed, TEACHING_STREAM, step])
-        count = len(lessons)
+        count = batch_size(canvas, self.cells_a_step)
         dropped = rng.random(count)
-        captions = [
-            "" if drop < EMPTY_PROMPT else lesson.caption for lesson, drop in zip(lessons, dropped, strict=True)
-        ]
-        context, pooled = encode_text(self.parts, captions, self.device)
-        keep = torch.from_numpy(dropped < 1 - NO_TEXT).to(self.device, torch.float32)
         ids = time_ids(canvas, count)
         other = rng.random(count) < OTHER_SIZE
         ids[torch.from_numpy(other), :2] = torch.from_numpy(rng.integers(16, 1025, (int(other.sum()), 1))).float()
-        timesteps = spread_timesteps(count, rng).to(self.device)
+        timesteps = spread_timesteps(count, rng)
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        noise = torch.randn((count, 4, canvas.height, canvas.width), generator=generator)
+        own = slice(rank(), None, num_processes())
+        lessons = self.lessons.batch(self.seed, step, range(count)[own])
+        captions = [
+            "" if drop < EMPTY_PROMPT else lesson.caption for lesson, drop in zip(lessons, dropped[own], strict=True)
+        ]
+        context, pooled = encode_text(self.parts, captions, self.device)
+        keep = torch.from_numpy(dropped[own] < 1 - NO_TEXT).to(self.device, torch.float32)
         clean = to_latents(self.parts.vae, stack(lessons, self.device))
-        noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(int(rng.integers(2**62))))
         text = context * keep.view(-1, 1, 1), pooled * keep.view(-1, 1)
         with in_bf16(self.device) if self.is_bf16 else contextlib.nullcontext():
-            given = clean, noise.to(self.device), timesteps, text, ids.to(self.device)
+            given = clean, noise[own].to(self.device), timesteps[own].to(self.device), text, ids[own].to(self.device)
             losses = denoising_losses(self.parts, *given, is_taught=True)
-        loss = losses.mean()
+        # The mean over processes of this is the mean over all samples, of which their shares may differ by one.
+        loss = losses.sum() * (num_processes() / count)
         self.losses.setdefault(str(canvas), []).append(loss.detach())
         if (step + 1) % REPORT_EVERY == 0:
             self.report(step + 1)

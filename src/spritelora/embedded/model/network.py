@@ -1,7 +1,4 @@
-"""The base's network for real sprites: SDXL's structure, with its weights where they are cheap.
-
-Most parameters work on 8 x 8 cells of a 256 px canvas. The first level, which runs on every cell, has few channels.
-"""
+"""The tiny SDXL with the words of real sprites, from random weights or from a base that knows fewer words."""
 
 from pathlib import Path
 from typing import Any
@@ -10,16 +7,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from spritelora.embedded.model.tiny import Shape, TinySdxl, build_parts
+from spritelora.embedded.model.tiny import TINY, TinySdxl, build_parts, load_denoiser
 from spritelora.embedded.model.tiny_vae import ANCHOR, NUM_COLOURS
 from spritelora.weight_files.container import read_tensors
-
-REAL = Shape(channels=(32, 96, 224), heads=(2, 3, 7), text_widths=(64, 128), text_heads=(4, 4))
 
 
 def build_network(seed: int, words: list[str]) -> TinySdxl:
     """The parts in fp32 with random weights that depend on the seed alone; `words`: what are single tokens."""
-    return build_parts(seed, words, REAL)
+    return build_parts(seed, words, TINY)
+
+
+def load_base(parts: TinySdxl, folder: Path) -> None:
+    """Put a base's weights into the parts; it may know fewer words than they do."""
+    load_denoiser(parts, folder)
+    load_vae(parts, folder)
 
 
 def load_vae(parts: TinySdxl, folder: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
+from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from spritelora.embedded.drawn import caption_words
@@ -146,13 +147,32 @@ def write_parts(parts: TinySdxl, folder: Path, dtype: torch.dtype) -> None:
 
 
 def load_denoiser(parts: TinySdxl, folder: Path) -> None:
-    """Put the weights of a base's UNet and text encoders into `parts`, in fp32. Raises WeightsError if they differ."""
-    for name in ("unet", "text_encoder", "text_encoder_2"):
+    """Put the weights of a base's UNet and text encoders into `parts`, in fp32. Raises WeightsError if they differ.
+
+    The base may know fewer words: tokens that it lacks keep the weights they have.
+    """
+    for name, tokenizer in (("unet", ""), ("text_encoder", "tokenizer"), ("text_encoder_2", "tokenizer_2")):
         file = folder / name / ("diffusion_pytorch_model.safetensors" if name == "unet" else "model.safetensors")
+        tensors = read_tensors(file)
+        if tokenizer:
+            known = json.loads((folder / tokenizer / "vocab.json").read_text(encoding="utf-8"))
+            add_tokens(tensors, known, getattr(parts, tokenizer).get_vocab(), getattr(parts, name))
         try:
-            getattr(parts, name).load_state_dict(read_tensors(file))
+            getattr(parts, name).load_state_dict(tensors)
         except RuntimeError as error:
             raise WeightsError(f"{file}: not the weights of a tiny SDXL's {name} ({first_line(error)})") from error
+
+
+def add_tokens(tensors: dict[str, Tensor], known: dict[str, int], wanted: dict[str, int], encoder: Any) -> None:
+    """Bring the token embeddings among a text encoder's tensors into the order of another vocabulary."""
+    name = next((name for name in tensors if name.endswith("token_embedding.weight")), None)
+    if name is None or known == wanted:
+        return
+    rows: Tensor = encoder.get_input_embeddings().weight.detach().float().clone()
+    shared = [token for token in wanted if token in known]
+    if tensors[name].shape[1] == rows.shape[1]:
+        rows[[wanted[token] for token in shared]] = tensors[name][[known[token] for token in shared]].float()
+        tensors[name] = rows
 
 
 def declare_float32(config_path: Path) -> None:

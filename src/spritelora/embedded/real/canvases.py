@@ -37,11 +37,11 @@ SMALL, ICON, TILE, FACE = Canvas(16, 16), Canvas(24, 24), Canvas(32, 32), Canvas
 OBLONG = tuple(Canvas(*sides) for sides in ((24, 16), (32, 16), (32, 24), (40, 24)))
 CANVASES = (SMALL, ICON, TILE, FACE, *OBLONG, *(Canvas(each.width, each.height) for each in OBLONG))
 
-EARLY = {SMALL: 0.62, ICON: 0.1, TILE: 0.14, FACE: 0.03}
-LATE = {SMALL: 0.28, ICON: 0.08, TILE: 0.42, FACE: 0.05}
+EARLY = {SMALL: 0.68, ICON: 0.08, TILE: 0.16, FACE: 0.02}
+LATE = {SMALL: 0.26, ICON: 0.08, TILE: 0.52, FACE: 0.04}
 """Shares of the steps on each canvas, early and late; the rest is shared by the oblong ones alike."""
 
-EARLY_STEPS, LATE_STEPS = 2000, 3500
+EARLY_STEPS, LATE_STEPS = 1500, 2200
 """Between these steps the shares change from EARLY to LATE."""
 
 CELLS_A_STEP = 8192
@@ -52,13 +52,13 @@ def batch_size(canvas: Canvas, cells_a_step: int) -> int:
     return max(1, cells_a_step // canvas.num_cells)
 
 
-def canvas_at(step: int, rng: np.random.Generator) -> Canvas:
-    """The canvas of a step."""
+def canvas_at(step: int, rng: np.random.Generator, among: Sequence[Canvas] = CANVASES) -> Canvas:
+    """The canvas of a step, one of those that there are sprites for."""
     late = float(np.clip((step - EARLY_STEPS) / (LATE_STEPS - EARLY_STEPS), 0, 1))
     shares = {canvas: (1 - late) * EARLY[canvas] + late * LATE[canvas] for canvas in EARLY}
     left = (1 - sum(shares.values())) / (len(CANVASES) - len(shares))
-    chances = np.array([shares.get(canvas, left) for canvas in CANVASES])
-    return CANVASES[int(rng.choice(len(CANVASES), p=chances / chances.sum()))]
+    chances = np.array([shares.get(canvas, left) for canvas in among])
+    return among[int(rng.choice(len(among), p=chances / chances.sum()))]
 
 
 def suits(record: Record, canvas: Canvas) -> bool:

@@ -1,5 +1,6 @@
 """Training samples: sprites on canvases with captions, each a pure function of (seed, step, sample)."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +15,6 @@ from spritelora.embedded.real.canvases import (
     TILE,
     Canvas,
     Ground,
-    batch_size,
     canvas_at,
     draw_ground,
     suits,
@@ -28,10 +28,10 @@ Pixels = NDArray[np.uint8]
 
 LESSON_STREAM, CANVAS_STREAM = 17, 18
 
-DRAWN_SHARE, CHARACTER_SHARE, VIEWS_SHARE = 0.25, 0.2, 0.15
+DRAWN_SHARE, CHARACTER_SHARE, VIEWS_SHARE = 0.15, 0.1, 0.08
 """Of the 128 px canvases: drawn sprites. Of those of 256 px: characters, and four views of one subject."""
 
-RECOLOURED, FLIPPED, CENTRED, PLAIN_WHITE = 0.2, 0.4, 0.5, 0.5
+RECOLOURED, FLIPPED, CENTRED, PLAIN_WHITE = 0.15, 0.25, 0.85, 0.65
 
 FOUR_VIEWS = ("seen from the front", "seen from the back", "facing left", "facing right")
 VIEWS_PHRASE = "front, back, left, right"
@@ -81,12 +81,16 @@ class Lessons:
                 return [found[view] for view in FOUR_VIEWS]
         return []
 
-    def batch(self, seed: int, step: int, cells_a_step: int) -> tuple[Canvas, list[Lesson]]:
-        """The canvas and the lessons of a step."""
-        canvas = canvas_at(step, np.random.default_rng([seed, CANVAS_STREAM, step]))
-        size = batch_size(canvas, cells_a_step)
-        generators = (np.random.default_rng([seed, LESSON_STREAM, step, sample]) for sample in range(size))
-        return canvas, [self.lesson(canvas, rng) for rng in generators]
+    def canvas_of(self, seed: int, step: int) -> Canvas:
+        """The canvas of a step."""
+        among = [canvas for canvas, subjects in self.taught.items() if subjects]
+        return canvas_at(step, np.random.default_rng([seed, CANVAS_STREAM, step]), among)
+
+    def batch(self, seed: int, step: int, samples: Iterable[int]) -> list[Lesson]:
+        """These samples of a step."""
+        canvas = self.canvas_of(seed, step)
+        generators = (np.random.default_rng([seed, LESSON_STREAM, step, sample]) for sample in samples)
+        return [self.lesson(canvas, rng) for rng in generators]
 
     def lesson(self, canvas: Canvas, rng: np.random.Generator) -> Lesson:
         """One lesson on a canvas."""

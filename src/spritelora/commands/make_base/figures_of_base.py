@@ -1,4 +1,4 @@
-"""All figures of a base that knows real sprites, and its contact sheets."""
+"""All figures of a base, and its contact sheets."""
 
 import json
 import logging
@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spritelora.embedded.making.exam import SIZES, Share, caption_test, mean_loss
+from spritelora.embedded.making.figures import Sampling, measure, rounded
+from spritelora.embedded.making.judge import Judge
 from spritelora.embedded.making.real_judge import (
     RealJudge,
     count_right,
@@ -43,6 +45,7 @@ class Effort:
     num_images: int
     num_steps: int
     guidance: float
+    samples_per_pair: int
 
 
 def denoising_figures(parts: TinySdxl, lessons: Lessons, effort: Effort) -> JsonObject:
@@ -99,6 +102,12 @@ def drawing_figures(pipeline: Any, lessons: Lessons, judge: RealJudge, effort: E
             logger.info("%s", rows)
         figures[f"colour_asked_{canvas}"] = str(colour_share(pipeline, lessons, canvas, effort))
     return figures
+
+
+def drawn_subjects_figures(pipeline: Any, judge: Judge, effort: Effort, seed: int) -> JsonObject:
+    """The figures of the subjects that code draws."""
+    sampling = Sampling(effort.samples_per_pair, effort.num_steps, effort.guidance)
+    return {f"drawn_{name}": value for name, value in rounded(measure(pipeline, judge, sampling, seed)).items()}
 
 
 def pictures(lessons: Lessons, numbers: Sequence[int], canvas: Canvas) -> list[Pixels]:
