@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from spritelora.commands.make_base.figures_of_base import without_ground
 
+from spritelora.commands.make_base.figures_of_base import without_ground
 from spritelora.embedded.making.real_judge import (
     count_right,
     judged_words,

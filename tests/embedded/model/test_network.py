@@ -143,9 +143,12 @@ def test_a_base_of_another_shape_is_refused_by_its_file(tmp_path: Path) -> None:
         load_base(build_parts(2, ["red"], NARROW), tmp_path)
 
 
-def test_timesteps_are_spread_over_the_schedule() -> None:
-    steps = spread_timesteps(10, np.random.default_rng(0))
-    assert sorted(int(step) // 100 for step in steps) == list(range(10))
+def test_timesteps_are_spread_by_their_shares() -> None:
+    steps = spread_timesteps(100, np.random.default_rng(0)).numpy()
+    assert np.histogram(steps, [0, 450, 900, 1000])[0].tolist() == [25, 63, 12]
+    assert np.histogram(steps, range(0, 450, 90))[0].max() == 5
+    assert 0 <= steps.min() < 18
+    assert 975 <= steps.max() < 1000
 
 
 def test_time_ids_name_the_canvas() -> None:

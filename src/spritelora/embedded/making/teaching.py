@@ -38,10 +38,13 @@ REPORT_EVERY = 25
 HIGHEST_WEIGHT, MEAN_WEIGHT = 64.0, 8.0
 """The loss is weighted by 1 / abar, as if the model predicted v, up to a limit, and divided by about the mean weight.
 
-With one latent cell to a sprite pixel, what a sprite shows is decided at t from 600 to 950, where the loss of the noise
-prediction itself is small, and min-SNR does not raise it. From one state, of 48 captions of known sprites of 16 px, 75
-steps of it found 0.71 and of this 0.75; of 24 of 32 px, which were not taught in these steps, 0.58 and 0.67.
+With one latent cell to a sprite pixel, what a sprite shows is decided at t from 600 to 900, where the loss of the noise
+prediction itself is small, and min-SNR does not raise it: after 8,000 steps with a limit of 16 a caption explained 5 %
+of what its picture differs from others by at t of 700 and more.
 """
+
+SHARES_BELOW = ((0, 0.0), (450, 0.25), (900, 0.88), (1000, 1.0))
+"""Timesteps, and the share of samples below each: most where the subject is decided, few where one sees it already."""
 
 WEIGHTING = MinSNR(gamma=5.0)
 """Of the losses that are reported."""
@@ -103,9 +106,10 @@ def denoising_losses(
 
 
 def spread_timesteps(batch_size: int, rng: np.random.Generator) -> Tensor:
-    """One timestep from each of `batch_size` equal parts of the schedule, in random order, (B,)."""
+    """One timestep from each of `batch_size` equal shares of the samples, in random order, (B,)."""
     places = (rng.permutation(batch_size) + rng.random(batch_size)) / batch_size
-    return torch.from_numpy((places * 1000).astype(np.int64))
+    limits, shares = zip(*SHARES_BELOW, strict=True)
+    return torch.from_numpy(np.interp(places, shares, limits).astype(np.int64))
 
 
 class Teacher:
