@@ -17,7 +17,7 @@ ENDED_WITHIN_S = 30
 
 
 @contextmanager
-def joined_by(num_others: int, task: Callable[[], None]) -> Iterator[None]:
+def joined_by(num_others: int, task: Callable[[], object]) -> Iterator[None]:
     """While the block runs, so many other processes run `task`, which can be pickled; all share their steps.
 
     Raises TrainingError where one of them ends too early.
@@ -50,7 +50,7 @@ def joined_by(num_others: int, task: Callable[[], None]) -> Iterator[None]:
                 other.terminate()
 
 
-def _run(task: Callable[[], None], number: int, total: int, store: str) -> None:
+def _run(task: Callable[[], object], number: int, total: int, store: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the first process ends the others
     with _member(number, total, store):
         task()
