@@ -14,11 +14,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from spritelora.adapters.files.kohya import original_path
+from spritelora.embedded.drawn import caption_words
 from spritelora.embedded.random_base import CPU, write_random_base
 from spritelora.sdxl.files.geometry import SDXL_TEXT, SDXL_TEXT_2, SDXL_UNET, SDXL_VAE
+from spritelora.sdxl.files.tiny_tokenizer import END, build_tokenizer, write_tokenizer
 
 VOCABULARY = 698
-"""The embedded base's, whose tokenizer small models are tested with."""
+"""Of the tokenizers that small models are tested with: the words of the sprites that code draws."""
 
 SMALL_UNET: dict[str, Any] = {
     **SDXL_UNET,
@@ -49,7 +51,17 @@ def write_random(folder: Path, unet: Any, vae: Any, text: Any, text_2: Any) -> P
     """A random model of these configurations in fp16 in both forms."""
     models = write_random_base(folder / "diffusers", CPU, unet, vae, text, text_2)
     save_file(original_names(models), folder / "single.safetensors", {"format": "pt"})
+    if text["vocab_size"] == VOCABULARY:
+        write_tokenizers(folder / "diffusers")
     return folder
+
+
+def write_tokenizers(folder: Path) -> None:
+    """Small tokenizers, in the places that they have in a diffusers folder."""
+    for name, pad_token in (("tokenizer", END), ("tokenizer_2", "!")):
+        tokenizer = build_tokenizer(caption_words(), pad_token)
+        assert len(tokenizer) == VOCABULARY
+        write_tokenizer(tokenizer, folder / name)
 
 
 def original_names(models: dict[str, Any]) -> dict[str, Tensor]:

@@ -16,7 +16,6 @@ from spritelora.commands.validate.validate import validate
 from spritelora.config.commands.generate import GenerateConfig
 from spritelora.config.commands.validate import ValidateConfig, ValidationSampler
 from spritelora.config.invocation import Invocation
-from spritelora.embedded.location import embedded_base
 from spritelora.runs.record import RunRecord
 from spritelora.sdxl.files.base import find_base
 from tests.checkpoints import write_small
@@ -35,7 +34,7 @@ def test_a_run_on_a_file_is_the_run_on_the_folder_and_all_else_follows(
 ) -> None:
     monkeypatch.setattr("spritelora.adapters.files.bases.KINDS", (SdxlKind("a small SDXL", (32, 64, 128), (64, 128)),))
     file = models / "single.safetensors"
-    run = train_quickly(*SHORT, f"model.path={file}", f"model.tokenizer={embedded_base()}", name="from_file")
+    run = train_quickly(*SHORT, f"model.path={file}", f"model.tokenizer={models / 'diffusers'}", name="from_file")
     other = train_quickly(*SHORT, f"model.path={models / 'diffusers'}", name="from_folder")
     assert_same_tensors(lora_of(run), lora_of(other))
     lora = run / "checkpoint_final" / "lora.safetensors"
@@ -44,7 +43,7 @@ def test_a_run_on_a_file_is_the_run_on_the_folder_and_all_else_follows(
     record = json.loads((run / "run.json").read_text())
     assert record["model"]["folder"] == str(file)
     told = public_settings(RunRecord.read(run))
-    assert (told["model.path"], told["model.tokenizer"]) == ("single.safetensors", "tiny-sdxl")
+    assert (told["model.path"], told["model.tokenizer"]) == ("single.safetensors", "diffusers")
     assert str(models) not in json.dumps(told)
 
     drawn = tmp_path / "drawn"

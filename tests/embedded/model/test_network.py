@@ -24,7 +24,7 @@ from spritelora.embedded.making.exam import (
     losses_of_captions,
     mean_loss,
 )
-from spritelora.embedded.making.processes import any_of, joined_by
+from spritelora.embedded.making.shared_steps import any_of, joined_by
 from spritelora.embedded.making.teaching import Teacher, spread_timesteps, stack, teach, time_ids, trained_parts
 from spritelora.embedded.model import network
 from spritelora.embedded.model.network import build_network, load_base, load_vae, to_latents

@@ -5,16 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from spritelora.commands.make_base.real_base import make_real_base
-from spritelora.embedded.making.real_card import write_real_card
 
-from spritelora.config.commands.make_base import MakeBaseConfig
 from spritelora.data.run_canvases import settle_canvases
 from spritelora.embedded.location import known_canvases
+from spritelora.embedded.making.card import write_card
 from spritelora.embedded.real.canvases import CANVASES
 from spritelora.embedded.real.packs import read_packed, read_sources
 from spritelora.embedded.real.records import PackedSet, pack
-from spritelora.errors import DatasetError, TrainingError
+from spritelora.errors import DatasetError
 from tests.embedded.conftest import REAL_DATA
 
 
@@ -59,7 +57,7 @@ def test_a_packed_file_gives_back_what_the_folders_held(data_folder: Path, tmp_p
 
 def test_the_card_names_origins_and_what_is_held_out(packed: PackedSet, tmp_path: Path) -> None:
     held = [replace(record, is_held_out="aaa" in record.name) for record in packed.records]
-    write_real_card(tmp_path, held, {"num_steps": 7, "loss_known_128x128": 0.25})
+    write_card(tmp_path, held, {"num_steps": 7, "loss_known_128x128": 0.25})
     known = known_canvases(tmp_path)
     assert known is not None
     assert {f"{height}x{width}" for width, height in known} == set(map(str, CANVASES))
@@ -77,10 +75,3 @@ def test_every_real_caption_is_in_the_spelling_of_the_card() -> None:
     texts = [row["text"] for row in read_rows(REAL_DATA / SMALL / LISTS[SMALL])]
     assert len(texts) == 3293
     assert not any("grey" in clean(text).split() for text in texts)
-
-
-def test_figures_without_a_training_are_refused_with_what_to_do(data_folder: Path, tmp_path: Path) -> None:
-    config = MakeBaseConfig(data=str(data_folder), work=str(tmp_path), output=str(tmp_path / "base"), only_figures=True)
-    with pytest.raises(TrainingError, match=r"work=.*train there first, without only_figures"):
-        make_real_base(config, data_folder)
-    assert not (tmp_path / "base").exists()

@@ -14,7 +14,7 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from PIL import Image
 from safetensors.numpy import save_file
-from tests.checkpoints import SMALL_TEXT, SMALL_TEXT_2, SMALL_UNET, SMALL_VAE
+from tests.checkpoints import SMALL_TEXT, SMALL_TEXT_2, SMALL_UNET, SMALL_VAE, write_tokenizers
 from tests.conftest import draw_sprite
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
@@ -45,8 +45,7 @@ def write_base(folder: Path, seed: int = 0) -> Path:
     (folder / "scheduler").mkdir()
     scheduler = {**SDXL_SCHEDULER, "_class_name": "EulerDiscreteScheduler"}
     (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(scheduler, sort_keys=True))
-    for name in ("tokenizer", "tokenizer_2"):
-        shutil.copytree(embedded_base() / name, folder / name)
+    write_tokenizers(folder)
     shutil.copy(embedded_base() / "model_index.json", folder)
     return folder
 

@@ -10,7 +10,6 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from spritelora.config.train.schema import Prediction
-from spritelora.embedded.location import embedded_base
 from spritelora.errors import WeightsError
 from spritelora.sdxl.files.base import BaseModel, find_base, fingerprint, load_unet, load_vae, read_prediction
 from spritelora.sdxl.files.tokenizer_files import NUM_MERGES, read_merges, vocabulary
@@ -23,7 +22,6 @@ from tests.weight_files.strangers import OTHER_WEIGHTS, STRANGERS, plain
 pytestmark = pytest.mark.numeric
 
 CPU = torch.device("cpu")
-TOKENIZER = str(embedded_base())
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +31,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def single(models: Path) -> BaseModel:
-    return find_base(str(models / "single.safetensors"), tokenizer=TOKENIZER)
+    return find_base(str(models / "single.safetensors"), tokenizer=str(models / "diffusers"))
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +68,9 @@ def test_a_loaded_part_holds_no_piece_of_the_file(single: BaseModel) -> None:
         assert all(p.data_ptr() % 64 == 0 and p.dtype is dtype for p in load_unet(single, dtype).parameters())
 
 
-def test_a_fingerprint_is_of_the_content_not_of_the_place(single: BaseModel, tmp_path: Path) -> None:
-    moved = find_base(str(shutil.copy(single.folder, tmp_path / "other.safetensors")), tokenizer=TOKENIZER)
+def test_a_fingerprint_is_of_the_content_not_of_the_place(single: BaseModel, folder: BaseModel, tmp_path: Path) -> None:
+    file = shutil.copy(single.folder, tmp_path / "other.safetensors")
+    moved = find_base(str(file), tokenizer=str(folder.folder))
     parts = ("unet", "vae", "text_encoder", "tokenizer")
     first, second = ([fingerprint(base, part, tmp_path / "memo") for part in parts] for base in (single, moved))
     assert first == second
@@ -281,17 +280,17 @@ def test_a_missing_tokenizer_is_asked_for(single: BaseModel, tmp_path: Path, mon
 
 
 def test_a_tokenizer_is_found_beside_the_file_and_in_the_hubs_cache(
-    single: BaseModel, tmp_path: Path, monkeypatch
+    single: BaseModel, folder: BaseModel, tmp_path: Path, monkeypatch
 ) -> None:
     alone = shutil.copy(single.folder, tmp_path / "alone.safetensors")
     repository = tmp_path / "hub" / "models--stabilityai--stable-diffusion-xl-base-1.0"
     (repository / "refs").mkdir(parents=True)
     (repository / "refs" / "main").write_text("0123abc")
-    shutil.copytree(embedded_base(), repository / "snapshots" / "0123abc")
+    shutil.copytree(folder.folder, repository / "snapshots" / "0123abc")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     cached = find_base(str(alone))
     assert cached.weights("tokenizer_2") == repository / "snapshots" / "0123abc" / "tokenizer_2"
-    shutil.copytree(embedded_base() / "tokenizer", tmp_path / "tokenizer")
+    shutil.copytree(folder.folder / "tokenizer", tmp_path / "tokenizer")
     beside = find_base(str(alone))
     assert beside.weights("tokenizer_2") == tmp_path / "tokenizer"
     ours, theirs = (TextEncoders(base, CPU, torch.float32).encode("pixel art") for base in (beside, single))

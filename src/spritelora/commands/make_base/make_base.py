@@ -8,34 +8,22 @@ from pathlib import Path
 
 import torch
 
-from spritelora.commands.make_base.figures_of_base import (
-    Effort,
-    denoising_figures,
-    drawing_figures,
-    drawn_subjects_figures,
-    write_figures,
-)
+from spritelora.commands.make_base.measuring import measure_base
 from spritelora.config.commands.make_base import MakeBaseConfig
 from spritelora.config.durations import parse_duration
-from spritelora.embedded.making.base_loop import StepPlan, Trained
-from spritelora.embedded.making.card import write_card
+from spritelora.embedded.making.base_loop import StepPlan
 from spritelora.embedded.making.denoiser import initialise_unet
 from spritelora.embedded.making.drawn_set import WHITENED_STREAM, draw_sprites
-from spritelora.embedded.making.judge import train_judge
-from spritelora.embedded.making.processes import joined_by
-from spritelora.embedded.making.real_judge import train_real_judge
-from spritelora.embedded.making.teaching import Teacher, teach, trained_parts
+from spritelora.embedded.making.shared_steps import joined_by
+from spritelora.embedded.making.teaching import Teacher, teach
 from spritelora.embedded.model.network import build_network, load_base
 from spritelora.embedded.model.tiny import TinySdxl, write_parts
 from spritelora.embedded.model.tiny_latents import encode_sprites
-from spritelora.embedded.model.tiny_sample import load_pipeline
 from spritelora.embedded.model.tiny_vae import whiten_latents
 from spritelora.embedded.real.lessons import Lessons
 from spritelora.embedded.real.packs import read_packed
 from spritelora.embedded.real.records import PackedSet
 from spritelora.embedded.real.wording import all_words
-from spritelora.errors import TrainingError
-from spritelora.files import JsonObject
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +43,7 @@ def make_base(config: MakeBaseConfig) -> None:
     Path(config.work).mkdir(parents=True, exist_ok=True)
     packed = read_packed(Path(config.work) / PACKED, Path(config.data))
     if config.only_figures:
-        measure_base(config, start_parts(config, packed), Lessons(packed))
+        measure_base(config, start_parts(config, packed), Lessons(packed), Path(config.work) / STATE)
         return
     with joined_by(config.processes - 1, partial(train_base, config)):
         parts, is_done = train_base(config)
@@ -105,31 +93,3 @@ def start_parts(config: MakeBaseConfig, packed: PackedSet) -> TinySdxl:
         module.to(device).train()
     parts.vae.to(device)
     return parts
-
-
-def measure_base(config: MakeBaseConfig, parts: TinySdxl, lessons: Lessons) -> None:
-    """Write the figures, the contact sheets and the folder of the weights that training is at."""
-    work, output = Path(config.work), Path(config.output)
-    if not (work / STATE).is_file():
-        raise TrainingError(f"work={work}: no {STATE} to measure; train there first, without only_figures")
-    trained = Trained(trained_parts(parts), StepPlan(1, 1.0, 0, 1.0))
-    trained.load(work / STATE)
-    trained.use_average()
-    for module in (parts.unet, parts.text_encoder, parts.text_encoder_2):
-        module.eval().requires_grad_(False)
-    effort = Effort(
-        config.num_questions, config.num_images, config.sampling_steps, config.guidance, config.samples_per_pair
-    )
-    figures: JsonObject = {"num_steps": trained.num_steps_taken}
-    figures |= denoising_figures(parts, lessons, effort)
-    write_figures(figures, work)
-    write_parts(parts, output, torch.float16)
-    pipeline = load_pipeline(output, parts.vae.device)
-    plan = StepPlan(config.judge_steps, 2e-3, warmup_steps=50, decay_share=0.7, weight_decay=1e-2)
-    judge = train_real_judge(lessons, plan, 64, config.seed, work / "real_judge_state.safetensors")
-    figures |= drawing_figures(pipeline, lessons, judge, effort, work)
-    write_figures(figures, work)
-    drawn_judge = train_judge(plan, 128, config.seed, work / "judge_state.safetensors")
-    figures |= drawn_subjects_figures(pipeline, drawn_judge, effort, config.seed)
-    write_figures(figures, work)
-    write_card(output, lessons.packed.records, figures)

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from spritelora.embedded.making.processes import any_of, average_gradients, mean_of, rank
+from spritelora.embedded.making.shared_steps import any_of, average_gradients, mean_of, rank
 from spritelora.errors import TrainingError
 from spritelora.files import write_whole
 from spritelora.weight_files.container import open_tensors

@@ -16,7 +16,7 @@ from spritelora.diffusion.schedule import cumulative_alphas, signal_to_noise
 from spritelora.diffusion.weighting import MinSNR
 from spritelora.embedded.making.base_loop import StepPlan, train
 from spritelora.embedded.making.denoiser import encode_text
-from spritelora.embedded.making.processes import num_processes, rank
+from spritelora.embedded.making.shared_steps import num_processes, rank
 from spritelora.embedded.model.network import to_latents
 from spritelora.embedded.model.tiny import TinySdxl
 from spritelora.embedded.real.canvases import CELL_PX, Canvas, batch_size
