@@ -17,7 +17,7 @@ def test_sprites_beyond_the_embedded_base_are_told_with_what_would_draw_them(fit
     assert (note is not None) == is_beyond
     if note is not None:
         for part in (
-            "made for canvases of 16x16, 24x24, 32x32, 40x40, ",
+            "made for canvases of 16x16 sprite pixels",
             "your sprites are on 64x64",
             "model=sdxl model.path=SDXL",
         ):
