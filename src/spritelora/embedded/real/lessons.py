@@ -28,7 +28,7 @@ Pixels = NDArray[np.uint8]
 
 LESSON_STREAM, CANVAS_STREAM = 17, 18
 
-DRAWN_SHARE, CHARACTER_SHARE, VIEWS_SHARE = 0.15, 0.1, 0.08
+DRAWN_SHARE, CHARACTER_SHARE, VIEWS_SHARE = 0.2, 0.1, 0.08
 """Of the 128 px canvases: drawn sprites. Of those of 256 px: characters, and four views of one subject."""
 
 RECOLOURED, FLIPPED, CENTRED, PLAIN_WHITE = 0.15, 0.25, 0.85, 0.65
