@@ -9,9 +9,8 @@ from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import
 from spritelora.commands.make_base.make_base import make_base
 from spritelora.config.commands.make_base import MakeBaseConfig
 from spritelora.embedded.location import known_canvases
-from spritelora.embedded.making import real_judge
-from spritelora.errors import DatasetError, TrainingError
-from tests.embedded.conftest import write_data
+from spritelora.errors import ConfigError, DatasetError, TrainingError
+from tests.embedded.conftest import REAL_DATA, write_data
 
 
 def settings(folder: Path) -> MakeBaseConfig:
@@ -29,11 +28,10 @@ def settings(folder: Path) -> MakeBaseConfig:
 
 
 @pytest.mark.slow
-def test_the_folder_is_written_measured_and_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(real_judge, "FEWEST_EXAMPLES", 2)
-    write_data(tmp_path / "data")
-    config = settings(tmp_path)
-    make_base(replace(config, processes=2))
+@pytest.mark.skipif(not REAL_DATA.is_dir(), reason="the real sprites are not in ../shared/data")
+def test_the_folder_is_written_measured_and_described(tmp_path: Path) -> None:
+    config = replace(settings(tmp_path), data=str(REAL_DATA))
+    make_base(replace(config, processes=2, cells_a_step=3200))
     make_base(replace(config, only_figures=True))
     assert (128, 256) in (known_canvases(tmp_path / "base") or [])
     card = (tmp_path / "base" / "README.md").read_text()
@@ -47,6 +45,12 @@ def test_figures_of_nothing_are_refused(tmp_path: Path) -> None:
     write_data(tmp_path / "data")
     with pytest.raises(TrainingError, match=r"work=.*no teaching_state.*train there first, without only_figures"):
         make_base(replace(settings(tmp_path), only_figures=True))
+
+
+def test_a_step_has_a_sprite_for_each_process(tmp_path: Path) -> None:
+    write_data(tmp_path / "data")
+    with pytest.raises(ConfigError, match=r"processes=2: .*take cells_a_step=3200 or more, got 3199, or fewer"):
+        make_base(replace(settings(tmp_path), processes=2, cells_a_step=3199))
 
 
 def test_a_folder_without_its_lists_is_named(tmp_path: Path) -> None:

@@ -20,10 +20,12 @@ from spritelora.embedded.model.network import build_network, load_base
 from spritelora.embedded.model.tiny import TinySdxl, write_parts
 from spritelora.embedded.model.tiny_latents import encode_sprites
 from spritelora.embedded.model.tiny_vae import whiten_latents
+from spritelora.embedded.real.canvases import CANVASES
 from spritelora.embedded.real.lessons import Lessons
 from spritelora.embedded.real.packs import read_packed
 from spritelora.embedded.real.records import PackedSet
 from spritelora.embedded.real.wording import all_words
+from spritelora.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
@@ -45,17 +47,23 @@ def make_base(config: MakeBaseConfig) -> None:
     if config.only_figures:
         measure_base(config, start_parts(config, packed), Lessons(packed), Path(config.work) / STATE)
         return
-    with joined_by(config.processes - 1, partial(train_base, config)):
-        parts, is_done = train_base(config)
+    fewest_cells = config.processes * max(canvas.num_cells for canvas in CANVASES)
+    if config.processes > 1 and config.cells_a_step < fewest_cells:
+        raise ConfigError(
+            f"processes={config.processes}: each needs a sprite of every step, also of the largest; take "
+            f"cells_a_step={fewest_cells} or more, got {config.cells_a_step}, or fewer processes"
+        )
+    task = partial(train_base, config, packed)
+    with joined_by(config.processes - 1, task):
+        parts, is_done = task()
     write_parts(copy.deepcopy(parts), Path(config.output), torch.float16)
     logger.info("%s: %s", "done" if is_done else "time is up, the same command goes on", config.output)
 
 
-def train_base(config: MakeBaseConfig) -> tuple[TinySdxl, bool]:
+def train_base(config: MakeBaseConfig, packed: PackedSet) -> tuple[TinySdxl, bool]:
     """Train this process's share. Returns the parts with their averaged weights, and whether the last step is done."""
     started = time.monotonic()
     limit_s = None if config.max_time is None else parse_duration(config.max_time)
-    packed = read_packed(Path(config.work) / PACKED, Path(config.data))
     parts = start_parts(config, packed)
     plan = StepPlan(
         config.num_steps,
