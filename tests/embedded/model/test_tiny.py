@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from spritelora.embedded.drawn import caption_words, draw_demo_set, draw_sprite, sample_spec
-from spritelora.embedded.model.tiny import build_tiny, write_tiny
+from spritelora.embedded.model.network import build_network
+from spritelora.embedded.model.tiny import write_parts
 from spritelora.embedded.model.tiny_latents import encode_sprites, reconstruction_db
 from spritelora.embedded.model.tiny_sample import draw_images, load_pipeline
 from spritelora.embedded.model.tiny_vae import build_vae, whiten_latents
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.numeric
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("tiny") / "base"
-    write_tiny(path, seed=0)
+    write_parts(build_network(0, caption_words()), path, torch.float16)
     return path
 
 
@@ -39,7 +40,7 @@ def test_any_text_is_read_without_an_unknown_token(text: str) -> None:
 
 
 def test_the_end_token_is_the_highest_and_not_2() -> None:
-    parts = build_tiny(0)
+    parts = build_network(0, caption_words())
     for encoder, tokenizer in ((parts.text_encoder, parts.tokenizer), (parts.text_encoder_2, parts.tokenizer_2)):
         assert encoder.config.eos_token_id == tokenizer.eos_token_id == len(tokenizer) - 1 != 2
 
@@ -58,7 +59,7 @@ def test_the_folder_fits_into_32_mb(folder: Path) -> None:
 
 
 def test_a_seed_gives_the_same_weights_again() -> None:
-    first, again, other = (build_tiny(seed).unet.conv_in.weight for seed in (0, 0, 1))
+    first, again, other = (build_network(seed, caption_words()).unet.conv_in.weight for seed in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 

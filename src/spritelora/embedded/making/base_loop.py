@@ -66,15 +66,16 @@ class Trained:
         self.num_steps_taken = 0
 
     def save(self, path: Path) -> None:
-        """Write everything that goes on from here to one safetensors file, by replacement."""
+        """Write everything that goes on from here to one safetensors file, by replacement; the first process does."""
+        if rank() > 0:
+            return
         tensors: dict[str, Tensor] = {}
         for name, value in self.parameters.items():
             tensors[f"weight.{name}"] = value.detach().contiguous()
             tensors[f"average.{name}"] = self.average[name].contiguous()
             for key, moment in self.optimizer.state[value].items():
                 tensors[f"{key}.{name}"] = moment.contiguous()
-        if rank() == 0:
-            write_whole(path, save(tensors, {"num_steps_taken": str(self.num_steps_taken)}))
+        write_whole(path, save(tensors, {"num_steps_taken": str(self.num_steps_taken)}))
 
     @torch.no_grad()
     def load(self, path: Path) -> None:

@@ -88,7 +88,7 @@ def average_gradients(parameters: Iterable[Tensor]) -> None:
 
 
 def any_of(is_true: bool) -> bool:
-    """Whether it is so in any process."""
+    """The logical or of all processes' values."""
     if num_processes() == 1:
         return is_true
     flag = torch.tensor(int(is_true))

@@ -12,7 +12,6 @@ from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteSchedule
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from spritelora.embedded.drawn import caption_words
 from spritelora.embedded.model.tiny_vae import build_vae
 from spritelora.errors import WeightsError, first_line
 from spritelora.files import JsonObject
@@ -56,13 +55,11 @@ class TinySdxl:
     scheduler: Any
 
 
-def build_tiny(seed: int) -> TinySdxl:
-    """Build the tiny SDXL in fp32 with random weights that depend on the seed alone."""
-    return build_parts(seed, caption_words(), TINY)
-
-
 def build_parts(seed: int, words: Sequence[str], shape: Shape) -> TinySdxl:
-    """The parts of a small SDXL in fp32, with random weights; `words`: what its tokenizers have as single tokens."""
+    """The parts of a small SDXL in fp32, with random weights that depend on the seed alone.
+
+    `words`: what its tokenizers have as single tokens.
+    """
     tokenizer, tokenizer_2 = build_tokenizer(words, END), build_tokenizer(words, "!")
     (width, heads), (width_2, heads_2) = zip(shape.text_widths, shape.text_heads, strict=True)
     with torch.random.fork_rng(devices=[]):
@@ -184,8 +181,3 @@ def declare_float32(config_path: Path) -> None:
     config = json.loads(config_path.read_text(encoding="utf-8"))
     config.pop("torch_dtype", None)
     config_path.write_text(json.dumps({**config, "dtype": "float32"}, indent=2) + "\n", encoding="utf-8", newline="\n")
-
-
-def write_tiny(folder: Path, seed: int) -> None:
-    """Write the tiny SDXL with random weights, in fp16."""
-    write_parts(build_tiny(seed), folder, torch.float16)

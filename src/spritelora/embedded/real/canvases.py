@@ -44,8 +44,6 @@ LATE = {SMALL: 0.26, ICON: 0.08, TILE: 0.52, FACE: 0.04}
 EARLY_STEPS, LATE_STEPS = 1500, 2200
 """Between these steps the shares change from EARLY to LATE."""
 
-CELLS_A_STEP = 8192
-
 
 def batch_size(canvas: Canvas, cells_a_step: int) -> int:
     """The number of sprites in a step on a canvas."""
