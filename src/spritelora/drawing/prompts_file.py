@@ -43,7 +43,7 @@ def _options(lines: dict[int, str]) -> list[str]:
     """Messages about lines with options, the first few in full."""
     by_line = {number: found for number, line in lines.items() if (found := OPTION.findall(line))}
     problems = [
-        f"line {number}: --{', --'.join(found)} is an option of another program, and a line here is the prompt alone"
+        f"line {number}: --{', --'.join(found)}: a line here is the prompt alone, without another program's options"
         for number, found in by_line.items()
     ]
     if not problems:

@@ -12,6 +12,7 @@ import torch.distributed as dist
 from spritelora.config.train.hardware_keys import BaseFormat, Device, Precision
 from spritelora.config.train.processes import Place, num_cpus
 from spritelora.errors import ConfigError
+from spritelora.shown import counted
 from spritelora.training.machine import process_peak_bytes, reset_process_peak
 
 log = logging.getLogger(__name__)
@@ -79,8 +80,8 @@ def _take_own_gpu(place: Place) -> None:
     num_gpus = torch.cuda.device_count()
     if place.local_size > num_gpus:
         raise ConfigError(
-            f"hardware.devices={place.local_size}: torch sees {num_gpus} GPU(s) here; ask for as many processes as "
-            f"there are GPUs, and let each process see all of them (Slurm: --gpus-per-node, not --gpus-per-task)"
+            f"hardware.devices={place.local_size}: torch sees {counted(num_gpus, 'GPU')} here; ask for as many "
+            f"processes as there are GPUs, and let each see all of them (Slurm: --gpus-per-node, not --gpus-per-task)"
         )
     torch.cuda.set_device(place.local_rank)
 

@@ -41,7 +41,7 @@ def test_what_cannot_be_changed_is_named_and_the_rest_is_changed(sprite_folder: 
     with pytest.raises(DatasetError) as refused:
         replace(sprite_folder, remove="potion", find="potion", put="")
     told = str(refused.value)
-    assert "3 problem(s) found" in told
+    assert "3 problems found" in told
     assert "sprite_03.txt: read-only, and left so; make it writable" in told
     assert "sprite_04.png: its caption comes from a file of another kind" in told
     assert "sprite_05.png: left as it is: nothing would be left of 'potion'" in told

@@ -364,7 +364,7 @@ def test_the_command(short_run: Path, tmp_path: Path, cache: Path, ready: Ready)
     assert re.fullmatch(r".*lora\.safetensors: \d+ layers, strength 0\.5", drawn)
     assert re.fullmatch(r"colours: \d+ drawn -> \d+, each a colour of the training set; .* visibly", locked)
     assert cleared == "background: clear in 1 of 1 sprites"
-    assert written == f"1 sprites of 16x16 px in {tmp_path / 'out'}"
+    assert written == f"1 sprite of 16x16 px in {tmp_path / 'out'}"
     assert done.stdout == ""
 
 

@@ -36,12 +36,18 @@ def test_comments_and_blank_lines_are_no_prompts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("a\n# b\nc --n blurry", r"line 3: --n is an option .*take the options out; .* set sampler\.negative_prompt$"),
-        ("a cat --w 512 --h 512", "line 1: --w, --h is an option .* set model.resolution$"),
-        ("a cat --d 7", r"line 1: --d .* set the seed \(generate: seed, validate: sampler\.seed\)$"),
-        ("a cat\t--s 20 --l 7.5", "line 1: --s, --l .* set sampler.steps, sampler.guidance$"),
-        ("a cat --am 0.5 --ss euler", "line 1: --am, --ss is an option .*; take the options out$"),
-        ('--prompt "a cat" --negative_prompt "b"', "line 1: --prompt, --negative_prompt is an option"),
+        (
+            "a\n# b\nc --n blurry",
+            r"line 3: --n: a line here is the prompt alone.*take the options out; .* set sampler\.negative_prompt$",
+        ),
+        ("a cat --w 512 --h 512", "line 1: --w, --h: a line here is the prompt alone.* set model.resolution$"),
+        ("a cat --d 7", r"line 1: --d: .* set the seed \(generate: seed, validate: sampler\.seed\)$"),
+        ("a cat\t--s 20 --l 7.5", "line 1: --s, --l: .* set sampler.steps, sampler.guidance$"),
+        ("a cat --am 0.5 --ss euler", "line 1: --am, --ss: a line here is the prompt alone.*; take the options out$"),
+        (
+            '--prompt "a cat" --negative_prompt "b"',
+            "line 1: --prompt, --negative_prompt: a line here is the prompt alone",
+        ),
         ("\n".join(f"a {i} --n b" for i in range(9)), "line 3: .*\n.* and 6 more lines with options; take"),
         ("a cat\nb\na cat", "lines 1 and 3 are the same: 'a cat'; leave one out, .*count .*images_per_prompt"),
         ("", "holds no prompt; write one a line"),

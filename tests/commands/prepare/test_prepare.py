@@ -226,7 +226,7 @@ def test_files_of_others_are_never_overwritten(name: str, sprite_folder: Path, t
     file = tmp_path / "out" / name
     file.parent.mkdir(parents=True)
     file.write_bytes(b"mine")
-    with pytest.raises(DatasetError, match=r"1 file\(s\) that prepare did not write") as error:
+    with pytest.raises(DatasetError, match=r"in the way: 1 file that prepare did not write") as error:
         run(sprite_folder, tmp_path / "out")
     assert name in str(error.value)
     assert contents(tmp_path / "out") == {name: hashlib.sha256(b"mine").hexdigest()}

@@ -23,6 +23,7 @@ from spritelora.program import typed
 from spritelora.reports.labelled_sheet import labelled_sheet
 from spritelora.runs.layout import DRAWN
 from spritelora.runs.output import begin, end
+from spritelora.shown import counted
 from spritelora.sprites.names import LONGEST_OF_PROMPT, slug
 from spritelora.sprites.pixels.image import Pixels, encode_rgb
 
@@ -107,4 +108,4 @@ def _write(folder: Path, config: GenerateConfig, prompts: list[str], names: list
     shown = [(p, sprites[i : i + config.count]) for p, i in zip(prompts, starts, strict=True)]
     write_whole(folder / "contact_sheet.png", encode_rgb(np.asarray(labelled_sheet(shown))))
     sizes = sorted({f"{s.shape[1]}x{s.shape[0]}" for s in sprites})
-    log.info("%d sprites of %s px in %s", len(sprites), ", ".join(sizes), folder)
+    log.info("%s of %s px in %s", counted(len(sprites), "sprite"), ", ".join(sizes), folder)

@@ -9,6 +9,7 @@ from pathlib import Path
 from spritelora.commands.prepare.parallel import map_in_order
 from spritelora.errors import DatasetError
 from spritelora.long_work import Progress
+from spritelora.shown import counted
 from spritelora.sprites.findings import Finding
 from spritelora.sprites.folder.manifest import MANIFEST, METADATA, PreparedSprite, encode_manifest, encode_metadata
 from spritelora.sprites.prepare.intake import LeftOut
@@ -104,8 +105,8 @@ def _refuse_foreign(output: Path, captions: Mapping[str, Caption], ledger: Mappi
         more = [f"... and {len(foreign) - MOST_NAMED} more"] if len(foreign) > MOST_NAMED else []
         listed = "\n  ".join([*foreign[:MOST_NAMED], *more])
         raise DatasetError(
-            f"{output}: {len(foreign)} file(s) that prepare did not write, or that were changed since, are in the way; "
-            f"move them or give another output; nothing was written\n  {listed}"
+            f"{output}: in the way: {counted(len(foreign), 'file')} that prepare did not write, or that changed since; "
+            f"move what is yours or give another output; nothing was written\n  {listed}"
         )
 
 

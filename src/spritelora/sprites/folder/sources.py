@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from spritelora.errors import DatasetError
+from spritelora.shown import counted
 from spritelora.sprites.ase.pillow_file import SUFFIXES as ASE_SUFFIXES
 from spritelora.sprites.captions.caption_owners import CAPTION_SUFFIXES, composed, find_owners
 from spritelora.sprites.captions.sidecars import (
@@ -104,7 +105,7 @@ def refuse(folder: Path, problems: Sequence[str]) -> None:
     if problems:
         more = [f"... and {len(problems) - MAX_LISTED} more"] if len(problems) > MAX_LISTED else []
         listed = "\n  ".join([*problems[:MAX_LISTED], *more])
-        raise DatasetError(f"{printable(folder)}: {len(problems)} problem(s) found\n  {listed}")
+        raise DatasetError(f"{printable(folder)}: {counted(len(problems), 'problem')} found\n  {listed}")
 
 
 def survey_folder(folder: Path) -> Found:
