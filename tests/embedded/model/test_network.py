@@ -23,6 +23,7 @@ from spritelora.embedded.making.exam import (
     choose_captions,
     losses_of_captions,
     mean_loss,
+    too_few_subjects,
 )
 from spritelora.embedded.making.shared_steps import any_of, joined_by
 from spritelora.embedded.making.teaching import Teacher, spread_timesteps, stack, teach, time_ids, trained_parts
@@ -143,6 +144,16 @@ def test_a_base_of_another_shape_is_refused_by_its_file(tmp_path: Path) -> None:
         load_base(build_parts(2, ["red"], NARROW), tmp_path)
 
 
+@pytest.mark.parametrize("content", [None, "{", "[1]", '{"red</w>": "x"}'])
+def test_a_base_without_its_vocabulary_is_refused_by_that_file(tmp_path: Path, content: str | None) -> None:
+    parts = build_parts(1, ["red"], NARROW)
+    write_parts(parts, tmp_path, torch.float32)
+    file = tmp_path / "tokenizer" / "vocab.json"
+    file.unlink() if content is None else file.write_text(content)
+    with pytest.raises(WeightsError, match=r"tokenizer.vocab\.json: cannot be read as a vocab.*that make_base wrote"):
+        load_base(parts, tmp_path)
+
+
 def test_timesteps_are_spread_by_their_shares() -> None:
     steps = spread_timesteps(100, np.random.default_rng(0)).numpy()
     assert np.histogram(steps, [0, 450, 900, 1000])[0].tolist() == [25, 63, 12]
@@ -172,7 +183,7 @@ def test_a_base_that_has_learnt_nothing_answers_nothing_right(
     initialise_unet(parts.unet)
     share = caption_test(parts, lessons, TILE, False, 8)
     assert share == Share(0, 8)
-    assert caption_test(parts, lessons, SMALL, False, 8) is None
+    assert too_few_subjects(lessons) == "2 known subjects of 16 px, and the figures take 8"
     assert mean_loss(parts, lessons, TILE, False, 4) == pytest.approx(noise_loss(4), rel=0.05)
 
 

@@ -57,7 +57,7 @@ def test_a_packed_file_gives_back_what_the_folders_held(data_folder: Path, tmp_p
 
 def test_the_card_names_origins_and_what_is_held_out(packed: PackedSet, tmp_path: Path) -> None:
     held = [replace(record, is_held_out="aaa" in record.name) for record in packed.records]
-    write_card(tmp_path, held, {"num_steps": 7, "loss_known_128x128": 0.25})
+    write_card(tmp_path, held, {"num_steps": 7, "loss_known_128x128": 0.25}, goes_on=False)
     known = known_canvases(tmp_path)
     assert known is not None
     assert {f"{height}x{width}" for width, height in known} == set(map(str, CANVASES))
@@ -66,6 +66,9 @@ def test_the_card_names_origins_and_what_is_held_out(packed: PackedSet, tmp_path
     for said in ("Kenney", "Pixel-Boy", "crawl/tiles", "One subject in ten: gray beast aaa.", "7 steps", "blue potion"):
         assert said in card
     assert '"loss_known_128x128": 0.25' in card
+    assert "made it from nothing" in card
+    write_card(tmp_path, held, {"num_steps": 7}, goes_on=True)
+    assert "made it from the weights of the base before it" in (tmp_path / "README.md").read_text()
 
 
 @pytest.mark.skipif(not REAL_DATA.is_dir(), reason="the real sprites are not in ../shared/data")

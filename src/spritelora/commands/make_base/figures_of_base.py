@@ -53,19 +53,13 @@ def denoising_figures(parts: TinySdxl, lessons: Lessons, effort: Effort) -> Json
     figures: JsonObject = {}
     for name, held_out in (("known", False), ("unseen", True)):
         for canvas in (SMALL, TILE):
-            figures[f"caption_test_{name}_{canvas}"] = share_text(
-                caption_test(parts, lessons, canvas, held_out, effort.num_questions)
-            )
+            share = caption_test(parts, lessons, canvas, held_out, effort.num_questions)
+            figures[f"caption_test_{name}_{canvas}"] = str(share)
         for canvas in SIZES:
             loss = mean_loss(parts, lessons, canvas, held_out, effort.num_questions)
             figures[f"loss_{name}_{canvas}"] = round(loss, 4)
         logger.info("%s", {key: value for key, value in figures.items() if name in key})
     return figures
-
-
-def share_text(share: Share | None) -> str:
-    """A share for the card."""
-    return "too few subjects" if share is None else str(share)
 
 
 def choose_records(lessons: Lessons, canvas: Canvas, held_out: bool, most: int) -> list[int]:

@@ -14,13 +14,14 @@ from spritelora.commands.make_base.figures_of_base import (
 from spritelora.config.commands.make_base import MakeBaseConfig
 from spritelora.embedded.making.base_loop import StepPlan, Trained
 from spritelora.embedded.making.card import write_card
+from spritelora.embedded.making.exam import too_few_subjects
 from spritelora.embedded.making.judge import train_judge
 from spritelora.embedded.making.real_judge import train_real_judge
 from spritelora.embedded.making.teaching import trained_parts
 from spritelora.embedded.model.tiny import TinySdxl, write_parts
 from spritelora.embedded.model.tiny_sample import load_pipeline
 from spritelora.embedded.real.lessons import Lessons
-from spritelora.errors import TrainingError
+from spritelora.errors import DatasetError, TrainingError
 from spritelora.files import JsonObject
 
 
@@ -29,6 +30,8 @@ def measure_base(config: MakeBaseConfig, parts: TinySdxl, lessons: Lessons, stat
     work, output = Path(config.work), Path(config.output)
     if not state.is_file():
         raise TrainingError(f"work={work}: no {state.name} to measure; train there first, without only_figures")
+    if lacking := too_few_subjects(lessons):
+        raise DatasetError(f"data={config.data}: {lacking}; give the folder with all of the sprites")
     trained = Trained(trained_parts(parts), StepPlan(1, 1.0, 0, 1.0))
     trained.load(state)
     trained.use_average()
@@ -49,4 +52,4 @@ def measure_base(config: MakeBaseConfig, parts: TinySdxl, lessons: Lessons, stat
     drawn_judge = train_judge(plan, 128, config.seed, work / "judge_state.safetensors")
     figures |= drawn_subjects_figures(pipeline, drawn_judge, effort, config.seed)
     write_figures(figures, work)
-    write_card(output, lessons.packed.records, figures)
+    write_card(output, lessons.packed.records, figures, goes_on=config.start is not None)

@@ -31,8 +31,8 @@ Canvases (height x width): {canvases} px. Give the size that your sprites have: 
 
 ## What it learnt from
 
-`python scripts/make_base.py data=FOLDER` makes it from nothing, from {num_records} sprites of {num_subjects} subjects,
-all in the public domain or CC0 1.0, and from sprites that the project's code draws:
+`python scripts/make_base.py data=FOLDER` made it {begun}, from {num_records} sprites of
+{num_subjects} subjects, all in the public domain or CC0 1.0, and from sprites that the project's code draws:
 
 - tiles of 32 px, icons and parts of characters of Dungeon Crawl Stone Soup, whose artists have signed them over to the
   public domain (the release `Nov-2015` of the repository `crawl/tiles`);
@@ -75,8 +75,11 @@ NUM_RECOLOURS = 20
 """Pairs that the card names of those that are never painted."""
 
 
-def write_card(folder: Path, records: Sequence[Record], figures: JsonObject) -> None:
-    """Write the model card, and the canvases that the base knows, into its folder."""
+def write_card(folder: Path, records: Sequence[Record], figures: JsonObject, goes_on: bool) -> None:
+    """Write the model card, and the canvases that the base knows, into its folder.
+
+    `goes_on`: training began from another base's weights.
+    """
     subjects = dict.fromkeys(record.subject for record in records if not record.layer)
     held_out = dict.fromkeys(record.name for record in records if record.is_held_out)
     names = {record.subject: record.name for record in records if not record.layer}
@@ -88,6 +91,7 @@ def write_card(folder: Path, records: Sequence[Record], figures: JsonObject) -> 
     ]
     card = TEMPLATE.format(
         canvases=", ".join(map(str, CANVASES)),
+        begun="from the weights of the base before it" if goes_on else "from nothing",
         num_records=len(records),
         num_subjects=len(subjects),
         hands=", ".join(dict.fromkeys([*HANDS.values(), TILES_HAND])),

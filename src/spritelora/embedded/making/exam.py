@@ -67,6 +67,16 @@ def one_of_each_subject(
     return list(found.values())
 
 
+def too_few_subjects(lessons: Lessons) -> str | None:
+    """Which sprites show fewer subjects, known or unseen, than the caption test takes; None: there are enough."""
+    for held_out, name in ((False, "known"), (True, "unseen")):
+        for canvas in SIZES:
+            found = one_of_each_subject(lessons, canvas, held_out, NUM_CAPTIONS, np.random.default_rng(0))
+            if len(found) < NUM_CAPTIONS:
+                return f"{len(found)} {name} subjects of {canvas.height} px, and the figures take {NUM_CAPTIONS}"
+    return None
+
+
 def choose_captions(place: int, captions: Sequence[str], rng: np.random.Generator) -> list[str]:
     """The right caption of a question, first, and others."""
     others = [number for number in range(len(captions)) if number != place]
@@ -75,17 +85,13 @@ def choose_captions(place: int, captions: Sequence[str], rng: np.random.Generato
 
 
 @torch.no_grad()
-def caption_test(parts: TinySdxl, lessons: Lessons, canvas: Canvas, held_out: bool, num_questions: int) -> Share | None:
+def caption_test(parts: TinySdxl, lessons: Lessons, canvas: Canvas, held_out: bool, num_questions: int) -> Share:
     """The share of right answers: the right one of eight captions has the lowest denoising loss.
-
-    None with fewer than eight subjects.
 
     Every caption of a question is tried with the same noise and at the same timesteps; a tie is no right answer.
     """
     rng = np.random.default_rng([EXAM_STREAM, int(held_out), canvas.height, canvas.width])
     asked = one_of_each_subject(lessons, canvas, held_out, num_questions, rng)
-    if len(asked) < NUM_CAPTIONS:
-        return None
     captions = [lesson.caption for lesson in asked]
     num_right = 0
     for place, lesson in enumerate(asked):

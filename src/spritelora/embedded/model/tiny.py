@@ -14,7 +14,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from spritelora.embedded.model.tiny_vae import build_vae
 from spritelora.errors import WeightsError, first_line
-from spritelora.files import JsonObject
+from spritelora.files import JsonObject, read_json
 from spritelora.sdxl.files.tiny_tokenizer import END, TEXT_TOKENS, build_tokenizer, write_tokenizer
 from spritelora.weight_files.container import read_tensors
 
@@ -152,12 +152,23 @@ def load_denoiser(parts: TinySdxl, folder: Path) -> None:
         file = folder / name / ("diffusion_pytorch_model.safetensors" if name == "unet" else "model.safetensors")
         tensors = read_tensors(file)
         if tokenizer:
-            known = json.loads((folder / tokenizer / "vocab.json").read_text(encoding="utf-8"))
+            known = read_vocabulary(folder / tokenizer / "vocab.json")
             add_tokens(tensors, known, getattr(parts, tokenizer).get_vocab(), getattr(parts, name))
         try:
             getattr(parts, name).load_state_dict(tensors)
         except RuntimeError as error:
             raise WeightsError(f"{file}: not the weights of a tiny SDXL's {name} ({first_line(error)})") from error
+
+
+def read_vocabulary(file: Path) -> dict[str, int]:
+    """A tokenizer's tokens with their numbers. Raises WeightsError for a file that is missing or holds none."""
+    try:
+        content = read_json(file)
+        return {str(token): int(number) for token, number in content.items()}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise WeightsError(
+            f"{file}: cannot be read as a vocabulary ({error}); give a folder that make_base wrote"
+        ) from error
 
 
 def add_tokens(tensors: dict[str, Tensor], known: dict[str, int], wanted: dict[str, int], encoder: Any) -> None:
