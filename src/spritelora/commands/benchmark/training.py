@@ -171,15 +171,25 @@ def count_tflop(
     """Arithmetic of one forward and backward pass without recomputation, counted on shapes alone."""
     unet = shapes_of(unet_config).requires_grad_(False)
     add_lora(unet, match_targets(unet, targets), rank, rank, 0.0, seed=0)
+    return tflop_of_pass(unet, encoded, batch_size)
+
+
+def count_forward_tflop(unet_config: Mapping[str, Any], encoded: EncodedSet) -> float:
+    """Arithmetic of one image through the UNet, counted on shapes alone."""
+    return tflop_of_forward(shapes_of(unet_config), encoded)
+
+
+def tflop_of_pass(unet: Unet, encoded: EncodedSet, batch_size: int) -> float:
+    """Arithmetic of a batch forward and backward through a UNet on the meta device."""
     with FlopCounterMode(display=False) as counter:
         forward_shapes(unet, encoded, batch_size).sum().backward()
     return counter.get_total_flops() / 1e12
 
 
-def count_forward_tflop(unet_config: Mapping[str, Any], encoded: EncodedSet) -> float:
-    """Arithmetic of one image through the UNet, counted on shapes alone."""
+def tflop_of_forward(unet: Unet, encoded: EncodedSet) -> float:
+    """Arithmetic of one image through a UNet on the meta device."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        forward_shapes(shapes_of(unet_config), encoded, 1)
+        forward_shapes(unet, encoded, 1)
     return counter.get_total_flops() / 1e12
 
 

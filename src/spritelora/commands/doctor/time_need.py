@@ -1,10 +1,7 @@
 """The time that a run will take, by counted arithmetic and the rate of this device, before its base is here."""
 
-import torch
-from torch.utils.flop_counter import FlopCounterMode
-
 from spritelora.commands.benchmark.random_inputs import random_set
-from spritelora.commands.benchmark.training import forward_shapes, matrix_rate
+from spritelora.commands.benchmark.training import matrix_rate, tflop_of_forward, tflop_of_pass
 from spritelora.commands.train.announce import predicted_s
 from spritelora.commands.train.start import settle_by_set
 from spritelora.config.train.schema import TrainConfig
@@ -25,12 +22,8 @@ def time_need(
     config = settle_by_set(config, sprites)
     unet = run_shapes(config, geometry, hardware).make_unet()
     inputs = random_set(geometry.unet, config.model.side_px)
-    with FlopCounterMode(display=False) as forward, torch.no_grad():
-        forward_shapes(unet, inputs, 1)
-    with FlopCounterMode(display=False) as both:
-        forward_shapes(unet, inputs, 1).sum().backward()
-    batch_tera = config.trainer.batch_size / 1e12 / (matrix_rate(hardware) * SHARE_OF_RATE)
-    forward_s = forward.get_total_flops() * batch_tera
-    pass_s = both.get_total_flops() * batch_tera + plan.checkpointed * forward_s
+    s_per_tflop = config.trainer.batch_size / (matrix_rate(hardware) * SHARE_OF_RATE)
+    forward_s = tflop_of_forward(unet, inputs) * s_per_tflop
+    pass_s = tflop_of_pass(unet, inputs, 1) * s_per_tflop + plan.checkpointed * forward_s
     num_validation = min(len(sprites.held_out) or len(sprites.training), config.validation.limit)
     return pass_s * config.trainer.accumulate, predicted_s(config, StepCost(pass_s, forward_s, 0.0), num_validation, 0)

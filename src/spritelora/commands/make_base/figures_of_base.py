@@ -43,9 +43,7 @@ class Effort:
 
     num_questions: int
     num_images: int
-    num_steps: int
-    guidance: float
-    samples_per_pair: int
+    sampling: Sampling
 
 
 def denoising_figures(parts: TinySdxl, lessons: Lessons, effort: Effort) -> JsonObject:
@@ -82,7 +80,7 @@ def drawing_figures(pipeline: Any, lessons: Lessons, judge: RealJudge, effort: E
         for name, held_out in (("known", False), ("unseen", True)):
             numbers = choose_records(lessons, canvas, held_out, effort.num_images)
             captions = [lessons.plain_lesson(number, canvas).caption for number in numbers]
-            drawn = draw_sprites(pipeline, captions, canvas, effort.num_steps, effort.guidance)
+            drawn = draw_sprites(pipeline, captions, canvas, effort.sampling.num_steps, effort.sampling.guidance)
             logits, features = judge_sprites(judge, list(drawn))
             real_logits, _ = judge_sprites(judge, pictures(lessons, numbers, canvas))
             labels = labels_of_all(judge, lessons, numbers)
@@ -98,9 +96,8 @@ def drawing_figures(pipeline: Any, lessons: Lessons, judge: RealJudge, effort: E
     return figures
 
 
-def drawn_subjects_figures(pipeline: Any, judge: Judge, effort: Effort, seed: int) -> JsonObject:
+def drawn_subjects_figures(pipeline: Any, judge: Judge, sampling: Sampling, seed: int) -> JsonObject:
     """The figures of the subjects that code draws."""
-    sampling = Sampling(effort.samples_per_pair, effort.num_steps, effort.guidance)
     return {f"drawn_{name}": value for name, value in rounded(measure(pipeline, judge, sampling, seed)).items()}
 
 
@@ -134,7 +131,9 @@ def colour_share(pipeline: Any, lessons: Lessons, canvas: Canvas, effort: Effort
     names = list(dict.fromkeys(names))[: effort.num_images]
     colours = [str(rng.choice(HUE_NAMES)) for _ in names]
     captions = [f"pixel art, {colour} {name}" for colour, name in zip(colours, names, strict=True)]
-    drawn = draw_sprites(pipeline, captions, canvas, effort.num_steps, effort.guidance, first_seed=10_000)
+    drawn = draw_sprites(
+        pipeline, captions, canvas, effort.sampling.num_steps, effort.sampling.guidance, first_seed=10_000
+    )
     right = [colour in colours_of(without_ground(sprite))[:2] for colour, sprite in zip(colours, drawn, strict=True)]
     return Share(sum(right), len(right))
 

@@ -15,6 +15,7 @@ from spritelora.config.commands.make_base import MakeBaseConfig
 from spritelora.embedded.making.base_loop import StepPlan, Trained
 from spritelora.embedded.making.card import write_card
 from spritelora.embedded.making.exam import too_few_subjects
+from spritelora.embedded.making.figures import Sampling
 from spritelora.embedded.making.judge import train_judge
 from spritelora.embedded.making.real_judge import train_real_judge
 from spritelora.embedded.making.teaching import trained_parts
@@ -37,9 +38,8 @@ def measure_base(config: MakeBaseConfig, parts: TinySdxl, lessons: Lessons, stat
     trained.use_average()
     for module in (parts.unet, parts.text_encoder, parts.text_encoder_2):
         module.eval().requires_grad_(False)
-    effort = Effort(
-        config.num_questions, config.num_images, config.sampling_steps, config.guidance, config.samples_per_pair
-    )
+    sampling = Sampling(config.samples_per_pair, config.sampling_steps, config.guidance)
+    effort = Effort(config.num_questions, config.num_images, sampling)
     figures: JsonObject = {"num_steps": trained.num_steps_taken}
     figures |= denoising_figures(parts, lessons, effort)
     write_figures(figures, work)
@@ -50,6 +50,6 @@ def measure_base(config: MakeBaseConfig, parts: TinySdxl, lessons: Lessons, stat
     figures |= drawing_figures(pipeline, lessons, judge, effort, work)
     write_figures(figures, work)
     drawn_judge = train_judge(plan, 128, config.seed, work / "judge_state.safetensors")
-    figures |= drawn_subjects_figures(pipeline, drawn_judge, effort, config.seed)
+    figures |= drawn_subjects_figures(pipeline, drawn_judge, sampling, config.seed)
     write_figures(figures, work)
     write_card(output, lessons.packed.records, figures, goes_on=config.start is not None)
