@@ -11,7 +11,7 @@ from spritelora.embedded.drawn.drawn_captions import NAME_COLOUR
 from spritelora.embedded.drawn.drawn_sprite import draw_cells
 from spritelora.embedded.drawn.material_grid import GRID_PX, Grid, Material
 from spritelora.embedded.drawn.ramps import COLOURS
-from spritelora.embedded.drawn.render import Style, render
+from spritelora.embedded.drawn.render import Style, double, render
 from spritelora.embedded.drawn.subjects import SIDED_SUBJECTS, SUBJECTS
 
 
@@ -56,6 +56,23 @@ def test_the_colour_named_is_the_body_s(style: Style) -> None:
         for colour in COLOURS.values():
             body = render(cells, style, colour, (255, 255, 255))[cells == Material.BODY]
             assert (body == colour).all(1).mean() > 0.1
+
+
+def test_a_doubled_grid_keeps_its_blocks_and_smooths_its_stairs() -> None:
+    corner = double(np.array([[1, 1, 0], [1, 0, 0], [0, 0, 0]], np.uint8))
+    assert corner[2:4, 2:4].tolist() == [[1, 0], [0, 0]]
+    assert corner[:2, :2].tolist() == [[1, 1], [1, 1]]
+    blocks = np.kron(np.array([[1, 2], [3, 4]], np.uint8), np.ones((3, 3), np.uint8))
+    np.testing.assert_array_equal(double(blocks), np.kron(blocks, np.ones((2, 2), np.uint8)))
+
+
+@pytest.mark.parametrize("style", list(Style))
+def test_a_doubled_sprite_has_the_colours_of_the_sprite(style: Style) -> None:
+    spec = SpriteSpec("potion", "red", style, "white", "large", "")
+    small, large = (draw_sprite(spec, np.random.default_rng(5), is_doubled) for is_doubled in (False, True))
+    assert large.shape == (32, 32, 3)
+    of_small, of_large = ({tuple(c) for c in image.reshape(-1, 3).tolist()} for image in (small, large))
+    assert of_small <= of_large
 
 
 @pytest.mark.parametrize("subject", sorted(SIDED_SUBJECTS))

@@ -6,7 +6,7 @@ import numpy as np
 
 from spritelora.embedded.drawn.material_grid import Grid
 from spritelora.embedded.drawn.ramps import COLOURS, Rgb, vary_colour
-from spritelora.embedded.drawn.render import Cells, Pixels, Style, render
+from spritelora.embedded.drawn.render import Cells, Pixels, Style, double, render
 from spritelora.embedded.drawn.subjects import SIDED_SUBJECTS, SUBJECTS
 
 HALF_EXTENT_PX: dict[str, tuple[float, float]] = {"small": (4.6, 5.4), "": (5.8, 6.4), "large": (6.8, 7.2)}
@@ -78,7 +78,9 @@ def move_inside(cells: Cells, down: int, right: int) -> Cells:
     return np.roll(cells, (down, right), (0, 1))
 
 
-def draw_sprite(spec: SpriteSpec, rng: np.random.Generator) -> Pixels:
-    """Draw a spec: (16, 16, 3) uint8."""
+def draw_sprite(spec: SpriteSpec, rng: np.random.Generator, is_doubled: bool = False) -> Pixels:
+    """Draw a spec: (16, 16, 3) uint8, or at twice that size."""
     cells = draw_cells(spec, rng)
+    if is_doubled:
+        cells = double(cells)
     return render(cells, spec.style, vary_colour(COLOURS[spec.colour], rng), BACKGROUNDS[spec.background])

@@ -6,7 +6,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from spritelora.embedded.drawn.material_grid import GRID_PX, Mask, Material
+from spritelora.embedded.drawn.material_grid import Mask, Material
 from spritelora.embedded.drawn.ramps import MATERIAL_COLOURS, Rgb, mix, ramp_of
 
 Cells = NDArray[np.uint8]
@@ -37,11 +37,23 @@ def outline_of(cells: Cells) -> Mask:
     return neighbours_any(filled) & ~filled
 
 
+def double(cells: Cells) -> Cells:
+    """A grid of materials at twice its size, its slanted edges smoothed. Source: Scale2x, scale2x.it/algorithm."""
+    padded = np.pad(cells, 1, mode="edge")
+    above, below, left, right = padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]
+    is_edge = (above != below) & (left != right)
+    doubled = cells.repeat(2, 0).repeat(2, 1)
+    for row, vertical in enumerate((above, below)):
+        for column, horizontal in enumerate((left, right)):
+            doubled[row::2, column::2] = np.where(is_edge & (vertical == horizontal), vertical, cells)
+    return doubled
+
+
 def shade_levels(cells: Cells) -> NDArray[np.float64]:
     """The light on each cell, from above left: about -1 (shadow) to 1 (light)."""
     filled = cells != Material.EMPTY
     rows, columns = np.nonzero(filled)
-    y, x = np.mgrid[0:GRID_PX, 0:GRID_PX].astype(np.float64)
+    y, x = np.indices(cells.shape, np.float64)
     across = (x - columns.mean()) / max(float(np.ptp(columns)) / 2, 1.0)
     down = (y - rows.mean()) / max(float(np.ptp(rows)) / 2, 1.0)
     return -(0.55 * across + 0.75 * down)
@@ -103,7 +115,7 @@ def paint_monochrome(pixels: Pixels, cells: Cells, colour: Rgb) -> None:
 def paint_dithered(pixels: Pixels, cells: Cells, colour: Rgb) -> None:
     """Two shades a material with a checkerboard between them."""
     light = shade_levels(cells)
-    y, x = np.mgrid[0:GRID_PX, 0:GRID_PX]
+    y, x = np.indices(cells.shape)
     checker = (x + y) % 2 == 0
 
     def paint(where: Mask, flat: Rgb) -> None:
@@ -143,8 +155,8 @@ PAINTERS: dict[Style, Callable[[Pixels, Cells, Rgb], None]] = {
 
 
 def render(cells: Cells, style: Style, colour: Rgb, background: Rgb) -> Pixels:
-    """Paint a grid of materials on a plain background. Returns (16, 16, 3) uint8."""
-    pixels = np.empty((GRID_PX, GRID_PX, 3), np.uint8)
+    """Paint a grid of materials on a plain background. Returns (H, W, 3) uint8."""
+    pixels = np.empty((*cells.shape, 3), np.uint8)
     pixels[:] = background
     PAINTERS[style](pixels, cells, colour)
     return pixels

@@ -8,20 +8,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from spritelora.embedded.model.tiny import RESOLUTION_PX
+from spritelora.embedded.location import LATENT_PX
 
 Sprites = NDArray[np.uint8]
 
 
 def enlarge(sprites: Sprites, device: torch.device) -> Tensor:
-    """Sprites (B, 16, 16, 3) as images (B, 3, 128, 128) in [-1, 1], whole pixels repeated."""
+    """Sprites (B, h, w, 3) as images (B, 3, 8 h, 8 w) in [-1, 1], whole pixels repeated."""
     pixels = torch.from_numpy(sprites).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
-    return functional.interpolate(pixels, size=RESOLUTION_PX, mode="nearest")
+    return functional.interpolate(pixels, scale_factor=LATENT_PX, mode="nearest")
 
 
 @torch.no_grad()
 def encode_sprites(vae: Any, sprites: Sprites, batch_size: int = 64) -> Tensor:
-    """The encoder's means of sprites (N, 16, 16, 3), unscaled: (N, 4, 16, 16) on the CPU."""
+    """The encoder's means of sprites (N, h, w, 3), unscaled: (N, 4, h, w) on the CPU."""
     starts = range(0, len(sprites), batch_size)
     images = (enlarge(sprites[start : start + batch_size], vae.device) for start in starts)
     return torch.cat([vae.encode(batch).latent_dist.mean.cpu() for batch in images]).contiguous()

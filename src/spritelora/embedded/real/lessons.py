@@ -28,8 +28,11 @@ Pixels = NDArray[np.uint8]
 
 LESSON_STREAM, CANVAS_STREAM = 17, 18
 
-DRAWN_SHARE, CHARACTER_SHARE, VIEWS_SHARE = 0.2, 0.1, 0.08
-"""Of the 128 px canvases: drawn sprites. Of those of 256 px: characters, and four views of one subject."""
+DRAWN_SHARES = {SMALL: 0.3, TILE: 0.15}
+"""Of the sprites on a canvas: those that code draws."""
+
+CHARACTER_SHARE, VIEWS_SHARE = 0.1, 0.08
+"""Of the real ones on canvases of 256 px: characters, and four views of one subject."""
 
 RECOLOURED, FLIPPED, CENTRED, PLAIN_WHITE = 0.15, 0.25, 0.85, 0.65
 
@@ -94,9 +97,9 @@ class Lessons:
 
     def lesson(self, canvas: Canvas, rng: np.random.Generator) -> Lesson:
         """One lesson on a canvas."""
+        if rng.random() < DRAWN_SHARES.get(canvas, 0):
+            return drawn_lesson(canvas, rng)
         draw = rng.random()
-        if canvas == SMALL and draw < DRAWN_SHARE:
-            return drawn_lesson(rng)
         if canvas == TILE and draw < VIEWS_SHARE and self.turning:
             return self.views_lesson(rng)
         if canvas == TILE and draw < VIEWS_SHARE + CHARACTER_SHARE and self.wardrobe.bases:
@@ -171,13 +174,13 @@ class Lessons:
         )
 
 
-def drawn_lesson(rng: np.random.Generator) -> Lesson:
-    """A sprite that code draws, never of a pair held out."""
+def drawn_lesson(canvas: Canvas, rng: np.random.Generator) -> Lesson:
+    """A sprite that code draws for a canvas of 128 or 256 px, never of a pair held out."""
     excluded = set(held_out_pairs())
     spec = sample_spec(rng)
     while (spec.subject, spec.colour) in excluded:
         spec = sample_spec(rng)
-    return Lesson(draw_sprite(spec, rng), write_drawn_caption(spec, rng))
+    return Lesson(draw_sprite(spec, rng, is_doubled=canvas == TILE), write_drawn_caption(spec, rng))
 
 
 def is_full(sprite: Pixels) -> bool:
