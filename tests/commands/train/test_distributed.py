@@ -98,7 +98,7 @@ def test_more_gpus_than_there_are_is_a_mistake_of_the_settings(monkeypatch: pyte
     from spritelora.training import hardware
 
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(ConfigError, match=r"hardware.devices=4: torch sees 1 GPU\(s\) here"):
+    with pytest.raises(ConfigError, match=r"hardware.devices=4: torch sees 1 GPU here"):
         hardware._take_own_gpu(Place(size=4, local_size=4))
 
 
