@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from spritelora.adapters.layers.lora import add_lora, match_targets
 from spritelora.commands.benchmark.figures import Figures
 from spritelora.commands.benchmark.random_inputs import random_set
-from spritelora.commands.benchmark.training import count_forward_tflop, count_tflop
+from spritelora.commands.benchmark.training import count_tflop, tflop_of_forward
 from spritelora.config.commands.benchmark import BenchmarkConfig
 from spritelora.config.train.hardware_keys import BaseFormat
 from spritelora.sdxl.files.geometry import SDXL_UNET, SDXL_UNET_WEIGHTS, SDXL_VAE, shapes_of, vae_shapes_of
@@ -36,7 +36,7 @@ def project(config: BenchmarkConfig) -> Figures:
     weights_s = 2 * SDXL_UNET_WEIGHTS / 1e9 / config.chip_gb_per_s
     step_s = max(step_tflop / rate, 2 * weights_s)
     calls = 2 if config.guidance > 1 else 1
-    one_image_tflop = config.sampling_steps * calls * count_forward_tflop(SDXL_UNET, encoded) + decoding_tflop()
+    one_image_tflop = config.sampling_steps * calls * tflop_of_forward(shapes_of(SDXL_UNET), encoded) + decoding_tflop()
     figures = {
         "step_s": step_s,
         f"epoch_of_{SPRITES}_min": step_s * SPRITES / batch / 60,

@@ -174,11 +174,6 @@ def count_tflop(
     return tflop_of_pass(unet, encoded, batch_size)
 
 
-def count_forward_tflop(unet_config: Mapping[str, Any], encoded: EncodedSet) -> float:
-    """Arithmetic of one image through the UNet, counted on shapes alone."""
-    return tflop_of_forward(shapes_of(unet_config), encoded)
-
-
 def tflop_of_pass(unet: Unet, encoded: EncodedSet, batch_size: int) -> float:
     """Arithmetic of a batch forward and backward through a UNet on the meta device."""
     with FlopCounterMode(display=False) as counter:
