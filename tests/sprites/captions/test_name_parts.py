@@ -18,6 +18,8 @@ TOLD = {
     "Weapons/Big Sword/SpriteInHand.png": ("big sword", ("in hand",)),
     "Weapons/Bow/Arrow.png": ("arrow", ()),
     "icon_sword.png": ("sword", ("icon",)),
+    "knight_side_view_2.png": ("knight", ("side view",)),
+    "sea_view.png": ("sea view", ()),
     "sword_icon_32x32.png": ("sword", ("icon",)),
     "tiles/grass_tile_004.png": ("grass", ()),
     "01_knight.png": ("knight", ()),

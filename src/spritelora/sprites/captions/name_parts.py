@@ -112,13 +112,15 @@ def _read(words: list[str]) -> _Read:
 
 
 def _joined(words: list[str]) -> list[str]:
-    """`in hand` as one word, `walk2` and `strip4` as two, and `frame` beside its number as a frame."""
+    """`in hand` and `side view` as one word, `walk2` and `strip4` as two, and `frame` beside its number as a frame."""
     joined: list[str] = []
     for word in words:
         bare = word.rstrip("0123456789")
         known = bare in FILE_WORDS or bare in ACTIONS or bare in LIKELY_ACTIONS or bare in VIEWS or bare in DIRECTIONS
         if word == "hand" and joined and joined[-1] == "in":
             joined[-1] = "inhand"
+        elif word == "view" and joined and joined[-1] in VIEWS:
+            continue
         elif bare == "frame" and bare != word:
             joined.append(f"f{word[len(bare) :]}")
         elif word.isdigit() and joined and joined[-1] == "frame":

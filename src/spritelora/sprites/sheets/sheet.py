@@ -16,6 +16,7 @@ from spritelora.sprites.sheets.ase_cuts import cut_document
 from spritelora.sprites.sheets.frames import count_frames, read_frames
 from spritelora.sprites.sheets.sheet_data import cut_frames, name_frames
 from spritelora.sprites.sheets.sheet_index import read_index
+from spritelora.sprites.sheets.sheet_views import find_views
 
 __all__ = ["Cut", "SheetLayout", "cut_image", "find_duplicates", "parse_cell"]
 
@@ -25,7 +26,7 @@ class Cut:
     """One sprite of an image file.
 
     `tag`: what tells it from its siblings, empty for a whole image. `pixels`: RGBA, (H, W, 4). `words`: for its
-    caption, from the names of tags and frames.
+    caption, from the names of tags and frames, and the view where a sheet's own cells tell it.
     """
 
     tag: str
@@ -88,16 +89,19 @@ def find_duplicates(cuts: Sequence[Cut]) -> list[list[int]]:
 
 
 def _cut_cells(sheet: Pixels, layout: SheetLayout) -> list[Cut]:
+    words: dict[tuple[int, int], tuple[str, ...]] = {}
     if layout.cell is None:
         cells = [cell for cell in find_cells(sheet) if not is_flat(cell.cut(sheet))]
     else:
         cells = grid_cells(sheet, layout)
+        views = zip(cells, find_views(sheet, layout, cells), strict=True)
+        words = {(cell.row, cell.column): (view,) for cell, view in views if view}
         cells = filled_cells(sheet, layout) if len(cells) > 1 else cells
     if len(cells) == 1 and cells[0].box == (0, 0, sheet.shape[1], sheet.shape[0]):
         return [Cut("", sheet, ())]
     if not cells:
         raise ValueError("every cell is empty; name other cells or remove the file")
-    return [Cut(f"r{c.row}c{c.column}", c.cut(sheet).copy(), ()) for c in cells]
+    return [Cut(f"r{c.row}c{c.column}", c.cut(sheet).copy(), words.get((c.row, c.column), ())) for c in cells]
 
 
 def _without_empty(cuts: Iterator[Cut]) -> list[Cut]:
