@@ -74,7 +74,7 @@ def test_every_layer_of_a_base_fits_it(base, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "message"),
     [
-        (sd15, r"a LoRA for SD 1.5, not for SDXL; 1 layers that SDXL has not, such as lora_unet_down_blocks_0"),
+        (sd15, r"a LoRA for SD 1.5, not for SDXL; 1 layer that SDXL has not, such as lora_unet_down_blocks_0"),
         (flux, r"a LoRA for FLUX, not for SDXL"),
     ],
 )
@@ -88,7 +88,7 @@ def test_unknown_keys_and_other_kinds_are_refused(unet, tmp_path: Path) -> None:
     require_sdxl(good)
     tensors = load_file(good.path)
     for key, message in (
-        ("lora_unet_conv_in.dora_scale", "holds DoRA in 1 layers; this works on plain LoRA"),
+        ("lora_unet_conv_in.dora_scale", "holds DoRA in 1 layer; this works on plain LoRA"),
         ("emb_params", "1 unknown keys, such as emb_params"),
     ):
         save_file({**tensors, key: torch.ones(1)}, tmp_path / "more.safetensors")

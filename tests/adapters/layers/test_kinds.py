@@ -208,10 +208,10 @@ def test_a_dora_by_inputs_and_mixtures_are_refused(unet: Unet, tmp_path: Path) -
     key = next(k for k in tensors if k.endswith("attn2_to_k.dora_scale"))
     by_input = tensors[key.replace("dora_scale", "lora_down.weight")].shape[1]
     save_file({**tensors, key: torch.ones(1, by_input)}, tmp_path / "inputs.safetensors")
-    with pytest.raises(WeightsError, match=r"holds DoRA in 1 layers that cannot be read here.*wd_on_output"):
+    with pytest.raises(WeightsError, match=r"holds DoRA in 1 layer that cannot be read here.*wd_on_output"):
         require_sdxl(read_lora_file(tmp_path / "inputs.safetensors"))
     save_file({n: t for n, t in tensors.items() if n != key}, tmp_path / "mixed.safetensors")
-    with pytest.raises(WeightsError, match=r"holds LoRA in 1 layers, DoRA in .*; this works on files of one kind"):
+    with pytest.raises(WeightsError, match=r"holds LoRA in 1 layer, DoRA in .*; this works on files of one kind"):
         require_sdxl(read_lora_file(tmp_path / "mixed.safetensors"))
 
 

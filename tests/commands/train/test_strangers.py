@@ -105,7 +105,7 @@ def test_every_command_names_every_stranger_and_takes_none(
         if command == "inspect" and name in BASES:  # which it describes
             continue
         if command in ("merge", "resize") and name in UNREAD:
-            told = "holds .* in 1 layers; this works on plain LoRA alone"
+            told = "holds .* in 1 layer; this works on plain LoRA alone"
         (tmp_path / name).mkdir()
         with pytest.raises(WeightsError, match=rf"gems\.safetensors: .*?({told})"):
             COMMANDS[command](file, tmp_path / name)

@@ -11,6 +11,7 @@ from spritelora.adapters.files.layer_names import TEXT_ENCODERS
 from spritelora.adapters.files.lora_file import LoraFile
 from spritelora.adapters.files.metadata import SDXL_CHANNELS
 from spritelora.errors import WeightsError
+from spritelora.shown import counted
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def base_of(lora: LoraFile) -> str:
 def require_plain_sdxl(lora: LoraFile) -> None:
     """Raise WeightsError unless a file holds a plain LoRA for SDXL, or for the embedded base, of known strength."""
     if lora.other_kinds:
-        raise WeightsError(f"{lora.path}: holds {_told(lora.other_kinds)}; this works on plain LoRA alone")
+        raise WeightsError(f"{lora.path}: holds {told_kinds(lora.other_kinds)}; this works on plain LoRA alone")
     require_sdxl(lora)
 
 
@@ -74,11 +75,13 @@ def require_sdxl(lora: LoraFile) -> None:
     check_readable(lora)
     kinds = Counter(change.kind for change in lora.everything.values())
     if len(kinds) > 1:
-        raise WeightsError(f"{lora.path}: holds {_told(kinds)}; this works on files of one kind")
+        raise WeightsError(f"{lora.path}: holds {told_kinds(kinds)}; this works on files of one kind")
     base = base_of(lora)
     if base not in {kind.name for kind in KINDS}:
         unknown = sorted(lora.raw_names[name] for name in lora.unknown)
-        shown = f"; {len(unknown)} layers that SDXL has not, such as {', '.join(unknown[:2])}" if unknown else ""
+        shown = (
+            f"; {counted(len(unknown), 'layer')} that SDXL has not, such as {', '.join(unknown[:2])}" if unknown else ""
+        )
         raise WeightsError(f"{lora.path}: a LoRA for {base}, not for SDXL{shown}; give one that was trained on SDXL")
     if lora.stray_keys:
         raise WeightsError(
@@ -104,11 +107,12 @@ def check_readable(lora: LoraFile) -> None:
 
 def unread_kinds(lora: LoraFile) -> str:
     """The kinds of layers that cannot be read, with their numbers."""
-    return _told(lora.unread)
+    return told_kinds(lora.unread)
 
 
-def _told(kinds: Mapping[str, int]) -> str:
-    return ", ".join(f"{kind} in {count} layers" for kind, count in kinds.items())
+def told_kinds(kinds: Mapping[str, int]) -> str:
+    """Kinds of layers with their numbers: `DoRA in 1 layer, LoKr in 3 layers`."""
+    return ", ".join(f"{kind} in {counted(count, 'layer')}" for kind, count in kinds.items())
 
 
 def _fits(kind: SdxlKind, name: str, module: Change) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import hypot, isfinite
 
 from spritelora.adapters.files.bad_numbers import bad_numbers
-from spritelora.adapters.files.bases import EMBEDDED, KINDS, base_of, unread_kinds
+from spritelora.adapters.files.bases import EMBEDDED, KINDS, base_of, told_kinds, unread_kinds
 from spritelora.adapters.files.changes import change_size, parts_of
 from spritelora.adapters.files.layer_names import block_of, kohya_by_module
 from spritelora.adapters.files.lora_file import Form, LoraFile
@@ -138,7 +138,7 @@ def _facts(lora: LoraFile) -> Iterator[str]:
     yield f"  base       {base_of(lora)}"
     yield f"  layers     {', '.join(f'{count} {named.get(part, part)}' for part, count in parts.items()) or 'none'}"
     if lora.other_kinds:
-        yield f"  kinds      {', '.join(f'{kind} in {count} layers' for kind, count in lora.other_kinds.items())}"
+        yield f"  kinds      {told_kinds(lora.other_kinds)}"
     yield f"  rank       {_counts(change.rank for change in lora.everything.values())}"
     alphas = _counts(change.alpha for change in lora.everything.values()) if lora.has_alphas else "not known"
     yield f"  alpha      {alphas}"
