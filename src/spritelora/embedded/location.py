@@ -9,10 +9,11 @@ from typing import Any, cast
 
 from spritelora.errors import WeightsError
 from spritelora.files import read_json, write_whole
+from spritelora.sprites.pixels.image import LATENT_PX
 
 CANVASES = "canvases.json"
 """Beside the model card: the canvases that the base was taught, width before height in pixels."""
-SDXL_SIDE_PX, LATENT_PX, MOST_PX = 1024, 8, 16384
+SDXL_SIDE_PX, MOST_PX = 1024, 16384
 SDXL_GB = 7
 """The download of SDXL: in fp16, with its VAE in full."""
 STEP_PX = 32

@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from spritelora.embedded.location import LATENT_PX, SDXL_GB, embedded_base, known_canvases
+from spritelora.embedded.location import SDXL_GB, embedded_base, known_canvases
 from spritelora.files import is_same
 from spritelora.program import typed
+from spritelora.sprites.pixels.image import LATENT_PX
 from spritelora.sprites.pixels.placement import Fit, Pair, pair_text
 
 

@@ -8,10 +8,11 @@ import pytest
 
 from spritelora.embedded.drawn.drawn_captions import FOREIGN_WORD
 from spritelora.embedded.drawn.drawn_sprite import held_out_pairs
-from spritelora.embedded.real.canvases import CANVASES, CELL_PX, FACE, SMALL, TILE, Canvas, batch_size, canvas_at, suits
+from spritelora.embedded.real.canvases import CANVASES, FACE, SMALL, TILE, Canvas, batch_size, canvas_at, suits
 from spritelora.embedded.real.lessons import VIEWS_PHRASE, Lessons
 from spritelora.embedded.real.records import PackedSet, is_recolour_held_out, pack, shows_held_out_pair
 from spritelora.embedded.real.wording import all_words, full_caption, in_colour, subject_of, write_caption
+from spritelora.sprites.pixels.image import LATENT_PX
 
 
 def test_a_sample_depends_on_seed_step_and_number_alone(lessons: Lessons, packed: PackedSet) -> None:
@@ -34,7 +35,7 @@ def test_every_lesson_fills_its_canvas(lessons: Lessons) -> None:
 
 
 def test_the_canvases_are_those_of_the_card_and_steps_cost_alike() -> None:
-    sides = {(canvas.height * CELL_PX, canvas.width * CELL_PX) for canvas in CANVASES}
+    sides = {(canvas.height * LATENT_PX, canvas.width * LATENT_PX) for canvas in CANVASES}
     oblong = {(128, 192), (128, 256), (192, 256), (192, 320)}
     assert sides == {(side, side) for side in (128, 192, 256, 320)} | oblong | {pair[::-1] for pair in oblong}
     assert all(0.7 * 8192 < batch_size(canvas, 8192) * canvas.num_cells <= 8192 for canvas in CANVASES)

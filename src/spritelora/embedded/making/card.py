@@ -8,10 +8,11 @@ from spritelora.embedded.drawn.drawn_sprite import held_out_pairs
 from spritelora.embedded.drawn.ramps import COLOURS
 from spritelora.embedded.drawn.subjects import SUBJECTS
 from spritelora.embedded.location import write_canvases
-from spritelora.embedded.real.canvases import CANVASES, CELL_PX
+from spritelora.embedded.real.canvases import CANVASES
 from spritelora.embedded.real.packs import HANDS, TILES_HAND
 from spritelora.embedded.real.records import Record, is_recolour_held_out
 from spritelora.files import JsonObject
+from spritelora.sprites.pixels.image import LATENT_PX
 
 TEMPLATE = """---
 license: apache-2.0
@@ -104,4 +105,4 @@ def write_card(folder: Path, records: Sequence[Record], figures: JsonObject, goe
         figures=json.dumps(figures, indent=2),
     )
     (folder / "README.md").write_text(card, encoding="utf-8", newline="\n")
-    write_canvases(folder, [(canvas.width * CELL_PX, canvas.height * CELL_PX) for canvas in CANVASES])
+    write_canvases(folder, [(canvas.width * LATENT_PX, canvas.height * LATENT_PX) for canvas in CANVASES])

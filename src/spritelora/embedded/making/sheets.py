@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from spritelora.embedded.model.tiny_sample import draw_images
-from spritelora.embedded.real.canvases import CELL_PX, Canvas
+from spritelora.embedded.real.canvases import Canvas
+from spritelora.sprites.pixels.image import LATENT_PX
 
 Pixels = NDArray[np.uint8]
 
@@ -25,7 +26,7 @@ def draw_sprites(
     pipeline: Any, captions: Sequence[str], canvas: Canvas, num_steps: int, guidance: float, first_seed: int = 0
 ) -> Pixels:
     """Draw one sprite for each caption, in native pixels: (N, H, W, 3)."""
-    size_px = canvas.height * CELL_PX, canvas.width * CELL_PX
+    size_px = canvas.height * LATENT_PX, canvas.width * LATENT_PX
     seeds = range(first_seed, first_seed + len(captions))
     images = draw_images(pipeline, captions, seeds, num_steps, guidance, batch_size=8, size_px=size_px)
     return shrink(images)
@@ -34,7 +35,7 @@ def draw_sprites(
 def shrink(images: Pixels) -> Pixels:
     """The mean colour of each native pixel: (N, 8 H, 8 W, 3) to (N, H, W, 3)."""
     count, height, width, _ = images.shape
-    cells = images.reshape(count, height // CELL_PX, CELL_PX, width // CELL_PX, CELL_PX, 3)
+    cells = images.reshape(count, height // LATENT_PX, LATENT_PX, width // LATENT_PX, LATENT_PX, 3)
     return np.round(cells.mean((2, 4))).astype(np.uint8)
 
 

@@ -19,8 +19,9 @@ from spritelora.embedded.making.denoiser import encode_text
 from spritelora.embedded.making.shared_steps import num_processes, rank
 from spritelora.embedded.model.network import to_latents
 from spritelora.embedded.model.tiny import TinySdxl
-from spritelora.embedded.real.canvases import CELL_PX, Canvas, batch_size
+from spritelora.embedded.real.canvases import Canvas, batch_size
 from spritelora.embedded.real.lessons import Lesson, Lessons
+from spritelora.sprites.pixels.image import LATENT_PX
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ def stack(lessons: Sequence[Lesson], device: torch.device) -> Tensor:
 
 def time_ids(canvas: Canvas, batch_size: int) -> Tensor:
     """SDXL's six numbers for images of their own size, not cropped: (B, 6)."""
-    height, width = canvas.height * CELL_PX, canvas.width * CELL_PX
+    height, width = canvas.height * LATENT_PX, canvas.width * LATENT_PX
     return torch.tensor([height, width, 0, 0, height, width]).float().expand(batch_size, 6).clone()
 
 

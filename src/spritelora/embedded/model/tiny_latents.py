@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from spritelora.embedded.location import LATENT_PX
+from spritelora.sprites.pixels.image import LATENT_PX
 
 Sprites = NDArray[np.uint8]
 

@@ -10,11 +10,9 @@ from spritelora.embedded.drawn.drawn_sprite import BACKGROUNDS
 from spritelora.embedded.drawn.ramps import COLOURS, vary_colour
 from spritelora.embedded.real.hues import NAMES
 from spritelora.embedded.real.records import Record
+from spritelora.sprites.pixels.image import LATENT_PX
 
 Pixels = NDArray[np.uint8]
-
-CELL_PX = 8
-"""Image pixels to a native one."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class Canvas:
         return self.height * self.width
 
     def __str__(self) -> str:
-        return f"{self.height * CELL_PX}x{self.width * CELL_PX}"
+        return f"{self.height * LATENT_PX}x{self.width * LATENT_PX}"
 
 
 SMALL, ICON, TILE, FACE = Canvas(16, 16), Canvas(24, 24), Canvas(32, 32), Canvas(40, 40)

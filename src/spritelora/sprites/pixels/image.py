@@ -21,6 +21,7 @@ from spritelora.sprites.names import printable
 from spritelora.sprites.pixels.modes import Pixels, is_deep, read_deep, settle_colour_key, to_rgba
 
 LATENT_PX = 8
+"""Image pixels to a latent cell of SDXL, and to a native pixel on the embedded base."""
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", ASEPRITE)
 """The formats that are decoded, and no others: Pillow would hand an EPS file to Ghostscript, whatever its name."""
