@@ -60,9 +60,7 @@ def page(tmp_path: Path) -> Page:
     sprites = [sprite(n) for n in range(4)]
     sprites += [sprite(4, finding("duplicate"), finding("jpeg")), sprite(5, finding("duplicate"))]
     sprites += [sprite(6, finding("corrupt", severity=Severity.error))]
-    write_report(
-        tmp_path / "report.html", "my set", sprites, [finding("few_sprites", "", "6 sprites")], {"Matte": "#fff"}
-    )
+    write_report(tmp_path / "report.html", "my set", sprites, [finding("few_sprites", "", "6 sprites")])
     return Page(tmp_path / "report.html")
 
 
@@ -100,7 +98,6 @@ def test_the_summary_tells_sizes_colours_captions_and_steps(page: Page) -> None:
     for line in (
         "16 x 16 px (7)",
         "Captions7 of 7, 4 words each",
-        "Matte#fff",
         "44 to 88 steps with the embedded base",
     ):
         assert line in page.text
@@ -184,6 +181,8 @@ def test_a_large_set_shows_its_findings_first_and_says_what_is_left_out(tmp_path
     assert len(page.all("figure")) == MAX_CARDS
     assert page.all("figure")[0]["data-kinds"] == "jpeg"
     assert "21 more sprites are not shown" in page.text
+    assert "1,021 sprites" in page.text
+    assert "Captions1021 of 1021" in page.text
     assert len(page.html) < 4_000_000
 
 

@@ -97,14 +97,13 @@ def make_report(
     title: str,
     sprites: Sequence[ReportSprite],
     findings: Sequence[Finding] = (),
-    summary: Mapping[str, str] | None = None,
     pack: PackPart | None = None,
     changes: Sequence[Change] = (),
 ) -> str:
     """The report of a set, as the text of a page.
 
-    `findings`: of the set, and of files that are not among `sprites` for they cannot be read. `summary`: further
-    lines of the summary, by what they tell. `pack`: what is said first. `changes`: sprites shown before and after.
+    `findings`: of the set, and of files that are not among `sprites` for they cannot be read. `pack`: what is
+    said first. `changes`: sprites shown before and after.
     """
     every = [*findings, *(f for s in sprites for f in s.findings)]
     counts, groups = Counter(f.severity for f in every), group_findings(dict.fromkeys(every))
@@ -120,7 +119,7 @@ def make_report(
         pack=pack,
         changes=changes,
         subtitle=f"{_number(len(sprites), 'sprite')}, {told}",
-        summary={**_own_summary(sprites), **(summary or {})}.items(),
+        summary=_summary(sprites).items(),
         groups=groups[:MOST_GROUPS],
         other_groups=groups[MOST_GROUPS:],
         trained=_trained(sprites),
@@ -141,7 +140,7 @@ def _trained(sprites: Sequence[ReportSprite]) -> list[TrainedSprite]:
     return [TrainedSprite(s.name, t.picture(s.pixels), t.text(s.pixels)) for s, t in chosen]
 
 
-def _own_summary(sprites: Sequence[ReportSprite]) -> dict[str, str]:
+def _summary(sprites: Sequence[ReportSprite]) -> dict[str, str]:
     if not sprites:
         return {}
     sizes = Counter(s.pixels.shape[1::-1] for s in sprites)

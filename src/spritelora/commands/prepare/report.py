@@ -18,12 +18,11 @@ from spritelora.reports.pack_part import (
     overview_picture,
     pack_sentence,
 )
-from spritelora.reports.set_report import MAX_CARDS, ReportSprite, Trained, make_report
+from spritelora.reports.set_report import ReportSprite, Trained, make_report
 from spritelora.shown import counted
 from spritelora.sprites.findings import Finding, Severity, group_findings
 from spritelora.sprites.folder.manifest import PreparedSprite
 from spritelora.sprites.names import printable
-from spritelora.sprites.passes import steps_advice
 from spritelora.sprites.pixels.image import read_sprite
 from spritelora.sprites.prepare.include import include_entry
 from spritelora.sprites.prepare.intake import LeftOut, doubt_text
@@ -95,16 +94,14 @@ def announce_stretch(sprites: Sequence[PreparedSprite]) -> None:
 
 
 def report_of(plan: SetPlan, folder: Path) -> str:
-    """The set's page: sprites with findings first, as many as it shows, and what is said of the set."""
+    """The set's page: its sprites, and what is said of the set."""
     by_file: dict[str, list[Finding]] = defaultdict(list)
     for finding in plan.findings:
         by_file[finding.file].append(finding)
-    shown: list[tuple[str, ReportSprite]] = []
     in_order = [(p, piece) for p in plan.planned for piece in p.pieces]
-    cards = [*in_order]
-    names = {id(piece): label(p.surveyed.source.name, p.surveyed.sprites[piece.number].tag) for p, piece in cards}
-    cards.sort(key=lambda card: not by_file.keys() & {names[id(card[1])], card[0].surveyed.source.name})
-    for planned, piece in cards[:MAX_CARDS]:
+    names = {id(piece): label(p.surveyed.source.name, p.surveyed.sprites[piece.number].tag) for p, piece in in_order}
+    sprites: list[ReportSprite] = []
+    for planned, piece in in_order:
         name, source = names[id(piece)], planned.surveyed.source.name
         scale = planned.surveyed.sprites[piece.number].scale
         facts = {"enlarged by": f"{scale.factor}, undone"} if scale.factor > 1 else {}
@@ -112,15 +109,12 @@ def report_of(plan: SetPlan, folder: Path) -> str:
         (left, top), (right, bottom) = piece.corner, (a + b for a, b in zip(piece.corner, piece.size, strict=True))
         native = plan.natives[name][top:bottom, left:right]
         trained = Trained(piece.fit, plan.matte)
-        shown.append((name, ReportSprite(name, native, plan.captions[piece.stem].text, facts, found, trained)))
-    told = {name for name, _ in shown} | {planned.surveyed.source.name for planned, _ in cards[:MAX_CARDS]}
+        sprites.append(ReportSprite(name, native, plan.captions[piece.stem].text, facts, found, trained))
+    told = {*names.values()} | {planned.surveyed.source.name for planned, _ in in_order}
     rest = [f for f in plan.findings if f.file not in told]
-    whole = {"Sprites prepared": f"{len(cards):,}", "Training": steps_advice(len(cards))}
-    summary = whole if len(cards) > len(shown) else {}
-    sprites = [sprite for _, sprite in shown]
     overview = overview_picture([plan.natives[names[id(piece)]] for _, piece in _spread(in_order, MOST_PICTURED)])
     pack = PackPart(sentence_of(plan), overview, [_left_out(kind, folder) for kind in plan.left_out])
-    return make_report(f"{folder.resolve().name}: data set", sprites, rest, summary, pack, changes_of(plan))
+    return make_report(f"{folder.resolve().name}: data set", sprites, rest, pack=pack, changes=changes_of(plan))
 
 
 def sentence_of(plan: SetPlan) -> str:

@@ -127,7 +127,8 @@ def visible_colours(sprite: Pixels) -> NDArray[np.uint32]:
 
 def pack_rgb(image: Pixels) -> NDArray[np.uint32]:
     """The colours of pixels (..., 3) or (..., 4) as 0xRRGGBB, (...)."""
-    return image[..., :3].astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
+    red, green, blue = (image[..., channel].astype(np.uint32) for channel in range(3))
+    return red << np.uint32(16) | green << np.uint32(8) | blue
 
 
 def hex_colour(colour: Sequence[int]) -> str:
