@@ -69,6 +69,40 @@ def test_a_key_colour_in_a_hole_is_no_part_of_a_figure_unless_it_has_others_like
     assert kinds(grounds.findings) == ["cut_background", "enclosed_background"]
 
 
+def noisy(sprite: Pixels, rng: np.random.Generator) -> Pixels:
+    """The native pixels that a JPEG of a sprite leaves."""
+    changed = sprite.astype(np.int16)
+    changed[..., :3] += rng.integers(-3, 4, (*sprite.shape[:2], 3), dtype=np.int16)
+    return changed.clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("is_soft", [False, True])
+def test_figures_on_magenta_are_cut_out_also_where_they_cover_their_border(is_soft: bool) -> None:
+    rng = np.random.default_rng(0)
+    wide, full = figure(MAGENTA), figure(MAGENTA)
+    wide[2:-2, :6] = RED  # its left side touches the border
+    full[:] = RED
+    full[:2, :2] = (*MAGENTA, 255)
+    sprites = [noisy(s, rng) if is_soft else s for s in (wide, full)]
+    others = [figure(c) for c in (WHITE, GREY, NIGHT) for _ in range(20)]
+    wish = Cutting()
+    found = [find_candidate(f"{i:03d}.png", s, sprite_colours(s), wish, is_soft) for i, s in enumerate(sprites)]
+    found += [find_candidate(f"{i:03d}.png", s, sprite_colours(s), wish) for i, s in enumerate(others, len(sprites))]
+    cut = masks(sprites, settle_grounds(found, wish))
+    assert np.array_equal(cut[0], (wide[..., :3] != MAGENTA).any(axis=-1))
+    assert np.array_equal(cut[1], (full[..., :3] != MAGENTA).any(axis=-1))
+
+
+def test_a_figure_with_a_ramp_of_magenta_that_covers_its_border_stays_and_is_named() -> None:
+    sprite = figure(MAGENTA)
+    sprite[2:-2, :6] = RED
+    sprite[6:8, 6:8, :3] = (200, 0, 190)
+    settled = settle([sprite])
+    assert not settled.grounds
+    assert kinds(settled.findings) == ["boxed_background"]
+    assert "cut_background=#ff00ff" in settled.findings[0].message
+
+
 def test_a_figure_with_the_grounds_colour_inside_is_cut_out_where_an_outline_parts_them() -> None:
     sealed, bare = figure(WHITE), figure(WHITE)
     for sprite in (sealed, bare):

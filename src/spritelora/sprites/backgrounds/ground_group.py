@@ -32,6 +32,9 @@ DARK = 64
 FAR = 96
 """A figure that has a key colour itself has others of its ramp too, which differ from it by less."""
 
+MAGENTA = (255, 0, 255)
+"""The key colour that one sprite on it tells for the whole set: it is no colour of a ramp."""
+
 LEVELS, LEVEL_PX = (0, 128, 255), 24
 """A key colour has channels near these levels: magenta, teal, pure green. Artists use pure red and yellow, too."""
 
@@ -54,6 +57,11 @@ class GroundGroup:
         return is_level and max(self.colour) - min(self.colour) > FAR and not red > blue + FAR
 
     @property
+    def is_magenta(self) -> bool:
+        """Whether the colour is magenta, or what a JPEG makes of it."""
+        return max(abs(a - b) for a, b in zip(self.colour, MAGENTA, strict=True)) < NOISE
+
+    @property
     def is_floor(self) -> bool:
         """Whether the colour is a floor's, for tiles are full of it."""
         full = sum(_standing(m).shape is Shape.empty for m in self.members)
@@ -71,6 +79,8 @@ class GroundGroup:
         """Whether enough sprites tell that the colour is a ground."""
         if self.is_floor or self.is_own:
             return False
+        if self.is_magenta:
+            return any(_standing(m).shape is Shape.figure and self._is_foreign_to(m) for m in self.members)
         shown = [m for m in self.members if not _standing(m).ground.is_noisy or _is_boxed(m)]
         shapes = (Shape.figure, Shape.framed) if self.is_key else (Shape.figure,)
         clear = [m for m in shown if _standing(m).shape in shapes and not self._is_mixed_up(m)]
@@ -90,19 +100,24 @@ class GroundGroup:
         shown = [m for m in self.members if _standing(m).shape is not Shape.empty]
         cut = [m for m in shown if is_sure and not self._is_mixed_up(m) and (self.is_known or _is_clear(m))]
         names = {m.name for m in cut}
-        seems = [m for m in shown if self.is_known or _is_boxed(m) or (is_usual and _is_mostly_boxed(m))]
+        seems = [m for m in shown if self.is_known or _is_boxed(m) or (is_usual and self._is_mostly_boxed(m))]
         return cut, [m for m in seems if m.name not in names]
 
     def ground_of(self, member: Candidate) -> Ground:
         """The ground that a sprite loses."""
-        return dataclasses.replace(_standing(member).ground, holes=self.wish.holes or self._has_holes(member))
+        return dataclasses.replace(_standing(member).ground, holes=self.wish.holes or self._is_foreign_to(member))
 
-    def _has_holes(self, member: Candidate) -> bool:
-        """Whether what a figure encloses of a key colour is no part of it, for it has nothing like it elsewhere."""
+    def _is_foreign_to(self, member: Candidate) -> bool:
+        """Whether a key colour is no part of a figure, which has nothing like it elsewhere, not even where enclosed."""
         if not self.is_key or member.figure is None:
             return False
         visible = member.figure.visible
         return not is_near(self.colour, visible[visible != packed(_standing(member).ground.colour)], FAR).any()
+
+    def _is_mostly_boxed(self, member: Candidate) -> bool:
+        """Whether a figure covers little of its border; on magenta, some of it."""
+        standing = _standing(member)
+        return standing.shape is Shape.figure and (self.is_magenta or standing.border_share >= MOST_OF_BORDER)
 
     def _is_mixed_up(self, member: Candidate) -> bool:
         """Whether a figure has the ground's colour inside, and no outline that parts the two."""
@@ -122,12 +137,6 @@ def _is_boxed(sprite: Candidate) -> bool:
     if standing is None or standing.shape not in (Shape.figure, Shape.framed):
         return False
     return standing.border_share >= FULL_BORDER
-
-
-def _is_mostly_boxed(sprite: Candidate) -> bool:
-    """Whether a figure covers little of its border."""
-    standing = _standing(sprite)
-    return standing.shape is Shape.figure and standing.border_share >= MOST_OF_BORDER
 
 
 def _is_clear(sprite: Candidate) -> bool:
@@ -155,8 +164,16 @@ def group_by_ground(sprites: Sequence[Candidate], wish: Cutting) -> list[GroundG
     return [GroundGroup(colour, of_it, num_opaque, len(sprites), wish) for colour, of_it in members.items()]
 
 
-def covering(colour: Colour, sprites: Iterable[Candidate]) -> list[Candidate]:
-    """The opaque sprites that show a key colour but do not seem to stand on it: they cover most of their border."""
-    own = packed(colour)
-    others = (s for s in sprites if s.is_opaque and (s.standing is None or s.standing.ground.colour != colour))
-    return [s for s in others if own in s.colours.visible]
+def covering(colour: Colour, sprites: Iterable[Candidate]) -> dict[str, Ground]:
+    """The ground of opaque sprites that show a key colour and cover most of their border, so that they seem not to
+    stand on it. On a noisy sprite a colour near it counts.
+    """
+    found: dict[str, Ground] = {}
+    for sprite in sprites:
+        ground = sprite.standing.ground if sprite.standing else None
+        if sprite.is_opaque and (ground is None or ground.colour != colour):
+            is_noisy = ground is not None and ground.is_noisy
+            shown = is_near(colour, sprite.colours.visible, NOISE if is_noisy else 1)
+            if shown.any():
+                found[sprite.name] = Ground(colour, is_noisy=is_noisy)
+    return found

@@ -70,8 +70,8 @@ def _judged(sprites: Sequence[Candidate], wish: Cutting, section: str) -> SetGro
         kept |= {s.name: group.colour for s in doubted}
     for group in groups:
         if group.is_key and group.is_known:
-            names = [s.name for s in covering(group.colour, sprites) if s.name not in grounds]
-            grounds |= dict.fromkeys(names, Ground(group.colour, wish.holes))
+            others = {name: g for name, g in covering(group.colour, sprites).items() if name not in grounds}
+            grounds |= {name: dataclasses.replace(ground, holes=wish.holes) for name, ground in others.items()}
     kept = {name: colour for name, colour in kept.items() if name not in grounds}
     told = [*_cut(grounds, section), *_boxed(kept, section)]
     return SetGrounds(grounds, [*told, *_enclosed([s for s in sprites if s.name in grounds], grounds, section)])
