@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from spritelora.evaluation.colour_distance import ColourTarget, profiles_of
+from spritelora.evaluation.grid import Grid
 from spritelora.evaluation.measure import OF_CELLS
 from spritelora.evaluation.registry import Direction
 from spritelora.evaluation.validation import Validation, against_base, measure_set, missing, usable
@@ -114,6 +115,24 @@ def test_images_without_a_grid_are_not_counted_among_those_that_have_one() -> No
     assert usable(half, 16)[:NUM].tolist() == [1.0] * NUM
     assert f"{NUM} of {NUM}" in clean.answer
     assert f"{NUM} more are left out, for no grid of native pixels was found in them" in clean.numbers
+
+
+def test_pixels_wider_than_the_sprites_are_not_called_clean() -> None:
+    coarse = measure_set([scale_nearest(n, 8) for n in UNSEEN[: 2 * NUM]], REFERENCE, Grid(2))
+    clean = verdicts(validation(None, s10=coarse))[1]
+    assert (clean.tone, clean.advice) == (Tone.BAD, Advice.LARGER_CANVAS)
+    assert f"in {2 * NUM} of {2 * NUM} a pixel is 4 times as wide as your sprites' pixels" in clean.answer
+    run = Origin(("run=a",), "a", ("model.resolution=128", "data.path=art"), side_px=128)
+    assert advise(clean.advice, run, 1.0).command.endswith("train.py data.path=art model.resolution=256")
+    half = measure_set([scale_nearest(n, 16) for n in UNSEEN[: 2 * NUM]], REFERENCE, Grid(8))
+    assert verdicts(validation(None, s10=half))[1].advice is Advice.TRAIN_LONGER
+
+
+def test_a_command_that_draws_more_keeps_what_was_drawn() -> None:
+    origin = Origin(("run=a",), "a", drawn=("num_prompts=4", "strength=1.0"))
+    assert "run=a num_prompts=4 strength=1.0 overwrite=true images_per_prompt=4" in (
+        advise(Advice.DRAW_MORE, origin, 1.0).command
+    )
 
 
 @pytest.mark.parametrize("origin", [OF_RUN, OF_FILE], ids=["run", "file"])

@@ -14,6 +14,7 @@ class Advice(Enum):
     EXPORT = "Use it: this writes the LoRA and a workflow for ComfyUI."
     GENERATE = "Make finished sprites: on the pixel grid, in your colours, with a clear background."
     TRAIN_LONGER = "Train longer: twice as many steps."
+    LARGER_CANVAS = "Train on a canvas twice as large: a model draws cells of 8 pixels, and yours are smaller."
     LOWER_RATE = "Train again with half the learning rate."
     STOP_EARLIER = "Take an earlier checkpoint, or train with fewer steps."
     DRAW_MORE = "Draw more pictures of each prompt."
@@ -33,8 +34,9 @@ class Advised:
 class Origin:
     """The origin of a validated LoRA. `words`: that name it to `validate` and `generate`.
 
-    `run`: its run's folder, None for a file alone; then the rest is unknown. `overrides`: that the run was started
-    with. `earlier`: its last checkpoint before the validated one.
+    `drawn`: that say what `validate` drew. `run`: its run's folder, None for a file alone; then the rest is unknown.
+    `overrides`: that the run was started with. `side_px`: of its square canvas. `earlier`: its last checkpoint before
+    the validated one.
     """
 
     words: Sequence[str] = ()
@@ -43,13 +45,15 @@ class Origin:
     max_steps: int = 0
     lr: float = 0.0
     earlier: str | None = None
+    drawn: Sequence[str] = ()
+    side_px: int = 0
 
 
 def advise(advice: Advice, origin: Origin, strength: float) -> Advised:
     """Advice on a LoRA that was validated at a strength, with its command."""
-    again, run = ("validate", *origin.words, "overwrite=true"), origin.run
+    again, run = ("validate", *origin.words, *origin.drawn, "overwrite=true"), origin.run
     commands: dict[Advice, tuple[str, ...]] = {
-        Advice.GENERATE: ("generate", *origin.words, f"strength={strength:g}", "count=8", "output=sprites"),
+        Advice.GENERATE: ("generate", *origin.words, f"strength={strength:g}", "count=8"),
         Advice.DRAW_MORE: (*again, "images_per_prompt=4"),
         Advice.GIVE_PROMPTS: (*again, "prompts_file=prompts.txt"),
         Advice.COMPARE: (*again, "compare_base=true"),
@@ -58,6 +62,11 @@ def advise(advice: Advice, origin: Origin, strength: float) -> Advised:
         commands |= {
             Advice.EXPORT: ("export", f"run={run}", "workflow=true"),
             Advice.TRAIN_LONGER: ("train", f"resume={run}", f"trainer.max_steps={2 * origin.max_steps}"),
+            Advice.LARGER_CANVAS: (
+                "train",
+                *_anew(origin, "model.resolution"),
+                f"model.resolution={2 * origin.side_px}",
+            ),
             Advice.LOWER_RATE: ("train", *_anew(origin, "optim.lr"), f"optim.lr={origin.lr / 2:g}"),
             Advice.STOP_EARLIER: ("validate", f"run={origin.earlier}", "output=earlier")
             if origin.earlier

@@ -21,6 +21,7 @@ from spritelora.evaluation.validation import (
     usable,
 )
 from spritelora.reports.advice import Advice, Advised, Origin, advise
+from spritelora.sprites.pixels.image import LATENT_PX
 
 FAR = 0.05
 """Colour distance above which colours are plainly not the training set's: two and a half just-visible differences."""
@@ -104,6 +105,9 @@ def _style(drawn: DrawnSet, validation: Validation, comparison: Comparison | Non
     return Verdict(*told.get(comparison.outcome, TOO_FEW), numbers)
 
 
+COARSE = 1.75
+"""Native pixels are taken for so many times the wanted ones from here on."""
+
 TOO_FEW = ("Too few pictures to say.", Tone.UNKNOWN, Advice.DRAW_MORE)
 
 
@@ -115,6 +119,14 @@ def _usable(drawn: DrawnSet, validation: Validation) -> Verdict:
     if math.isnan(share):
         answer = f"Not measured: {NO_GRID} in any picture."
         return Verdict(answer, Tone.UNKNOWN, Advice.TRAIN_LONGER, f"{colours}.".capitalize())
+    cell_px = drawn.images[0].shape[1] / drawn.measured[0].native.shape[1]
+    pitch = drawn.values["pitch_px"]
+    is_coarse = np.where(np.isfinite(pitch), pitch >= COARSE * cell_px, np.nan)
+    if share_of(is_coarse) > 0.5:
+        times = np.nanmedian(pitch[is_coarse == 1]) / cell_px
+        answer = f"No: in {_of(is_coarse)} a pixel is {times:.2g} times as wide as your sprites' pixels."
+        advice = Advice.LARGER_CANVAS if cell_px < LATENT_PX else Advice.TRAIN_LONGER
+        return Verdict(answer, Tone.BAD, advice, f"{colours}.".capitalize())
     residual = drawn.values["snap_residual"]
     snapped = np.where(np.isfinite(residual), residual < SNAPS_BELOW, np.nan)
     numbers = f"{_of(snapped)} have one colour in each pixel (residual below {SNAPS_BELOW}), {colours}"

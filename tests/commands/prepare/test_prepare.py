@@ -345,6 +345,24 @@ def test_a_scale_that_is_not_there_is_an_error(sprite_folder: Path, tmp_path: Pa
         run(sprite_folder, tmp_path / "out", scale="4")
 
 
+def test_images_are_left_out_by_name_and_pattern_with_what_is_said_of_them_elsewhere(
+    sprite_folder: Path, tmp_path: Path
+) -> None:
+    names = {path.name for path in sprite_folder.glob("*.png")}
+    first, second = sorted(names)[:2]
+    run(sprite_folder, tmp_path / "out", exclude=[first, f"{second[:-4]}*"])
+    assert {r["source"] for r in records(tmp_path / "out")} == names - {first, second}
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "2 images that exclude names" in page
+    for words, message in (
+        ({"exclude": ["nothing.png"]}, r"exclude: no image is called nothing\.png"),
+        ({"exclude": ["*"], "include": [first]}, f"include and exclude both name {re.escape(first)}: leave it out of"),
+        ({"exclude": ["*"]}, "no images"),
+    ):
+        with pytest.raises((ConfigError, DatasetError), match=message):
+            run(sprite_folder, tmp_path / "other", **words)
+
+
 def test_a_giant_is_set_aside_and_a_matte_that_is_a_colour_pointed_out(
     sprite_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -359,7 +377,7 @@ def test_a_giant_is_set_aside_and_a_matte_that_is_a_colour_pointed_out(
     assert {(r["source"] == "giant.png", r["factor"]) for r in records(tmp_path / "out")} == {(False, 8)}
     caplog.clear()
     run(sprite_folder, tmp_path / "out", matte="#010203", include=["gian*"])
-    assert "because of giant.png most sprites are drawn 8 times smaller" in caplog.text
+    assert "because of giant.png all sprites are enlarged by 1, without by 8; 'exclude=[giant.png]'" in caplog.text
     assert re.search(r"the matte #010203 is near .*giant\.png.*matte=auto .*\[matte_in_palette\]", caplog.text)
     assert {r["factor"] for r in records(tmp_path / "out")} == {1}
 

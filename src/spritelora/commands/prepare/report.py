@@ -140,6 +140,7 @@ def _left_out(kind: LeftOut, folder: Path) -> LeftOutKind:
     for name in kind.names[:MOST_LEFT_OUT]:
         doubt = doubts.get(name)
         text = doubt_text(doubt) if doubt else f"'include=[{include_entry(name)}]' takes it"
+        text = "" if kind.kind == "excluded" else text
         try:
             pixels = read_sprite(folder / name.partition(":")[0], limits.SHEET_PIXELS)
             picture = left_out_picture(pixels, doubt.guesses[0] if doubt else None)

@@ -44,7 +44,7 @@ def sheets_of(config: PrepareConfig) -> SheetChoice:
     layout = SheetLayout(None) if config.sheet == "gaps" else None
     if is_cell:
         layout = SheetLayout(_cell(config.sheet), config.margin, config.spacing)
-    return SheetChoice(config.sheet != "none", layout, tuple(parse_include(config.include)))
+    return SheetChoice(config.sheet != "none", layout, tuple(parse_include(config.include)), tuple(config.exclude))
 
 
 def fit_options_of(config: PrepareConfig) -> FitOptions:

@@ -23,6 +23,9 @@ from spritelora.training.callbacks.checkpoints import checkpoint_step
 log = logging.getLogger(__name__)
 
 LOG = "validate.log"
+DRAWN, DEFAULTS = ("num_prompts", "strength", "strengths"), ValidateConfig()
+"""Keys of what is drawn that a command which draws more keeps, where they are not as they come."""
+
 PROMPT_SEED = 0
 
 
@@ -89,8 +92,11 @@ def origin_of(config: ValidateConfig, subject: Subject) -> Origin:
         words.append(f"loras=[{','.join(map(_seen_from_here, config.loras))}]")
     if config.data.path is not None:
         words.append(f"data.path={_seen_from_here(config.data.path)}")
+    drawn = [f"{name}={getattr(config, name)}" for name in DRAWN if getattr(config, name) != getattr(DEFAULTS, name)]
+    if config.prompts_file is not None:
+        drawn.append(f"prompts_file={_seen_from_here(config.prompts_file)}")
     if source.run_dir is None or record is None or not source.is_own:
-        return Origin(words)
+        return Origin(words, drawn=drawn)
     earlier = _earlier_checkpoint(source.run_dir, source.files[0].parent)
     return Origin(
         words,
@@ -99,6 +105,8 @@ def origin_of(config: ValidateConfig, subject: Subject) -> Origin:
         record.settings.trainer.max_steps,
         record.settings.optim.lr,
         earlier and _seen_from_here(str(earlier)),
+        drawn,
+        record.settings.model.side_px,
     )
 
 

@@ -49,6 +49,7 @@ class PrepareConfig:
         "(cells, margin, spacing)",
         text=True,
     )
+    exclude: list[str] = key([], "images to leave out, by name or pattern: [Big.png], [*_old.png]", text=True)
     all_frames: bool = key(False, "every frame of animated files; false: the first")
     create_captions: bool = key(False, "write captions from file and folder names where an image has none")
     template: str = key(

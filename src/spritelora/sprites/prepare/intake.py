@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from spritelora import limits
-from spritelora.errors import DatasetError
+from spritelora.errors import ConfigError, DatasetError
 from spritelora.sprites.ase.pillow_file import SUFFIXES as ASE_SUFFIXES
 from spritelora.sprites.findings import Finding, Severity
+from spritelora.sprites.folder.majority import match_names
 from spritelora.sprites.folder.sources import Found, Source
 from spritelora.sprites.grids.cell_grid import grid_cells, ground_colour
 from spritelora.sprites.grids.sheet_layout import Pair, SheetLayout
@@ -31,6 +32,7 @@ UNREAD_KINDS = ("unread_index", "unread_text")
 
 
 KINDS = {
+    "excluded": ("image that exclude names", "images that exclude names"),
     "picture_of_pack": ("picture of the pack", "pictures of the pack"),
     "sheet_of_singles": ("sheet of what lies there as single files", "sheets of what lies there as single files"),
     "second_sheet": ("sheet with the cells of another sheet", "sheets with the cells of another sheet"),
@@ -65,11 +67,15 @@ class Intake:
 
 @dataclass(frozen=True)
 class SheetChoice:
-    """The wishes for sheets, as typed. `layout`: one for all that it divides; `is_auto`: others are judged."""
+    """The wishes for images and sheets, as typed.
+
+    `layout`: a grid for all that it divides; `is_auto`: others are judged. `excluded`: names and patterns.
+    """
 
     is_auto: bool = True
     layout: SheetLayout | None = None
     included: tuple[Included, ...] = ()
+    excluded: tuple[str, ...] = ()
 
 
 @dataclass
@@ -96,17 +102,17 @@ class _Images:
 
 
 def take_in(folder: Path, found: Found, choice: SheetChoice) -> Intake:
-    """Decide what each image of a folder is. Raises ConfigError for entries of include that mean no image.
+    """Decide what each image of a folder is. Raises ConfigError for entries of include and exclude that mean no image.
 
     An image that a person has captioned, or that prepare wrote, is a sprite, whatever it looks like. A file of
     Aseprite's own tells its parts itself.
     """
-    found = _with_indexes(folder, found)
+    found, excluded = _without_excluded(_with_indexes(folder, found), choice)
     entries = match_include(choice.included, [source.name for source in found.sources], "include")
     open_ones = {s.name: s.file for s in found.sources if s.index is None and s.name not in entries}
     typed, not_cut = _typed(open_ones, choice.layout)
     layouts = {name: entry.layout for name, entry in entries.items() if entry.layout is not None} | typed
-    left_out: tuple[LeftOut, ...] = ()
+    left_out = excluded
     if choice.is_auto:
         own_parts = {s.name for s in found.sources if s.file.suffix.lower() in ASE_SUFFIXES}
         judged = {s.name for s in found.sources if s.caption is None and s.name not in {*found.prepared, *own_parts}}
@@ -117,12 +123,24 @@ def take_in(folder: Path, found: Found, choice: SheetChoice) -> Intake:
         layouts |= plan.layouts
         sources = [dataclasses.replace(s, layout=layouts.get(s.name)) for s in found.sources]
         found = _without_texts(folder, found, {text for _, texts in told.values() for text in texts})
-        left_out = _left_out([s for s in sources if s.name in judged - typed.keys()], images, plan, set(entries))
+        left_out += _left_out([s for s in sources if s.name in judged - typed.keys()], images, plan, set(entries))
     sources = [dataclasses.replace(s, layout=layouts.get(s.name)) for s in found.sources]
     gone = {name for kind in left_out for name in kind.names}
     findings = [*found.problems, *not_cut, *_findings(left_out)]
     found = dataclasses.replace(found, sources=[s for s in sources if s.name not in gone], problems=findings)
     return Intake(found, left_out, frozenset(entries))
+
+
+def _without_excluded(found: Found, choice: SheetChoice) -> tuple[Found, tuple[LeftOut, ...]]:
+    """The same images without those that are excluded, and those. Raises ConfigError for one that is included too."""
+    names = [source.name for source in found.sources]
+    excluded = match_names(choice.excluded, names, "exclude")
+    if both := match_include(choice.included, names, "include").keys() & {*excluded}:
+        raise ConfigError(f"include and exclude both name {printable(min(both))}: leave it out of one of them")
+    if not excluded:
+        return found, ()
+    kept = [source for source in found.sources if source.name not in {*excluded}]
+    return dataclasses.replace(found, sources=kept), (LeftOut("excluded", tuple(excluded)),)
 
 
 def _without_texts(folder: Path, found: Found, texts: Set[Path]) -> Found:
@@ -214,6 +232,9 @@ def _findings(left_out: Sequence[LeftOut]) -> list[Finding]:
     for kind in left_out:
         if kind.doubts:
             findings += [Finding(kind.kind, Severity.warning, doubt.name, doubt_text(doubt)) for doubt in kind.doubts]
+        elif kind.kind == "excluded":
+            text = f"left out: {kind.reason}: {some_of(kind.names, MOST_NAMED)}"
+            findings.append(Finding(kind.kind, Severity.note, "", text))
         else:
             named = some_of(kind.names, MOST_NAMED)
             text = f"left out: {kind.reason}: {named}; 'include=[{include_entry(kind.names[0])}]' takes it"

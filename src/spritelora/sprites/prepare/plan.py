@@ -1,11 +1,12 @@
 """Which prepared images a surveyed set becomes: factor, place, name, matte; decided for the whole set at once."""
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spritelora.sprites.findings import Finding, Severity
 from spritelora.sprites.folder.prepared_names import prepared_stems
+from spritelora.sprites.names import printable, some_of
 from spritelora.sprites.pixels.image import hex_colour
 from spritelora.sprites.pixels.matte import choose_matte, is_parted, near_shares
 from spritelora.sprites.pixels.placement import (
@@ -95,8 +96,8 @@ def plan_matte(files: Sequence[SurveyedFile], asked: Pair3 | None) -> tuple[tupl
         shares = near_shares(asked, colours)
         touching = [name for name, share in zip(sprites, shares.tolist(), strict=True) if share > 0]
         text = (
-            f"the matte {hex_colour(asked)} is near colours at the edge of {_some(touching)}, where it looks like "
-            f"transparency; matte=auto chooses another one"
+            f"the matte {hex_colour(asked)} is near colours at the edge of {some_of(touching, MOST_NAMED)}, where it "
+            f"looks like transparency; matte=auto chooses another one"
         )
         return asked, [] if is_parted(shares) else [Finding("matte_in_palette", Severity.warning, "", text)]
     earlier = {s.prepared.matte if s.prepared else None for s in sprites.values()}
@@ -122,11 +123,14 @@ def _set_factor(
     possible = [n for n in largest.values() if n]
     if statistics.median(possible) < FAR_LARGER * factor:
         return factor, []
+    owners = {label(f.source.name, s.tag): f.source.name for f in files for s in f.sprites}
     large = [name for name, n in largest.items() if 0 < n < 2 * factor]
+    without = whole_cells(min(n for n in possible if n >= 2 * factor))
+    files_of_large = list(dict.fromkeys(printable(owners[name]) for name in large))
+    excluded = ",".join([*files_of_large[:MOST_NAMED], *(["..."] if len(files_of_large) > MOST_NAMED else [])])
     text = (
-        f"because of {_some(large)} most sprites are drawn {statistics.median(possible) / factor:.3g} times smaller "
-        f"than they could be (factor {factor}, not {statistics.median(possible):.0f}); move the large ones away, or "
-        f"type factor=each"
+        f"because of {some_of(large, MOST_NAMED)} all sprites are enlarged by {factor}, without by {without}; "
+        f"'exclude=[{excluded}]' leaves the large ones out, factor=each makes each sprite as large as it can be"
     )
     return factor, [Finding("far_larger", Severity.warning, "", text)]
 
@@ -165,9 +169,3 @@ def _remedy(sprite: SurveyedSprite, shapes: Sequence[Pair]) -> str:
     if largest:
         return f"its largest factor is {largest}"
     return "raise resolution, cut it up (sheet=..., tile=true), or bring it to its native size"
-
-
-def _some(names: Iterable[str]) -> str:
-    listed = list(names)
-    more = [f"{len(listed) - MOST_NAMED} more"] if len(listed) > MOST_NAMED else []
-    return ", ".join([*listed[:MOST_NAMED], *more])
