@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from spritelora.program import typed
-from spritelora.shown import duration
+from spritelora.shown import counted, duration
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -74,10 +74,10 @@ class Progress:
             self._first = now, self.done
         elif not self._has_told_time and now - self._first[0] >= self._settles_s:
             self._has_told_time = True
-            log.info("%s %s: about %s", self.doing, self._counted(self.total), duration(self._left_s(now)))
+            log.info("%s %s: about %s", self.doing, counted(self.total, self.unit), duration(self._left_s(now)))
         elif self._has_told_time and now - self._told_at >= TOLD_EVERY_S and not sys.stderr.isatty():
             self._told_at = now
-            log.info("%d of %s, about %s left", self.done, self._counted(self.total), duration(self._left_s(now)))
+            log.info("%d of %s, about %s left", self.done, counted(self.total, self.unit), duration(self._left_s(now)))
 
     def each(self, made: Iterable[Made]) -> Iterator[Made]:
         """The same things, each counted as it comes."""
@@ -94,6 +94,3 @@ class Progress:
         started, begun_with = self._first or (now, self.done)
         pace_s = (now - started) / max(self.done - begun_with, 1e-9)
         return pace_s * (self.total - self.done)
-
-    def _counted(self, count: int) -> str:
-        return f"{count} {self.unit}{'' if count == 1 else 's'}"

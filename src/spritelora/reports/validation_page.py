@@ -23,6 +23,7 @@ from spritelora.evaluation.validation_record import mean_with_interval
 from spritelora.reports.answers import Answer
 from spritelora.reports.charts import Chart, Line, colour_plane, line_chart
 from spritelora.reports.page import Table, TableCell, Tile, make_picture, render, shown_size, verdict_cell
+from spritelora.shown import counted
 from spritelora.sprites.pixels.image import Pixels
 from spritelora.sprites.pixels.palette import count_colours
 
@@ -70,8 +71,7 @@ def make_page(
     return render(
         "validation.html",
         title=f"Validation of {title}",
-        subtitle=f"{len(validation.prompts)} images at each of {len(validation.by_strength)} strengths, {versus}; "
-        f"shown at strength {strength:g}",
+        subtitle=f"{_num_images(validation)}, {versus}; shown at strength {strength:g}",
         answers=answers,
         row_note=ROW_NOTE if validation.base is not None else ROW_NOTE.replace("the base model, ", ""),
         notes={"data": told.get("data", {}).get("note"), "base": told.get("base_note")},
@@ -87,10 +87,27 @@ def make_page(
         left_out=left_out(absent) if absent else "",
         every_strength=_every_strength(validation, drawn),
         planes=_planes(drawn, sprites.palette),
-        told=[
-            (key.replace("_", " "), value) for key, value in told.items() if value is not None and key != "base_note"
-        ],
+        told=_told_lines(told),
     )
+
+
+def _num_images(validation: Validation) -> str:
+    number = counted(len(validation.prompts), "image")
+    return (
+        number if len(validation.by_strength) == 1 else f"{number} at each of {len(validation.by_strength)} strengths"
+    )
+
+
+def _told_lines(told: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How the images were drawn, in words; what is not set is left out."""
+    lines: list[tuple[str, str]] = []
+    for name, value in told.items():
+        if name == "base_note" or value in (None, "", []):
+            continue
+        parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else [value]
+        text = ", ".join(f"{part:g}" if isinstance(part, float) else str(part) for part in parts if part is not None)
+        lines.append(({"weights": "lora strengths"}.get(name, name.replace("_", " ")), text))
+    return lines
 
 
 def _rows(validation: Validation, strength: float, is_seen: bool, sprites: PageSprites) -> Rows:

@@ -66,3 +66,17 @@ def test_of_many_steps_the_first_and_the_last_are_shown(tmp_path: Path) -> None:
     middle = HEADER_PX + TILE_PX // 2
     assert sheet.getpixel((LABEL_PX + 64, middle)) == (0, 0, 7)
     assert sheet.getpixel((LABEL_PX + 7 * TILE_PX + 64, middle)) == (195, 0, 7)
+
+
+def test_a_sheet_marks_trained_and_new_prompts_apart(tmp_path: Path) -> None:
+    write_samples(tmp_path, range(0, 10, 10), 2)
+    references = [np.zeros((16, 16, 3), np.uint8)] * 2
+    plain, marked, other = (
+        np.asarray(contact_sheet(tmp_path, ["first", "second"], references, taught))
+        for taught in ((), ("first",), ("second",))
+    )
+    rows = [np.s_[HEADER_PX + TILE_PX * (n + 1) - 18 : HEADER_PX + TILE_PX * (n + 1), :LABEL_PX] for n in range(2)]
+    assert (plain[rows[0]] == 255).all()
+    assert np.array_equal(marked[rows[0]], other[rows[1]])
+    assert np.array_equal(marked[rows[1]], other[rows[0]])
+    assert not np.array_equal(marked[rows[0]], marked[rows[1]])

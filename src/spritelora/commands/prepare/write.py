@@ -26,7 +26,15 @@ from spritelora.sprites.prepare.output_folder import (
 )
 from spritelora.sprites.prepare.plan import Pair3, PlannedFile
 from spritelora.sprites.prepare.survey import NativeSprites, Reading, label
-from spritelora.sprites.prepare.write_set import Caption, WriteJob, caption_name, image_name, mask_name, write_file
+from spritelora.sprites.prepare.write_set import (
+    Caption,
+    WriteJob,
+    Written,
+    caption_name,
+    image_name,
+    mask_name,
+    write_file,
+)
 
 MOST_NAMED = 10
 SPRITES_PER_PART = 64
@@ -64,8 +72,11 @@ def write_set(
     sprites_per_job = max(1, sum(len(part.surveyed.sprites) for part in parts) // max(1, len(parts)))
     with claimed(output):
         (output / MANIFEST).unlink(missing_ok=True)
-        with Progress(len(jobs), "file", "writing", settles_s=SETTLES_S) as progress:
-            written = list(progress.each(map_in_order(write_file, jobs, workers, sprites_per_job)))
+        written: list[Written] = []
+        with Progress(len(plan.captions), "sprite", "writing", settles_s=SETTLES_S) as progress:
+            for file in map_in_order(write_file, jobs, workers, sprites_per_job):
+                written.append(file)
+                progress.advance(len(file.sprites))
         sprites = [sprite for w in written for sprite in w.sprites]
         files = {name: sha256 for w in written for name, sha256 in w.files.items()}
         files[METADATA] = put_file(output, METADATA, encode_metadata(sprites))

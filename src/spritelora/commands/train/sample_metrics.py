@@ -81,4 +81,5 @@ def build_sample_plan(
         sizes=[sizes[number % len(sizes)] for number in range(len(sampler.prompts))],
         decode=decode,
         batch_size=config.trainer.batch_size,
+        taught={sprite.caption for sprite in training}.intersection(sampler.prompts),
     )

@@ -107,7 +107,7 @@ def _boxed(kept: dict[str, Colour], section: str) -> list[Finding]:
     text = (
         f"{subject} may be drawn on purpose and stays{'' if is_one else f': {named}'}; "
         f"{section}cut_background={hex_colour(colour)} cuts {'it' if is_one else 'that colour'} out, "
-        f"{section}cut_background=keep ends this line"
+        f"{section}cut_background=keep leaves all backgrounds"
     )
     return [Finding("boxed_background", Severity.warning, first if is_one else "", text)]
 

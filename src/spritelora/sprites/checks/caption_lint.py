@@ -98,7 +98,7 @@ def _lint_words(caption: str, flips: bool, matte: bool, style_words: Sequence[st
     if GENERIC_WORDS.issuperset(re.findall(r"[^\W\d_]+", caption.lower())):
         yield "generic_caption", f"'{caption}' fits any sprite: name what this one shows"
     if not STYLE.search(caption) and not any(word.casefold() in caption.casefold() for word in style_words if word):
-        yield "no_style", "names no style: add the words that shall call it up, such as: pixel art"
+        yield "no_style", "names no style: add the words that you will type for it in prompts, such as: pixel art"
     if matte and (match := TRANSPARENCY.search(caption)):
         said = match[0].strip(" ,")
         yield "transparency", f"says '{said}', but training lays sprites on a plain colour: take it out"

@@ -29,7 +29,7 @@ def set_aside(
         return [*files], None, []
     aside = set(majority.aside)
     first = next(file for name, file, _ in sprites if name in aside)
-    remedy = f"'include=[{first}]' takes it, factor=each all, each as large as it can be"
+    remedy = f"'include=[{first}]' takes it; factor=each takes all, each as large as it can be"
     finding = Finding("set_aside", Severity.warning, "", aside_text(majority, remedy))
     rest = [
         dataclasses.replace(f, sprites=tuple(s for s in f.sprites if label(f.source.name, s.tag) not in aside))

@@ -1,7 +1,7 @@
 """One picture of a run: the base, the LoRA as it learns, and the sprites it learns from, prompt by prompt."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from textwrap import wrap
 
@@ -35,11 +35,14 @@ def _words(text: str) -> set[str]:
     return set(text.lower().replace(",", " ").split())
 
 
-def contact_sheet(folder: Path, prompts: Sequence[str], references: Sequence[NDArray[np.uint8]]) -> Image.Image:
+def contact_sheet(
+    folder: Path, prompts: Sequence[str], references: Sequence[NDArray[np.uint8]], taught: Collection[str] = ()
+) -> Image.Image:
     """All samples of a run: a row for each prompt; columns base, steps, and the training sprite nearest in words.
 
     `folder`: holds `step_*` folders with an image for each prompt; of more than `MOST_STEPS` the first, the last and
-    some between are shown. `references`: an image for each prompt.
+    some between are shown. `references`: an image for each prompt. `taught`: the prompts that are training captions,
+    which the sheet marks, and new ones.
     """
     steps = _spread([step for step in sorted(folder.glob("step_*")) if any(step.glob("*.png"))], MOST_STEPS)
     columns = [*map(_step_label, steps), "training set"]
@@ -51,7 +54,9 @@ def contact_sheet(folder: Path, prompts: Sequence[str], references: Sequence[NDA
         pen.text((left + 4, 4), label, fill="black")
     for row, prompt in enumerate(prompts):
         top = HEADER_PX + TILE_PX * row
-        pen.multiline_text((4, top + 4), "\n".join(wrap(prompt, 14)[:8]), fill="black")
+        pen.multiline_text((4, top + 4), "\n".join(wrap(prompt, 14)[:7]), fill="black")
+        if taught:
+            pen.text((4, top + TILE_PX - 16), "trained on" if prompt in taught else "new", fill="dimgray")
         for left, step in zip(lefts, steps, strict=False):
             for file in step.glob(f"{row:02d}_*.png"):
                 with Image.open(file) as image:

@@ -1,6 +1,6 @@
 """Sample images during training: the same prompts and start noise at every step, saved without loss."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,8 @@ class SamplePlan:
     """The plan of sample images: prompts with their embeddings, and the settings of drawing.
 
     `references`: for each prompt a training image to show beside its samples, (H, W, 3). `sizes`: of each prompt's
-    image in pixels, width before height. `decode`: images (8h, 8w, 3) of latents (4, h, w).
+    image in pixels, width before height. `decode`: images (8h, 8w, 3) of latents (4, h, w). `taught`: those of the
+    prompts that are captions of training sprites.
     """
 
     prompts: Sequence[str]
@@ -37,6 +38,7 @@ class SamplePlan:
     sizes: Sequence[tuple[int, int]]
     decode: Callable[[Sequence[Tensor]], list[NDArray[np.uint8]]]
     batch_size: int
+    taught: Collection[str] = ()
 
     def draw(self, module: LoraModule) -> list[NDArray[np.uint8]]:
         """One image for each prompt; those of one size are drawn together."""
@@ -85,7 +87,8 @@ class Samples:
         files = [folder / image_name(i, p) for i, p in enumerate(self.plan.prompts)]
         for image, file in zip(images, files, strict=True):
             Image.fromarray(image).save(file)
-        contact_sheet(self.folder, self.plan.prompts, self.plan.references).save(self.folder / SHEET)
+        sheet = contact_sheet(self.folder, self.plan.prompts, self.plan.references, self.plan.taught)
+        sheet.save(self.folder / SHEET)
         self.run_log.log_images(step, self.plan.prompts, files)
 
     def _folder(self, step: int) -> Path:
