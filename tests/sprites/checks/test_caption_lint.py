@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from spritelora.embedded.drawn import draw_demo_set, sample_spec
-from spritelora.sprites.checks.caption_lint import lint_captions, longest_run
+from spritelora.sprites.checks.caption_lint import lint_captions, longest_run, told_once
 from spritelora.sprites.findings import Finding, Severity
 from spritelora.sprites.folder.sources import find_sources
 
@@ -137,3 +137,10 @@ def test_dcss_captions_speak_of_transparency_and_repeat_themselves() -> None:
     kinds = {f.kind for f in lint(captions)}
     assert {"transparency", "duplicate_caption"} <= kinds
     assert not kinds & {"missing_caption", "empty_caption", "no_style", "over_detailed", "long_caption", "cut_caption"}
+
+
+def test_frames_of_one_animation_are_told_once_and_missing_captions_each() -> None:
+    captions = {"a_f0.png": "x", "a_f1.png": "x", "a_f2.png": "y", "b_f0.png": "x", "c.png": None, "c_f1.png": None}
+    animations = {name: name[0] for name in captions if "_f" in name}
+    assert list(told_once(captions, animations)) == ["a_f0.png", "a_f2.png", "b_f0.png", "c.png", "c_f1.png"]
+    assert told_once(captions, {}) == captions

@@ -15,10 +15,11 @@ from spritelora.errors import ConfigError, DatasetError
 from spritelora.long_work import going_on
 from spritelora.process import quick_imports
 from spritelora.shown import counted
-from spritelora.sprites.checks.caption_lint import lint_captions
+from spritelora.sprites.checks.caption_lint import lint_captions, told_once
 from spritelora.sprites.checks.caption_terms import VARIANTS
 from spritelora.sprites.findings import Finding, Severity
 from spritelora.sprites.folder.caption_files import read_set, read_set_to_mend, side_car
+from spritelora.sprites.folder.groups import animation_of
 from spritelora.sprites.folder.sources import Source, refuse
 from spritelora.sprites.names import printable
 
@@ -147,7 +148,7 @@ def make_lint(config: CaptionConfig, variants: list[tuple[str, ...]]) -> Lint:
     else:
         counter = TokenCounter(find_tokenizer(config.model.path), f"the tokenizer of {config.model.path}")
     return lambda captions: lint_captions(
-        captions,
+        told_once(captions, {name: animation_of(name) for name in captions}),
         counter.count,
         counter.cut,
         flips=config.flips,

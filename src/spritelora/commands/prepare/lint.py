@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from spritelora.config.commands.prepare import PrepareConfig
 from spritelora.program import typed
-from spritelora.sprites.checks.caption_lint import MAX_TOKENS, lint_captions
+from spritelora.sprites.checks.caption_lint import MAX_TOKENS, lint_captions, told_once
 from spritelora.sprites.checks.set_lint import lint_set
 from spritelora.sprites.findings import Finding, Severity
 from spritelora.sprites.folder.groups import animation_of
@@ -53,15 +53,6 @@ def _animations(files: Sequence[SurveyedFile]) -> dict[str, str]:
     }
 
 
-def _told_once(texts: Mapping[str, str | None], animations: Mapping[str, str]) -> dict[str, str]:
-    """The captions there are, without those that an earlier frame of the same animation has."""
-    first: dict[tuple[str, str], str] = {}
-    for name, text in texts.items():
-        if text is not None:
-            first.setdefault((animations.get(name, name), text), name)
-    return {name: text for (_, text), name in first.items()}
-
-
 def _scales(files: Sequence[SurveyedFile]) -> dict[str, NativeScale]:
     return {label(f.source.name, s.tag): s.scale for f in files for s in f.sprites if not s.prepared}
 
@@ -72,7 +63,7 @@ def _lint_captions(
     texts = {name: caption.text for name, caption in captions.items()}
     missing = [name for name, text in texts.items() if text is None]
     findings = lint_captions(
-        _told_once(texts, animations),
+        told_once({name: text for name, text in texts.items() if text is not None}, animations),
         _count_tokens,
         lambda caption: _counter().cut(caption),
         tokenizer="the embedded base's tokenizer (it splits rare words more than SDXL's)",

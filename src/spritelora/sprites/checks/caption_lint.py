@@ -68,6 +68,14 @@ def lint_captions(
     return sorted(findings, key=lambda finding: place[finding.file])
 
 
+def told_once(captions: Mapping[str, str | None], animations: Mapping[str, str]) -> dict[str, str | None]:
+    """The captions without those that an earlier frame of the same animation has. `animations`: by file."""
+    first: dict[tuple[str, str | None], str] = {}
+    for file, caption in captions.items():
+        first.setdefault((file if caption is None else animations.get(file) or file, caption), file)
+    return {file: caption for (_, caption), file in first.items()}
+
+
 def longest_run(caption: str) -> int:
     """The largest number of words without a comma between them."""
     return max((len(phrase.split()) for phrase in re.split(r",|[;.]\s", caption)), default=0)
