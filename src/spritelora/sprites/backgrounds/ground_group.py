@@ -79,8 +79,8 @@ class GroundGroup:
         """Whether enough sprites tell that the colour is a ground."""
         if self.is_floor or self.is_own:
             return False
-        if self.is_magenta:
-            return any(_standing(m).shape is Shape.figure and self._is_foreign_to(m) for m in self.members)
+        if self.is_magenta and any(_standing(m).shape is Shape.figure and self._is_foreign_to(m) for m in self.members):
+            return True
         shown = [m for m in self.members if not _standing(m).ground.is_noisy or _is_boxed(m)]
         shapes = (Shape.figure, Shape.framed) if self.is_key else (Shape.figure,)
         clear = [m for m in shown if _standing(m).shape in shapes and not self._is_mixed_up(m)]
