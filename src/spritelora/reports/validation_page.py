@@ -99,7 +99,7 @@ def _num_images(validation: Validation) -> str:
 
 
 def _told_lines(told: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """How the images were drawn, in words; what is not set is left out."""
+    """Names and texts of the settings that the images were drawn with; those that are not set are left out."""
     lines: list[tuple[str, str]] = []
     for name, value in told.items():
         if name == "base_note" or value in (None, "", []):

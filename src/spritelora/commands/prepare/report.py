@@ -24,7 +24,6 @@ from spritelora.sprites.findings import Finding, Severity, group_findings
 from spritelora.sprites.folder.manifest import PreparedSprite
 from spritelora.sprites.names import printable
 from spritelora.sprites.pixels.image import read_sprite
-from spritelora.sprites.prepare.include import include_entry
 from spritelora.sprites.prepare.intake import LeftOut, doubt_text
 from spritelora.sprites.prepare.plan import Piece, PlannedFile
 from spritelora.sprites.prepare.survey import label
@@ -139,8 +138,7 @@ def _left_out(kind: LeftOut, folder: Path) -> LeftOutKind:
     shown: list[LeftOutImage] = []
     for name in kind.names[:MOST_LEFT_OUT]:
         doubt = doubts.get(name)
-        text = doubt_text(doubt) if doubt else f"'include=[{include_entry(name)}]' takes it"
-        text = "" if kind.kind == "excluded" else text
+        text = doubt_text(doubt) if doubt else kind.remedy(name)
         try:
             pixels = read_sprite(folder / name.partition(":")[0], limits.SHEET_PIXELS)
             picture = left_out_picture(pixels, doubt.guesses[0] if doubt else None)

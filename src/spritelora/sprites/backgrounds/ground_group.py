@@ -58,8 +58,8 @@ class GroundGroup:
 
     @property
     def is_magenta(self) -> bool:
-        """Whether the colour is magenta, or what a JPEG makes of it."""
-        return max(abs(a - b) for a, b in zip(self.colour, MAGENTA, strict=True)) < NOISE
+        """True for magenta, and for a colour that a JPEG makes of it."""
+        return _is_alike(self.colour, MAGENTA)
 
     @property
     def is_floor(self) -> bool:
@@ -108,14 +108,14 @@ class GroundGroup:
         return dataclasses.replace(_standing(member).ground, holes=self.wish.holes or self._is_foreign_to(member))
 
     def _is_foreign_to(self, member: Candidate) -> bool:
-        """Whether a key colour is no part of a figure, which has nothing like it elsewhere, not even where enclosed."""
+        """True for a key colour that the figure of a member has nothing like, not even where it encloses it."""
         if not self.is_key or member.figure is None:
             return False
         visible = member.figure.visible
         return not is_near(self.colour, visible[visible != packed(_standing(member).ground.colour)], FAR).any()
 
     def _is_mostly_boxed(self, member: Candidate) -> bool:
-        """Whether a figure covers little of its border; on magenta, some of it."""
+        """True for a figure that covers little of its border, and on magenta for any figure."""
         standing = _standing(member)
         return standing.shape is Shape.figure and (self.is_magenta or standing.border_share >= MOST_OF_BORDER)
 
@@ -123,6 +123,11 @@ class GroundGroup:
         """Whether a figure has the ground's colour inside, and no outline that parts the two."""
         standing = _standing(member)
         return bool(standing.num_enclosed) and not standing.is_sealed and not self.is_key
+
+
+def _is_alike(first: Colour, second: Colour) -> bool:
+    """True for colours that differ by no more than the noise of a JPEG."""
+    return max(abs(a - b) for a, b in zip(first, second, strict=True)) < NOISE
 
 
 def _standing(sprite: Candidate) -> Standing:
@@ -157,7 +162,7 @@ def group_by_ground(sprites: Sequence[Candidate], wish: Cutting) -> list[GroundG
     members: dict[Colour, list[Candidate]] = {}
     for sprite in sorted((s for s in sprites if s.standing), key=lambda s: _standing(s).ground.is_noisy):
         ground = _standing(sprite).ground
-        near = [c for c in members if max(abs(a - b) for a, b in zip(c, ground.colour, strict=True)) < NOISE]
+        near = [c for c in members if _is_alike(c, ground.colour)]
         colour = near[0] if ground.is_noisy and near else ground.colour
         members.setdefault(colour, []).append(sprite)
     num_opaque = sum(s.is_opaque for s in sprites)

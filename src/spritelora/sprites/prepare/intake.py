@@ -55,6 +55,10 @@ class LeftOut:
         """What they are, in words."""
         return KINDS[self.kind][len(self.names) != 1]
 
+    def remedy(self, name: str) -> str:
+        """The words to type for one of them; empty for what was left out as asked."""
+        return "" if self.kind == "excluded" else f"'include=[{include_entry(name)}]' takes it"
+
 
 @dataclass(frozen=True)
 class Intake:
@@ -107,8 +111,9 @@ def take_in(folder: Path, found: Found, choice: SheetChoice) -> Intake:
     An image that a person has captioned, or that prepare wrote, is a sprite, whatever it looks like. A file of
     Aseprite's own tells its parts itself.
     """
-    found, excluded = _without_excluded(_with_indexes(folder, found), choice)
+    found = _with_indexes(folder, found)
     entries = match_include(choice.included, [source.name for source in found.sources], "include")
+    found, excluded = _without_excluded(found, choice.excluded, entries.keys())
     open_ones = {s.name: s.file for s in found.sources if s.index is None and s.name not in entries}
     typed, not_cut = _typed(open_ones, choice.layout)
     layouts = {name: entry.layout for name, entry in entries.items() if entry.layout is not None} | typed
@@ -131,11 +136,10 @@ def take_in(folder: Path, found: Found, choice: SheetChoice) -> Intake:
     return Intake(found, left_out, frozenset(entries))
 
 
-def _without_excluded(found: Found, choice: SheetChoice) -> tuple[Found, tuple[LeftOut, ...]]:
+def _without_excluded(found: Found, patterns: Sequence[str], included: Set[str]) -> tuple[Found, tuple[LeftOut, ...]]:
     """The same images without those that are excluded, and those. Raises ConfigError for one that is included too."""
-    names = [source.name for source in found.sources]
-    excluded = match_names(choice.excluded, names, "exclude")
-    if both := match_include(choice.included, names, "include").keys() & {*excluded}:
+    excluded = match_names(patterns, [source.name for source in found.sources], "exclude")
+    if both := included & {*excluded}:
         raise ConfigError(f"include and exclude both name {printable(min(both))}: leave it out of one of them")
     if not excluded:
         return found, ()
@@ -232,13 +236,11 @@ def _findings(left_out: Sequence[LeftOut]) -> list[Finding]:
     for kind in left_out:
         if kind.doubts:
             findings += [Finding(kind.kind, Severity.warning, doubt.name, doubt_text(doubt)) for doubt in kind.doubts]
-        elif kind.kind == "excluded":
-            text = f"left out: {kind.reason}: {some_of(kind.names, MOST_NAMED)}"
-            findings.append(Finding(kind.kind, Severity.note, "", text))
         else:
-            named = some_of(kind.names, MOST_NAMED)
-            text = f"left out: {kind.reason}: {named}; 'include=[{include_entry(kind.names[0])}]' takes it"
-            findings.append(Finding(kind.kind, Severity.warning, "", text))
+            remedy = kind.remedy(kind.names[0])
+            told = f"left out: {kind.reason}: {some_of(kind.names, MOST_NAMED)}"
+            severity = Severity.warning if remedy else Severity.note
+            findings.append(Finding(kind.kind, severity, "", f"{told}; {remedy}" if remedy else told))
     return findings
 
 

@@ -89,18 +89,18 @@ def find_duplicates(cuts: Sequence[Cut]) -> list[list[int]]:
 
 
 def _cut_cells(sheet: Pixels, layout: SheetLayout) -> list[Cut]:
-    words: dict[tuple[int, int], tuple[str, ...]] = {}
+    views: dict[tuple[int, int], str] = {}
     if layout.cell is None:
         cells = [cell for cell in find_cells(sheet) if not is_flat(cell.cut(sheet))]
     else:
         cells = grid_cells(sheet, layout)
-        views = zip(cells, find_views(sheet, layout, cells), strict=True)
-        words = {(cell.row, cell.column): (view,) for cell, view in views if view}
+        views = find_views(sheet, layout, cells)
         cells = filled_cells(sheet, layout) if len(cells) > 1 else cells
     if len(cells) == 1 and cells[0].box == (0, 0, sheet.shape[1], sheet.shape[0]):
         return [Cut("", sheet, ())]
     if not cells:
         raise ValueError("every cell is empty; name other cells or remove the file")
+    words = {place: (view,) for place, view in views.items()}
     return [Cut(f"r{c.row}c{c.column}", c.cut(sheet).copy(), words.get((c.row, c.column), ())) for c in cells]
 
 

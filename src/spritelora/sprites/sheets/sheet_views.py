@@ -27,25 +27,24 @@ Lines = NDArray[np.uint32]
 """Columns or rows of equal cells, 0 where they are empty: (lines, frames, H, W)."""
 
 
-def find_views(sheet: Pixels, layout: SheetLayout, cells: Sequence[Cell]) -> list[str]:
-    """The view of each cell, empty where it cannot be told.
+def find_views(sheet: Pixels, layout: SheetLayout, cells: Sequence[Cell]) -> dict[tuple[int, int], str]:
+    """The views that can be told, by row and column of their cells.
 
     Of four columns with three rows or more, or four rows with three columns or more, two show side views where each
     frame of one mirrors that of the other, but for one frame. Which way they face, and which of the others is the
     front, the pixels do not tell. `cells`: those of the whole grid, row by row.
     """
-    num_columns = max(cell.column for cell in cells) + 1
-    if layout.cell is None or len(cells) % num_columns:
-        return [""] * len(cells)
+    num_rows, num_columns = cells[-1].row + 1, cells[-1].column + 1
+    if DIRECTIONS not in (num_rows, num_columns) or min(num_rows, num_columns) < FEWEST_FRAMES:
+        return {}
     packed = pack_colours(sheet)
     packed = np.where(packed == ground_colour(packed, layout), np.uint32(0), packed)
-    boxes = [cell.box for cell in cells]
-    grid = np.stack([packed[b.top : b.bottom, b.left : b.right] for b in boxes])
-    rows = grid.reshape(-1, num_columns, *grid.shape[1:])
+    grid = np.stack([packed[b.top : b.bottom, b.left : b.right] for b in (cell.box for cell in cells)])
+    rows = grid.reshape(num_rows, num_columns, *grid.shape[1:])
     of_rows, of_columns = _side_lines(rows), _side_lines(rows.swapaxes(0, 1))
     if of_rows and of_columns:
-        return [""] * len(cells)
-    return [SIDE if c.row in of_rows or c.column in of_columns else "" for c in cells]
+        return {}
+    return {(c.row, c.column): SIDE for c in cells if c.row in of_rows or c.column in of_columns}
 
 
 def _side_lines(lines: Lines) -> tuple[int, ...]:
@@ -57,7 +56,7 @@ def _side_lines(lines: Lines) -> tuple[int, ...]:
 
 
 def _are_sides(first: Lines, second: Lines) -> bool:
-    """Whether two lines are frames of one figure that faces two ways. Both: (frames, H, W)."""
+    """True for two lines of frames that show one figure from its two sides. Both: (frames, H, W)."""
     mirrored, fewest = second[..., ::-1], len(first) - 1
     faces = (first != first[..., ::-1]).any(axis=(1, 2)).sum() >= fewest
     return bool(
