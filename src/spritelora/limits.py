@@ -43,6 +43,7 @@ COMPARED_PIXELS = Limit(
 SIDE_PX = Limit(
     16_384, "{found} px has a side over the limit of {most} px; a sprite is far smaller: cut it up or remove it"
 )
+DRAWN_PX = Limit(16_384, "a side of {found} px is over the limit of {most}; take a smaller one")
 FRAMES = Limit(4096, "{found} frames are over the limit of {most}; cut it up or remove it")
 ANIMATION_PIXELS = Limit(_binary(64), "{found} are over the limit of {most} pixels; cut it up or remove it")
 SEARCHED_PIXELS = Limit(
@@ -96,6 +97,7 @@ LAYER_NUMBERS = Limit(
 FORMED_NUMBERS = Limit(
     4_000_000_000, "its LoHa layers make {found} numbers in all, over the limit of {most}, and SDXL has 3.5 billion"
 )
+CANVASES = Limit(1000, "lists {found} canvases, over the limit of {most}; remove those that the base was not taught")
 MODEL_SETTINGS_BYTES = Limit(_binary(64), "is over {most} bytes; fetch the model again")
 SETTINGS_BYTES = Limit(_binary(8), "is over {most} bytes; get the adapter again")
 PATTERNS = Limit(16, "alpha_pattern has {found} patterns that are no names of layers, over the limit of {most}")

@@ -145,6 +145,9 @@ def test_captions_over_the_limit_are_named(encoder: Encoder, caplog: pytest.LogC
         encoder.texts([long])
         assert "loses its end" in caplog.text
         assert "key'" in caplog.text
+    caplog.clear()
+    encoder.texts(["pixel art " * 4000])
+    assert len(caplog.text) < 1000
 
 
 def test_a_cache_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:

@@ -210,6 +210,9 @@ def test_a_base_of_sdxls_size_has_sdxls_canvases_and_a_small_one_its_square(tmp_
 def test_a_list_of_canvases_that_is_none_is_refused(tmp_path: Path, content: object) -> None:
     with pytest.raises(WeightsError, match=r"canvases\.json: no list of widths and heights.*data\.shapes=square"):
         settle_canvases(["auto"], 128, a_base(tmp_path, content))
+    (tmp_path / "many").mkdir()
+    with pytest.raises(WeightsError, match=r"canvases\.json: lists 2,000 canvases, over the limit of 1,000; remove"):
+        settle_canvases(["auto"], 128, a_base(tmp_path / "many", [[128, 128]] * 2000))
     assert list(settle_canvases(["square"], 128, str(tmp_path)).shapes) == [(128, 128)]
 
 

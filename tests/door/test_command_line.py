@@ -40,6 +40,7 @@ MISTAKES = [
     (["lora.rank=-3"], "lora.rank must be at least 1, got -3"),
     (["data.holdout=0.9"], "data.holdout must be at most 0.5, got 0.9"),
     (["model.resolution=100"], "model.resolution must be a multiple of 32, got 100"),
+    (["model.resolution=1099511627776"], "model.resolution must be at most 16384, got 1099511627776"),
     (["model.resolution=big"], "model.resolution must be auto or a number, got 'big'"),
     (["model.resolution=1.5"], "model.resolution must be a whole number, or auto, got '1.5'"),
     (["lora.rank=0", "optim.lr=-1"], "lora.rank must be at least 1, got 0\n  optim.lr must be above 0, got -1"),

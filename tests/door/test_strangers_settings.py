@@ -208,16 +208,26 @@ def test_a_typed_value_of_the_environment_is_not_told_in_an_error(here: Path) ->
         ("lora: {rank: 8}\nlora: {rank: 4}\n", "is no YAML (found duplicate key lora)"),
         ("lora: \xff\n", "is no UTF-8 text"),
         ("lora: {rank: 8\n", "is no YAML"),
-        ("- lora\n", "experiment/evil"),
+        ("- lora\n", "holds ['lora'], and an option is keys with values, as 'rank: 8'; correct or remove it"),
+        ("5\n", "holds 5, and an option is keys with values"),
+        ("lora\n", "holds lora, and an option is keys with values"),
+        ("defaults: x\n", "its defaults are no list but 'x'; write one such as [{override /lora: rank16}]"),
     ],
 )
-def test_a_file_that_is_no_yaml_is_named_with_its_line(text: str, said: str, here: Path) -> None:
+def test_a_file_that_is_no_option_is_named(text: str, said: str, here: Path) -> None:
     file = here / "options" / "experiment" / "evil.yaml"
     file.parent.mkdir(parents=True)
     file.write_bytes((HEAD + "" + text).encode("latin-1"))
     told = refused(here, run_in(here, ["python", "train.py", "--config-dir=options", "experiment=evil"]))
     assert said in told
     assert "evil" in told
+
+
+def test_options_that_name_one_another_without_end_are_named_by_their_folder(here: Path) -> None:
+    for own, other in (("evil", "worse"), ("worse", "evil")):
+        write(here / "options", {f"experiment/{own}.yaml": f"{HEAD}defaults: [{{/experiment@{own}: {other}}}]\n"})
+    told = refused(here, run_in(here, ["python", "train.py", "--config-dir=options", "experiment=evil"]))
+    assert re.search(r"--config-dir=.*options: options there name themselves, or one another, .* remove one", told)
 
 
 def test_launchers_sweepers_and_values_of_ones_own_are_taken(here: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from spritelora.config.commands.generate import BaseConfig, DrawConfig, GenerateConfig
 from spritelora.config.commands.validate import ValidateConfig
 from spritelora.config.train.schema import Prediction
+from spritelora.data.run_canvases import read_sizes
 from spritelora.drawing.source import Source, find_source
 from spritelora.drawing.subject import Drawing, drawing_of, settle_subject, usual_guidance
 from spritelora.embedded.location import embedded_base
@@ -49,6 +50,14 @@ def test_every_command_draws_a_run_as_its_samples_were_drawn(config: GenerateCon
 )
 def test_what_is_asked_for_goes_before_the_run(asked: dict[str, Any], named: dict[str, Any]) -> None:
     assert settle(Source([], record=RECORD), **asked) == replace(OF_THE_RUN, **named)
+
+
+def test_a_side_that_nobody_draws_is_refused_before_memory_is_taken() -> None:
+    record = a_record(data={"canvases": {"64x99968": 1}})
+    with pytest.raises(ConfigError, match=r"model\.resolution: a side of 99,968 px is over .* take a smaller one"):
+        settle(Source([], record=record))
+    with pytest.raises(ConfigError, match=r"sampler\.shapes: a side of 99,968 px is over the limit of 16,384"):
+        read_sizes(["64x99968"])
 
 
 def test_without_a_run_the_base_says_how_it_is_drawn() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from spritelora.embedded.location import embedded_base
-from spritelora.embedded.reach import reach_note
+from spritelora.embedded.reach import reach_note, size_note
 from spritelora.sprites.pixels.placement import Fit
 
 AT_16, AT_64 = Fit((8, 8), (0, 0), (128, 128)), Fit((2, 2), (0, 0), (128, 128))
@@ -22,8 +22,25 @@ def test_sprites_beyond_the_embedded_base_are_told_with_what_would_draw_them(fit
             "model=sdxl model.path=SDXL",
         ):
             assert part in note
-        assert "doctor" in note
+        assert "doctor.py model=sdxl data.path=FOLDER" in note
 
 
 def test_of_another_base_nothing_is_said(tmp_path: Path) -> None:
     assert reach_note(tmp_path, [AT_64]) is None
+
+
+@pytest.mark.parametrize(
+    ("sizes", "told"),
+    [
+        ([(16, 16), (12, 7)], None),
+        ([(16, 17), (16, 16)], "1 of 2 sprites do not fit 16x16 px"),
+        ([(32, 32)], "1 of 1 sprite does not fit"),
+    ],
+)
+def test_sprites_too_large_for_the_embedded_base_are_counted_at_native_size(
+    sizes: list[tuple[int, int]], told: str | None
+) -> None:
+    note = size_note(sizes)
+    assert (note is not None) == (told is not None)
+    assert (told or "") in (note or "")
+    assert note is None or "model=sdxl draws every size" in note

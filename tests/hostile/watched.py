@@ -32,7 +32,14 @@ DEEDS = {
 }  # fmt: skip
 """Events of code, processes and connections that no file of a stranger may lead to."""
 
-OWN = ("['uname', '-p']", "['/bin/sh', '-c', 'uname -p 2> /dev/null']", "lscpu", "['git', ", "/sbin/ldconfig")
+OWN = (
+    "['nvidia-smi', '--query-gpu=index', '--format=csv,noheader']",
+    "['uname', '-p']",
+    "['/bin/sh', '-c', 'uname -p 2> /dev/null']",
+    "lscpu",
+    "['git', ",
+    "/sbin/ldconfig",
+)
 """Beginnings of what libraries ask of the machine, whatever the input: none of it comes from a file."""
 
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -67,6 +74,8 @@ class Watch:
         """Write down a change of a file that lies in none of the folders; its own name may be a link."""
         typed = Path(os.fsdecode(path)).absolute()
         whole = str(typed.parent.resolve() / typed.name)
+        if event == "os.mkdir" and Path(whole).is_dir():  # nothing is made
+            return
         if not any(whole == place or whole.startswith(f"{place}/") for place in self.allowed):
             self.tell("wrote", f"{event} {whole}")
 
@@ -87,7 +96,9 @@ def main(order_file: str) -> None:
     os.environ["HOME"], os.environ["TMPDIR"] = order["home"], order["home"]
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = order["home"]  # torch makes it while it is imported
     tempfile.tempdir = order["home"]
-    watch = Watch([*order["write"], order["home"]], report)
+    # A command that fails takes the folder that it has made away by another name, in one step.
+    going = [str(Path(place).with_name(f".{Path(place).name}.{os.getpid()}.removed")) for place in order["write"]]
+    watch = Watch([*order["write"], *going, order["home"]], report)
     mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
     before = peak_bytes()

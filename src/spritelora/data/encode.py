@@ -1,6 +1,7 @@
 """Sprites and prompts through SDXL's frozen parts, once: what the cache holds is not computed again."""
 
 import logging
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import NamedTuple
@@ -29,6 +30,8 @@ ENCODING_VERSION = 1
 
 
 LATENT_CHANNELS, NUM_TOKENS = 4, 77
+MOST_LETTERS = 200
+"""Of what a caption loses, those that are shown."""
 
 
 class Picture(NamedTuple):
@@ -171,6 +174,10 @@ def _view(sprite: CaptionedSprite) -> dict[str, object]:
 
 def _warn_of_cuts(cut: dict[str, str]) -> None:
     for prompt, lost in list(cut.items())[:5]:
-        log.warning("caption over 77 tokens: '%s...' loses its end '%s'", prompt[:40], lost)
+        log.warning(
+            "caption over 77 tokens: '%s...' loses its end '%s'",
+            prompt[:40],
+            textwrap.shorten(lost, MOST_LETTERS, placeholder="..."),
+        )
     if len(cut) > 5:
         log.warning("%d captions in all are over 77 tokens and lose their ends: shorten them", len(cut))

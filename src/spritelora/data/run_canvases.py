@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from spritelora import limits
 from spritelora.embedded.location import STEP_PX, embedded_base, known_canvases
 from spritelora.errors import ConfigError
 from spritelora.sprites.pixels.placement import Canvases, Pair, canvas_shapes, parse_pair, square_canvas
@@ -44,6 +45,10 @@ def read_pairs(asked: Sequence[str], key: str) -> list[Pair]:
     if odd := [pair for pair in pairs if pair[0] % STEP_PX or pair[1] % STEP_PX]:
         fitting = "x".join(str(max(STEP_PX, round(n / STEP_PX) * STEP_PX)) for n in odd[0])
         raise ConfigError(f"{key}: sides must be multiples of {STEP_PX} px, got {odd[0][0]}x{odd[0][1]}; try {fitting}")
+    try:
+        limits.DRAWN_PX.check(max(map(max, pairs), default=0))
+    except ValueError as error:
+        raise ConfigError(f"{key}: {error}") from error
     return list(dict.fromkeys(pairs))
 
 

@@ -46,7 +46,7 @@ def compose_config(
 ) -> DictConfig:
     """The configuration that overrides give, with options from `more_dirs` too; Hydra's state is left as it was.
 
-    Raises ConfigError for files in `more_dirs` that do more than give settings.
+    Raises ConfigError for files in `more_dirs` that do more than give settings, or name one another without end.
     """
     with hydra.initialize_config_dir(str(config_dir), **HYDRA_VERSION):
         try:
@@ -55,6 +55,12 @@ def compose_config(
             whole = hydra.compose(name, [*overrides, *search_path(more_dirs)], return_hydra_config=True)
             others = [o for o in Overrides(overrides).without("hydra/launcher", "hydra/sweeper") if o.is_hydras]
             plain = hydra.compose(name, [*others, *choices_of(whole)], return_hydra_config=True)
+        except RecursionError as error:
+            folders = ", ".join(map(str, more_dirs))
+            raise ConfigError(
+                f"--config-dir={folders}: options there name themselves, or one another, in their defaults; remove one "
+                f"of those lines"
+            ) from error
         finally:
             GlobalHydra.instance().clear()
     check_hydra(whole, plain)

@@ -4,6 +4,7 @@ Whatever Hydra can do besides (callbacks, logging, environment, other targets an
 """
 
 import re
+import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -77,7 +78,13 @@ def check_option(file: Path, parts: tuple[str, ...]) -> None:
         raise ConfigError(f"{file}: cannot be read ({error.strerror}); check its permissions") from error
     except ValueError as error:
         raise ConfigError(f"{file}: {error}") from error
-    problems = list(dict.fromkeys(_problems(_read(file, content))))
+    settings = _read(file, content)
+    if not isinstance(settings, dict | None):
+        shown = textwrap.shorten(str(settings), 40, placeholder="...")
+        raise ConfigError(
+            f"{file}: holds {shown}, and an option is keys with values, as 'rank: 8'; correct or remove it"
+        )
+    problems = list(dict.fromkeys(_problems(settings)))
     if problems:
         raise ConfigError("\n".join(f"{file}: {problem}" for problem in problems))
 
@@ -175,6 +182,8 @@ def _problems(node: Any, path: str = "") -> Iterator[str]:
 
 
 def _wrong_defaults(defaults: Any) -> Iterator[str]:
+    if not isinstance(defaults, list | None):
+        yield f"its defaults are no list but '{defaults}'; write one such as [{{override /lora: rank16}}], or remove it"
     for entry in cast(list[Any], defaults) if isinstance(defaults, list) else []:
         pairs = cast(dict[Any, Any], entry).items() if isinstance(entry, dict) else [(entry, None)]
         for key, value in pairs:

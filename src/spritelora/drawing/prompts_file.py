@@ -24,7 +24,7 @@ def read_prompts_file(name: str) -> list[str]:
     """The prompts of a file; blank lines, and lines that begin with #, are none.
 
     Raises ConfigError for a file that cannot be read or holds no prompt, for a prompt that is there twice, and for
-    options in lines, which would be drawn as words.
+    options in lines, which would be drawn as words, and for a line that is longer than a caption may be.
     """
     try:
         text = read_text(Path(name).expanduser(), limits.PROMPT_BYTES).replace("\r\n", "\n").replace("\r", "\n")
@@ -34,7 +34,7 @@ def read_prompts_file(name: str) -> list[str]:
     lines = {number: line for number, line in stripped.items() if line and not line.startswith("#")}
     if not lines:
         raise ConfigError(f"prompts_file={name}: holds no prompt; write one a line")
-    if problems := [*_options(lines), *_doubles(lines)]:
+    if problems := [*_options(lines), *_doubles(lines), *_long_ones(lines)]:
         raise ConfigError("\n  ".join(f"prompts_file={name}, {problem}" for problem in problems))
     return list(lines.values())
 
@@ -66,3 +66,9 @@ def _doubles(lines: dict[int, str]) -> list[str]:
                 f"each prompt set count (generate) or images_per_prompt (validate)"
             )
     return problems[:SHOWN]
+
+
+def _long_ones(lines: dict[int, str]) -> list[str]:
+    sizes = {number: len(line.encode()) for number, line in lines.items()}
+    long_ones = [number for number, size in sizes.items() if size > limits.CAPTION_BYTES.most]
+    return [f"line {number}: {limits.CAPTION_BYTES.error(found=sizes[number])}" for number in long_ones[:SHOWN]]

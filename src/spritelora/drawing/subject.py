@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from spritelora import limits
 from spritelora.adapters.files.bases import EMBEDDED, base_of, require_sdxl
 from spritelora.adapters.files.lora_file import LoraFile, read_lora_file
 from spritelora.adapters.layers.earlier_files import lay_recorded
@@ -102,7 +103,16 @@ def settle_subject(
         "seed": seed,
     }
     drawing = replace(drawing, **{name: value for name, value in asked.items() if value is not None})
+    _check_size(drawing.size)
     return Subject(base, loras, weights, drawing, source)
+
+
+def _check_size(size: Pair) -> None:
+    """Raise ConfigError for an image that no program draws, as a stranger's record may ask for."""
+    try:
+        limits.DRAWN_PX.check(max(size))
+    except ValueError as error:
+        raise ConfigError(f"model.resolution: {error}") from error
 
 
 def drawing_of(settings: TrainConfig, canvases: Mapping[str, int] | None = None) -> Drawing:

@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, cast
 
+from spritelora import limits
 from spritelora.errors import WeightsError
 from spritelora.files import read_json, write_whole
 from spritelora.sprites.pixels.image import LATENT_PX
@@ -53,6 +54,10 @@ def _read(file: Path) -> list[tuple[int, int]]:
             f"{file}: cannot be read ({error}); mend or remove it, or type data.shapes=square"
         ) from error
     pairs = cast(list[Any], content) if isinstance(content, list) else [content]
+    try:
+        limits.CANVASES.check(len(pairs))
+    except ValueError as error:
+        raise WeightsError(f"{file}: {error}") from error
     if not all(_is_pair(pair) for pair in pairs):
         raise WeightsError(
             f"{file}: no list of widths and heights in pixels, such as [[128, 192]]; mend or remove it, or type "

@@ -6,6 +6,7 @@ from pathlib import Path
 from spritelora.embedded.location import SDXL_GB, embedded_base, known_canvases
 from spritelora.files import is_same
 from spritelora.program import typed
+from spritelora.shown import counted
 from spritelora.sprites.pixels.image import LATENT_PX
 from spritelora.sprites.pixels.placement import Fit, Pair, pair_text
 
@@ -28,7 +29,22 @@ def reach_note(base: Path, fits: Iterable[Fit]) -> str | None:
     return (
         f"the embedded base was made for canvases of {known} sprite pixels, and your sprites are on {wanted}: what it "
         f"draws will be shreds, which says nothing about your sprites; for their size type model=sdxl model.path=SDXL "
-        f"(a GPU, and {SDXL_GB} GB to fetch): {typed('doctor', 'model=sdxl')} says whether this machine can"
+        f"(a GPU, and {SDXL_GB} GB to fetch): {typed('doctor', 'model=sdxl', 'data.path=FOLDER')} says whether this "
+        f"machine can"
+    )
+
+
+def size_note(sizes: Sequence[Pair]) -> str | None:
+    """How many sprites are larger than the embedded base can draw; None where none is. `sizes`: native."""
+    taught = _taught(embedded_base())
+    num_beyond = sum(not _is_known(size, taught) for size in sizes)
+    if not num_beyond:
+        return None
+    known, fit = ", ".join(map(pair_text, taught)), "does" if len(sizes) == 1 else "do"
+    return (
+        f"{num_beyond:,} of {counted(len(sizes), 'sprite')} {fit} not fit {known} px, the most that the embedded base "
+        f"(model=tiny, the default) can draw: it makes shreds of such, which says nothing about your sprites; "
+        f"model=sdxl draws every size, on a GPU"
     )
 
 

@@ -20,6 +20,8 @@ MAX_CARDS = 1000
 MAX_SWATCHES = 32
 MAX_PICTURE_PX = 256 * 256
 PICTURE_SIDE_PX = 128
+COMMON_SHARE = 0.95
+"""Of the sprites, those that the scale of the cards is made for; larger ones are shown smaller."""
 MOST_GROUPS, MOST_TRAINED = 3, 8
 
 
@@ -99,18 +101,20 @@ def make_report(
     findings: Sequence[Finding] = (),
     pack: PackPart | None = None,
     changes: Sequence[Change] = (),
+    base_note: str | None = None,
 ) -> str:
     """The report of a set, as the text of a page.
 
     `findings`: of the set, and of files that are not among `sprites` for they cannot be read. `pack`: what is
-    said first. `changes`: sprites shown before and after.
+    said first. `changes`: sprites shown before and after. `base_note`: what the embedded base cannot draw of them.
     """
     every = [*findings, *(f for s in sprites for f in s.findings)]
     counts, groups = Counter(f.severity for f in every), group_findings(dict.fromkeys(every))
     told = ", ".join(_number(counts[s], s.value) for s in Severity if counts[s]) or "no findings"
     shown = sorted(sprites, key=_worst)[:MAX_CARDS]
     pictures = {id(s): _picture(s.pixels) for s in shown}
-    cards = [_card(s, pictures[id(s)]) for s in shown]
+    scale = _common_scale(shown)
+    cards = [_card(s, pictures[id(s)], scale) for s in shown]
     more = len(sprites) - len(shown)
     note, palette = _palette(sprites) if sprites else ("", [])
     return render(
@@ -119,7 +123,7 @@ def make_report(
         pack=pack,
         changes=changes,
         subtitle=f"{_number(len(sprites), 'sprite')}, {told}",
-        summary=_summary(sprites).items(),
+        summary={**_summary(sprites), **({"The embedded base": base_note} if base_note else {})}.items(),
         groups=groups[:MOST_GROUPS],
         other_groups=groups[MOST_GROUPS:],
         trained=_trained(sprites),
@@ -189,10 +193,16 @@ def _picture(pixels: Pixels) -> Picture | None:
     return Picture(encode_picture(pixels), width, height) if 0 < height * width <= MAX_PICTURE_PX else None
 
 
-def _card(sprite: ReportSprite, native: Picture | None) -> Card:
+def _common_scale(sprites: Sequence[ReportSprite]) -> int:
+    """The factor that cards show sprites at, so that sizes can be compared: as large as all but the largest fit."""
+    sides = sorted(max(s.pixels.shape[:2]) for s in sprites)
+    return max(1, PICTURE_SIDE_PX // max(1, sides[int(COMMON_SHARE * (len(sides) - 1))])) if sides else 1
+
+
+def _card(sprite: ReportSprite, native: Picture | None, common_scale: int) -> Card:
     height, width = sprite.pixels.shape[:2]
     facts = {"size": f"{width} x {height} px", "colours": str(len(visible_colours(sprite.pixels))), **sprite.facts}
-    scale = max(1, PICTURE_SIDE_PX // max(width, height))
+    scale = max(1, min(common_scale, PICTURE_SIDE_PX // max(width, height)))
     return Card(
         name=sprite.name,
         picture=native and Picture(native.url, width * scale, height * scale),

@@ -245,7 +245,7 @@ def test_what_keeps_a_workflow_from_working_is_said(run: Path, caplog: pytest.Lo
     other = run / "export" / "gems_diffusers.safetensors"
     export(ExportConfig(run=str(run), format=LoraFormat.peft, workflow=True, loras=[str(other)]))
     assert "ComfyUI does not load all of format=peft" in caplog.text
-    assert "of which ComfyUI has no checkpoint" in caplog.text
+    assert "of which ComfyUI and A1111 have no checkpoint" in caplog.text
     assert f"{other}: ComfyUI would pass over" in caplog.text
 
 
@@ -255,12 +255,10 @@ def test_the_command(run: Path, tmp_path: Path, ready: Ready) -> None:
     done = run_python(*command, "workflow=true", "prompt=a, b", ready=ready)
     assert done.returncode == 0, done.stderr
     told = [line.partition(": ")[0] for line in done.stderr.splitlines()]
-    fits_no_checkpoint = "this LoRA fits the embedded base, of which ComfyUI has no checkpoint; train with model=sdxl"
-    assert told == [
-        f"{tmp_path / 'new.safetensors'}",
-        f"{fits_no_checkpoint} for it",
-        f"{tmp_path / 'new.workflow.json'}",
-    ]
+    fits_no_other = "this LoRA fits the embedded base alone, of which ComfyUI and A1111 have no checkpoint"
+    assert told == [f"{tmp_path / 'new.safetensors'}", fits_no_other, f"{tmp_path / 'new.workflow.json'}"]
+    assert f"generate.py run={run}; for a LoRA that they take, train with model=sdxl" in done.stderr
+    assert "drag it" not in done.stderr
     assert done.stdout == ""
     assert {p.name for p in tmp_path.glob("new*")} == {"new.safetensors", "new.workflow.json", "new.api.json"}
 

@@ -50,6 +50,7 @@ def test_comments_and_blank_lines_are_no_prompts(tmp_path: Path) -> None:
         ),
         ("\n".join(f"a {i} --n b" for i in range(9)), "line 3: .*\n.* and 6 more lines with options; take"),
         ("a cat\nb\na cat", "lines 1 and 3 are the same: 'a cat'; leave one out, .*count .*images_per_prompt"),
+        ("a cat\n" + 30_000 * "a b ", "line 2: is over 65,536 bytes; replace or remove it$"),
         ("", "holds no prompt; write one a line"),
         ("\n # a\n\n", "holds no prompt; write one a line"),
         (b"\xff\xfea\0", r"cannot be read as UTF-8 text .*; give a text file in UTF-8"),

@@ -43,7 +43,8 @@ def test_both_paths_treat_them_as_typed(tmp_path: Path, wish: str, alphas: set[i
 def test_the_report_shows_backgrounds_before_and_after(tmp_path: Path) -> None:
     run(write(tmp_path / "boxed", boxed(cutouts(9))), tmp_path / "out")
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-    assert page.count("background #ff00ff cut out") == 9
+    assert page.count("<h3>background #ff00ff cut out</h3>") == 1
+    assert page.count('alt="before"') == page.count('alt="after"') == 9
     run(write(tmp_path / "clear", cutouts(3)), tmp_path / "plain")
     assert "Before and after" not in (tmp_path / "plain" / "report.html").read_text(encoding="utf-8")
 

@@ -11,6 +11,8 @@ from spritelora.training.machine import DeviceFacts
 GB10_CAPABILITY = (12, 1)
 MANY = 64
 """Sprites of a batch: memory for more says nothing, for no LoRA is trained with more."""
+LONG_S = 24 * 3600
+"""A run that takes longer is nothing that one starts without a thought."""
 GOOD_CEILING = 0.99
 """Share of native pixels that an autoencoder gives back where it does not limit what a LoRA can draw."""
 
@@ -206,7 +208,10 @@ def _time(need: RunNeed) -> Finding:
     if need.step_s is None or need.run_s is None:
         return Finding("time", "not predicted: base or data cannot be read", Verdict.untried)
     told = f"about {need.step_s:.2g} s a step, {duration(need.run_s)} in all"
-    return Finding("time", f"{told}, by its arithmetic: half or twice that is possible; train measures it")
+    found = f"{told}, by its arithmetic: half or twice that is possible; train measures it"
+    if need.run_s < LONG_S:
+        return Finding("time", found)
+    return Finding("time", found, Verdict.note, "fewer trainer.max_steps, a smaller model.resolution, or a faster GPU")
 
 
 def _disks(disks: Mapping[str, Disk]) -> Iterator[Finding]:

@@ -3,7 +3,7 @@
 import json
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,14 +11,14 @@ from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor
 
-from spritelora.adapters.files.bases import EMBEDDED, base_of, require_sdxl
+from spritelora.adapters.files.bases import require_sdxl
 from spritelora.adapters.files.changes import Change, Decomposed, Lycoris
 from spritelora.adapters.files.formats import SAVE_DTYPE, write_form
-from spritelora.adapters.files.inspect import loading_problems
 from spritelora.adapters.files.lora_file import ADAPTER_METADATA, Form, LoraFile, read_lora_file
 from spritelora.adapters.files.lowrank import LowRank
 from spritelora.adapters.files.metadata import shared_tags, thumbnail_url
 from spritelora.adapters.files.workflow import Drawing, api_form, build_nodes, ui_form
+from spritelora.commands.export.other_programs import CHOOSE, is_embeddeds, problems_elsewhere
 from spritelora.commands.lora.lora import check_free, common_dtype, name_output
 from spritelora.config.commands.export import ExportConfig, LoraFormat
 from spritelora.drawing.source import find_checkpoint
@@ -37,8 +37,6 @@ log = logging.getLogger(__name__)
 USUAL_STRENGTH, USUAL_FACTOR = 0.8, 8
 FILES_OF_REPOSITORIES = {"stabilityai/stable-diffusion-xl-base-1.0": "sd_xl_base_1.0.safetensors"}
 """The single file that is the model of a hub repository, as people have it for ComfyUI."""
-CHOOSE = "choose the file of "
-"""Stands in a workflow for the name of a checkpoint that is not known."""
 
 
 def export(config: ExportConfig) -> None:
@@ -70,12 +68,14 @@ def export(config: ExportConfig) -> None:
     dtype = SAVE_DTYPE[config.dtype] if config.dtype else common_dtype(lora)
     write_form(output, Form(config.format.value), unrounded(lora, checkpoint, config.format), dtype, metadata)
     log.info("%s: %s form of %s, %s", output, config.format.value, checkpoint, str(dtype).removeprefix("torch."))
+    for problem in problems_elsewhere(config, lora, others, drawing and drawing.checkpoint):
+        log.warning("%s", problem)
     if drawing is not None:
-        warn_about_loading(config, lora, others, drawing.checkpoint)
         nodes = build_nodes(drawing)
         for form, content in (("workflow", ui_form(nodes)), ("api", api_form(nodes))):
             write_whole(workflows[form], json.dumps(content, indent=2) + "\n")
-        log.info("%s: drag it into ComfyUI's window; LoRA files belong in models/loras", workflows["workflow"])
+        use = "it shows the form of a workflow" if is_embeddeds(lora) else "drag it into ComfyUI's window"
+        log.info("%s: %s; LoRA files belong in models/loras", workflows["workflow"], use)
 
 
 def read_others(names: list[str]) -> dict[Path, LoraFile]:
@@ -218,22 +218,3 @@ def timestep_spacing(base_folder: Path) -> str:
     if not (base_folder / "scheduler").is_dir():
         return "leading"
     return BaseModel("", base_folder).config("scheduler").get("timestep_spacing", "leading")
-
-
-def warn_about_loading(config: ExportConfig, lora: LoraFile, others: Mapping[Path, LoraFile], checkpoint: str) -> None:
-    """Say what would keep the workflow from working. `others`: the further LoRA files, where they are here."""
-    if config.format is not LoraFormat.kohya:
-        log.warning("ComfyUI does not load all of format=%s; the workflow needs format=kohya", config.format.value)
-    if base_of(lora) == EMBEDDED.name:
-        log.warning(
-            "this LoRA fits the embedded base, of which ComfyUI has no checkpoint; train with model=sdxl for it"
-        )
-    elif checkpoint.startswith(CHOOSE):
-        log.warning(
-            "in the workflow's first node %s: the run's base is a folder, and ComfyUI loads single files; or export "
-            "again with checkpoint=NAME.safetensors",
-            checkpoint,
-        )
-    for file, other in others.items():
-        for problem in loading_problems(other):
-            log.warning("%s: %s", file, problem)

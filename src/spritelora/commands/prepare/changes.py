@@ -24,7 +24,7 @@ def changes_of(plan: SetPlan) -> list[Change]:
         is_half = any(f.kind == "half_transparent" and f.file == name for f in file.findings)
         if is_half and len(half) < MOST_OF_A_KIND:
             how = sprite.treatment.half_transparent
-            half.append(_change(plan, file, sprite, f"half-transparent pixels: half_transparent={how.value}"))
+            half.append(_change(plan, file, sprite, f"half-transparent pixels, by half_transparent={how.value}"))
     return [*cut, *half]
 
 

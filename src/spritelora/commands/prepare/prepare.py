@@ -16,6 +16,7 @@ from spritelora.commands.prepare.settings import Settings, fit_options_of, folde
 from spritelora.commands.prepare.write import SETTLES_S, SetPlan, write_set
 from spritelora.config.commands.prepare import PrepareConfig
 from spritelora.config.train.processes import num_cpus
+from spritelora.embedded.reach import size_note
 from spritelora.errors import DatasetError
 from spritelora.long_work import Progress, going_on
 from spritelora.sprites.findings import Severity
@@ -58,6 +59,8 @@ def prepare(config: PrepareConfig, words: Sequence[str] = ()) -> None:
     plan = _plan(config, settings, intake, output, ledger)
     report(plan.findings, brief=not config.validate_only)
     log.info("%s: %s", folder, sentence_of(plan))
+    if note := size_note(plan.sizes):
+        log.info("%s", note)
     if config.validate_only or output is None:
         log.info("%s: %d images can be prepared; nothing was written", folder, len(plan.captions))
         return

@@ -8,6 +8,7 @@ from pathlib import Path
 from spritelora import limits
 from spritelora.commands.prepare.changes import changes_of
 from spritelora.commands.prepare.write import SetPlan
+from spritelora.embedded.reach import size_note
 from spritelora.errors import DatasetError
 from spritelora.reports.pack_part import (
     MOST_PICTURED,
@@ -113,17 +114,17 @@ def report_of(plan: SetPlan, folder: Path) -> str:
     rest = [f for f in plan.findings if f.file not in told]
     overview = overview_picture([plan.natives[names[id(piece)]] for _, piece in _spread(in_order, MOST_PICTURED)])
     pack = PackPart(sentence_of(plan), overview, [_left_out(kind, folder) for kind in plan.left_out])
-    return make_report(f"{folder.resolve().name}: data set", sprites, rest, pack=pack, changes=changes_of(plan))
+    title, note = f"{folder.resolve().name}: data set", size_note(plan.sizes)
+    return make_report(title, sprites, rest, pack, changes_of(plan), note)
 
 
 def sentence_of(plan: SetPlan) -> str:
     """The set in a sentence."""
-    pieces = [piece for planned in plan.planned for piece in planned.pieces]
-    captions = [plan.captions[piece.stem] for piece in pieces]
+    captions = [plan.captions[piece.stem] for planned in plan.planned for piece in planned.pieces]
     is_named = any(finding.kind == "no_subject" for finding in plan.findings)
     num_nameless = sum(caption.text is None for caption in captions) if is_named else 0
     left_out = [(len(kind.names), kind.reason) for kind in plan.left_out]
-    return pack_sentence([piece.size for piece in pieces], left_out, num_nameless)
+    return pack_sentence(plan.sizes, left_out, num_nameless)
 
 
 def _spread(cards: Sequence[tuple[PlannedFile, Piece]], number: int) -> list[tuple[PlannedFile, Piece]]:

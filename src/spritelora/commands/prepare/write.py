@@ -12,6 +12,7 @@ from spritelora.long_work import Progress
 from spritelora.shown import counted
 from spritelora.sprites.findings import Finding
 from spritelora.sprites.folder.manifest import MANIFEST, METADATA, PreparedSprite, encode_manifest, encode_metadata
+from spritelora.sprites.pixels.placement import Pair
 from spritelora.sprites.prepare.intake import LeftOut
 from spritelora.sprites.prepare.output_folder import (
     PRIVATE,
@@ -56,6 +57,11 @@ class SetPlan:
     matte: Pair3
     findings: Sequence[Finding]
     left_out: Sequence[LeftOut] = ()
+
+    @property
+    def sizes(self) -> list[Pair]:
+        """The native size of each sprite, width before height."""
+        return [piece.size for planned in self.planned for piece in planned.pieces]
 
 
 def write_set(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
+from spritelora import limits
 from spritelora.config.fields import key
 from spritelora.config.train.hardware_keys import BaseFormat, Device, Precision
 
@@ -47,7 +48,11 @@ class BenchmarkConfig:
         "tiny", "tiny, sdxl (full size with random weights), or a diffusers folder of an SDXL model", is_place=True
     )
     resolution: int | None = key(
-        None, "side of the images in pixels; unset: 128, of sdxl 1024", at_least=32, multiple_of=32
+        None,
+        "side of the images in pixels; unset: 128, of sdxl 1024",
+        at_least=32,
+        at_most=limits.DRAWN_PX.most,
+        multiple_of=32,
     )
     batch_size: int = key(1, "images of one forward pass", at_least=1)
     rank: int = key(32, "rank of the LoRA", at_least=1)

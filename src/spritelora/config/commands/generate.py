@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
+from spritelora import limits
 from spritelora.config.fields import key, section
 from spritelora.config.train.hardware_keys import Device
 from spritelora.config.train.schema import Prediction
@@ -30,6 +31,7 @@ class BaseConfig:
         None,
         "side of the drawn images in pixels; unset: the run's, the LoRA file's, else the base's own",
         at_least=32,
+        at_most=limits.DRAWN_PX.most,
         multiple_of=32,
     )
     prediction: Prediction | None = key(None, "what the UNet predicts; unset: the run's, else as the scheduler says")
@@ -82,7 +84,7 @@ class GenerateConfig:
     prompts_file: str | None = key(
         None, "text file with a prompt a line, # for comments, instead of prompts", is_place=True
     )
-    count: int = key(1, "images for each prompt", at_least=1)
+    count: int = key(1, "images for each prompt", at_least=1, at_most=10_000)
     seed: int = key(0, "seed of the start noise; the i-th image of a prompt depends on seed and i alone", at_least=0)
     palette: str | None = key(
         None,

@@ -56,7 +56,9 @@ class ValidateConfig:
         need=7,
     )
     num_prompts: int = key(8, "the most prompts from the training captions, and as many new ones", at_least=1, need=8)
-    images_per_prompt: int = key(1, "images of each prompt, each from its own start noise", at_least=1, need=9)
+    images_per_prompt: int = key(
+        1, "images of each prompt, each from its own start noise", at_least=1, at_most=1000, need=9
+    )
     batch_size: int = key(8, "images drawn at once", at_least=1, need=10)
     max_colours: int | None = key(
         None, "most colours of a usable sprite; unset: 16, or what training sprites have, if more", at_least=2, need=12

@@ -56,7 +56,7 @@ class TrainerConfig:
         affects=Affects.predictions,
         need=8,
     )
-    accumulate: int = key(1, "forward passes added up for one optimizer step", at_least=1, need=28)
+    accumulate: int = key(1, "forward passes added up for one optimizer step", at_least=1, at_most=65_536, need=28)
     clip_norm: float = key(1.0, "largest gradient norm; 0: no clipping", at_least=0)
     save_every: int = key(
         MISSING, "steps between checkpoints; 0: only the final one", at_least=0, on_resume=OnResume.sweep, need=13

@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
+from spritelora import limits
 from spritelora.config.fields import Affects, OnResume, key, section
 from spritelora.config.plain import Section, flatten, plain
 from spritelora.config.train.adapter_keys import (
@@ -49,6 +50,7 @@ class ModelConfig:
         "which most sprites have 8 px to a native pixel",
         choices=("auto",),
         at_least=32,
+        at_most=limits.DRAWN_PX.most,
         multiple_of=32,
         affects=Affects.encodings,
         need=5,

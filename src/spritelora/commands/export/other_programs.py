@@ -1,0 +1,44 @@
+"""What keeps an exported LoRA, or its workflow, from working in other programs."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from spritelora.adapters.files.bases import EMBEDDED, base_of
+from spritelora.adapters.files.inspect import loading_problems
+from spritelora.adapters.files.lora_file import LoraFile
+from spritelora.config.commands.export import ExportConfig, LoraFormat
+from spritelora.program import typed
+
+CHOOSE = "choose the file of "
+"""Stands in a workflow for the name of a checkpoint that is not known."""
+
+
+def is_embeddeds(lora: LoraFile) -> bool:
+    """Whether a LoRA was trained on the embedded base, which no other program has."""
+    return base_of(lora) == EMBEDDED.name
+
+
+def problems_elsewhere(
+    config: ExportConfig, lora: LoraFile, others: Mapping[Path, LoraFile], checkpoint: str | None
+) -> Iterator[str]:
+    """Each problem in words.
+
+    `others`: the further LoRA files of the workflow, where they are here. `checkpoint`: its first node's, None without
+    a workflow.
+    """
+    if is_embeddeds(lora):
+        yield (
+            f"this LoRA fits the embedded base alone, of which ComfyUI and A1111 have no checkpoint: draw with it by "
+            f"{typed('generate', f'run={config.run}')}; for a LoRA that they take, train with model=sdxl"
+        )
+    if checkpoint is None:
+        return
+    if config.format is not LoraFormat.kohya:
+        yield f"ComfyUI does not load all of format={config.format.value}; the workflow needs format=kohya"
+    if checkpoint.startswith(CHOOSE) and not is_embeddeds(lora):
+        yield (
+            f"in the workflow's first node {checkpoint}: the run's base is a folder, and ComfyUI loads single files; "
+            f"or export again with checkpoint=NAME.safetensors"
+        )
+    for file, other in others.items():
+        yield from (f"{file}: {problem}" for problem in loading_problems(other))
