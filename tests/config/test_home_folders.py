@@ -11,7 +11,6 @@ from spritelora.door.compose import folders_in_home
 from spritelora.door.run_folder import AskedFolder, asked_folder
 from spritelora.door.sweep_resume import continue_sweep
 from spritelora.errors import ConfigError
-from spritelora.runs.output import refuse_occupied
 from spritelora.runs.record import RunRecord
 from spritelora.runs.resume import replay_overrides
 from spritelora.runs.sweep_record import SweepRecord, write_sweep
@@ -46,8 +45,6 @@ def test_a_run_in_the_home_folder_goes_on(home: Path, typed: str) -> None:
     assert settled[2] == f"output={home / 'run'}"
     with pytest.raises(ConfigError, match="is not an empty folder"):
         replay_overrides([f"output={typed}"], is_multirun=False)
-    with pytest.raises(ConfigError, match="is not an empty folder"):
-        refuse_occupied([f"output={typed}"], is_multirun=False)
     config = OmegaConf.create({"hydra": {"run": {"dir": "~/sweep"}}})
     assert asked_folder(config, "hydra.run.dir") == AskedFolder(home / "sweep", is_named=True)
 

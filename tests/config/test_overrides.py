@@ -67,3 +67,27 @@ def test_records_and_other_processes_take_them_as_texts() -> None:
     assert json.loads(json.dumps(overrides)) == overrides
     for again in (pickle.loads(pickle.dumps(overrides)), copy.deepcopy(overrides)):
         assert (again, again.text("seed")) == (overrides, "1")
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        ("input=my art", "input=my art"),
+        ("input=null", "input='null'"),
+        ("prefix=pixel art, ", "prefix='pixel art, '"),
+        ("input=it's", r"input='it\'s'"),
+        ("input='a'", "input=a"),
+        ('input="a"', 'input="a"'),
+        ("prompts=[a gem,a key]", "prompts=[a gem,a key]"),
+        ("prompts=a gem", "prompts=[a gem]"),
+        ("prompts=['a, b',c]", "prompts=['a, b','c']"),
+        ("steps=3", "steps=3"),
+        ("lora=rank8,rank16", "lora=rank8,rank16"),
+        ("+x=1", "+x=1"),
+    ],
+)
+def test_what_is_shown_has_quotes_only_where_they_are_needed_and_means_the_same(typed: str, shown: str) -> None:
+    keys = {"input": False, "prefix": False, "prompts": True}
+    quoted = Override(typed).quoted(keys) if typed != "input=null" else Override("input='null'")
+    assert quoted.plain == shown
+    assert Override(shown).quoted(keys).plain == shown

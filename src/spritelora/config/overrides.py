@@ -1,13 +1,17 @@
 """Overrides, the `key=value` texts of a command line: read, found, replaced and quoted."""
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Self
 
 from spritelora.config.fields import declared_path
-from spritelora.config.free_text import SEVERAL_QUOTED, quote, quoted_list, unquote
+from spritelora.config.free_text import SEVERAL_QUOTED, quote, quoted_list, split_entries, unquote
 from spritelora.config.places import expand_home
 from spritelora.errors import ConfigError
+
+NEEDS_NO_QUOTES = re.compile(r"(?!null$)[^\s'\"\[\](){},$\\](?:[^'\"\[\](){},$\\]*[^\s'\"\[\](){},$\\])?")
+"""A text that means itself in a list too."""
 
 
 class Override(str):
@@ -41,6 +45,16 @@ class Override(str):
         """Whether it sets a part of Hydra's own."""
         return self.key.startswith(("hydra.", "hydra/"))
 
+    @property
+    def plain(self) -> str:
+        """The same as a person types it: without the quotes that `quoted` puts around what needs none."""
+        value, name = self.value or "", self.sign + self.key
+        entries = split_entries(value[1:-1]) if value.startswith("[") and value.endswith("]") else [value]
+        texts = [unquote(entry) for entry in entries]
+        shown = texts[0] if entries == [value] else f"[{','.join(texts)}]"
+        is_same = value in (quote(shown), quoted_list(name, shown) if shown else "")
+        return f"{name}={shown}" if is_same and all(map(NEEDS_NO_QUOTES.fullmatch, texts)) else self
+
     def quoted(self, text_keys: Mapping[str, bool]) -> "Override":
         """With the value of a free-text key in quotes, so that commas, equals signs and spaces mean themselves.
 
@@ -63,6 +77,11 @@ class Overrides(list[Override]):
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
         super().__init__(map(Override, texts))
+
+    @property
+    def plain(self) -> list[str]:
+        """Each as a person types it."""
+        return [override.plain for override in self]
 
     @property
     def by_key(self) -> dict[str, Override]:

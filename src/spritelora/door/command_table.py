@@ -19,7 +19,6 @@ from spritelora.config.train.consistency import check_training
 from spritelora.config.train.schema import TrainConfig
 from spritelora.door.cli import command
 from spritelora.process import quick_imports
-from spritelora.runs.output import refuse_occupied
 from spritelora.runs.resume import replay_overrides
 
 
@@ -110,7 +109,6 @@ def compare(config: CompareConfig, invocation: Invocation) -> None:
     "run=outputs/train/RUN 'prompts=pixel art, red potion'",
     "scripts/conf/generate",
     GenerateConfig,
-    rewrite=refuse_occupied,
     fills_folder=True,
 )
 def generate(config: GenerateConfig, invocation: Invocation) -> None:

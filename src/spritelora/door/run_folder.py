@@ -64,6 +64,8 @@ def opened(asked: AskedFolder, log_name: str, check: Callable[[Path], None]) -> 
     with ExitStack() as stack:
         is_new = not (asked.is_named and asked.path.is_dir())
         folder = make_folder(asked)
+        if not is_new and not (folder / LOCK).exists():
+            check(folder)  # a folder of something else gets no lock either
         try:
             stack.enter_context(claimed(folder))
         except OSError as error:

@@ -1,15 +1,13 @@
 """Checks of the folder that a command is to write into, when it starts."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from spritelora.config.overrides import Overrides
 from spritelora.config.plain import plain
 from spritelora.errors import ConfigError
 from spritelora.files import write_whole
-from spritelora.runs.layout import DRAWN, LOG
+from spritelora.runs.layout import DRAWN
 
 LOCK = ".lock"
 HYDRA = ".hydra"
@@ -54,11 +52,3 @@ def end(folder: Path, log_name: str) -> None:
 
 def _note_name(log_name: str) -> str:
     return f".{Path(log_name).stem}.unfinished"
-
-
-def refuse_occupied(overrides: Sequence[str], is_multirun: bool) -> list[str]:  # noqa: ARG001
-    """The overrides as they are. Raises ConfigError where `output` names what holds files: nothing is overwritten."""
-    output = Overrides(overrides).path("output")
-    if output is not None and is_occupied(output, LOG):
-        raise ConfigError(f"output={output} is not an empty folder, and nothing is overwritten: choose another")
-    return list(overrides)

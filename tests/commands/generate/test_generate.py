@@ -26,7 +26,7 @@ from spritelora.data.training_set import read_training_set
 from spritelora.drawing.source import find_source
 from spritelora.errors import ConfigError, DatasetError, ResumeError, SpriteLoraError, WeightsError
 from spritelora.evaluation.grid import Grid
-from spritelora.runs.output import begin, is_occupied, refuse_occupied
+from spritelora.runs.output import begin, is_occupied
 from spritelora.sdxl.sample import start_noise
 from spritelora.sprites.folder.sprite_folder import read_folder
 from spritelora.sprites.pixels.image import apply_matte, read_sprite, scale_nearest, without_hidden_colour
@@ -346,10 +346,9 @@ def test_a_run_without_checkpoint_and_a_broken_record_are_named(tmp_path: Path, 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "kept.png").write_text("mine")
-    with pytest.raises(ConfigError, match="is not an empty folder, and nothing is overwritten"):
-        refuse_occupied([f"output='{tmp_path}'"], False)
     result = run_python("scripts/generate.py", f"output={tmp_path}", "prompts=a, b", ready="door")
     assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert "is not an empty folder, and nothing is overwritten: choose another with output=" in result.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["kept.png"]
 
 

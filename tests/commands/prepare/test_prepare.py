@@ -378,7 +378,7 @@ def test_a_giant_is_set_aside_and_a_matte_that_is_a_colour_pointed_out(
     caplog.clear()
     run(sprite_folder, tmp_path / "out", matte="#010203", include=["gian*"])
     assert "because of giant.png all sprites are enlarged by 1, without by 8; 'exclude=[giant.png]'" in caplog.text
-    assert re.search(r"the matte #010203 is near .*giant\.png.*matte=auto .*\[matte_in_palette\]", caplog.text)
+    assert re.search(r"background colour #010203 is near .*giant\.png.*matte=auto .*\[matte_in_palette\]", caplog.text)
     assert {r["factor"] for r in records(tmp_path / "out")} == {1}
 
 

@@ -15,6 +15,7 @@ from spritelora.commands.prepare.report import announce, announce_stretch, refus
 from spritelora.commands.prepare.settings import Settings, fit_options_of, folders_of, matte_of, reading_of, sheets_of
 from spritelora.commands.prepare.write import SETTLES_S, SetPlan, write_set
 from spritelora.config.commands.prepare import PrepareConfig
+from spritelora.config.overrides import Overrides
 from spritelora.config.train.processes import num_cpus
 from spritelora.embedded.reach import size_note
 from spritelora.errors import DatasetError
@@ -65,7 +66,7 @@ def prepare(config: PrepareConfig, words: Sequence[str] = ()) -> None:
         log.info("%s: %d images can be prepared; nothing was written", folder, len(plan.captions))
         return
     page = report_of(plan, folder)
-    with going_on("prepare", words):
+    with going_on("prepare", Overrides(words).plain):
         sprites = write_set(plan, page, output, fingerprint, ledger, config.workers or num_cpus())
     announce(sprites, output)
     if not config.pad:

@@ -105,7 +105,7 @@ class GenerateConfig:
         text=True,
     )
     holes: bool = key(
-        True, "with a matte that no training sprite has: background enclosed by the sprite becomes transparent too"
+        True, "background that a sprite encloses becomes transparent too, where no training sprite has its colour"
     )
     sheet: bool = key(True, "write all sprites as one sheet with Aseprite's JSON")
     output: str | None = key(None, "folder to write; unset: outputs/generate/<date>_<time>", is_place=True)

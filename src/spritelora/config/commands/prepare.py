@@ -22,7 +22,8 @@ class PrepareConfig:
         text=True,
     )
     pad: bool = key(
-        True, "fill up with the matte; false: stretch each sprite by a whole factor of its own in each axis"
+        True,
+        "fill up with the matte, the background colour; false: stretch by a whole factor of its own in each axis",
     )
     buckets: bool = key(False, "canvases of several shapes of about the same area, sides multiples of 64")
     tile: bool = key(False, "cut sprites that are too large into tiles; false: they are errors")

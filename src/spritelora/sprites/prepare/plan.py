@@ -96,8 +96,8 @@ def plan_matte(files: Sequence[SurveyedFile], asked: Pair3 | None) -> tuple[tupl
         shares = near_shares(asked, colours)
         touching = [name for name, share in zip(sprites, shares.tolist(), strict=True) if share > 0]
         text = (
-            f"the matte {hex_colour(asked)} is near colours at the edge of {some_of(touching, MOST_NAMED)}, where it "
-            f"looks like transparency; matte=auto chooses another one"
+            f"the background colour {hex_colour(asked)} is near colours at the edge of "
+            f"{some_of(touching, MOST_NAMED)}, where it looks like transparency; matte=auto chooses another one"
         )
         return asked, [] if is_parted(shares) else [Finding("matte_in_palette", Severity.warning, "", text)]
     earlier = {s.prepared.matte if s.prepared else None for s in sprites.values()}
