@@ -128,6 +128,22 @@ def test_answers_cannot_be_framed_or_read_by_other_sites(client: Any) -> None:
     assert "Access-Control-Allow-Origin" not in headers
 
 
+@pytest.mark.parametrize("ground", [(0, 0, 0, 0), (90, 90, 90, 255)])
+def test_pictures_show_the_sprite_without_the_padding_of_its_canvas(
+    client: Any, sprite_folder: Path, ground: tuple[int, int, int, int]
+) -> None:
+    figure = draw_sprite(7)[2:-2, 2:-2]
+    canvas = np.full((64, 48, 4), ground, np.uint8)
+    canvas[20:32, 30:42] = figure
+    Image.fromarray(canvas.repeat(8, 0).repeat(8, 1)).save(sprite_folder / "padded.png")
+    Image.fromarray(np.full((8, 8, 4), ground, np.uint8)).save(sprite_folder / "plain.png")
+    client.get("/sprites")
+    shown = np.asarray(Image.open(io.BytesIO(client.get("/image?name=padded.png").data)))
+    assert np.array_equal(shown, canvas[18:34, 28:44])
+    plain = np.asarray(Image.open(io.BytesIO(client.get("/image?name=plain.png").data)))
+    assert plain.shape == (8, 8, 4)
+
+
 def test_pictures_come_in_native_pixels(client: Any, sprite_folder: Path) -> None:
     sprite = draw_sprite(7)
     Image.fromarray(sprite.repeat(8, 0).repeat(8, 1)).save(sprite_folder / "large.png")

@@ -6,6 +6,7 @@ import socket
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 from flask import Flask, Response, abort, jsonify, request, send_file
 from PIL import Image
 from werkzeug import Response as WsgiResponse
@@ -15,13 +16,16 @@ from spritelora.captioning.book import CaptionBook, Conflict, Entry, Outcome
 from spritelora.captioning.bulk_change import BulkChange
 from spritelora.errors import ConfigError, DatasetError
 from spritelora.files import JsonObject
-from spritelora.sprites.pixels.image import exact_scale, read_sprite, without_hidden_colour
+from spritelora.sprites.pixels.image import Pixels, exact_scale, read_sprite, without_hidden_colour
 
 HOST = "127.0.0.1"
 LOOK = Path(__file__).parents[1] / "assets" / "look.css"
 LONGEST_REQUEST = 64 * 1024
 LONGEST_LIST = 16 * 1024 * 1024
 """Of a request that names all sprites of a set."""
+
+MARGIN_PX = 2
+"""Free native pixels around a sprite as the page shows it."""
 
 TEXTS, FLAGS = ("find", "put", "remove", "add"), ("is_pattern", "add_first", "dry_run")
 SAFE_METHODS = {"GET", "HEAD"}
@@ -134,14 +138,27 @@ def add_headers(response: WsgiResponse) -> WsgiResponse:
 
 
 def native_png(file: Path) -> bytes:
-    """A sprite as PNG, one pixel for each native pixel; the page enlarges it. Raises DatasetError as `read_sprite`."""
+    """A sprite as PNG, one pixel for each native pixel, with little free space around it; the page enlarges it.
+
+    Raises DatasetError as `read_sprite`.
+    """
     sprite = without_hidden_colour(read_sprite(file))
     scale = exact_scale(sprite)
     if scale < min(sprite.shape[:2]):  # else it is all one colour
         sprite = sprite[::scale, ::scale]
     stream = io.BytesIO()
-    Image.fromarray(sprite).save(stream, "PNG")
+    Image.fromarray(without_margin(sprite)).save(stream, "PNG")
     return stream.getvalue()
+
+
+def without_margin(pixels: Pixels) -> Pixels:
+    """An image (h, w, c) without what its edges have of the corner's colour, but for `MARGIN_PX`."""
+    drawn = (pixels != pixels[0, 0]).any(axis=2)
+    if not drawn.any():
+        return pixels
+    rows, columns = (np.flatnonzero(drawn.any(axis=axis)) for axis in (1, 0))
+    top, left = (max(0, int(places[0]) - MARGIN_PX) for places in (rows, columns))
+    return pixels[top : int(rows[-1]) + 1 + MARGIN_PX, left : int(columns[-1]) + 1 + MARGIN_PX]
 
 
 def make_page_server(book: CaptionBook, port: int) -> BaseWSGIServer:

@@ -43,6 +43,7 @@ def validate(config: ValidateConfig, words: Sequence[str] = ()) -> Path:
         raise ConfigError("nothing to validate: give run=RUN, or loras=FILE with data.path=FOLDER")
     strengths = settle.settle_strengths(config)
     source = find_source(config.run, config.loras)
+    log.info("reading LoRA and sprites and loading the model; then the images are drawn, measured and written")
     output = settle.settle_output(config, source.run_dir)
     subject = settle_subject(source, config.lora_strengths, config.model, config.sampler, config.sampler.seed)
     settle.check_side(config, subject)
