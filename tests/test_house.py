@@ -13,7 +13,7 @@ SOURCES = ROOT / "src" / "spritelora"
 MODULES = sorted(SOURCES.rglob("*.py"))
 NAMES = {file.relative_to(SOURCES).as_posix(): file for file in MODULES}
 MOST_MODULES, MOST_IMPORTS, MOST_LINES, MOST_FUNCTION_LINES = 15, 20, 300, 60
-WIDE = {"door/command_table.py": 30, "commands/train/fit.py": 31}
+WIDE = {"door/command_table.py": 29, "commands/train/fit.py": 31}
 """Modules that put everything together: the table of commands, and a training run."""
 CROWDED = {
     "commands/benchmark/training.py": 24,

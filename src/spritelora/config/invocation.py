@@ -50,6 +50,11 @@ class Invocation:
         return tuple(value for key, value in self._told if _is_option(key, value))
 
     @property
+    def words(self) -> list[str]:
+        """What was typed, as a person types it again."""
+        return [override.plain for override in Overrides(self.overrides)]
+
+    @property
     def _told(self) -> list[tuple[str, str]]:
         """Keys and values of what may leave this machine, without quotes and folders."""
         told = (o for o in Overrides(self.overrides) if is_told(TrainConfig, o.key))

@@ -79,11 +79,6 @@ class Overrides(list[Override]):
         super().__init__(map(Override, texts))
 
     @property
-    def plain(self) -> list[str]:
-        """Each as a person types it."""
-        return [override.plain for override in self]
-
-    @property
     def by_key(self) -> dict[str, Override]:
         """The last override of each key."""
         return {override.key: override for override in self}

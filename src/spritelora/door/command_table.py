@@ -29,7 +29,7 @@ def prepare(config: PrepareConfig, invocation: Invocation) -> None:
     """Read, check, fit and write."""
     from spritelora.commands.prepare.prepare import prepare
 
-    prepare(config, invocation.overrides)
+    prepare(config, invocation.words)
 
 
 @command(
@@ -42,7 +42,7 @@ def caption(config: CaptionConfig, invocation: Invocation) -> None:
     """Do what the mode says."""
     from spritelora.commands.caption.caption import caption
 
-    caption(config, invocation.overrides)
+    caption(config, invocation.words)
 
 
 @command(
@@ -87,7 +87,7 @@ def validate(config: ValidateConfig, invocation: Invocation) -> None:
     with quick_imports():
         from spritelora.commands.validate.validate import validate
 
-    validate(config, invocation.overrides)
+    validate(config, invocation.words)
 
 
 @command(
@@ -101,7 +101,7 @@ def compare(config: CompareConfig, invocation: Invocation) -> None:
     with quick_imports():
         from spritelora.commands.compare.compare import compare
 
-    compare(config, invocation.run_dir, invocation.overrides)
+    compare(config, invocation.run_dir, invocation.words)
 
 
 @command(

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spritelora.config.commands.caption import CaptionConfig, CaptionMode
-from spritelora.config.overrides import Overrides
 from spritelora.config.train.hardware_keys import Device
 from spritelora.errors import ConfigError, DatasetError
 from spritelora.long_work import going_on
@@ -90,7 +89,7 @@ def write_missing(config: CaptionConfig, folder: Path, sources: list[Source], wo
     answer = Answer(config.prompt, config.max_tokens, config.num_beams)
     captioner = load_captioner(place, _device(config.device, torch.cuda.is_available()), answer)
     surround = Surround(config.trigger, config.prefix, config.suffix)
-    with nullcontext() if config.overwrite else going_on("caption", Overrides(words).plain):  # overwriting begins anew
+    with nullcontext() if config.overwrite else going_on("caption", words):  # overwriting begins anew
         problems = write_captions(wanted, captioner, surround, config.batch_size)
     written = counted(len(wanted) - len(problems), "caption")
     log.info("%s written; read them through: mode=validate, then mode=edit", written)

@@ -15,7 +15,6 @@ from spritelora.commands.lora.lora import check_free
 from spritelora.commands.validate.wandb_report import log_comparison
 from spritelora.commands.validate.write import IMAGES
 from spritelora.config.commands.compare import CompareConfig
-from spritelora.config.overrides import Overrides
 from spritelora.drawing.prompts_file import read_prompts_file
 from spritelora.errors import ConfigError, SpriteLoraError, TrainingError
 from spritelora.evaluation.comparison import Cell, Row, columns, sort_rows, to_csv
@@ -55,7 +54,7 @@ def compare(config: CompareConfig, run_dir: Path, words: Sequence[str] = ()) -> 
     if config.measure:
         wanted = [e.name for e in entries if not (folders[e.name] / VALIDATION).is_file() and lora_of(e) is not None]
         log.info("%d of %d to validate%s", len(wanted), len(entries), ", one after another" if len(wanted) > 1 else "")
-        with going_on("compare", Overrides(words).plain):
+        with going_on("compare", words):
             problems = {e.name: _measure(config, e, folders[e.name]) for e in entries}
         rows = [_with_problem(read_row(e, folders[e.name]), problems[e.name]) for e in entries]
     unlike = differences(entries)

@@ -42,7 +42,7 @@ def generate(config: GenerateConfig, invocation: Invocation) -> None:
         from spritelora.commands.generate.draw import draw_images
 
     folder = invocation.run_dir
-    command = typed("generate", *Overrides(invocation.overrides).without("output").plain, f"output={folder}")
+    command = typed("generate", *Overrides(invocation.words).without("output"), f"output={folder}")
 
     def keep(identity: dict[str, object]) -> KeptImages:
         return KeptImages(folder, identity, lambda: begin(folder, LOG, config), command)

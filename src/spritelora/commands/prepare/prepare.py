@@ -11,13 +11,11 @@ from pathlib import Path
 from spritelora.commands.prepare.captions import settle_captions
 from spritelora.commands.prepare.lint import lint
 from spritelora.commands.prepare.parallel import map_in_order
-from spritelora.commands.prepare.report import announce, announce_stretch, refusal, report, report_of, sentence_of
+from spritelora.commands.prepare.report import announce, announce_pack, announce_stretch, refusal, report, report_of
 from spritelora.commands.prepare.settings import Settings, fit_options_of, folders_of, matte_of, reading_of, sheets_of
 from spritelora.commands.prepare.write import SETTLES_S, SetPlan, write_set
 from spritelora.config.commands.prepare import PrepareConfig
-from spritelora.config.overrides import Overrides
 from spritelora.config.train.processes import num_cpus
-from spritelora.embedded.reach import size_note
 from spritelora.errors import DatasetError
 from spritelora.long_work import Progress, going_on
 from spritelora.sprites.findings import Severity
@@ -59,14 +57,12 @@ def prepare(config: PrepareConfig, words: Sequence[str] = ()) -> None:
     ledger = read_ledger(output, state) if output else {}
     plan = _plan(config, settings, intake, output, ledger)
     report(plan.findings, brief=not config.validate_only)
-    log.info("%s: %s", folder, sentence_of(plan))
-    if note := size_note(plan.sizes):
-        log.info("%s", note)
+    announce_pack(plan, folder)
     if config.validate_only or output is None:
         log.info("%s: %d images can be prepared; nothing was written", folder, len(plan.captions))
         return
     page = report_of(plan, folder)
-    with going_on("prepare", Overrides(words).plain):
+    with going_on("prepare", words):
         sprites = write_set(plan, page, output, fingerprint, ledger, config.workers or num_cpus())
     announce(sprites, output)
     if not config.pad:

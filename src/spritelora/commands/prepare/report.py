@@ -63,6 +63,13 @@ def refusal(folder: object, errors: Sequence[Finding], can_skip: bool) -> str:
     return f"{folder}: {counted(len(errors), 'error')} found, nothing was written{remedy}\n  {listed}"
 
 
+def announce_pack(plan: SetPlan, folder: Path) -> None:
+    """Say what the pack is, and what of it the embedded base cannot draw."""
+    log.info("%s: %s", folder, sentence_of(plan))
+    if note := size_note(plan.sizes):
+        log.info("%s", note)
+
+
 def announce(sprites: Sequence[PreparedSprite], output: object) -> None:
     """Say how many images there are and how they were fitted."""
     if not sprites:
@@ -70,9 +77,9 @@ def announce(sprites: Sequence[PreparedSprite], output: object) -> None:
     factors = Counter(s.fit.factors for s in sprites)
     canvases = Counter(s.canvas for s in sprites)
     log.info(
-        "%s: %d sprites, enlarged %s times; images of %s, background %s; %d with captions",
+        "%s: %s, enlarged %s times; images of %s, background %s; %d with captions",
         output,
-        len(sprites),
+        counted(len(sprites), "sprite"),
         _counts({"x".join(map(str, f)) if f[0] != f[1] else str(f[0]): n for f, n in factors.items()}),
         _counts({f"{w}x{h}": n for (w, h), n in canvases.items()}),
         sprites[0].matte,

@@ -19,6 +19,7 @@ from spritelora.errors import ConfigError, DatasetError, ResumeError, first_line
 from spritelora.files import write_whole
 from spritelora.runs.layout import FINAL, RECORD, is_run
 from spritelora.runs.record import RunRecord
+from spritelora.shown import counted
 from spritelora.sprites.split import choose_subset
 from spritelora.training.callbacks.checkpoints import checkpoint_step, newest_checkpoint, tidy_checkpoints
 from spritelora.training.hardware import is_out_of_memory
@@ -162,6 +163,6 @@ def settle_prompts(config: TrainConfig, sprites: TrainingSet) -> TrainConfig:
         known, new = ({s.caption: None for s in part} for part in (sprites.training, sprites.held_out))
         unseen = choose_subset([c for c in new if c not in known], NUM_PROMPTS // 2, PROMPT_SEED)
         seen = choose_subset(list(known), NUM_PROMPTS - len(unseen), PROMPT_SEED)
-        log.info("prompts of the samples: %d captions it trains on, %d it does not", len(seen), len(unseen))
+        log.info("prompts of the samples: %s it trains on, %d it does not", counted(len(seen), "caption"), len(unseen))
         prompts = [*seen, *unseen]
     return replace(config, sampler=replace(config.sampler, prompts=prompts))

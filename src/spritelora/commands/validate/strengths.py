@@ -7,7 +7,6 @@ from pathlib import Path
 from spritelora.commands.validate.judge import Judge
 from spritelora.commands.validate.settings import LOG
 from spritelora.config.commands.validate import ValidateConfig
-from spritelora.config.overrides import Overrides
 from spritelora.drawing.kept_images import KeptImages
 from spritelora.drawing.studio import Studio
 from spritelora.errors import WeightsError
@@ -25,7 +24,7 @@ def keep_images(output: Path, studio: Studio, config: ValidateConfig, words: Seq
         output,
         studio.identity,
         lambda: begin(output, LOG, config, replaces=config.overwrite),
-        typed("validate", *Overrides(words).plain) if words else "the same command",
+        typed("validate", *words) if words else "the same command",
     )
 
 
