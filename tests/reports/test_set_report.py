@@ -128,6 +128,11 @@ def test_text_of_files_stays_text(tmp_path: Path) -> None:
     assert r"bytes \udcff of no text.png" in page.text
 
 
+def test_what_the_embedded_base_cannot_draw_is_said_below_the_summary() -> None:
+    page = make_report("x", [sprite(1)], base_note="1 of 1 sprite does not fit 16x16 px")
+    assert page.index("<h2>Summary") < page.index("<p>1 of 1 sprite does not fit 16x16 px.</p>") < page.index("Palette")
+
+
 def test_a_long_list_of_files_is_folded(tmp_path: Path) -> None:
     message = "two styles; train two sets\nfirst set: " + ", ".join(f"{n}.png" for n in range(200))
     write_report(tmp_path / "r.html", "x", [], [finding("two_styles", "", message)])

@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from spritelora.commands.prepare.report import line
 from spritelora.config.train.data_keys import DataConfig
 from spritelora.data.training_set import read_training_set
 from spritelora.errors import DatasetError
+from spritelora.sprites.findings import Finding, Severity
 from spritelora.sprites.folder.sprite_folder import native_sprite
 from spritelora.sprites.pixels.image import Pixels
 from tests.commands.prepare.test_backgrounds import boxed, cutouts, natives, write
@@ -47,6 +49,12 @@ def test_the_report_shows_backgrounds_before_and_after(tmp_path: Path) -> None:
     assert page.count('alt="before"') == page.count('alt="after"') == 9
     run(write(tmp_path / "clear", cutouts(3)), tmp_path / "plain")
     assert "Before and after" not in (tmp_path / "plain" / "report.html").read_text(encoding="utf-8")
+
+
+def test_lists_of_a_finding_stand_on_its_line_or_in_the_report() -> None:
+    finding = Finding("two_styles", Severity.warning, "", "two styles\nfirst set: a.png\nsecond set: b\x1b.png")
+    assert line(finding) == r"warning: two styles; first set: a.png; second set: b\x1b.png [two_styles]"
+    assert line(finding, brief=True) == "warning: two styles; report.html lists them [two_styles]"
 
 
 def test_a_sprite_of_which_nothing_is_left_is_named(tmp_path: Path) -> None:

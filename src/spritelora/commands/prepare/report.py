@@ -45,15 +45,18 @@ def report(findings: Sequence[Finding], brief: bool) -> None:
     groups = group_findings(findings)
     for group in groups[:MOST_KINDS]:
         more = f" (and {len(group.rest)} more)" if group.rest else ""
-        log.warning("%s%s", line(group.first), more)
+        log.warning("%s%s", line(group.first, brief=True), more)
     if rest := groups[MOST_KINDS:]:
         kinds = ", ".join(f"{len(group.findings)} {group.first.kind}" for group in rest)
         log.warning("... and %s: report.html shows them, validate_only=true lists them", kinds)
 
 
-def line(finding: Finding) -> str:
+def line(finding: Finding, brief: bool = False) -> str:
+    """A finding on one line; `brief`: without the lists that its further lines hold."""
     where = f"{printable(finding.file)}: " if finding.file else ""
-    return f"{finding.severity.value}: {where}{printable(finding.message)} [{finding.kind}]"
+    head, *rest = finding.message.split("\n")
+    message = "; ".join([head, *(["report.html lists them"] if brief and rest else rest)])
+    return f"{finding.severity.value}: {where}{printable(message)} [{finding.kind}]"
 
 
 def refusal(folder: object, errors: Sequence[Finding], can_skip: bool) -> str:
