@@ -13,9 +13,11 @@ from jinja2 import UndefinedError
 from spritelora.evaluation.comparison import Row
 from spritelora.reports.advice import Origin
 from spritelora.reports.answers import answer_questions
+from spritelora.reports.before_after import show_change
 from spritelora.reports.charts import Line, colour_plane, line_chart
 from spritelora.reports.comparison_page import make_page as comparison_page
 from spritelora.reports.page import make_picture, render
+from spritelora.reports.set_report import ReportSprite, make_report
 from spritelora.reports.validation_page import NARROW_PX, PICTURE_PX, PageSprites, _shown_px
 from spritelora.reports.validation_page import make_page as validation_page
 from tests.captioning.browser import open_browser
@@ -193,6 +195,46 @@ def test_pixels_are_square_and_whole_at_every_width(tmp_path: Path) -> None:
             for width, height, natural_w, natural_h in shown:
                 assert width * natural_h == height * natural_w, (screen, width, height)
                 assert width % natural_w == 0 or natural_w % width == 0, (screen, width, natural_w)
+            assert browser.execute_script("return document.documentElement.scrollWidth") <= screen
+
+
+CHARTS = """
+return [...document.querySelectorAll("svg")].map(chart => {
+  const {width, height} = chart.getBoundingClientRect();
+  return [width, height, chart.querySelectorAll("circle, path, polyline, rect, image").length];
+});
+"""
+
+
+def a_report() -> str:
+    sizes = ((16, 16), (32, 20), (7, 40), (64, 64), (300, 120))
+    shown = [
+        ReportSprite(f"{NASTY[:9]}_{'long_' * 12}{h}x{w}.png", np.full((h, w, 4), 90 + h % 100, np.uint8), "a " * 40)
+        for h, w in sizes
+    ]
+    before, after = shown[0].pixels, np.zeros((16, 16, 4), np.uint8)
+    return make_report("art", shown, changes=[show_change("a.png", before, after, "background #123456 cut out")])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["validation", "comparison", "report"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_stretched_empty_or_wider_than_the_screen(name: str, scheme: str, tmp_path: Path) -> None:
+    page = a_report() if name == "report" else pages()[name]
+    (tmp_path / "page.html").write_text(page.replace('loading="lazy"', ""))
+    with open_browser() as browser:
+        feature = {"name": "prefers-color-scheme", "value": scheme}
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+        for screen in (390, 1200):
+            size = {"width": screen, "height": 6000, "deviceScaleFactor": 1, "mobile": False}
+            browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+            browser.get(f"file://{tmp_path}/page.html")
+            shown, charts = browser.execute_script(MEASURE), browser.execute_script(CHARTS)
+            assert shown
+            for width, height, natural_w, natural_h in shown:
+                assert abs(width / height - natural_w / natural_h) * min(natural_w, natural_h) < 1, (screen, natural_w)
+            assert bool(charts) == (name != "report")
+            assert all(width > 0 and height > 0 and marks for width, height, marks in charts), charts
             assert browser.execute_script("return document.documentElement.scrollWidth") <= screen
 
 
