@@ -1,6 +1,7 @@
 """The four questions: answered from images whose answers are known, each with what to do now."""
 
 import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from spritelora.evaluation.measure import OF_CELLS
 from spritelora.evaluation.registry import Direction
 from spritelora.evaluation.validation import Validation, against_base, measure_set, missing, usable
 from spritelora.evaluation.validation_record import make_record
+from spritelora.program import CHECKOUT
 from spritelora.reports.advice import Advice, Origin, advise
 from spritelora.reports.answers import Tone, Verdict, answer_questions
 from spritelora.sprites.pixels.image import scale_nearest
@@ -146,6 +148,13 @@ def test_advice_is_a_command_of_keys_that_there_are(advice: Advice, origin: Orig
     script, *words = shlex.split(advised.command)[1:]
     name = script.removeprefix("scripts/").removesuffix(".py")
     assert {word.partition("=")[0] for word in words} <= keys_of(name)
+
+
+def test_a_page_does_not_tell_where_the_checkout_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    advised = advise(Advice.GENERATE, OF_RUN, 0.7)
+    assert f"python {CHECKOUT / 'scripts' / 'generate.py'} " in advised.command
+    assert advised.public.startswith("python scripts/generate.py ")
 
 
 def test_training_anew_keeps_what_was_typed_but_for_the_folder() -> None:

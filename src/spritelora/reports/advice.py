@@ -1,11 +1,12 @@
 """What to do after a validation: a sentence, and a command to copy."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from spritelora.config.overrides import Overrides
-from spritelora.program import typed
+from spritelora.program import CHECKOUT, typed
 
 
 class Advice(Enum):
@@ -28,6 +29,11 @@ class Advised:
 
     text: str
     command: str = ""
+
+    @property
+    def public(self) -> str:
+        """The command as pages hold it, which others read too: as typed in the checkout, whose folder is not told."""
+        return self.command.replace(f"{CHECKOUT}{os.sep}", "")
 
 
 @dataclass(frozen=True)

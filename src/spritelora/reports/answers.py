@@ -66,7 +66,7 @@ class Answer:
             "tone": told.tone.value,
             "numbers": told.numbers,
             "advice": self.advised.text,
-            "command": self.advised.command,
+            "command": self.advised.public,
         }
 
 
