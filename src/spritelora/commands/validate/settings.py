@@ -92,7 +92,8 @@ def origin_of(config: ValidateConfig, subject: Subject) -> Origin:
         words.append(f"loras=[{','.join(map(_seen_from_here, config.loras))}]")
     if config.data.path is not None:
         words.append(f"data.path={_seen_from_here(config.data.path)}")
-    drawn = [f"{name}={getattr(config, name)}" for name in DRAWN if getattr(config, name) != getattr(DEFAULTS, name)]
+    asked = {name: getattr(config, name) for name in DRAWN if getattr(config, name) != getattr(DEFAULTS, name)}
+    drawn = [f"{name}={str(value).replace(' ', '')}" for name, value in asked.items()]
     if config.prompts_file is not None:
         drawn.append(f"prompts_file={_seen_from_here(config.prompts_file)}")
     if source.run_dir is None or record is None or not source.is_own:
