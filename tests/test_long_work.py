@@ -54,7 +54,7 @@ def test_a_stop_says_what_goes_on(caplog: pytest.LogCaptureFixture) -> None:
         caplog.clear()
         with pytest.raises(type(stop)), going_on("prepare", ["input=art"]):
             raise stop
-        assert f"what is done is kept, and this goes on from there: {typed('prepare', 'input=art')}" in caplog.text
+        assert f"what is done is kept. To continue, type: {typed('prepare', 'input=art')}" in caplog.text
     caplog.clear()
     with pytest.raises(ValueError, match="other"), going_on("prepare", []):
         raise ValueError("other")
@@ -62,4 +62,5 @@ def test_a_stop_says_what_goes_on(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_lengths_of_time_are_said_as_people_say_them() -> None:
-    assert [duration(s) for s in (45, 130, 11100)] == ["45 s", "2 min 10 s", "3 h 05 min"]
+    lengths = [duration(s) for s in (45, 130, 11100, 3 * 86400 - 60, 101.4 * 86400)]
+    assert lengths == ["45 s", "2 min 10 s", "3 h 05 min", "71 h 59 min", "101 days"]

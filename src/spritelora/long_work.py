@@ -30,7 +30,7 @@ def going_on(command: str, words: Sequence[str]) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
-        log.warning("stopped: what is done is kept, and this goes on from there: %s", typed(command, *words))
+        log.warning("stopped; what is done is kept. To continue, type: %s", typed(command, *words))
         raise
 
 

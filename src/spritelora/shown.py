@@ -41,13 +41,15 @@ def counted(number: int, noun: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A length of time as people say it: 45 s, 2 min 10 s, 3 h 05 min."""
+    """A length of time as people say it: 45 s, 2 min 10 s, 3 h 05 min, 101 days."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    if whole < 3 * 24 * 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{round(whole / (24 * 3600)):,} days"
 
 
 def _escaped(character: str) -> str:

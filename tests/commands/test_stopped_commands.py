@@ -81,8 +81,8 @@ def test_ctrl_c_keeps_what_is_done_and_names_the_command_that_goes_on(name: str,
     told = "".join(process.communicate())
     assert process.returncode == 130, told
     assert "Traceback" not in told
-    assert told.count("goes on from there: ") == 1
-    goes_on = told.partition("goes on from there: ")[2].splitlines()[0]
+    assert told.count("To continue, type: ") == 1
+    goes_on = told.partition("To continue, type: ")[2].splitlines()[0]
     assert f"{command.script}.py {for_shell(command.words[0])} " in goes_on
     kept = contents(here, command.begun)
     assert kept

@@ -9,12 +9,13 @@ import pytest
 from spritelora.evaluation.colour_distance import ColourTarget, profiles_of
 from spritelora.evaluation.grid import Grid
 from spritelora.evaluation.measure import OF_CELLS
-from spritelora.evaluation.registry import Direction
+from spritelora.evaluation.registry import METRICS, Direction
+from spritelora.evaluation.statistics import Comparison, Outcome
 from spritelora.evaluation.validation import Validation, against_base, measure_set, missing, usable
 from spritelora.evaluation.validation_record import make_record
 from spritelora.program import CHECKOUT
 from spritelora.reports.advice import Advice, Origin, advise
-from spritelora.reports.answers import Tone, Verdict, answer_questions
+from spritelora.reports.answers import Tone, Verdict, _better, answer_questions
 from spritelora.sprites.pixels.image import scale_nearest
 from tests.documents import keys_of
 from tests.evaluation.test_validation import (
@@ -57,6 +58,18 @@ def test_a_lora_that_learned_the_style_without_copies_is_said_to_have() -> None:
     assert "colour distance" in better.numbers
     assert (new.tone, new.advice) == (Tone.GOOD, Advice.GENERATE)
     assert "no picture is a copy" in new.answer
+
+
+def test_one_metric_of_many_is_called_chance() -> None:
+    metrics = [m for m in METRICS.values() if m.direction is not Direction.NEITHER][:12]
+    same = {m.name: Comparison(m, 0.5, 0.5, 0.0, -0.1, 0.1, 20, Outcome.NO_DIFFERENCE) for m in metrics}
+    better = {m.name: Comparison(m, 0.5, 0.4, -0.1, -0.2, -0.01, 20, Outcome.BETTER) for m in metrics[:2]}
+    name = metrics[0].name
+    hardly = _better({**same, name: better[name]}, "")
+    assert (hardly.tone, hardly.advice) == (Tone.MIXED, Advice.TRAIN_LONGER)
+    assert hardly.answer == "Hardly: better in 1 metric of 12, which may be chance."
+    assert _better({**same, **better}, "").answer == "Yes: better in 2 metrics, worse in none."
+    assert _better({name: better[name]}, "").tone is Tone.GOOD
 
 
 def test_copies_on_new_prompts_are_told() -> None:
@@ -155,6 +168,15 @@ def test_a_page_does_not_tell_where_the_checkout_is(monkeypatch: pytest.MonkeyPa
     advised = advise(Advice.GENERATE, OF_RUN, 0.7)
     assert f"python {CHECKOUT / 'scripts' / 'generate.py'} " in advised.command
     assert advised.public.startswith("python scripts/generate.py ")
+
+
+def test_a_page_does_not_tell_where_a_run_is_and_the_terminal_does() -> None:
+    loras = "loras=[/a/b.safetensors,C:\\x\\c.safetensors]"
+    origin = Origin(("run=/home/bob/my runs/first", "data.path=outputs/art", loras))
+    advised = advise(Advice.GENERATE, origin, 0.7)
+    assert "/home/bob/my runs/first" in advised.command
+    for part in ("run=.../first", "data.path=outputs/art", "loras=[.../b.safetensors,...\\c.safetensors]"):
+        assert part in advised.public
 
 
 def test_training_anew_keeps_what_was_typed_but_for_the_folder() -> None:

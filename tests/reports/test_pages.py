@@ -135,6 +135,16 @@ def test_metrics_without_pairs_are_left_out_with_their_reason() -> None:
     assert ">0</td>" not in rows
 
 
+def test_metrics_that_are_zero_at_every_strength_are_a_line_and_no_chart() -> None:
+    page = pages()["validation"]
+    flat = re.search(r'<p class="soft">0 at every strength: (.*)\.</p>', page)
+    assert flat is not None
+    names, charts = flat[1].split(", "), page.partition("<h2>By strength")[2].partition("<h2>The same picture")[0]
+    assert "snap residual" in names
+    assert not [name for name in names if f"<strong>{name}" in charts]
+    assert charts.count("<figure><strong>num") + charts.count("<figure><strong>palette distance") > 0
+
+
 def test_a_chart_with_holes_and_a_flat_line_has_no_nan() -> None:
     nan = float("nan")
     for line in (

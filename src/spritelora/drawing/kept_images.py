@@ -65,7 +65,7 @@ class KeptImages:
             yield
         except (KeyboardInterrupt, SystemExit):
             count = len(list(self.folder.rglob("*.png")))
-            log.warning("stopped: %d of %d images are kept; this goes on from there: %s", count, total, self.command)
+            log.warning("stopped; %d of %d images are kept. To continue, type: %s", count, total, self.command)
             raise
 
     def _file(self, strength: float, number: int) -> Path:

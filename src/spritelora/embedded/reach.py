@@ -27,8 +27,8 @@ def reach_note(base: Path, fits: Iterable[Fit]) -> str | None:
         return None
     known, wanted = ", ".join(map(pair_text, taught)), pair_text(beyond[-1])
     return (
-        f"the embedded base was made for canvases of {known} sprite pixels, and your sprites are on {wanted}: what it "
-        f"draws will be shreds, which says nothing about your sprites; for their size type model=sdxl model.path=SDXL "
+        f"the embedded base was made for canvases of {known} sprite pixels, and your sprites are on {wanted}: they "
+        f"will come out broken, and your art is not at fault; for their size type model=sdxl model.path=SDXL "
         f"(a GPU, and {SDXL_GB} GB to fetch): {typed('doctor', 'model=sdxl', 'data.path=FOLDER')} says whether this "
         f"machine can"
     )
@@ -43,7 +43,7 @@ def size_note(sizes: Sequence[Pair]) -> str | None:
     known, fit = ", ".join(map(pair_text, taught)), "does" if len(sizes) == 1 else "do"
     return (
         f"{num_beyond:,} of {counted(len(sizes), 'sprite')} {fit} not fit {known} px, the most that the embedded base "
-        f"(model=tiny, the default) can draw: it makes shreds of such, which says nothing about your sprites; "
+        f"(model=tiny, the default) can draw: these will come out broken, and your art is not at fault; "
         f"model=sdxl draws every size, on a GPU"
     )
 

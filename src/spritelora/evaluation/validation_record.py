@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from spritelora.errors import WeightsError
 from spritelora.evaluation.registry import COLOUR_DISTANCE, METRICS
 from spritelora.evaluation.statistics import LEAST_PAIRS, Comparison, Values, bootstrap_interval
 from spritelora.evaluation.validation import (
@@ -19,7 +21,8 @@ from spritelora.evaluation.validation import (
     shown_strength,
     usable,
 )
-from spritelora.files import JsonObject, without_nan
+from spritelora.files import JsonObject, read_json, without_nan
+from spritelora.runs.layout import VALIDATION
 
 
 def make_record(
@@ -128,3 +131,18 @@ def _shares(drawn: DrawnSet, validation: Validation) -> dict[str, float]:
         "copies_of_training_captions": share_of(copies[~new]),
         "copies_of_new_prompts": share_of(copies[new]),
     }
+
+
+def best_strength_of(run_dir: Path) -> float | None:
+    """The strength that the newest validation of a run found best. Raises WeightsError where its record is damaged."""
+    files = [f for f in (run_dir / VALIDATION, *run_dir.glob(f"*/{VALIDATION}")) if f.is_file()]
+    if not files:
+        return None
+    newest = max(files, key=lambda file: file.stat().st_mtime)
+    try:
+        value = read_json(newest).get("best_strength")
+        return None if value is None else float(value)
+    except (ValueError, TypeError, AttributeError, RecursionError, OSError) as error:
+        raise WeightsError(
+            f"{newest}: not a record of a validation ({error}); validate again, or set strength="
+        ) from error

@@ -1,12 +1,16 @@
 """What to do after a validation: a sentence, and a command to copy."""
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from spritelora.config.overrides import Overrides
 from spritelora.program import CHECKOUT, typed
+
+ABSOLUTE = re.compile(r"(?<=[=\[,'\"])(?:[A-Za-z]:)?(?:[\\/][^\\/,\]]+)+(?=[\\/])")
+"""An absolute path within an override, but for its last part."""
 
 
 class Advice(Enum):
@@ -25,15 +29,24 @@ class Advice(Enum):
 
 @dataclass(frozen=True)
 class Advised:
-    """Advice in words. `command`: to be copied; empty where there is none, as for a LoRA file whose run is unknown."""
+    """Advice in words. `words`: of a command; none where there is none, as for a LoRA file whose run is unknown."""
 
     text: str
-    command: str = ""
+    words: Sequence[str] = ()
+
+    @property
+    def command(self) -> str:
+        """The command to be copied."""
+        return typed(*self.words) if self.words else ""
 
     @property
     def public(self) -> str:
-        """The command as pages hold it, which others read too: as typed in the checkout, whose folder is not told."""
-        return self.command.replace(f"{CHECKOUT}{os.sep}", "")
+        """The command as pages hold it, which others read too: folders of this machine are not told.
+
+        The checkout's is left out, and an absolute one is three dots.
+        """
+        words = [ABSOLUTE.sub("...", word) for word in self.words]
+        return typed(*words).replace(f"{CHECKOUT}{os.sep}", "") if words else ""
 
 
 @dataclass(frozen=True)
@@ -78,8 +91,7 @@ def advise(advice: Advice, origin: Origin, strength: float) -> Advised:
             if origin.earlier
             else ("train", *_anew(origin, "trainer.max_steps"), f"trainer.max_steps={max(1, origin.max_steps // 2)}"),
         }
-    words = commands.get(advice)
-    return Advised(advice.value, typed(*words) if words else "")
+    return Advised(advice.value, commands.get(advice, ()))
 
 
 def _anew(origin: Origin, key: str) -> list[str]:

@@ -108,6 +108,9 @@ def _style(drawn: DrawnSet, validation: Validation, comparison: Comparison | Non
 COARSE = 1.75
 """Native pixels are taken for so many times the wanted ones from here on."""
 
+CHANCE = 0.1
+"""Of the metrics, those that may come out better where nothing is: 95 % intervals leave one in 20 or so."""
+
 TOO_FEW = ("Too few pictures to say.", Tone.UNKNOWN, Advice.DRAW_MORE)
 
 
@@ -153,6 +156,9 @@ def _better(comparisons: Mapping[str, Comparison], absent: str) -> Verdict:
     numbers = f"{listed} No difference shown in {undecided} of {len(judged)} metrics. {absent}".strip()
     if not better and not worse:
         return Verdict("No difference shown.", Tone.MIXED, Advice.TRAIN_LONGER, numbers)
+    if not worse and len(better) <= CHANCE * len(judged):
+        answer = f"Hardly: better in {_metrics(better)} of {len(judged)}, which may be chance."
+        return Verdict(answer, Tone.MIXED, Advice.TRAIN_LONGER, numbers)
     if not worse:
         return Verdict(f"Yes: better in {_metrics(better)}, worse in none.", Tone.GOOD, Advice.EXPORT, numbers)
     answer = f"better in {_metrics(better)}, worse in {len(worse)}."

@@ -57,6 +57,7 @@ class ByStrength:
 
     best: str
     charts: Sequence[Chart]
+    flat: str
     rows: Rows
 
 
@@ -148,17 +149,27 @@ def _by_strength(validation: Validation) -> ByStrength | None:
     if len(validation.by_strength) < 2:
         return None
     best = best_strength(validation)
-    measured = next(iter(validation.by_strength.values())).values
+    measured = [name for name in CHARTS if name in next(iter(validation.by_strength.values())).values]
+    flat = [name for name in measured if _is_zero(validation, name)]
     return ByStrength(
         best=f"Best: {best:g}. {BEST_RULE.capitalize()}."
         if best is not None
         else "None is best: the LoRA changes nothing.",
         charts=[
             _colour_curve(validation, best),
-            *(_curve(validation, name, best) for name in CHARTS if name in measured),
+            *(_curve(validation, name, best) for name in measured if name not in flat),
         ],
+        flat=f"0 at every strength: {', '.join(METRICS[name].title for name in flat)}." if flat else "",
         rows=[(validation.prompts[i], _at_each_strength(validation, i, best)) for i in _examples(validation)],
     )
+
+
+def _is_zero(validation: Validation, name: str) -> bool:
+    """Whether a metric comes out as 0 for every image, base and LoRA, to the digits that are shown."""
+    sets = [*validation.by_strength.values(), *([validation.base] if validation.base else [])]
+    values = np.concatenate([drawn.values[name] for drawn in sets])
+    known = values[np.isfinite(values)]
+    return known.size > 0 and not np.round(known, METRICS[name].digits).any()
 
 
 def _at_each_strength(validation: Validation, number: int, best: float | None) -> list[Tile]:

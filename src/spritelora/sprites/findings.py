@@ -27,10 +27,10 @@ class Finding:
     message: str
 
 
-OF_THE_LEFT_OUT = {
-    *("picture_of_pack", "sheet_of_singles", "second_sheet", "doubtful_sheet", "set_aside", "not_cut", "unread"),
-}
-"""Kinds of what stays out of the set, which matters more than what is only learnt less well."""
+TO_BE_ANSWERED = {"doubtful_sheet", "set_aside", "not_cut", "unread"}
+"""Kinds of what stays out of the set and may belong to it, which matters more than what is only learnt less well."""
+LEFT_OUT = {"picture_of_pack", "sheet_of_singles", "second_sheet"}
+"""Kinds of what stays out for good reason, which matters least."""
 
 
 @dataclass(frozen=True)
@@ -50,16 +50,21 @@ class FindingGroup:
         return self.findings[1:]
 
 
-def group_findings(findings: Iterable[Finding]) -> list[FindingGroup]:
-    """The findings by kind, by severity; then what is left out, what is of the set, what is of most files."""
+def group_findings(findings: Iterable[Finding], shows_left_out: bool = False) -> list[FindingGroup]:
+    """The findings by kind, by severity; then what is left out, what is of the set, what is of most files.
+
+    `shows_left_out`: for a page that shows in another place what is left out for good reason.
+    """
     order = list(Severity)
     by_kind: dict[str, list[Finding]] = {}
     for finding in findings:
         by_kind.setdefault(finding.kind, []).append(finding)
     groups = [FindingGroup(sorted(of_kind, key=lambda f: order.index(f.severity))) for of_kind in by_kind.values()]
 
-    def rank(group: FindingGroup) -> tuple[int, bool, bool, int]:
+    def rank(group: FindingGroup) -> tuple[int, int, bool, int]:
         first = group.first
-        return order.index(first.severity), first.kind not in OF_THE_LEFT_OUT, bool(first.file), -len(group.findings)
+        is_first = first.kind in TO_BE_ANSWERED or (first.kind in LEFT_OUT and not shows_left_out)
+        weight = 0 if is_first else 2 if first.kind in LEFT_OUT else 1
+        return order.index(first.severity), weight, bool(first.file), -len(group.findings)
 
     return sorted(groups, key=rank)

@@ -28,7 +28,10 @@ def steps_advice(num_sprites: int) -> str:
         for base, batch in USUAL_BATCHES.items()
         for advice in [passes_advice(num_sprites, batch)]
     )
-    return f"{USUAL_PASSES[0]} to {USUAL_PASSES[1]} passes are {', '.join(of_bases)}; steps=auto takes 75 passes"
+    return (
+        f"to show each sprite {USUAL_PASSES[0]} to {USUAL_PASSES[1]} times takes {', '.join(of_bases)}; steps=auto "
+        f"counts frames and recolours of one subject once, so it may take fewer"
+    )
 
 
 def passes_advice(num_sprites: int, sprites_per_step: float = 1) -> PassesAdvice:

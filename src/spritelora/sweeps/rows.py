@@ -128,7 +128,8 @@ def _run_row(entry: Entry) -> Row:
     record, events = RunRecord.read(entry.path), read_events(entry.path / LINES)
     settings, lora = record.settings, lora_of(entry)
     rank, steps = settings.lora.rank, settings.trainer.max_steps
-    step = max((event.step for event in events), default=0)
+    saved = newest_checkpoint(entry.path)
+    step = max([*(event.step for event in events), checkpoint_step(saved) if saved else 0])
     ends_at_best = bool(settings.trainer.patience)
     is_finished = (entry.path / FINAL).is_dir() and (step >= steps or ends_at_best)
     result_step = checkpoint_step(entry.path / FINAL) if is_finished and ends_at_best else step

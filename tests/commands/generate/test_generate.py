@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from spritelora.commands.generate.draw import settle_strength
 from spritelora.commands.generate.finishing import (
     Finishing,
     finish_images,
@@ -23,7 +24,7 @@ from spritelora.config.commands.generate import BaseConfig, GenerateConfig
 from spritelora.config.invocation import Invocation
 from spritelora.config.train.data_keys import DataConfig
 from spritelora.data.training_set import read_training_set
-from spritelora.drawing.source import find_source
+from spritelora.drawing.source import Source, find_source
 from spritelora.errors import ConfigError, DatasetError, ResumeError, SpriteLoraError, WeightsError
 from spritelora.evaluation.grid import Grid
 from spritelora.runs.output import begin, is_occupied
@@ -269,7 +270,7 @@ def test_an_image_without_plain_background_stays_opaque_and_is_counted(caplog: p
     noise = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     (sprite,) = finish_images([scale_nearest(noise, 8)], Finishing(Grid(8), None, None, True, False), ["a"])
     assert (sprite[..., 3] == 255).all()
-    assert "1 of 1 images have no plain background" in caplog.text
+    assert "no plain background in 1 of 1 images, which stay opaque: a; draw more of those prompts" in caplog.text
 
 
 MISTAKES: list[tuple[dict, type[SpriteLoraError], str]] = [
@@ -342,6 +343,18 @@ def test_a_run_without_checkpoint_and_a_broken_record_are_named(tmp_path: Path, 
     (run / "run.json").write_text("{}")
     with pytest.raises(ResumeError, match="not a run record"):
         make(tmp_path / "b", cache, run=str(run))
+
+
+def test_sprites_are_drawn_at_the_strength_that_validation_found(tmp_path: Path) -> None:
+    source = Source([], tmp_path, is_own=True)
+    assert settle_strength(None, source) == 1.0
+    (tmp_path / "validation").mkdir()
+    (tmp_path / "validation" / "validation.json").write_text('{"best_strength": 0.5}')
+    assert settle_strength(None, source) == 0.5
+    assert settle_strength(0.8, source) == 0.8
+    assert settle_strength(None, replace(source, is_own=False)) == 1.0
+    (tmp_path / "validation" / "validation.json").write_text('{"best_strength": null}')
+    assert settle_strength(None, source) == 1.0
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:

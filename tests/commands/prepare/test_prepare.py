@@ -377,7 +377,7 @@ def test_a_giant_is_set_aside_and_a_matte_that_is_a_colour_pointed_out(
     assert {(r["source"] == "giant.png", r["factor"]) for r in records(tmp_path / "out")} == {(False, 8)}
     caplog.clear()
     run(sprite_folder, tmp_path / "out", matte="#010203", include=["gian*"])
-    assert "because of giant.png all sprites are enlarged by 1, without by 8; 'exclude=[giant.png]'" in caplog.text
+    assert "giant.png: so large that all sprites are enlarged 1 times instead of 8; 'exclude=" in caplog.text
     assert re.search(r"background colour #010203 is near .*giant\.png.*matte=auto .*\[matte_in_palette\]", caplog.text)
     assert {r["factor"] for r in records(tmp_path / "out")} == {1}
 

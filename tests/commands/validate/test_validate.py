@@ -20,7 +20,6 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from spritelora.adapters.files.lora_file import read_lora_file
-from spritelora.commands.export.export import best_strength
 from spritelora.commands.generate.generate import generate
 from spritelora.commands.validate.settings import choose_prompts
 from spritelora.commands.validate.validate import validate
@@ -31,6 +30,7 @@ from spritelora.data.training_set import demo_folder
 from spritelora.drawing.kept_images import KeptImages
 from spritelora.errors import ConfigError, DatasetError, SpriteLoraError, WeightsError
 from spritelora.evaluation.registry import METRICS
+from spritelora.evaluation.validation_record import best_strength_of
 from spritelora.sdxl.sample import start_noise
 from tests.bounds import assert_same_pictures
 from tests.commands.conftest import train_short
@@ -90,7 +90,7 @@ def test_a_stopped_validation_goes_on_to_the_page_of_an_undisturbed_one(
     config = replace(QUICK, run=str(short_run), output=str(output))
     with interrupted_at(output / ".drawn" / "0.5" / "00000.png"), pytest.raises(KeyboardInterrupt):
         validate(config, (f"run={short_run}",))
-    assert re.search(r"stopped: (\d+) of \d+ images are kept; this goes on from there: .*validate.* run=", caplog.text)
+    assert re.search(r"stopped; (\d+) of \d+ images are kept\. To continue, type: .*validate.* run=", caplog.text)
     drawn = {file: file.stat().st_mtime_ns for file in (output / ".drawn").rglob("*.png")}
     assert drawn
     with pytest.raises(KeyboardInterrupt), interrupted_at(output / ".drawn" / "1" / "00000.png"):
@@ -145,7 +145,7 @@ def test_the_lora_changes_the_images_and_base_and_lora_share_their_noise(validat
     assert all((b != w).any() for b, w in zip(base, whole, strict=True))
     faint = validate(replace(QUICK, run=str(own_run), strength=1e-6))
     assert_same_pictures(images_of(faint, "1e-06"), images_of(faint, "base"))
-    assert best_strength(own_run) is None or best_strength(own_run) == 1e-6
+    assert best_strength_of(own_run) is None or best_strength_of(own_run) == 1e-6
 
 
 @pytest.mark.numeric

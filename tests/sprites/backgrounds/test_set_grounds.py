@@ -131,7 +131,7 @@ def test_sprites_on_the_colour_of_their_own_outlines_stay_and_are_named() -> Non
     assert grounds.grounds == {}
     (boxed,) = grounds.findings
     assert boxed.kind == "boxed_background"
-    assert boxed.message.startswith("60 sprites stand on")
+    assert boxed.message.startswith("kept the backgrounds of 60 sprites, which may be part of the drawing")
 
 
 def test_an_outline_colour_that_is_the_grounds_keeps_a_whole_set() -> None:

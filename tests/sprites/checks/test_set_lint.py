@@ -227,8 +227,9 @@ def test_the_advised_steps_show_every_sprite_often_enough() -> None:
     assert advice.fewest_steps * 7 >= 50 * 120 > (advice.fewest_steps - 1) * 7
     assert advice.most_steps * 7 >= 100 * 120 > (advice.most_steps - 1) * 7
     assert steps_advice(60) == (
-        "50 to 100 passes are 375 to 750 steps with the embedded base (8 sprites a step), 1,500 to 3,000 steps with "
-        "model=sdxl (2 sprites a step); steps=auto takes 75 passes"
+        "to show each sprite 50 to 100 times takes 375 to 750 steps with the embedded base (8 sprites a step), 1,500 "
+        "to 3,000 steps with model=sdxl (2 sprites a step); steps=auto counts frames and recolours of one subject "
+        "once, so it may take fewer"
     )
     batches = {"the embedded base": compose().trainer.batch_size, "model=sdxl": compose("model=sdxl").sprites_a_step}
     assert batches == USUAL_BATCHES

@@ -207,11 +207,13 @@ def _memory(device: DeviceFacts, need: RunNeed) -> Iterator[Finding]:
 def _time(need: RunNeed) -> Finding:
     if need.step_s is None or need.run_s is None:
         return Finding("time", "not predicted: base or data cannot be read", Verdict.untried)
-    told = f"about {need.step_s:.2g} s a step, {duration(need.run_s)} in all"
+    step = f"{need.step_s:.2g} s" if need.step_s < 60 else duration(need.step_s)
+    told = f"about {step} a step, {duration(need.run_s)} in all"
     found = f"{told}, by its arithmetic: half or twice that is possible; train measures it"
     if need.run_s < LONG_S:
         return Finding("time", found)
-    return Finding("time", found, Verdict.note, "fewer trainer.max_steps, a smaller model.resolution, or a faster GPU")
+    advice = "too slow here: a faster GPU, or fewer trainer.max_steps and a smaller model.resolution"
+    return Finding("time", found, Verdict.note, advice)
 
 
 def _disks(disks: Mapping[str, Disk]) -> Iterator[Finding]:
@@ -225,7 +227,9 @@ def _largest(need: RunNeed) -> Iterator[Finding]:
     for plan, batch in need.largest.items():
         found = f"trainer.batch_size={batch} at most" if batch else "does not fit"
         yield Finding(
-            f"at {need.side_px} px, {plan}", found if batch < MANY else f"any trainer.batch_size up to {MANY}"
+            f"at {need.side_px} px, {plan}",
+            found if batch < MANY else f"any trainer.batch_size up to {MANY}",
+            Verdict.ok if batch else Verdict.note,
         )
 
 

@@ -18,17 +18,22 @@ from spritelora.adapters.files.lora_file import ADAPTER_METADATA, Form, LoraFile
 from spritelora.adapters.files.lowrank import LowRank
 from spritelora.adapters.files.metadata import shared_tags, thumbnail_url
 from spritelora.adapters.files.workflow import Drawing, api_form, build_nodes, ui_form
-from spritelora.commands.export.other_programs import CHOOSE, is_embeddeds, problems_elsewhere
+from spritelora.commands.export.other_programs import (
+    CHOOSE,
+    is_embeddeds,
+    problems_elsewhere,
+    timestep_spacing,
+)
 from spritelora.commands.lora.lora import check_free, common_dtype, name_output
 from spritelora.config.commands.export import ExportConfig, LoraFormat
 from spritelora.drawing.source import find_checkpoint
 from spritelora.drawing.subject import sample_sizes
 from spritelora.errors import ConfigError, WeightsError
+from spritelora.evaluation.validation_record import best_strength_of
 from spritelora.file_names import safe_name
-from spritelora.files import read_json, write_whole
-from spritelora.runs.layout import LORA_FILE, STATE_FOLDER, VALIDATION, is_run
+from spritelora.files import write_whole
+from spritelora.runs.layout import LORA_FILE, STATE_FOLDER, is_run
 from spritelora.runs.record import RunRecord
-from spritelora.sdxl.files.base import BaseModel
 from spritelora.training.state_files import TENSORS
 from spritelora.weight_files.container import PICKLES, open_tensors
 
@@ -168,7 +173,7 @@ def plan_drawing(
     if prompt is None:
         raise ConfigError("prompt is not set, and the run drew no samples whose prompt could be taken; type prompt=...")
     missing = [word for word in trigger.split(", ") if word and word not in prompt]
-    strength = config.strength or best_strength(run_dir) or USUAL_STRENGTH
+    strength = config.strength or best_strength_of(run_dir) or USUAL_STRENGTH
     others = [(Path(name).name, s) for name, s in zip(config.loras, strengths, strict=True)]
     return Drawing(
         checkpoint=config.checkpoint or checkpoint_of(lora, record),
@@ -196,25 +201,3 @@ def checkpoint_of(lora: LoraFile, record: RunRecord) -> str:
     base = lora.metadata.get("ss_sd_model_name") or Path(record.model.folder).name
     is_file = base.endswith((".safetensors", *PICKLES))
     return FILES_OF_REPOSITORIES.get(base) or (base if is_file else f"{CHOOSE}{base}")
-
-
-def best_strength(run_dir: Path) -> float | None:
-    """The strength that the newest validation of a run found best. Raises WeightsError where its record is damaged."""
-    files = [f for f in (run_dir / VALIDATION, *run_dir.glob(f"*/{VALIDATION}")) if f.is_file()]
-    if not files:
-        return None
-    newest = max(files, key=lambda file: file.stat().st_mtime)
-    try:
-        value = read_json(newest).get("best_strength")
-        return None if value is None else float(value)
-    except (ValueError, TypeError, AttributeError, RecursionError, OSError) as error:
-        raise WeightsError(
-            f"{newest}: not a record of a validation ({error}); validate again, or set strength="
-        ) from error
-
-
-def timestep_spacing(base_folder: Path) -> str:
-    """The spacing of timesteps of the base's sampler; SDXL's own where the base is not here."""
-    if not (base_folder / "scheduler").is_dir():
-        return "leading"
-    return BaseModel("", base_folder).config("scheduler").get("timestep_spacing", "leading")

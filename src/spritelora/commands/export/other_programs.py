@@ -1,4 +1,4 @@
-"""What keeps an exported LoRA, or its workflow, from working in other programs."""
+"""An exported LoRA in other programs: what keeps it from working there, and how they space a base's timesteps."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -8,6 +8,7 @@ from spritelora.adapters.files.inspect import loading_problems
 from spritelora.adapters.files.lora_file import LoraFile
 from spritelora.config.commands.export import ExportConfig, LoraFormat
 from spritelora.program import typed
+from spritelora.sdxl.files.base import BaseModel
 
 CHOOSE = "choose the file of "
 """Stands in a workflow for the name of a checkpoint that is not known."""
@@ -42,3 +43,10 @@ def problems_elsewhere(
         )
     for file, other in others.items():
         yield from (f"{file}: {problem}" for problem in loading_problems(other))
+
+
+def timestep_spacing(base_folder: Path) -> str:
+    """The spacing of timesteps of the base's sampler; SDXL's own where the base is not here."""
+    if not (base_folder / "scheduler").is_dir():
+        return "leading"
+    return BaseModel("", base_folder).config("scheduler").get("timestep_spacing", "leading")

@@ -14,6 +14,7 @@ from spritelora.drawing.kept_images import KeptImages
 from spritelora.drawing.source import Source
 from spritelora.drawing.studio import open_studio
 from spritelora.drawing.subject import settle_subject
+from spritelora.evaluation.validation_record import best_strength_of
 from spritelora.long_work import Progress
 from spritelora.shown import counted
 from spritelora.sprites.pixels.image import Pixels
@@ -34,6 +35,7 @@ def draw_images(
     `check_side`: raises for a side that does not do. `keep`: the images drawn so far, of what draws.
     """
     hardware = choose_hardware(config.device, Precision.auto)
+    strength = settle_strength(config.strength, source)
     subject = settle_subject(source, config.lora_strengths, config.model, config.sampler, config.seed)
     size = drawn_size(config.native_size, subject.drawing.size)
     subject = replace(subject, drawing=replace(subject.drawing, size=size))
@@ -42,10 +44,24 @@ def draw_images(
     cache = Cache(Path(config.data.cache))
     warn_of_base(subject.base, source.record, cache)
     wanted = [prompt for prompt in prompts for _ in range(config.count)]
-    studio = open_studio(subject, wanted, config.count, [config.strength], hardware, cache)
-    for lora, strength in zip(subject.loras, subject.strengths(config.strength), strict=True):
-        log.info("%s: %s, strength %g", lora.path, counted(len(lora.everything), "layer"), strength)
+    studio = open_studio(subject, wanted, config.count, [strength], hardware, cache)
+    for lora, of_lora in zip(subject.loras, subject.strengths(strength), strict=True):
+        log.info("%s: %s, strength %g", lora.path, counted(len(lora.everything), "layer"), of_lora)
     kept = keep(studio.identity)
     with kept.told_when_stopped(len(wanted)), Progress(len(wanted), "image", "drawing") as progress:
-        images = studio.draw(config.strength, config.sampler.batch_size, kept, progress)
+        images = studio.draw(strength, config.sampler.batch_size, kept, progress)
     return images, [lora.metadata for lora in subject.loras]
+
+
+def settle_strength(asked: float | None, source: Source) -> float:
+    """The strength as asked for, else the best of the run's newest validation, else 1.
+
+    Raises WeightsError where the record of that validation is damaged.
+    """
+    if asked is not None:
+        return asked
+    best = best_strength_of(source.run_dir) if source.run_dir is not None and source.is_own else None
+    if best is None:
+        return 1.0
+    log.info("strength %g: the best that validation found; strength=1 draws as trained", best)
+    return best

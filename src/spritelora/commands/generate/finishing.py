@@ -24,11 +24,14 @@ from spritelora.evaluation.native_sprites import wanted_grid
 from spritelora.limits import PALETTE_COLOURS
 from spritelora.sprites.folder.prepared import NativeSprite
 from spritelora.sprites.folder.sprite_folder import native_sprite
+from spritelora.sprites.names import some_of
 from spritelora.sprites.pixels.image import Pixels, exact_scale, pack_rgb, parse_colour
 from spritelora.sprites.pixels.matte import has_near, is_near
 from spritelora.sprites.pixels.palette import count_colours
 
 log = logging.getLogger(__name__)
+
+MOST_NAMED = 10
 
 USUAL_MOST = 32
 """Colours of all sprites together where the user says nothing: as many as published palettes of pixel art have."""
@@ -191,8 +194,12 @@ def finish_images(images: list[Pixels], plan: Finishing, names: list[str]) -> li
     cleared = [_clear(native, plan) for native in natives]
     sprites = [sprite for sprite in cleared if sprite is not None]
     if len(sprites) < len(images):
-        num_plainless = len(images) - len(sprites)
-        log.warning("%d of %d images have no plain background and stay opaque", num_plainless, len(images))
+        plainless = some_of([n for n, s in zip(names, cleared, strict=True) if s is None], MOST_NAMED)
+        log.warning(
+            "no plain background in %d of %d images, which stay opaque: %s; draw more of those prompts with count=, or "
+            "another seed=, and keep the best",
+            *(len(images) - len(sprites), len(images), plainless),
+        )
         sprites = [_opaque(n) if s is None else s for n, s in zip(natives, cleared, strict=True)]
     drawn = [np.dstack([n, s[..., 3]]) for n, s in zip(natives, sprites, strict=True)]
     locked = finish.lock_colours(sprites, plan.palette, plan.most)

@@ -77,7 +77,7 @@ def announce_adapter(config: TrainConfig, num_layers: int, num_parameters: int, 
         num_parameters * bytes_per_weight / 1e6,
     )
     log.info(
-        "%s: learning rate %.3g, alpha/rank %.3g; if you copy a rate from another trainer, copy its alpha too",
+        "%s: learning rate %.3g at alpha/rank %.3g (a rate from another trainer goes with its alpha)",
         config.optim._target_.rpartition(".")[2],
         config.optim.lr,
         config.file_alpha / config.lora.rank,

@@ -12,7 +12,7 @@ from spritelora.config.train.schema import TrainConfig
 from spritelora.data.training_set import TrainingSet
 from spritelora.drawing.subject import Subject, recorded_side
 from spritelora.errors import ConfigError
-from spritelora.files import public_name
+from spritelora.files import is_hub_id
 from spritelora.reports.advice import Origin
 from spritelora.runs.layout import VALIDATION
 from spritelora.runs.output import is_occupied
@@ -119,8 +119,13 @@ def _earlier_checkpoint(run_dir: Path, validated: Path) -> Path | None:
 
 
 def _seen_from_here(path: str) -> str:
-    """A path from the current folder where it lies below, else its last name: pages tell no folder of this machine."""
-    return public_name(path, Path.cwd())
+    """A path as it is typed here: from the current folder where it lies below, or from the home folder, or whole."""
+    whole, here, home = Path(path).expanduser().resolve(), Path.cwd(), Path.home().resolve()
+    if is_hub_id(path) and not whole.exists():
+        return path
+    if whole.is_relative_to(here):
+        return whole.relative_to(here).as_posix()
+    return f"~/{whole.relative_to(home).as_posix()}" if whole.is_relative_to(home) else str(whole)
 
 
 def _with_seen_place(override: Override) -> Override:

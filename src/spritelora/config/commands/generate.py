@@ -79,7 +79,9 @@ class GenerateConfig:
         formerly=("lora",),
     )
     lora_strengths: list[float] = key([], "strength of each file of loras; unset: 1 each", formerly=("weights",))
-    strength: float = key(1.0, "strength of the LoRAs: 0 off, 1 as trained")
+    strength: float | None = key(
+        None, "strength of the LoRAs: 0 off, 1 as trained; unset: the best that the run's validation found, else 1"
+    )
     prompts: list[str] = key([], "prompts; unset: the run's own", text=True)
     prompts_file: str | None = key(
         None, "text file with a prompt a line, # for comments, instead of prompts", is_place=True

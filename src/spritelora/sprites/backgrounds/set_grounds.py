@@ -103,9 +103,9 @@ def _boxed(kept: dict[str, Colour], section: str) -> list[Finding]:
         return []
     is_one, ((first, colour), *_) = len(kept) == 1, sorted(kept.items())
     named = some_of([f"{name} ({hex_colour(kept[name])})" for name in sorted(kept)], MOST_NAMED)
-    subject = f"stands on {hex_colour(colour)}, which" if is_one else f"{len(kept):,} sprites stand on a colour that"
+    subject = f"its background {hex_colour(colour)}" if is_one else f"the backgrounds of {len(kept):,} sprites"
     text = (
-        f"{subject} may be drawn on purpose and stays{'' if is_one else f': {named}'}; "
+        f"kept {subject}, which may be part of the drawing{'' if is_one else f': {named}'}; "
         f"{section}cut_background={hex_colour(colour)} cuts {'it' if is_one else 'that colour'} out, "
         f"{section}cut_background=keep leaves all backgrounds"
     )

@@ -129,7 +129,7 @@ def _set_factor(
     files_of_large = list(dict.fromkeys(printable(owners[name]) for name in large))
     excluded = ",".join([*files_of_large[:MOST_NAMED], *(["..."] if len(files_of_large) > MOST_NAMED else [])])
     text = (
-        f"because of {some_of(large, MOST_NAMED)} all sprites are enlarged by {factor}, without by {without}; "
+        f"{some_of(large, MOST_NAMED)}: so large that all sprites are enlarged {factor} times instead of {without}; "
         f"'exclude=[{excluded}]' leaves the large ones out, factor=each makes each sprite as large as it can be"
     )
     return factor, [Finding("far_larger", Severity.warning, "", text)]
