@@ -25,6 +25,11 @@ def typed(command: str, *words: str) -> str:
     return " ".join([_start_of(command), *map(for_shell, words)])
 
 
+def without_checkout(text: str) -> str:
+    """A text with commands as they are typed in the checkout, whose folder is not told: for pages that others read."""
+    return text.replace(f"{CHECKOUT}{os.sep}", "")
+
+
 def child_command(command: str, *words: str) -> list[str]:
     """The arguments of a process that runs a command, whatever this one was started with and on every system."""
     return [sys.executable, "-P", "-m", PROGRAM, command, *words]

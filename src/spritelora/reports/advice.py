@@ -1,13 +1,12 @@
 """What to do after a validation: a sentence, and a command to copy."""
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from spritelora.config.overrides import Overrides
-from spritelora.program import CHECKOUT, typed
+from spritelora.program import typed, without_checkout
 
 ABSOLUTE = re.compile(r"(?<=[=\[,'\"])(?:[A-Za-z]:)?(?:[\\/][^\\/,\]]+)+(?=[\\/])")
 """An absolute path within an override, but for its last part."""
@@ -46,7 +45,7 @@ class Advised:
         The checkout's is left out, and an absolute one is three dots.
         """
         words = [ABSOLUTE.sub("...", word) for word in self.words]
-        return typed(*words).replace(f"{CHECKOUT}{os.sep}", "") if words else ""
+        return without_checkout(typed(*words)) if words else ""
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,12 @@
 """A sheet whose grid is sure is cut exactly, and whatever leaves a doubt is asked about: never is one cut wrongly."""
 
+import io
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from spritelora.sprites.grids.cell_grid import grid_cells
 from spritelora.sprites.grids.sheet_layout import SheetLayout
@@ -61,6 +63,18 @@ def test_panes_of_one_window_are_no_sheet() -> None:
             window[y : y + 11, x : x + 11] = (120, 160, 220, 255)
             window[y : y + 5, x : x + 5] = (220, 230, 250, 255)
     assert judge_sheets([window]).sure is None
+
+
+def test_the_pixels_of_an_enlarged_jpeg_are_no_cells() -> None:
+    """Cells of 16 or 24 px in a sprite that was enlarged 8 times are two or three of its own pixels."""
+    for sprite in draw_cutouts(12):
+        flat = np.where(sprite[..., 3:] > 0, sprite[..., :3], 255).astype(np.uint8)
+        stream = io.BytesIO()
+        Image.fromarray(flat.repeat(8, 0).repeat(8, 1)).save(stream, "JPEG", quality=90)
+        image = np.asarray(Image.open(stream).convert("RGBA"))
+        verdict = judge_sheets([image])
+        assert verdict.sure is None
+        assert not [guess.typed for guess in verdict.guesses if guess.cell and min(guess.cell) < 64]
 
 
 def test_single_sprites_of_one_size_are_no_sheets() -> None:

@@ -17,6 +17,7 @@ from spritelora.evaluation.colour_distance import pack_colours
 from spritelora.evaluation.validation import Validation
 from spritelora.evaluation.validation_record import make_record
 from spritelora.files import JsonObject, public_name, write_whole
+from spritelora.program import without_checkout
 from spritelora.reports.answers import Answer
 from spritelora.reports.validation_page import PageSprites, make_page
 from spritelora.runs.layout import COLOUR_PROFILES, VALIDATION
@@ -32,6 +33,7 @@ def told_of(
 ) -> JsonObject:
     """The settings of the drawing, for the record."""
     drawing = subject.drawing
+    beyond = reach_note(subject.base.folder, (sprite.fit for sprite in sprites.training))
     return {
         "run": public_name(config.run) if config.run is not None else None,
         "lora": [public_name(str(lora.path), Path(config.run) if config.run else None) for lora in subject.loras],
@@ -47,7 +49,7 @@ def told_of(
         "hardware": hardware.name,
         "pixels_to_a_sprite_pixel": sprites.factor,
         "training_sprites": len(sprites.training),
-        "base_note": reach_note(subject.base.folder, (sprite.fit for sprite in sprites.training)),
+        "base_note": beyond and without_checkout(beyond),
         "data": {"hash": sprites.hash, "note": note},
         "clip": public_name(config.clip) if config.clip is not None else None,
     }

@@ -13,6 +13,7 @@ from spritelora.sprites.grids.seam_grid import seam_grid
 from spritelora.sprites.grids.sheet_layout import SheetLayout
 from spritelora.sprites.pixels.edges import Packed, pack_colours
 from spritelora.sprites.pixels.image import Pixels, exact_scale
+from spritelora.sprites.pixels.native import detect_scale
 
 ALIKE_SHARE = 0.5
 """Above this share of equal pixels two halves, thirds, ... of a strip are frames of one thing."""
@@ -51,9 +52,18 @@ def judge_sheets(images: Sequence[Pixels]) -> SheetVerdict:
     guesses, is_likely = found.guesses, found.is_likely
     if len(figures) == 1 and not is_likely and (strip := _strip_of_frames(figures[0])):
         guesses, is_likely = (strip, *(g for g in guesses if g != strip))[:2], True
-    is_sheet = found.sure is not None and not (len(packed) == 1 and is_pattern(packed[0], found.sure))
-    sure = found.sure.enlarged(scale) if found.sure and is_sheet else None
-    return SheetVerdict(sure, tuple(guess.enlarged(scale) for guess in guesses), is_likely)
+    sure = None if found.sure and len(packed) == 1 and is_pattern(packed[0], found.sure) else found.sure
+    if (sure or guesses) and scale == 1:
+        pixel_px = max(detect_scale(image).factor for image in images)
+        sure = None if sure and _is_of_pixels(sure, pixel_px) else sure
+        is_likely = is_likely and not _is_of_pixels(guesses[0], pixel_px)
+        guesses = tuple(guess for guess in guesses if not _is_of_pixels(guess, pixel_px))
+    return SheetVerdict(sure and sure.enlarged(scale), tuple(guess.enlarged(scale) for guess in guesses), is_likely)
+
+
+def _is_of_pixels(layout: SheetLayout, pixel_px: int) -> bool:
+    """Whether cells are but a few pixels of a sprite that was enlarged and then changed, as by JPEG."""
+    return layout.cell is not None and pixel_px > 1 and min(layout.cell) < SMALLEST_CELL_PX * pixel_px
 
 
 def is_on_grid(image: Pixels, layout: SheetLayout) -> bool:
