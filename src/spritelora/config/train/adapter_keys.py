@@ -24,7 +24,13 @@ class LoraConfig:
     alpha: float | None = key(
         None, "what the LoRA adds is scaled by alpha/rank; unset: equal to the rank", above=0, need=22
     )
-    dropout: float = key(0.0, "share of adapter inputs dropped in training", at_least=0, at_most=0.9, need=23)
+    dropout: float = key(
+        0.0,
+        "share of the LoRA's inputs that a step leaves out, against learning by heart",
+        at_least=0,
+        at_most=0.9,
+        need=23,
+    )
     rank_pattern: dict[str, int] = key({}, "ranks of layers whose path ends as a pattern says, {mid_block.*: 64}")
     alpha_pattern: dict[str, float] = key({}, "alphas likewise; unset with alpha: a layer's rank")
     save_dtype: SaveDtype = key(SaveDtype.fp16, "number format of lora.safetensors")

@@ -39,7 +39,7 @@ class TrainerConfig:
 
     max_steps: int = key(
         MISSING,
-        "optimizer steps of the whole run; 0 (steps=auto): as many as show the set `passes` times",
+        "steps of the whole run (steps=auto counts them from the set); 0: as many as show the set `passes` times",
         at_least=0,
         on_resume=OnResume.run,
         need=7,
