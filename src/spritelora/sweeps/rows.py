@@ -18,7 +18,7 @@ from spritelora.evaluation.colour_distance import read_colours
 from spritelora.evaluation.comparison import Cell, Row, as_values
 from spritelora.file_names import tell_apart
 from spritelora.files import read_json
-from spritelora.runs.layout import COLOUR_PROFILES, FINAL, LORA_FILE, RECORD, VALIDATION, is_run
+from spritelora.runs.layout import CHECKPOINT_PATTERN, COLOUR_PROFILES, FINAL, LORA_FILE, RECORD, VALIDATION, is_run
 from spritelora.runs.metrics import LINES, read_events, series, training_time_s
 from spritelora.runs.record import RunRecord
 from spritelora.runs.sweep_record import read_job
@@ -128,8 +128,9 @@ def _run_row(entry: Entry) -> Row:
     record, events = RunRecord.read(entry.path), read_events(entry.path / LINES)
     settings, lora = record.settings, lora_of(entry)
     rank, steps = settings.lora.rank, settings.trainer.max_steps
-    saved = newest_checkpoint(entry.path)
-    step = max([*(event.step for event in events), checkpoint_step(saved) if saved else 0])
+    names = (CHECKPOINT_PATTERN.fullmatch(file.name) for file in entry.path.iterdir())
+    saved = [int(found[2]) for found in names if found and found[2]]
+    step = max([*(event.step for event in events), *saved], default=0)
     ends_at_best = bool(settings.trainer.patience)
     is_finished = (entry.path / FINAL).is_dir() and (step >= steps or ends_at_best)
     result_step = checkpoint_step(entry.path / FINAL) if is_finished and ends_at_best else step

@@ -82,6 +82,14 @@ def test_runs_files_and_failures_are_rows(pair: tuple[Path, Path], half: Path, t
     assert "None of these has a validation" in (out / "comparison.html").read_text()
 
 
+def test_a_run_stopped_between_two_logged_steps_is_at_its_checkpoint(half: Path, tmp_path: Path) -> None:
+    (half / "checkpoint_step_5").mkdir(exist_ok=True)
+    (half / "metrics.jsonl").write_text("")
+    (half / "train.log").write_text("")
+    row = table(compare(CompareConfig([str(half)]), tmp_path / "out"))["half"]
+    assert (row["step"], row["problem"]) == ("5", "stopped at step 5 of 6")
+
+
 def test_measured_runs_are_held_against_each_other_image_by_image(pair: tuple[Path, Path], tmp_path: Path) -> None:
     runs = [Path(shutil.copytree(run, tmp_path / run.name)) for run in pair]
     validate(replace(FEW, run=str(runs[0])))
