@@ -29,8 +29,8 @@ def reach_note(base: Path, fits: Iterable[Fit]) -> str | None:
     return (
         f"the embedded base (model=tiny) was made for canvases of {known} sprite pixels, and your sprites are on "
         f"{wanted}: they will come out broken, and your art is not at fault; for their size type model=sdxl "
-        f"model.path=SDXL (a GPU, and {SDXL_GB} GB to fetch): {typed('doctor', 'model=sdxl', 'data.path=FOLDER')} says whether this "
-        f"machine can"
+        f"model.path=SDXL (a GPU, and {SDXL_GB} GB to fetch): {typed('doctor', 'model=sdxl', 'data.path=FOLDER')} says "
+        f"whether this machine can"
     )
 
 
