@@ -4,7 +4,7 @@ from pathlib import Path
 
 from spritelora.evaluation.comparison import Row
 from spritelora.runs.sweep_record import JobRecord, JobStatus, SweepRecord, now, write_job, write_sweep
-from spritelora.sweeps.results import differing, to_text, write_results
+from spritelora.sweeps.results import differing, to_text, words_of, write_results
 
 
 def test_the_folder_that_only_the_first_jobs_were_told_is_no_column():
@@ -30,3 +30,8 @@ def test_results_tell_no_folder_of_this_machine(tmp_path: Path) -> None:
     assert row.cells["problem"] == "checkpoint_final: cannot be written (No space left); free space"
     for name in ("results.csv", "results.json", "results.html"):
         assert str(tmp_path) not in (job.parent / name).read_text(encoding="utf-8")
+
+
+def test_what_differs_is_shown_as_it_is_typed() -> None:
+    own = {"data.shapes": "['256x256','192x320']", "data.path": "'/home/bob/art'", "lora.rank": 4, "seed": None}
+    assert words_of(own) == "shapes=[256x256,192x320] path=art rank=4"

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from spritelora.config.invocation import without_folders
-from spritelora.config.overrides import Overrides
+from spritelora.config.overrides import Override, Overrides
 from spritelora.evaluation.comparison import Cell, Row, columns, format_cell, sort_rows, title_of, to_csv
 from spritelora.evaluation.registry import COLOUR_DISTANCE, METRICS
 from spritelora.files import without_nan, write_whole
@@ -162,8 +162,9 @@ def label_of(name: str, own: Mapping[str, Cell]) -> str:
 
 
 def words_of(own: Mapping[str, Cell]) -> str:
-    """Overrides in short, without folders."""
-    return without_folders(" ".join(f"{k.rpartition('.')[2]}={v}" for k, v in own.items() if v is not None))
+    """Overrides in short, as a person types them, without folders."""
+    typed = [Override(Override(f"{key.rpartition('.')[2]}={v}").plain) for key, v in own.items() if v is not None]
+    return " ".join(f"{override.key}={without_folders(override.value or '')}" for override in typed)
 
 
 def _sheet(run_dir: Path) -> Pixels | None:
