@@ -81,6 +81,7 @@ def test_records_and_other_processes_take_them_as_texts() -> None:
         ("prompts=[a gem,a key]", "prompts=[a gem,a key]"),
         ("prompts=a gem", "prompts=[a gem]"),
         ("prompts=['a, b',c]", "prompts=['a, b','c']"),
+        ("prompts=['a [',c]", "prompts=['a [','c']"),
         ("steps=3", "steps=3"),
         ("lora=rank8,rank16", "lora=rank8,rank16"),
         ("+x=1", "+x=1"),

@@ -51,7 +51,7 @@ class Invocation:
 
     @property
     def words(self) -> list[str]:
-        """What was typed, as a person types it again."""
+        """The overrides as a person types them again."""
         return [override.plain for override in Overrides(self.overrides)]
 
     @property

@@ -46,14 +46,16 @@ class Override(str):
         return self.key.startswith(("hydra.", "hydra/"))
 
     @property
-    def plain(self) -> str:
+    def plain(self) -> "Override":
         """The same as a person types it: without the quotes that `quoted` puts around what needs none."""
         value, name = self.value or "", self.sign + self.key
-        entries = split_entries(value[1:-1]) if value.startswith("[") and value.endswith("]") else [value]
-        texts = [unquote(entry) for entry in entries]
-        shown = texts[0] if entries == [value] else f"[{','.join(texts)}]"
-        is_same = value in (quote(shown), quoted_list(name, shown) if shown else "")
-        return f"{name}={shown}" if is_same and all(map(NEEDS_NO_QUOTES.fullmatch, texts)) else self
+        is_list = value.startswith("[") and value.endswith("]")
+        texts = [unquote(entry) for entry in (split_entries(value[1:-1]) if is_list else [value])]
+        if not all(map(NEEDS_NO_QUOTES.fullmatch, texts)):
+            return self
+        shown = f"[{','.join(texts)}]" if is_list else texts[0]
+        is_same = value == (quoted_list(name, shown) if is_list else quote(shown))
+        return Override(f"{name}={shown}") if is_same else self
 
     def quoted(self, text_keys: Mapping[str, bool]) -> "Override":
         """With the value of a free-text key in quotes, so that commas, equals signs and spaces mean themselves.

@@ -1,6 +1,6 @@
 """The canvases that a run may show sprites on: as asked for, or those that its base knows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from spritelora import limits
@@ -45,11 +45,16 @@ def read_pairs(asked: Sequence[str], key: str) -> list[Pair]:
     if odd := [pair for pair in pairs if pair[0] % STEP_PX or pair[1] % STEP_PX]:
         fitting = "x".join(str(max(STEP_PX, round(n / STEP_PX) * STEP_PX)) for n in odd[0])
         raise ConfigError(f"{key}: sides must be multiples of {STEP_PX} px, got {odd[0][0]}x{odd[0][1]}; try {fitting}")
+    check_sides(pairs, key)
+    return list(dict.fromkeys(pairs))
+
+
+def check_sides(sizes: Iterable[Pair], key: str) -> None:
+    """Raise ConfigError that names `key` for an image larger than any that is drawn, as a record may ask for."""
     try:
-        limits.DRAWN_PX.check(max(map(max, pairs), default=0))
+        limits.DRAWN_PX.check(max(map(max, sizes), default=0))
     except ValueError as error:
         raise ConfigError(f"{key}: {error}") from error
-    return list(dict.fromkeys(pairs))
 
 
 def read_sizes(asked: Sequence[str]) -> list[Pair] | None:

@@ -69,6 +69,5 @@ def _doubles(lines: dict[int, str]) -> list[str]:
 
 
 def _long_ones(lines: dict[int, str]) -> list[str]:
-    sizes = {number: len(line.encode()) for number, line in lines.items()}
-    long_ones = [number for number, size in sizes.items() if size > limits.CAPTION_BYTES.most]
-    return [f"line {number}: {limits.CAPTION_BYTES.error(found=sizes[number])}" for number in long_ones[:SHOWN]]
+    long_ones = [number for number, line in lines.items() if len(line.encode()) > limits.CAPTION_BYTES.most]
+    return [f"line {number}: {limits.CAPTION_BYTES.error()}" for number in long_ones[:SHOWN]]

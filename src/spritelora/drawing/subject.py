@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from spritelora import limits
-from spritelora.adapters.files.bases import EMBEDDED, base_of, require_sdxl
+from spritelora.adapters.files.bases import is_of_embedded, require_sdxl
 from spritelora.adapters.files.lora_file import LoraFile, read_lora_file
 from spritelora.adapters.layers.earlier_files import lay_recorded
 from spritelora.config.commands.generate import BaseConfig, DrawConfig
 from spritelora.config.train.schema import Prediction, TrainConfig
-from spritelora.data.run_canvases import read_sizes
+from spritelora.data.run_canvases import check_sides, read_sizes
 from spritelora.drawing.source import Source
 from spritelora.embedded.location import embedded_base
 from spritelora.errors import ConfigError, WeightsError
@@ -103,16 +102,8 @@ def settle_subject(
         "seed": seed,
     }
     drawing = replace(drawing, **{name: value for name, value in asked.items() if value is not None})
-    _check_size(drawing.size)
+    check_sides([drawing.size], "model.resolution")
     return Subject(base, loras, weights, drawing, source)
-
-
-def _check_size(size: Pair) -> None:
-    """Raise ConfigError for an image that no program draws, as a stranger's record may ask for."""
-    try:
-        limits.DRAWN_PX.check(max(size))
-    except ValueError as error:
-        raise ConfigError(f"model.resolution: {error}") from error
 
 
 def drawing_of(settings: TrainConfig, canvases: Mapping[str, int] | None = None) -> Drawing:
@@ -153,7 +144,7 @@ def base_path(record: RunRecord | None, loras: Sequence[LoraFile]) -> str:
     if record is not None:
         folder, path = record.model.folder, record.settings.model.path
         return folder if Path(folder).exists() else path or str(embedded_base())
-    if not loras or base_of(loras[0]) == EMBEDDED.name:
+    if not loras or is_of_embedded(loras[0]):
         return str(embedded_base())
     raise ConfigError(f"model.path is not set, and {loras[0].path} does not say which model it was trained on")
 

@@ -35,7 +35,7 @@ def reach_note(base: Path, fits: Iterable[Fit]) -> str | None:
 
 
 def size_note(sizes: Sequence[Pair]) -> str | None:
-    """How many sprites are larger than the embedded base can draw; None where none is. `sizes`: native."""
+    """A line with the number of sprites that the embedded base cannot draw; None where it is 0. `sizes`: native."""
     taught = _taught(embedded_base())
     num_beyond = sum(not _is_known(size, taught) for size in sizes)
     if not num_beyond:

@@ -109,10 +109,8 @@ def make_report(
     said first. `changes`: sprites shown before and after. `base_note`: what the embedded base cannot draw of them.
     """
     every = [*findings, *(f for s in sprites for f in s.findings)]
-    counts, groups = (
-        Counter(f.severity for f in every),
-        group_findings(dict.fromkeys(every), shows_left_out=pack is not None),
-    )
+    counts = Counter(f.severity for f in every)
+    groups = group_findings(dict.fromkeys(every), shows_left_out=pack is not None)
     told = ", ".join(_number(counts[s], s.value) for s in Severity if counts[s]) or "no findings"
     shown = sorted(sprites, key=_worst)[:MAX_CARDS]
     pictures = {id(s): _picture(s.pixels) for s in shown}

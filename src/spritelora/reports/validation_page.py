@@ -165,7 +165,7 @@ def _by_strength(validation: Validation) -> ByStrength | None:
 
 
 def _is_zero(validation: Validation, name: str) -> bool:
-    """Whether a metric comes out as 0 for every image, base and LoRA, to the digits that are shown."""
+    """True for a metric that is 0 in every image of base and LoRA, to the digits that are shown."""
     sets = [*validation.by_strength.values(), *([validation.base] if validation.base else [])]
     values = np.concatenate([drawn.values[name] for drawn in sets])
     known = values[np.isfinite(values)]

@@ -30,7 +30,7 @@ class Finding:
 TO_BE_ANSWERED = {"doubtful_sheet", "set_aside", "not_cut", "unread"}
 """Kinds of what stays out of the set and may belong to it, which matters more than what is only learnt less well."""
 LEFT_OUT = {"picture_of_pack", "sheet_of_singles", "second_sheet"}
-"""Kinds of what stays out for good reason, which matters least."""
+"""Kinds of what stays out for good reason."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,9 @@ def group_findings(findings: Iterable[Finding], shows_left_out: bool = False) ->
 
     def rank(group: FindingGroup) -> tuple[int, int, bool, int]:
         first = group.first
-        is_first = first.kind in TO_BE_ANSWERED or (first.kind in LEFT_OUT and not shows_left_out)
-        weight = 0 if is_first else 2 if first.kind in LEFT_OUT else 1
+        weight = 0 if first.kind in TO_BE_ANSWERED else 1
+        if first.kind in LEFT_OUT:
+            weight = 2 if shows_left_out else 0
         return order.index(first.severity), weight, bool(first.file), -len(group.findings)
 
     return sorted(groups, key=rank)

@@ -163,7 +163,7 @@ def label_of(name: str, own: Mapping[str, Cell]) -> str:
 
 def words_of(own: Mapping[str, Cell]) -> str:
     """Overrides in short, as a person types them, without folders."""
-    typed = [Override(Override(f"{key.rpartition('.')[2]}={v}").plain) for key, v in own.items() if v is not None]
+    typed = [Override(f"{key.rpartition('.')[2]}={value}").plain for key, value in own.items() if value is not None]
     return " ".join(f"{override.key}={without_folders(override.value or '')}" for override in typed)
 
 

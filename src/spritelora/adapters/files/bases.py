@@ -60,6 +60,11 @@ def base_of(lora: LoraFile) -> str:
     return next((TEXT_WIDTHS[width] for width in sorted(widths) if width in TEXT_WIDTHS), "an unknown model")
 
 
+def is_of_embedded(lora: LoraFile) -> bool:
+    """True for a LoRA of the embedded base, which no other program has."""
+    return base_of(lora) == EMBEDDED.name
+
+
 def require_plain_sdxl(lora: LoraFile) -> None:
     """Raise WeightsError unless a file holds a plain LoRA for SDXL, or for the embedded base, of known strength."""
     if lora.other_kinds:

@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor
 
-from spritelora.adapters.files.bases import require_sdxl
+from spritelora.adapters.files.bases import is_of_embedded, require_sdxl
 from spritelora.adapters.files.changes import Change, Decomposed, Lycoris
 from spritelora.adapters.files.formats import SAVE_DTYPE, write_form
 from spritelora.adapters.files.lora_file import ADAPTER_METADATA, Form, LoraFile, read_lora_file
@@ -20,7 +20,6 @@ from spritelora.adapters.files.metadata import shared_tags, thumbnail_url
 from spritelora.adapters.files.workflow import Drawing, api_form, build_nodes, ui_form
 from spritelora.commands.export.other_programs import (
     CHOOSE,
-    is_embeddeds,
     problems_elsewhere,
     timestep_spacing,
 )
@@ -79,7 +78,7 @@ def export(config: ExportConfig) -> None:
         nodes = build_nodes(drawing)
         for form, content in (("workflow", ui_form(nodes)), ("api", api_form(nodes))):
             write_whole(workflows[form], json.dumps(content, indent=2) + "\n")
-        use = "it shows the form of a workflow" if is_embeddeds(lora) else "drag it into ComfyUI's window"
+        use = "it shows the form of a workflow" if is_of_embedded(lora) else "drag it into ComfyUI's window"
         log.info("%s: %s; LoRA files belong in models/loras", workflows["workflow"], use)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from spritelora.adapters.files.bases import EMBEDDED, base_of
+from spritelora.adapters.files.bases import is_of_embedded
 from spritelora.adapters.files.inspect import loading_problems
 from spritelora.adapters.files.lora_file import LoraFile
 from spritelora.config.commands.export import ExportConfig, LoraFormat
@@ -14,11 +14,6 @@ CHOOSE = "choose the file of "
 """Stands in a workflow for the name of a checkpoint that is not known."""
 
 
-def is_embeddeds(lora: LoraFile) -> bool:
-    """Whether a LoRA was trained on the embedded base, which no other program has."""
-    return base_of(lora) == EMBEDDED.name
-
-
 def problems_elsewhere(
     config: ExportConfig, lora: LoraFile, others: Mapping[Path, LoraFile], checkpoint: str | None
 ) -> Iterator[str]:
@@ -27,7 +22,8 @@ def problems_elsewhere(
     `others`: the further LoRA files of the workflow, where they are here. `checkpoint`: its first node's, None without
     a workflow.
     """
-    if is_embeddeds(lora):
+    is_embedded = is_of_embedded(lora)
+    if is_embedded:
         yield (
             f"this LoRA fits the embedded base alone, of which ComfyUI and A1111 have no checkpoint: draw with it by "
             f"{typed('generate', f'run={config.run}')}; for a LoRA that they take, train with model=sdxl"
@@ -36,7 +32,7 @@ def problems_elsewhere(
         return
     if config.format is not LoraFormat.kohya:
         yield f"ComfyUI does not load all of format={config.format.value}; the workflow needs format=kohya"
-    if checkpoint.startswith(CHOOSE) and not is_embeddeds(lora):
+    if checkpoint.startswith(CHOOSE) and not is_embedded:
         yield (
             f"in the workflow's first node {checkpoint}: the run's base is a folder, and ComfyUI loads single files; "
             f"or export again with checkpoint=NAME.safetensors"

@@ -56,12 +56,8 @@ def validate(config: ValidateConfig, words: Sequence[str] = ()) -> Path:
         log.warning("%s", note)
     own = source.settings.sampler.prompts if source.settings else []
     seen, new = settle.choose_prompts(sprites, own, from_file, config.num_prompts)
-    log.info(
-        "%s: %d from captions that it was trained on, %d new",
-        counted(len([*seen, *new]), "prompt"),
-        len(seen),
-        len(new),
-    )
+    number = counted(len(seen) + len(new), "prompt")
+    log.info("%s: %d from captions that it was trained on, %d new", number, len(seen), len(new))
     prompts = [p for p in (*seen, *new) for _ in range(config.images_per_prompt)]
     hardware = choose_hardware(config.hardware.device, config.hardware.precision)
     judge = open_judge(sprites, prompts, config.clip, hardware.device)

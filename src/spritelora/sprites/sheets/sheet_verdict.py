@@ -62,7 +62,7 @@ def judge_sheets(images: Sequence[Pixels]) -> SheetVerdict:
 
 
 def _is_of_pixels(layout: SheetLayout, pixel_px: int) -> bool:
-    """Whether cells are but a few pixels of a sprite that was enlarged and then changed, as by JPEG."""
+    """True for cells of but a few pixels of a sprite that was enlarged and then changed, as by JPEG."""
     return layout.cell is not None and pixel_px > 1 and min(layout.cell) < SMALLEST_CELL_PX * pixel_px
 
 
