@@ -1,6 +1,7 @@
 """The network: its size, its latents, and training that goes on exactly."""
 
 import os
+import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -84,6 +85,24 @@ def test_training_that_is_cut_and_goes_on_ends_where_an_uncut_one_does(
         assert is_done
         ended.append(trained_parts(parts).state_dict())
     assert all(torch.equal(ended[0][name], value) for name, value in ended[1].items())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_a_compiled_unet_takes_the_same_steps(lessons: Lessons) -> None:
+    eager, compiled = narrow_teacher(lessons), narrow_teacher(lessons)
+    compiled.parts.unet.compile(dynamic=False)
+    canvases = {str(eager.lessons.canvas_of(1, step)) for step in range(12)}
+    assert len(canvases) > 1
+    for step in range(12):
+        losses = [teacher.loss_at(step) for teacher in (eager, compiled)]
+        torch.testing.assert_close(losses[1], losses[0], rtol=1e-4, atol=1e-6)
+        for loss in losses:
+            loss.backward()
+    for own, other in zip(*(teacher.parts.unet.parameters() for teacher in (eager, compiled)), strict=True):
+        assert own.grad is not None
+        assert other.grad is not None
+        torch.testing.assert_close(other.grad, own.grad, rtol=1e-3, atol=1e-5)
 
 
 def narrow_teacher(lessons: Lessons) -> Teacher:

@@ -26,6 +26,7 @@ from spritelora.embedded.real.packs import read_packed
 from spritelora.embedded.real.records import PackedSet
 from spritelora.embedded.real.wording import all_words
 from spritelora.errors import ConfigError
+from spritelora.sdxl.layers.compiling import compiler_errors
 
 logger = logging.getLogger(__name__)
 
@@ -79,9 +80,12 @@ def train_base(config: MakeBaseConfig, packed: PackedSet) -> tuple[TinySdxl, boo
     def is_time_up() -> bool:
         return limit_s is not None and time.monotonic() - started > limit_s
 
+    if config.compile:
+        parts.unet.compile(dynamic=False)
     is_bf16 = parts.vae.device.type == "cuda" if config.bf16 is None else config.bf16
     teacher = Teacher(parts, Lessons(packed), config.seed, config.cells_a_step, is_bf16)
-    return parts, teach(teacher, plan, Path(config.work) / STATE, is_time_up)
+    with compiler_errors("compile"):
+        return parts, teach(teacher, plan, Path(config.work) / STATE, is_time_up)
 
 
 def start_parts(config: MakeBaseConfig, packed: PackedSet) -> TinySdxl:

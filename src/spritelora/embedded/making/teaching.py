@@ -19,8 +19,9 @@ from spritelora.embedded.making.denoiser import encode_text
 from spritelora.embedded.making.shared_steps import num_processes, rank
 from spritelora.embedded.model.network import to_latents
 from spritelora.embedded.model.tiny import TinySdxl
-from spritelora.embedded.real.canvases import Canvas, batch_size
+from spritelora.embedded.real.canvases import FREQUENT, Canvas, batch_size
 from spritelora.embedded.real.lessons import Lesson, Lessons
+from spritelora.sdxl.layers.compiling import uncompiled
 from spritelora.sprites.pixels.image import LATENT_PX
 
 logger = logging.getLogger(__name__)
@@ -149,7 +150,8 @@ class Teacher:
         text = context * keep.view(-1, 1, 1), pooled * keep.view(-1, 1)
         with in_bf16(self.device) if self.is_bf16 else contextlib.nullcontext():
             given = clean, noise[own].to(self.device), timesteps[own].to(self.device), text, ids[own].to(self.device)
-            losses = denoising_losses(self.parts, *given, is_taught=True)
+            with contextlib.nullcontext() if canvas in FREQUENT else uncompiled(self.parts.unet):
+                losses = denoising_losses(self.parts, *given, is_taught=True)
         # The mean over processes of this is the mean over all samples, of which their shares may differ by one.
         loss = losses.sum() * (num_processes() / count)
         self.losses.setdefault(str(canvas), []).append(loss.detach())

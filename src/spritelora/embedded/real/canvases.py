@@ -34,6 +34,7 @@ class Canvas:
 SMALL, ICON, TILE, FACE = Canvas(16, 16), Canvas(24, 24), Canvas(32, 32), Canvas(40, 40)
 OBLONG = tuple(Canvas(*sides) for sides in ((24, 16), (32, 16), (32, 24), (40, 24)))
 CANVASES = (SMALL, ICON, TILE, FACE, *OBLONG, *(Canvas(each.width, each.height) for each in OBLONG))
+FREQUENT = (SMALL, ICON, TILE)
 
 EARLY = {SMALL: 0.68, ICON: 0.08, TILE: 0.16, FACE: 0.02}
 LATE = {SMALL: 0.26, ICON: 0.08, TILE: 0.52, FACE: 0.04}

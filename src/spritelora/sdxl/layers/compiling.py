@@ -32,14 +32,14 @@ def uncompiled(model: nn.Module) -> AbstractContextManager[None]:
 
 
 @contextmanager
-def compiler_errors() -> Iterator[None]:
-    """Say what to do where torch cannot compile. Raises TrainingError."""
+def compiler_errors(key: str = "hardware.compile") -> Iterator[None]:
+    """Say what to do where torch cannot compile; `key`: what asks for it. Raises TrainingError."""
     try:
         yield
     except RuntimeError as error:
         if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise
         raise TrainingError(
-            f"hardware.compile=true: torch.compile fails here ({first_line(error)}); it needs a C++ compiler, and on a "
-            f"GPU triton; install them, or take hardware.compile=false"
+            f"{key}=true: torch.compile fails here ({first_line(error)}); it needs a C++ compiler, and on a "
+            f"GPU triton; install them, or take {key}=false"
         ) from error
