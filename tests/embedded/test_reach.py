@@ -17,7 +17,7 @@ def test_sprites_beyond_the_embedded_base_are_told_with_what_would_draw_them(fit
     assert (note is not None) == is_beyond
     if note is not None:
         for part in (
-            "made for canvases of 16x16 sprite pixels",
+            "made for canvases of 40x40 sprite pixels at most",
             "your sprites are on 64x64",
             "model=sdxl model.path=SDXL",
         ):
@@ -32,9 +32,9 @@ def test_of_another_base_nothing_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("sizes", "told"),
     [
-        ([(16, 16), (12, 7)], None),
-        ([(16, 17), (16, 16)], "1 of 2 sprites do not fit 16x16 px"),
-        ([(32, 32)], "1 of 1 sprite does not fit"),
+        ([(40, 40), (12, 7)], None),
+        ([(40, 41), (16, 16)], "1 of 2 sprites do not fit 40x40 px"),
+        ([(48, 48)], "1 of 1 sprite does not fit"),
     ],
 )
 def test_sprites_too_large_for_the_embedded_base_are_counted_at_native_size(

@@ -27,8 +27,8 @@ def reach_note(base: Path, fits: Iterable[Fit]) -> str | None:
         return None
     known, wanted = ", ".join(map(pair_text, taught)), pair_text(beyond[-1])
     return (
-        f"the embedded base (model=tiny) was made for canvases of {known} sprite pixels, and your sprites are on "
-        f"{wanted}: they will come out broken, and your art is not at fault; for their size type model=sdxl "
+        f"the embedded base (model=tiny) was made for canvases of {known} sprite pixels at most, and your sprites are "
+        f"on {wanted}: they will come out broken, and your art is not at fault; for their size type model=sdxl "
         f"model.path=SDXL (a GPU, and {SDXL_GB} GB to fetch): {typed('doctor', 'model=sdxl', 'data.path=FOLDER')} says "
         f"whether this machine can"
     )
@@ -49,8 +49,9 @@ def size_note(sizes: Sequence[Pair]) -> str | None:
 
 
 def _taught(base: Path) -> list[Pair]:
-    """The canvases that a base was taught, in native pixels, each one latent cell."""
-    return [(width // LATENT_PX, height // LATENT_PX) for width, height in known_canvases(base) or ()]
+    """The largest canvases that a base was taught, none of them within another; in native pixels."""
+    taught = [(width // LATENT_PX, height // LATENT_PX) for width, height in known_canvases(base) or ()]
+    return [canvas for canvas in taught if not _is_known(canvas, [other for other in taught if other != canvas])]
 
 
 def _is_known(canvas: Pair, taught: Sequence[Pair]) -> bool:

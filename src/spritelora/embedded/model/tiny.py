@@ -1,4 +1,4 @@
-"""The tiny SDXL: SDXL's classes and structure at a size that a CPU trains; 128 px images, 16 x 16 latents."""
+"""The tiny SDXL: SDXL's classes and structure at a size that a CPU trains; one latent cell to a native pixel."""
 
 import json
 from collections.abc import Sequence
