@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,6 +76,17 @@ def test_each_subject_weighs_alike_however_many_frames_it_has(lessons: Lessons) 
     names = [{lessons.packed.records[number].subject for number in numbers} for numbers in lessons.taught[SMALL]]
     assert all(len(subjects) == 1 for subjects in names)
     assert len({next(iter(subjects)) for subjects in names}) == len(names)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"kinds": ("altars", "dungeon")}, {"kinds": ("dungeon",)}, {"name": "flight symbol"}]
+)
+def test_what_the_names_of_one_game_say_little_of_is_shown_a_quarter_as_often(
+    changes: dict[str, Any], packed: PackedSet
+) -> None:
+    plain = replace(packed.records[0], name="dragon", kinds=("dragons", "monster"))
+    two = Lessons(pack([plain, replace(plain, **changes)], [packed.sprite(0)] * 2))
+    assert two.chances_of([[0], [1]]).tolist() == pytest.approx([0.8, 0.2])
 
 
 def test_four_views_stand_on_one_canvas(lessons: Lessons) -> None:

@@ -61,10 +61,11 @@ def denoising_figures(parts: TinySdxl, lessons: Lessons, effort: Effort) -> Json
 
 
 def choose_records(lessons: Lessons, canvas: Canvas, held_out: bool, most: int) -> list[int]:
-    """One record each of `most` subjects at most, in an order that is always the same."""
+    """One record each of `most` subjects at most, by how often training shows such; the same ones at every call."""
     rng = np.random.default_rng([FIGURES_STREAM, canvas.height, int(held_out)])
     subjects = lessons.by_subject(canvas, held_out)
-    order = rng.permutation(len(subjects))[:most]
+    count = min(most, len(subjects))
+    order = rng.choice(len(subjects), count, replace=False, p=lessons.chances_of(subjects))
     return [subjects[place][int(rng.integers(len(subjects[place])))] for place in order]
 
 

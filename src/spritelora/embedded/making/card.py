@@ -9,6 +9,7 @@ from spritelora.embedded.drawn.ramps import COLOURS
 from spritelora.embedded.drawn.subjects import SUBJECTS
 from spritelora.embedded.location import write_canvases
 from spritelora.embedded.real.canvases import CANVASES
+from spritelora.embedded.real.lessons import SELDOM
 from spritelora.embedded.real.packs import HANDS, TILES_HAND
 from spritelora.embedded.real.records import Record, is_recolour_held_out
 from spritelora.files import JsonObject
@@ -51,6 +52,8 @@ Drawn subjects: {drawn}. Their colours: {colours}.
 
 One subject in ten: {held_out}.
 
+Subjects of kinds whose names say little of what one sees ({seldom}) are shown a quarter as often as others.
+
 Pairs of subject and colour, drawn or real: {pairs}. One in twenty pairs of a real subject and another colour than its
 own: {recolours}, and others, by `records.is_recolour_held_out`.
 
@@ -61,7 +64,8 @@ own: {recolours}, and others, by `records.is_recolour_held_out`.
 epsilon loss with min-SNR 5. `words`, `views`: the share of a caption's words that a classifier of real sprites finds,
 at one false alarm in twenty, in what is drawn and in real sprites of the same captions. `copies`: drawn sprites that
 pass for a training sprite. `feature_distance_to_unseen`: kernel distance of the classifier's features to those of
-subjects held out. `colour_asked`: the colour asked for is one of a drawn sprite's two main ones.
+subjects held out. `colour_asked`: the colour asked for is one of a drawn sprite's two main ones. Subjects are drawn as
+often as training shows them.
 
 ```json
 {figures}
@@ -100,6 +104,7 @@ def write_card(folder: Path, records: Sequence[Record], figures: JsonObject, goe
         drawn=", ".join(SUBJECTS),
         colours=", ".join(COLOURS),
         held_out=", ".join(held_out),
+        seldom=", ".join(sorted(SELDOM)),
         pairs=", ".join(f"{colour} {subject}" for subject, colour in held_out_pairs()),
         recolours=", ".join(recolours[:NUM_RECOLOURS]),
         figures=json.dumps(figures, indent=2),

@@ -21,7 +21,7 @@ from spritelora.embedded.real.canvases import (
 )
 from spritelora.embedded.real.characters import Wardrobe
 from spritelora.embedded.real.hues import HUE_NAMES, recolour
-from spritelora.embedded.real.records import PackedSet, is_recolour_held_out, shows_held_out_pair
+from spritelora.embedded.real.records import PackedSet, Record, is_recolour_held_out, shows_held_out_pair
 from spritelora.embedded.real.wording import Subject, full_caption, in_colour, subject_of, write_caption
 
 Pixels = NDArray[np.uint8]
@@ -41,6 +41,27 @@ VIEWS_PHRASE = "front, back, left, right"
 SIDES = {"facing left": "facing right", "facing right": "facing left"}
 SIDED = {"left", "right"}
 
+SELDOM = frozenset(
+    {
+        "altars",
+        "artefact",
+        "demonspawn",
+        "doors",
+        "floor",
+        "gateways",
+        "runes",
+        "spell icon",
+        "traps",
+        "unique",
+        "vaults",
+        "wall",
+        "water",
+    }
+)
+"""Kinds of one game, whose names say little of what one sees, and tiles that differ little from one another."""
+SELDOM_SHARE = 0.25
+"""How often their subjects are shown, beside one of another kind."""
+
 
 @dataclass(frozen=True)
 class Lesson:
@@ -57,6 +78,7 @@ class Lessons:
         self.packed = packed
         self.wardrobe = Wardrobe(packed)
         self.taught = {canvas: self.by_subject(canvas, held_out=False) for canvas in CANVASES}
+        self.chances = {canvas: self.chances_of(subjects) for canvas, subjects in self.taught.items()}
         self.tiles = [
             number
             for number, record in enumerate(packed.records)
@@ -72,6 +94,12 @@ class Lessons:
             if record.is_held_out == held_out and suits(record, canvas):
                 subjects.setdefault(record.subject, []).append(number)
         return list(subjects.values())
+
+    def chances_of(self, subjects: list[list[int]]) -> NDArray[np.float64]:
+        """How often each subject is shown, (S,), with a sum of 1."""
+        seldom = np.array([is_seldom(self.packed.records[numbers[0]]) for numbers in subjects], bool)
+        weights = np.where(seldom, SELDOM_SHARE, 1.0)
+        return weights / weights.sum()
 
     def four_views(self, numbers: list[int]) -> list[int]:
         """One record for each of FOUR_VIEWS, in the same pose; empty where a view is missing."""
@@ -106,7 +134,7 @@ class Lessons:
             sprite, subject = self.wardrobe.dress(rng)
         else:
             subjects = self.taught[canvas]
-            numbers = subjects[int(rng.integers(len(subjects)))]
+            numbers = subjects[int(rng.choice(len(subjects), p=self.chances[canvas]))]
             return self.real_lesson(numbers[int(rng.integers(len(numbers)))], canvas, rng)
         return self.place(sprite, subject, canvas, rng)
 
@@ -172,6 +200,11 @@ class Lessons:
         return Lesson(
             lay(sprite, white, (canvas.height - height) // 2, (canvas.width - width) // 2), full_caption(subject)
         )
+
+
+def is_seldom(record: Record) -> bool:
+    """Whether a record's subject is of the kinds that are shown seldom."""
+    return not SELDOM.isdisjoint(record.kinds) or record.kinds == ("dungeon",) or record.name.endswith(" symbol")
 
 
 def drawn_lesson(canvas: Canvas, rng: np.random.Generator) -> Lesson:
