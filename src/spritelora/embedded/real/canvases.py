@@ -37,7 +37,7 @@ CANVASES = (SMALL, ICON, TILE, FACE, *OBLONG, *(Canvas(each.width, each.height) 
 FREQUENT = (SMALL, ICON, TILE)
 
 EARLY = {SMALL: 0.68, ICON: 0.08, TILE: 0.16, FACE: 0.02}
-LATE = {SMALL: 0.26, ICON: 0.08, TILE: 0.52, FACE: 0.04}
+LATE = {SMALL: 0.32, ICON: 0.05, TILE: 0.55, FACE: 0.02}
 """Shares of the steps on each canvas, early and late; the rest is shared by the oblong ones alike."""
 
 EARLY_STEPS, LATE_STEPS = 1500, 2200
