@@ -171,11 +171,13 @@ def test_validation_batches_have_one_shape_and_every_sprite_its_own_noise(size: 
             assert torch.equal(own, noise[place, timestep])
 
 
-def test_the_embedded_base_knows_its_square_alone() -> None:
-    for side_px in (64, 128, 256):
+def test_the_embedded_base_has_tall_and_wide_canvases_beside_each_square() -> None:
+    for side_px, long_px in ((128, 256), (192, 320), (256, 320)):
         canvases = settle_canvases(["auto"], side_px, None)
         assert canvases == settle_canvases(["auto"], side_px, str(embedded_base()))
-        assert list(canvases.shapes) == [(side_px, side_px)]
+        assert canvases.shapes[0] == (side_px, side_px)
+        assert max(map(max, canvases.shapes)) == long_px
+        assert {shape[::-1] for shape in canvases.shapes} == set(canvases.shapes)
 
 
 def a_base(folder: Path, canvases: object = None, sample_size: int = 16) -> str:

@@ -71,7 +71,7 @@ def test_a_mistake_is_answered_before_torch_is_imported(
 
 
 def test_warnings_end_well_and_missing_captions_do_not(sprite_folder: Path, tmp_path: Path) -> None:
-    (sprite_folder / "sprite_03.txt").write_text("pixel art, potion facing left, " + "Quicksilver " * 60)
+    (sprite_folder / "sprite_03.txt").write_text("pixel art, potion facing left, " + "Xylophonist " * 60)
     told = run(tmp_path, f"data.path={sprite_folder}", "flips=true")
     assert told.returncode == 0, told.stderr
     assert "sprite_03.png\n  warning: " in told.stdout
