@@ -40,7 +40,11 @@ def measure_base(config: MakeBaseConfig, parts: TinySdxl, lessons: Lessons, stat
         module.eval().requires_grad_(False)
     sampling = Sampling(config.samples_per_pair, config.sampling_steps, config.guidance)
     effort = Effort(config.num_questions, config.num_images, sampling)
-    figures: JsonObject = {"num_steps": trained.num_steps_taken}
+    figures: JsonObject = {
+        "num_steps": trained.num_steps_taken,
+        "sampling_steps": config.sampling_steps,
+        "guidance": config.guidance,
+    }
     figures |= denoising_figures(parts, lessons, effort)
     write_figures(figures, work)
     write_parts(parts, output, torch.float16)
