@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from spritelora.commands.make_base.figures_of_base import choose_records, labels_of_all, pictures
+from spritelora.commands.make_base.measuring import judge_plan
+from spritelora.config.commands.make_base import MakeBaseConfig
 from spritelora.embedded.drawn import draw_demo_set
 from spritelora.embedded.location import embedded_base
-from spritelora.embedded.making.base_loop import StepPlan
 from spritelora.embedded.making.real_judge import RealJudge, count_right, judge_sprites, thresholds, train_real_judge
 from spritelora.embedded.making.sheets import draw_sprites, write_sheet
 from spritelora.embedded.model.tiny_sample import load_pipeline
@@ -149,7 +150,7 @@ def style_figures(name: str, data: Path, work: Path, steps: int, lessons: Lesson
 def main(data: Path, work: Path, steps: int) -> None:
     """Print the figures of all styles."""
     lessons = Lessons(read_packed(work / "sprites.safetensors", data))
-    plan = StepPlan(1200, 2e-3, warmup_steps=50, decay_share=0.7, weight_decay=1e-2)
+    plan = judge_plan(MakeBaseConfig().judge_steps)
     judge = train_real_judge(lessons, plan, 64, 0, work / "real_judge_state.safetensors")
     for name in STYLES:
         figures = style_figures(name, data, work / "styles", steps, lessons, judge)

@@ -26,6 +26,11 @@ from spritelora.errors import DatasetError, TrainingError
 from spritelora.files import JsonObject
 
 
+def judge_plan(num_steps: int) -> StepPlan:
+    """The training of the two classifiers that judge drawn sprites."""
+    return StepPlan(num_steps, 2e-3, warmup_steps=50, decay_share=0.7, weight_decay=1e-2)
+
+
 def measure_base(config: MakeBaseConfig, parts: TinySdxl, lessons: Lessons, state: Path) -> None:
     """Write the figures, the contact sheets and the folder of the weights that training is at."""
     work, output = Path(config.work), Path(config.output)
@@ -49,7 +54,7 @@ def measure_base(config: MakeBaseConfig, parts: TinySdxl, lessons: Lessons, stat
     write_figures(figures, work)
     write_parts(parts, output, torch.float16)
     pipeline = load_pipeline(output, parts.vae.device)
-    plan = StepPlan(config.judge_steps, 2e-3, warmup_steps=50, decay_share=0.7, weight_decay=1e-2)
+    plan = judge_plan(config.judge_steps)
     judge = train_real_judge(lessons, plan, 64, config.seed, work / "real_judge_state.safetensors")
     figures |= drawing_figures(pipeline, lessons, judge, effort, work)
     write_figures(figures, work)

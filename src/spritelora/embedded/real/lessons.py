@@ -60,7 +60,7 @@ SELDOM = frozenset(
 )
 """Kinds of one game, whose names say little of what one sees, and tiles that differ little from one another."""
 SELDOM_SHARE = 0.25
-"""How often their subjects are shown, beside one of another kind."""
+"""The chance of one of their subjects, as a share of the chance of any other."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Lessons:
         return list(subjects.values())
 
     def chances_of(self, subjects: list[list[int]]) -> NDArray[np.float64]:
-        """How often each subject is shown, (S,), with a sum of 1."""
+        """The chance of each subject to be the one shown, (S,); their sum is 1."""
         seldom = np.array([is_seldom(self.packed.records[numbers[0]]) for numbers in subjects], bool)
         weights = np.where(seldom, SELDOM_SHARE, 1.0)
         return weights / weights.sum()
@@ -203,7 +203,7 @@ class Lessons:
 
 
 def is_seldom(record: Record) -> bool:
-    """Whether a record's subject is of the kinds that are shown seldom."""
+    """True for a record of `SELDOM`, of no kind but `dungeon`, or of a symbol."""
     return not SELDOM.isdisjoint(record.kinds) or record.kinds == ("dungeon",) or record.name.endswith(" symbol")
 
 
