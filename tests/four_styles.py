@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -23,10 +22,8 @@ from spritelora.commands.make_base.figures_of_base import choose_records, labels
 from spritelora.commands.make_base.measuring import judge_plan
 from spritelora.config.commands.make_base import MakeBaseConfig
 from spritelora.embedded.drawn import draw_demo_set
-from spritelora.embedded.location import embedded_base
 from spritelora.embedded.making.real_judge import RealJudge, count_right, judge_sprites, thresholds, train_real_judge
-from spritelora.embedded.making.sheets import draw_sprites, write_sheet
-from spritelora.embedded.model.tiny_sample import load_pipeline
+from spritelora.embedded.making.sheets import shrink, write_sheet
 from spritelora.embedded.real.canvases import SMALL, TILE, Canvas
 from spritelora.embedded.real.lessons import Lessons
 from spritelora.embedded.real.packs import read_packed
@@ -38,7 +35,7 @@ PICO_8 = bytes.fromhex(
 )
 """The 16 colours of the fantasy console. Source: lexaloffle.com/dl/docs/pico-8_manual.html."""
 
-NUM_PROMPTS, SAMPLING_STEPS, GUIDANCE = 48, 20, 2.0
+NUM_PROMPTS = 32
 
 Sprite = tuple[NDArray[np.uint8], str]
 
@@ -137,11 +134,10 @@ def style_figures(name: str, data: Path, work: Path, steps: int, lessons: Lesson
     record = json.loads((run / "validation" / "validation.json").read_text("utf-8"))
     figures: dict[str, Any] = {"against_base_on_new_prompts": record["groups"]["new_prompts"]}
     figures["copies_of_new_prompts"] = {who: each["copies_of_new_prompts"] for who, each in record["shares"].items()}
-    pipeline = load_pipeline(embedded_base(), torch.device("cpu"))
-    for who in ("base", "lora"):
-        if who == "lora":
-            pipeline.load_lora_weights(run / "checkpoint_final", weight_name="lora.safetensors")
-        drawn = draw_sprites(pipeline, list(prompts.values()), canvas, SAMPLING_STEPS, GUIDANCE)
+    for who, folder in (("base", "base"), ("lora", "1")):
+        files = sorted((run / "validation" / "images" / folder).glob("*.png"))
+        images = [np.asarray(Image.open(file).convert("RGB")) for file in files[-len(prompts) :]]
+        drawn = shrink(np.stack(images))
         write_sheet(drawn[:24], list(prompts.values())[:24], work / name / f"{who}.png")
         figures[f"words_{who}"] = found_words(judge, lessons, list(prompts), canvas, drawn)
     return figures
