@@ -175,10 +175,10 @@ def test_a_base_without_its_vocabulary_is_refused_by_that_file(tmp_path: Path, c
 
 def test_timesteps_are_spread_by_their_shares() -> None:
     steps = spread_timesteps(100, np.random.default_rng(0)).numpy()
-    assert np.histogram(steps, [0, 450, 900, 1000])[0].tolist() == [25, 63, 12]
-    assert np.histogram(steps, range(0, 450, 90))[0].max() == 5
-    assert 0 <= steps.min() < 18
-    assert 975 <= steps.max() < 1000
+    assert np.histogram(steps, [0, 450, 700, 900, 1000])[0].tolist() == [40, 32, 21, 7]
+    assert np.histogram(steps, range(0, 451, 90))[0].tolist() == [8] * 5
+    assert 0 <= steps.min() < 12
+    assert 985 <= steps.max() < 1000
 
 
 def test_time_ids_name_the_canvas() -> None:
