@@ -19,32 +19,31 @@ from PIL import Image
 
 from spritelora.embedded.location import embedded_base
 from spritelora.evaluation.comparison import Row, against
+from spritelora.runs.layout import VALIDATION
 from spritelora.runs.record import RunRecord
-from spritelora.sprites.pixels.image import LATENT_PX
+from spritelora.sprites.pixels.image import LATENT_PX, apply_matte, parse_colour, read_sprite
 from spritelora.sweeps.rows import find_entries, read_row
-from tests.four_styles import NUM_PROMPTS, STYLES, type_command
+from tests.four_styles import STYLES, validate_style
 
 
-def lay_out(art: Path, folder: Path, background: str) -> None:
+def lay_out(art: Path, folder: Path, background: tuple[int, int, int]) -> None:
     """Write a style's art as the script reads it: opaque images, and their captions in one file."""
     folder.mkdir(exist_ok=True)
     lines: list[str] = []
     for file in sorted(art.glob("*.png")):
-        sprite = Image.open(file).convert("RGBA")
-        opaque = Image.alpha_composite(Image.new("RGBA", sprite.size, background), sprite).convert("RGB")
-        opaque.save(folder / file.name)
+        Image.fromarray(apply_matte(read_sprite(file), background)).save(folder / file.name)
         caption = file.with_suffix(".txt").read_text("utf-8").strip()
         lines.append(json.dumps({"file_name": file.name, "text": caption}) + "\n")
     (folder / "metadata.jsonl").write_text("".join(lines), "utf-8")
 
 
 def train_theirs(style: Path, python: str, script: str, resolution_px: int) -> Path:
-    """Train with the script as long as the run of `style` did, and validate it as that was. Returns its LoRA file."""
+    """Train with the script as long as the run of `style` did, where that was not done. Returns its LoRA file."""
     record = RunRecord.read(style / "run")
     theirs = style / "diffusers"
     lora = theirs / "pytorch_lora_weights.safetensors"
     if not lora.is_file():
-        lay_out(style / "art", style / "flat", record.data.matte)
+        lay_out(style / "art", style / "flat", parse_colour(record.data.matte))
         settings = {
             "pretrained_model_name_or_path": embedded_base(),
             "train_data_dir": style / "flat",
@@ -62,7 +61,7 @@ def train_theirs(style: Path, python: str, script: str, resolution_px: int) -> P
 
 def on_new_prompts(row: Row, folder: Path) -> Row:
     """A row without the images of training captions."""
-    prompts = json.loads((folder / "validation.json").read_text("utf-8"))["prompts"]
+    prompts = json.loads((folder / VALIDATION).read_text("utf-8"))["prompts"]
     is_new = np.array([not prompt["seen"] for prompt in prompts])
     assert row.colours is not None
     profiles, target = row.colours
@@ -75,10 +74,7 @@ def main(work: Path, python: str, script: str) -> None:
     for name, (_, canvas) in STYLES.items():
         style = work / name
         lora = train_theirs(style, python, script, canvas.width * LATENT_PX)
-        if not (lora.parent / "validation").is_dir():
-            words = (f"run={style / 'run'}", f"loras=[{lora}]", f"output={lora.parent / 'validation'}")
-            shown = (f"prompts_file={style / 'prompts.txt'}", f"num_prompts={NUM_PROMPTS}", "strengths=[1.0]")
-            type_command("scripts/validate.py", *words, *shown)
+        validate_style(style, lora.parent / "validation", f"loras=[{lora}]")
         rows: list[Row] = []
         for place in (lora, style / "run"):
             folder = (lora.parent if place == lora else place) / "validation"

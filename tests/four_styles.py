@@ -28,6 +28,7 @@ from spritelora.embedded.real.canvases import SMALL, TILE, Canvas
 from spritelora.embedded.real.lessons import Lessons
 from spritelora.embedded.real.packs import read_packed
 from spritelora.evaluation.colours import nearest_colours
+from spritelora.runs.layout import VALIDATION
 from tests.conftest import ROOT
 
 PICO_8 = bytes.fromhex(
@@ -90,6 +91,13 @@ def type_command(*words: str) -> None:
     subprocess.run([sys.executable, *words], cwd=ROOT, check=True)
 
 
+def validate_style(style: Path, output: Path, *words: str) -> None:
+    """Validate the run of a style on the new prompts, where that was not done; `words`: more of the command line."""
+    if not output.is_dir():
+        shown = (f"prompts_file={style / 'prompts.txt'}", f"num_prompts={NUM_PROMPTS}", "strengths=[1.0]")
+        type_command("scripts/validate.py", f"run={style / 'run'}", f"output={output}", *shown, *words)
+
+
 def prompts_for(lessons: Lessons, canvas: Canvas, captions: set[str]) -> dict[int, str]:
     """Prompts of subjects that the base knows and a set has not, by the number of their record."""
     own = {word for caption in captions for word in caption.replace(",", " ").split()}
@@ -122,16 +130,13 @@ def style_figures(name: str, data: Path, work: Path, steps: int, lessons: Lesson
         Image.fromarray(sprite).save(art / f"{number:03d}.png")
         (art / f"{number:03d}.txt").write_text(caption, "utf-8")
     prompts = prompts_for(lessons, canvas, captions)
-    file = work / name / "prompts.txt"
-    file.write_text("\n".join(prompts.values()) + "\n", "utf-8")
+    (work / name / "prompts.txt").write_text("\n".join(prompts.values()) + "\n", "utf-8")
     if not ready.is_dir():
         type_command("scripts/prepare.py", f"input={art}", f"output={ready}")
     if not (run / "checkpoint_final").is_dir():
         type_command("train.py", f"data.path={ready}", f"output={run}", f"trainer.max_steps={steps}", "logger=csv")
-    if not (run / "validation").is_dir():
-        shown = f"num_prompts={NUM_PROMPTS}"
-        type_command("scripts/validate.py", f"run={run}", f"prompts_file={file}", shown, "strengths=[1.0]")
-    record = json.loads((run / "validation" / "validation.json").read_text("utf-8"))
+    validate_style(work / name, run / "validation")
+    record = json.loads((run / "validation" / VALIDATION).read_text("utf-8"))
     figures: dict[str, Any] = {"against_base_on_new_prompts": record["groups"]["new_prompts"]}
     figures["copies_of_new_prompts"] = {who: each["copies_of_new_prompts"] for who, each in record["shares"].items()}
     for who, folder in (("base", "base"), ("lora", "1")):

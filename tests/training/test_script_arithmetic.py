@@ -114,8 +114,8 @@ def test_a_step_on_an_oblong_canvas_is_the_scripts(base: BaseModel, width: int, 
     encoded = EncodedSet([EncodedSprite("sprite.png", [EncodedView(given.latents[0], [text])])])
     batch = training_batch(encoded, 3, [0], 1000)
     batch = Batch(*(x.to(dtype) if x.is_floating_point() else x for x in batch))
-    # At a high timestep a trained UNet is right to three digits, and what is left of fp32's in its error are few.
-    batch = batch._replace(timesteps=torch.full_like(batch.timesteps, 300))
+    # Latents rounded to fp32 alone change this one sprite's gradient by 1e-3 at the drawn timestep, by 1e-4 at 100.
+    batch = batch._replace(timesteps=torch.full_like(batch.timesteps, 100))
     assert batch.time_ids.tolist() == [[height, width, 0, 0, height, width]]
     alphas = sdxl_scheduler().alphas_cumprod
     loss = Objective(alphas, Prediction.epsilon, MinSNR(5.0), noise_offset=0.05).loss(ours, batch)
