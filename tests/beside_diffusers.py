@@ -23,7 +23,7 @@ from spritelora.runs.layout import VALIDATION
 from spritelora.runs.record import RunRecord
 from spritelora.sprites.pixels.image import LATENT_PX, apply_matte, parse_colour, read_sprite
 from spritelora.sweeps.rows import find_entries, read_row
-from tests.four_styles import STYLES, validate_style
+from tests.four_styles import STRENGTHS, STYLES, validate_style
 
 
 def lay_out(art: Path, folder: Path, background: tuple[int, int, int]) -> None:
@@ -74,10 +74,10 @@ def main(work: Path, python: str, script: str) -> None:
     for name, (_, canvas) in STYLES.items():
         style = work / name
         lora = train_theirs(style, python, script, canvas.width * LATENT_PX)
-        validate_style(style, lora.parent / "validation", f"loras=[{lora}]")
+        validate_style(style, lora.parent / "validation", STRENGTHS[-1], f"loras=[{lora}]")
         rows: list[Row] = []
         for place in (lora, style / "run"):
-            folder = (lora.parent if place == lora else place) / "validation"
+            folder = lora.parent / "validation" if place == lora else style / f"strength_{STRENGTHS[-1]}"
             rows.append(on_new_prompts(read_row(find_entries([str(place)], [])[0], folder), folder))
         found = {metric: dataclasses.asdict(comparison) for metric, comparison in against(*rows).items()}
         sys.stdout.write(json.dumps({name: found}, indent=1, default=str) + "\n")

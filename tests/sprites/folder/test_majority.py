@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from spritelora.commands.prepare.prepare import prepare
+from spritelora.config.commands.prepare import PrepareConfig
 from spritelora.errors import ConfigError
 from spritelora.sprites.backgrounds.originals import Originals
 from spritelora.sprites.folder.majority import Majority, SizedSprite, find_majority, match_names, names_aside
@@ -90,3 +92,19 @@ def test_a_raw_folder_is_read_without_its_giant(tmp_path: Path, caplog: pytest.L
     assert len(taken) == len(read_folder(tmp_path, 128)) == 12
     with pytest.raises(ConfigError, match=r"data\.include: no image is called Gaint\.png"):
         names_aside(tmp_path, {s.name: s.native_size for s in sprites}, [(128, 128)], ["Gaint.png"], True)
+
+
+def test_a_prepared_set_is_read_without_its_giant_where_its_canvas_is_not_the_runs(tmp_path: Path) -> None:
+    art, folder, few = tmp_path / "art", tmp_path / "ready", Originals(include=[])
+    art.mkdir()
+    for number in range(11):
+        save(draw_sprite(number), art / f"thing_{'abcdefghijk'[number]}.png")
+    save(draw_sprite(20, 32), art / "giant.png")
+    for file in art.glob("*.png"):
+        file.with_suffix(".txt").write_text("pixel art, thing\n")
+    prepare(PrepareConfig(input=str(art), output=str(folder), resolution=256, workers=1))
+    assert len(read_folder(folder, 256, originals=few)) == 12, "as it was prepared"
+    anew = read_folder(folder, 128, originals=few)
+    assert (len(anew), {s.factor for s in anew}) == (11, {8})
+    before = read_folder(folder, 128, factor=4, originals=few)
+    assert (len(before), {s.factor for s in before}) == (12, {4}), "a run that was trained on all goes on with all"

@@ -70,16 +70,24 @@ def find_majority(sprites: Sequence[SizedSprite], shapes: Sequence[Pair], kept: 
 
 
 def names_aside(
-    folder: Path, sizes: Mapping[str, Pair], shapes: Sequence[Pair], include: Sequence[str], is_checked: bool
+    folder: Path,
+    sizes: Mapping[str, Pair],
+    shapes: Sequence[Pair],
+    include: Sequence[str],
+    is_checked: bool,
+    recorded: int | None = None,
 ) -> set[str]:
     """The images of a folder that are set aside, with a warning that names them.
 
     `sizes`: native ones, by name. `shapes`: of the canvases. `include`: names and patterns of images that are taken
-    whatever their size. `is_checked`: raise ConfigError for an entry of it that means none.
+    whatever their size. `is_checked`: raise ConfigError for an entry of it that means none. `recorded`: the factor that
+    a run was trained with; where it is that of all, the run had all.
     """
     kept = match_names(include, sizes, "data.include" if is_checked else "")
     sprites = sized_sprites([(name, name, size) for name, size in sizes.items()])
     majority = find_majority(sprites, shapes, set(kept))
+    if recorded == majority.factor_of_all:
+        return set()
     if majority.aside:
         remedy = f"'data.include=[{majority.aside[0]}]' takes it, 'data.include=[*]' all"
         log.warning("%s: %s", printable(folder.name), aside_text(majority, remedy))

@@ -131,8 +131,9 @@ def read_folder(
     grounds = originals.settle(candidates)
     sprites = [_treated(s, g) if s.prepared is None and (g := grounds.grounds.get(s.name)) else s for s in sprites]
     _warn(folder, [as_line(p) for p in [*found.problems, *grounds.findings]])
-    sizes = {s.name: s.native_size for s in sprites if not s.prepared}
-    aside = names_aside(folder, sizes, shapes, originals.include, key == "data.path")
+    placed_anew = [s for s in sprites if not (s.prepared and canvases.holds(s.prepared.record.canvas))]
+    sizes = {s.name: s.native_size for s in placed_anew}
+    aside = names_aside(folder, sizes, shapes, originals.include, key == "data.path", factor)
     return place_sprites([s for s in sprites if s.name not in aside], canvases, factor)
 
 
