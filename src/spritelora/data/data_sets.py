@@ -58,7 +58,7 @@ def read_sets(
             problems.append(str(error))
     if problems:
         raise DatasetError("\n".join(problems))
-    names = [s.name for sprites in found.values() for s in sprites]
+    names = [s.name for sprites in found.values() for s in sprites if s.is_placed_anew(canvases)]
     match_names(config.include, names, "data.include")  # what it means is never set aside
     _warn_of_repeats(found)
     rest = iter(place_sprites([s for sprites in found.values() for s in sprites], canvases, recorded))

@@ -89,6 +89,10 @@ class CaptionedSprite:
         """Whether on this matte training shows the file as it lies in the folder."""
         return self.prepared is not None and (self.fit, matte) == (self.prepared.record.fit, self.prepared.matte)
 
+    def is_placed_anew(self, canvases: Canvases) -> bool:
+        """Whether it has no prepared canvas that is one of these, so that its size counts among the others'."""
+        return self.prepared is None or not canvases.holds(self.prepared.record.canvas)
+
 
 def read_folder(
     folder: Path,
@@ -131,8 +135,7 @@ def read_folder(
     grounds = originals.settle(candidates)
     sprites = [_treated(s, g) if s.prepared is None and (g := grounds.grounds.get(s.name)) else s for s in sprites]
     _warn(folder, [as_line(p) for p in [*found.problems, *grounds.findings]])
-    placed_anew = [s for s in sprites if not (s.prepared and canvases.holds(s.prepared.record.canvas))]
-    sizes = {s.name: s.native_size for s in placed_anew}
+    sizes = {s.name: s.native_size for s in sprites if s.is_placed_anew(canvases)}
     aside = names_aside(folder, sizes, shapes, originals.include, key == "data.path", factor)
     return place_sprites([s for s in sprites if s.name not in aside], canvases, factor)
 
